@@ -1,0 +1,82 @@
+//! The one clock: wall time for signatures, reports and deadlines, counted from tokio's [`Instant`] so that tests can pause it.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use aws_smithy_async::time::TimeSource;
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+/// Wall time as an epoch plus the time that tokio's [`Instant`] has counted since.
+///
+/// Cloning it gives another handle on the same clock. It is also the AWS SDK's [`TimeSource`], so that requests are signed with the same time.
+#[derive(Clone, Debug)]
+pub struct Clock(Arc<RwLock<Anchor>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Anchor {
+    wall: SystemTime,
+    instant: Instant,
+}
+
+impl Clock {
+    /// A clock that tells the machine's time.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place where wall time enters the program")]
+    pub fn system() -> Self {
+        Self::starting_at(SystemTime::now())
+    }
+
+    /// A clock that reads `wall` now. Under paused tokio time it moves only when tokio's clock is moved.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place where monotonic time is read")]
+    pub fn starting_at(wall: SystemTime) -> Self {
+        Self(Arc::new(RwLock::new(Anchor { wall, instant: Instant::now() })))
+    }
+
+    /// Reads the machine's time again.
+    ///
+    /// Lambda freezes an environment between invocations, and a frozen machine's monotonic clock may stand still: a clock anchored once would
+    /// sign the next invocation's requests with a time that AWS refuses (more than five minutes off).
+    #[expect(clippy::disallowed_methods, reason = "the one place where wall time enters the program")]
+    pub fn resync(&self) {
+        let anchor = Anchor { wall: SystemTime::now(), instant: Instant::now() };
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = anchor;
+    }
+
+    /// The monotonic now.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place where monotonic time is read")]
+    pub fn instant(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// The wall time now.
+    #[must_use]
+    pub fn wall(&self) -> SystemTime {
+        let Anchor { wall, instant } = self.anchor();
+        wall + self.instant().saturating_duration_since(instant)
+    }
+
+    /// The wall time now, in UTC.
+    #[must_use]
+    pub fn utc(&self) -> DateTime<Utc> {
+        self.wall().into()
+    }
+
+    /// How far `wall` lies in the future: zero if it does not.
+    #[must_use]
+    pub fn until(&self, wall: SystemTime) -> Duration {
+        wall.duration_since(self.wall()).unwrap_or_default()
+    }
+
+    fn anchor(&self) -> Anchor {
+        *self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TimeSource for Clock {
+    fn now(&self) -> SystemTime {
+        self.wall()
+    }
+}

@@ -1,0 +1,239 @@
+//! KMS keys: the forms in which they are named, and the one form in which they are compared.
+//!
+//! Kinesis returns the `KeyId` as it was given to `StartStreamEncryption`: a key ARN, a key id, an alias name or an alias ARN. A comparison of
+//! texts would therefore loop for ever; both sides are brought to a key ARN first.
+//!
+//! Sources: Kinesis API Reference, `StartStreamEncryption.KeyId`; KMS Developer Guide, *Key identifiers (`KeyId`)*.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+use crate::arn::{Arn, Malformed, is_account, is_region, partition_of};
+
+/// The alias of the key that AWS manages for Kinesis.
+pub const AWS_MANAGED_ALIAS: &str = "alias/aws/kinesis";
+
+/// A key ARN, `arn:aws:kms:us-east-1:111122223333:key/1234abcd-…`: the canonical form of a key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyArn(String);
+
+impl KeyArn {
+    const EXPECTED: &'static str = "a key ARN: arn:<partition>:kms:<region>:<12-digit account>:key/<key id>";
+
+    /// The ARN of key `id` in `region` of `account`.
+    pub fn build(region: &str, account: &str, id: &KeyId) -> Result<Self, Malformed> {
+        if !is_region(region) {
+            return Err(Malformed::new(region, "a Region, such as us-east-1"));
+        }
+        if !is_account(account) {
+            return Err(Malformed::new(account, "an account of 12 digits"));
+        }
+        Ok(Self(format!("arn:{}:kms:{region}:{account}:key/{id}", partition_of(region))))
+    }
+
+    /// The whole ARN.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The Region the key can be used in.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        self.part(3)
+    }
+
+    /// The account that owns the key.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        self.part(4)
+    }
+
+    /// The key id: the last part of the ARN.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.part(5).strip_prefix("key/").unwrap_or_default()
+    }
+
+    fn part(&self, index: usize) -> &str {
+        self.0.splitn(6, ':').nth(index).unwrap_or_default()
+    }
+}
+
+impl FromStr for KeyArn {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let malformed = || Malformed::new(text, Self::EXPECTED);
+        let arn = Arn::split(text).filter(|arn| arn.service == "kms").ok_or_else(malformed)?;
+        let id = arn.resource.strip_prefix("key/").ok_or_else(malformed)?;
+        id.parse::<KeyId>().map_err(|_| malformed())?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for KeyArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for KeyArn {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// A key id: a GUID, or `mrk-` and 32 hexadecimal digits for a multi-Region key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(String);
+
+impl FromStr for KeyId {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let hex = |part: &str, length: usize| part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let guid = || {
+            let parts: Vec<_> = text.split('-').collect();
+            parts.len() == 5 && parts.iter().zip([8, 4, 4, 4, 12]).all(|(part, length)| hex(part, length))
+        };
+        if text.strip_prefix("mrk-").map_or_else(guid, |rest| hex(rest, 32)) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Malformed::new(text, "a key id: a GUID, or mrk- and 32 hexadecimal digits"))
+        }
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An alias name with its prefix, `alias/orders`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AliasName(String);
+
+impl AliasName {
+    /// The whole name, `alias/…`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// `alias/aws/…` is reserved for keys that AWS manages.
+    #[must_use]
+    pub fn is_aws_managed(&self) -> bool {
+        self.0.starts_with("alias/aws/")
+    }
+}
+
+impl FromStr for AliasName {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'/' | b'-');
+        match text.strip_prefix("alias/") {
+            Some(rest) if !rest.is_empty() && text.len() <= 256 && rest.bytes().all(plain) => Ok(Self(text.to_owned())),
+            _ => Err(Malformed::new(text, "an alias name: alias/ and then a-z, A-Z, 0-9, '_', '/' and '-'")),
+        }
+    }
+}
+
+impl fmt::Display for AliasName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A key in any form that AWS accepts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum KeyRef {
+    /// By key ARN.
+    Arn(KeyArn),
+    /// By key id, of the account and Region of whoever asks.
+    Id(KeyId),
+    /// By alias name, of the account and Region of whoever asks.
+    Alias(AliasName),
+    /// By alias ARN.
+    AliasArn {
+        /// The Region of the alias.
+        region: String,
+        /// The account of the alias.
+        account: String,
+        /// The alias name within it.
+        alias: AliasName,
+        /// The ARN as it was given.
+        arn: String,
+    },
+}
+
+impl KeyRef {
+    /// What [`FromStr`] accepts, in words.
+    pub const EXPECTED: &'static str = "a KMS key: a key ARN, a key id, an alias name (alias/…) or an alias ARN";
+
+    /// The text that AWS is given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Arn(arn) => arn.as_str(),
+            Self::Id(id) => &id.0,
+            Self::Alias(alias) => alias.as_str(),
+            Self::AliasArn { arn, .. } => arn,
+        }
+    }
+
+    /// The alias name, where the key is named by one.
+    #[must_use]
+    pub fn alias(&self) -> Option<&AliasName> {
+        match self {
+            Self::Alias(alias) | Self::AliasArn { alias, .. } => Some(alias),
+            Self::Arn(_) | Self::Id(_) => None,
+        }
+    }
+
+    /// Whether this names a key that AWS manages, `alias/aws/…`. Such an alias is never described: `DescribeKey` on it *creates* the key where there is none.
+    #[must_use]
+    pub fn is_aws_managed(&self) -> bool {
+        self.alias().is_some_and(AliasName::is_aws_managed)
+    }
+
+    /// The key ARN, where it can be had without a call: from a key ARN, or from a key id of `region` and `account`.
+    #[must_use]
+    pub fn canonical(&self, region: &str, account: &str) -> Option<KeyArn> {
+        match self {
+            Self::Arn(arn) => Some(arn.clone()),
+            Self::Id(id) => KeyArn::build(region, account, id).ok(),
+            Self::Alias(_) | Self::AliasArn { .. } => None,
+        }
+    }
+}
+
+impl FromStr for KeyRef {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let malformed = || Malformed::new(text, Self::EXPECTED);
+        if text.starts_with("alias/") {
+            return text.parse().map(Self::Alias).map_err(|_| malformed());
+        }
+        if !text.starts_with("arn:") {
+            return text.parse().map(Self::Id).map_err(|_| malformed());
+        }
+        if let Ok(arn) = text.parse() {
+            return Ok(Self::Arn(arn));
+        }
+        let arn = Arn::split(text).filter(|arn| arn.service == "kms").ok_or_else(malformed)?;
+        let alias = arn.resource.parse().map_err(|_| malformed())?;
+        Ok(Self::AliasArn { region: arn.region.to_owned(), account: arn.account.to_owned(), alias, arn: text.to_owned() })
+    }
+}
+
+impl fmt::Display for KeyRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,2 @@
+//! The Lambda bootstrap.
+fn main() {}

@@ -1,0 +1,191 @@
+//! A Kinesis data stream: how it is named, which state it is in, and how it is encrypted.
+//!
+//! Source: Kinesis Data Streams API Reference, `DescribeStreamSummary` and `StreamDescriptionSummary`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::{Serialize, Serializer};
+
+use crate::arn::{Arn, Malformed, is_account, is_region, partition_of};
+
+/// A stream's name: 1 to 128 characters of `[a-zA-Z0-9_.-]`, unique within an account and Region.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamName(String);
+
+impl StreamName {
+    /// What [`FromStr`] accepts, in words.
+    pub const EXPECTED: &'static str = "a stream name: 1 to 128 characters of a-z, A-Z, 0-9, '_', '.' and '-'";
+
+    /// The name itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for StreamName {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+        if (1..=128).contains(&text.len()) && text.bytes().all(plain) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Malformed::new(text, Self::EXPECTED))
+        }
+    }
+}
+
+impl fmt::Display for StreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A stream's ARN, `arn:aws:kinesis:us-east-1:111122223333:stream/orders`, checked part by part.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamArn(String);
+
+impl StreamArn {
+    /// What [`FromStr`] accepts, in words.
+    pub const EXPECTED: &'static str = "a stream ARN: arn:<partition>:kinesis:<region>:<12-digit account>:stream/<name>";
+
+    /// The ARN of the stream `name` in `region` of `account`; the partition follows from the Region.
+    ///
+    /// Needed because CloudTrail records calls by name as they were made, without an ARN.
+    pub fn build(region: &str, account: &str, name: &StreamName) -> Result<Self, Malformed> {
+        if !is_region(region) {
+            return Err(Malformed::new(region, "a Region, such as us-east-1"));
+        }
+        if !is_account(account) {
+            return Err(Malformed::new(account, "an account of 12 digits"));
+        }
+        Ok(Self(format!("arn:{}:kinesis:{region}:{account}:stream/{name}", partition_of(region))))
+    }
+
+    /// The whole ARN.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The Region the stream lives in.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        self.part(3)
+    }
+
+    /// The account that owns the stream.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        self.part(4)
+    }
+
+    /// The stream's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.part(5).strip_prefix("stream/").unwrap_or_default()
+    }
+
+    fn part(&self, index: usize) -> &str {
+        self.0.splitn(6, ':').nth(index).unwrap_or_default()
+    }
+}
+
+impl FromStr for StreamArn {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let malformed = || Malformed::new(text, Self::EXPECTED);
+        let arn = Arn::split(text).filter(|arn| arn.service == "kinesis").ok_or_else(malformed)?;
+        let name = arn.resource.strip_prefix("stream/").ok_or_else(malformed)?;
+        name.parse::<StreamName>().map_err(|_| malformed())?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for StreamArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for StreamArn {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// A stream as somebody pointed at it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum StreamRef {
+    /// By ARN, as AWS recommends.
+    Arn(StreamArn),
+    /// By bare name, as a person types it: it is described by name once, and the ARN in that answer is used from then on.
+    Name(StreamName),
+}
+
+impl FromStr for StreamRef {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        if text.starts_with("arn:") {
+            text.parse().map(Self::Arn)
+        } else {
+            text.parse()
+                .map(Self::Name)
+                .map_err(|_| Malformed::new(text, "a stream name (1 to 128 characters of a-z, A-Z, 0-9, '_', '.' and '-') or a stream ARN"))
+        }
+    }
+}
+
+impl fmt::Display for StreamRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Arn(arn) => arn.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+/// `StreamStatus` of the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamStatus {
+    /// Being created: no operation but describing is possible.
+    Creating,
+    /// At rest: the only state in which encryption is judged and changed.
+    Active,
+    /// Being changed; reads and writes go on, and the description still shows the *old* encryption.
+    Updating,
+    /// Being deleted.
+    Deleting,
+    /// A state that AWS introduced after this version: waited out like [`StreamStatus::Updating`].
+    Other(String),
+}
+
+impl fmt::Display for StreamStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Creating => "CREATING",
+            Self::Active => "ACTIVE",
+            Self::Updating => "UPDATING",
+            Self::Deleting => "DELETING",
+            Self::Other(other) => other,
+        })
+    }
+}
+
+/// What one `DescribeStreamSummary` said, as far as this program is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The stream's own ARN, whatever it was asked by.
+    pub arn: StreamArn,
+    /// Its state.
+    pub status: StreamStatus,
+    /// The `KeyId` as it was given to `StartStreamEncryption`; `None` for encryption type `NONE`.
+    pub key_id: Option<String>,
+    /// When it was created; tells a stream from its namesake made after it was deleted.
+    pub created: Option<DateTime<Utc>>,
+}
