@@ -8,6 +8,8 @@ pub mod clock;
 pub mod event;
 pub mod failure;
 pub mod key;
+pub mod policy;
+pub mod settings;
 pub mod stream;
 
 #[cfg(feature = "cli")]

@@ -1,0 +1,105 @@
+//! Which streams are left alone, and why.
+
+use chrono::NaiveDate;
+
+/// What a stream's tags say about exemption.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exemption {
+    /// Nothing: the stream is to be encrypted like any other.
+    None,
+    /// The stream is to be left alone.
+    Exempt {
+        /// The reason that the tag gives.
+        reason: String,
+        /// The last day (UTC) on which the exemption holds.
+        until: Option<NaiveDate>,
+    },
+    /// The stream was to be left alone until a day that has passed.
+    Expired {
+        /// The reason that the tag gives.
+        reason: String,
+        /// The last day on which the exemption held.
+        until: NaiveDate,
+    },
+    /// The tag is there but cannot be understood: the stream is not touched, and that is reported.
+    Malformed {
+        /// What is wrong, and what would be right.
+        why: String,
+    },
+}
+
+/// Reads the exemption out of a stream's tags.
+///
+/// The value of the tag `key` is the reason, optionally with `until=YYYY-MM-DD` in it: the last day, in UTC, on which it holds. A tag
+/// value can hold letters, digits, spaces and `_ . : / = + - @` (Kinesis API Reference, `Tag`), so the words are parted by spaces.
+#[must_use]
+pub fn exemption(tags: &[(String, String)], key: &str, today: NaiveDate) -> Exemption {
+    let Some((_, value)) = tags.iter().find(|(name, _)| name == key) else { return Exemption::None };
+    let is_until = |word: &&str| word.get(..6).is_some_and(|head| head.eq_ignore_ascii_case("until="));
+    let (dates, words): (Vec<_>, Vec<_>) = value.split_whitespace().partition(is_until);
+    let reason = if words.is_empty() { "no reason given".to_owned() } else { words.join(" ") };
+    let malformed = |what: String| Exemption::Malformed { why: format!("tag {key} is {value:?}: {what}") };
+    let until = match dates[..] {
+        [] => None,
+        [word] => match NaiveDate::parse_from_str(&word[6..], "%Y-%m-%d") {
+            Ok(date) => Some(date),
+            Err(_) => return malformed(format!("{word:?} is no date; write until=YYYY-MM-DD")),
+        },
+        _ => return malformed("it gives more than one date; write until=YYYY-MM-DD once".to_owned()),
+    };
+    match until {
+        Some(until) if until < today => Exemption::Expired { reason, until },
+        until => Exemption::Exempt { reason, until },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "kinesis-encryption-enforcer:exempt";
+
+    fn date(text: &str) -> NaiveDate {
+        text.parse().expect("a date")
+    }
+
+    fn check(value: &str, expected: &Exemption) {
+        let tags = [("Team".to_owned(), "orders".to_owned()), (KEY.to_owned(), value.to_owned())];
+        assert_eq!(exemption(&tags, KEY, date("2026-11-24")), *expected, "{value:?}");
+    }
+
+    #[test]
+    fn a_stream_without_the_tag_is_not_exempt() {
+        let tags = [("Team".to_owned(), "until=2099-01-01".to_owned())];
+        assert_eq!(exemption(&tags, KEY, date("2026-11-24")), Exemption::None);
+    }
+
+    #[test]
+    fn the_value_is_the_reason_and_may_hold_the_last_day() {
+        let exempt = |reason: &str, until: Option<&str>| Exemption::Exempt { reason: reason.to_owned(), until: until.map(date) };
+        check("third-party producer", &exempt("third-party producer", None));
+        check("load test until=2026-12-31", &exempt("load test", Some("2026-12-31")));
+        check("UNTIL=2026-12-31 load test", &exempt("load test", Some("2026-12-31")));
+        check("until=2026-11-24", &exempt("no reason given", Some("2026-11-24")));
+        check("", &exempt("no reason given", None));
+    }
+
+    #[test]
+    fn the_day_after_the_last_day_it_has_expired() {
+        check("load test until=2026-11-23", &Exemption::Expired { reason: "load test".to_owned(), until: date("2026-11-23") });
+    }
+
+    #[test]
+    fn a_date_that_cannot_be_read_is_malformed_and_not_ignored() {
+        for value in ["until=tomorrow", "x until=2026-13-01", "until=", "until=2026-01-01 until=2027-01-01", "until=31.12.2026"] {
+            let tags = [(KEY.to_owned(), value.to_owned())];
+            let found = exemption(&tags, KEY, date("2026-11-24"));
+            assert!(matches!(&found, Exemption::Malformed { why } if why.contains("until=YYYY-MM-DD")), "{value:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn words_of_many_bytes_do_not_disturb_it() {
+        check("früher üüüüüü", &Exemption::Exempt { reason: "früher üüüüüü".to_owned(), until: None });
+    }
+}

@@ -1,0 +1,323 @@
+//! The function's settings, and the one place where the environment is read.
+//!
+//! A value that is not understood is refused by name, with what was found and what would be right, and all such values at once. Nothing
+//! is defaulted because it was misspelt.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::arn::is_account;
+use crate::key::{AWS_MANAGED_ALIAS, KeyRef};
+
+/// The variables this version understands; the template sets exactly these.
+pub const SUPPORTED: [&str; 7] =
+    ["KMS_KEY_ID", "ENFORCEMENT_MODE", "FAILURE_QUEUE_URL", "OWN_ROLE_ARN", "ON_OTHER_KEY", "EXEMPT_TAG_KEY", "METRICS_NAMESPACE"];
+
+/// Variables whose behaviour a later version brings. Setting one is refused: somebody who relies on it must not be left to believe that it works.
+pub const NOT_YET_SUPPORTED: [&str; 8] = [
+    "WORK_QUEUE_URL",
+    "WORK_QUEUE_MAX_RECEIVES",
+    "ON_KEY_ROTATION",
+    "IAC_GRACE_SECONDS",
+    "POLICY",
+    "POLICY_PARAMETER",
+    "MAX_APPLIES_PER_DAY",
+    "OUTCOME_EVENT_BUS",
+];
+
+/// The share of the function's timeout kept for what must happen after the waiting: one last look, dead letters, the answer.
+///
+/// Five seconds hold a describe and a `SendMessage` that each run into their first attempt timeout. A timeout so short that this would be more
+/// than a quarter of it keeps a quarter.
+pub const RESERVE: Duration = Duration::from_secs(5);
+
+/// The tag that exempts a stream, unless `EXEMPT_TAG_KEY` names another.
+pub const DEFAULT_EXEMPT_TAG_KEY: &str = "kinesis-encryption-enforcer:exempt";
+
+/// The `CloudWatch` namespace, unless `METRICS_NAMESPACE` names another.
+pub const DEFAULT_METRICS_NAMESPACE: &str = "KinesisEncryptionEnforcer";
+
+/// Environment variables by name; one that is set to nothing is there with an empty value.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// The process's environment. A variable that is not Unicode is left out: no setting of ours or of the SDK's can be meant by it.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+    pub fn of_process() -> Self {
+        Self(std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect())
+    }
+
+    /// The value of `name`; an empty value counts as unset.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.get_even_empty(name).filter(|value| !value.is_empty())
+    }
+
+    /// The value of `name`, also where it is empty.
+    #[must_use]
+    pub fn get_even_empty(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// The same environment with `name` set to `value`.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(name.to_owned(), value.to_owned());
+        self
+    }
+}
+
+// Credentials pass through here: names only.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// `ENFORCEMENT_MODE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Streams are brought right.
+    Enforce,
+    /// Streams are judged; nothing is written to Kinesis.
+    Audit,
+}
+
+/// `ON_OTHER_KEY`: what to make of a stream that is encrypted with another customer managed key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnOtherKey {
+    /// The configured key is *the* key.
+    Replace,
+    /// Any other enabled customer managed key is fine; the AWS managed key is still replaced.
+    Accept,
+}
+
+/// The function's settings, from its environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `KMS_KEY_ID`: the key that streams are to be encrypted with.
+    pub key: KeyRef,
+    /// `ENFORCEMENT_MODE`.
+    pub mode: Mode,
+    /// `FAILURE_QUEUE_URL`: the dead-letter queue.
+    pub failure_queue_url: Option<String>,
+    /// `OWN_ROLE_ARN`: the function's role, whose own successful calls are ignored, and whose account is the function's.
+    pub own_role_arn: Option<String>,
+    /// `ON_OTHER_KEY`.
+    pub on_other_key: OnOtherKey,
+    /// `EXEMPT_TAG_KEY`; `None` switches exemption by tag off.
+    pub exempt_tag_key: Option<String>,
+    /// `METRICS_NAMESPACE`.
+    pub metrics_namespace: String,
+}
+
+/// Everything that is wrong with the environment.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{}", .0.join("; "))]
+pub struct SettingsError(pub Vec<String>);
+
+impl Settings {
+    /// Reads the settings; every problem is reported, not only the first.
+    pub fn from_environment(environment: &Environment) -> Result<Self, SettingsError> {
+        let mut problems = Vec::new();
+        for name in NOT_YET_SUPPORTED {
+            // An empty value of an optional variable means unset; `ON_KEY_ROTATION=verify` is what this version does.
+            if environment.get(name).is_some_and(|value| (name, value) != ("ON_KEY_ROTATION", "verify")) {
+                problems.push(format!("{name} is not supported by this version: unset it"));
+            }
+        }
+        let key = match environment.get("KMS_KEY_ID") {
+            None => Err(format!("KMS_KEY_ID is not set: it takes {}", KeyRef::EXPECTED)),
+            Some(text) => parse_key(text),
+        };
+        let mode =
+            choice(environment, "ENFORCEMENT_MODE", Mode::Enforce, &[("enforce", Mode::Enforce), ("audit", Mode::Audit)], &mut problems);
+        let on_other_key = choice(
+            environment,
+            "ON_OTHER_KEY",
+            OnOtherKey::Replace,
+            &[("replace", OnOtherKey::Replace), ("accept", OnOtherKey::Accept)],
+            &mut problems,
+        );
+        let mut checked = |name: &str, is_right: fn(&str) -> bool, expected: &str| {
+            let value = environment.get(name)?;
+            if !is_right(value) {
+                problems.push(format!("{name} is {value:?}: it takes {expected}"));
+            }
+            Some(value.to_owned())
+        };
+        let failure_queue_url =
+            checked("FAILURE_QUEUE_URL", is_queue_url, "the URL of an SQS queue: https://sqs.<region>.amazonaws.com/<account>/<name>");
+        let own_role_arn = checked("OWN_ROLE_ARN", |arn| role_account(arn).is_some(), "a role ARN: arn:aws:iam::<account>:role/<name>");
+        let metrics_namespace =
+            checked("METRICS_NAMESPACE", is_namespace, "1 to 255 characters of a-z, A-Z, 0-9, '.', '-', '_', '/', '#', ':' and ' '");
+        let exempt_tag_key = match environment.get_even_empty("EXEMPT_TAG_KEY") {
+            None => Some(DEFAULT_EXEMPT_TAG_KEY.to_owned()),
+            Some("") => None,
+            Some(_) => checked(
+                "EXEMPT_TAG_KEY",
+                |key| key.chars().count() <= 128 && !key.starts_with("aws:"),
+                "a tag key of at most 128 characters that does not begin with aws:",
+            ),
+        };
+        match key {
+            Ok(key) if problems.is_empty() => Ok(Self {
+                key,
+                mode,
+                failure_queue_url,
+                own_role_arn,
+                on_other_key,
+                exempt_tag_key,
+                metrics_namespace: metrics_namespace.unwrap_or_else(|| DEFAULT_METRICS_NAMESPACE.to_owned()),
+            }),
+            Ok(_) => Err(SettingsError(problems)),
+            Err(problem) => {
+                problems.insert(0, problem);
+                Err(SettingsError(problems))
+            }
+        }
+    }
+
+    /// The account the function works in, where it is known: its role's.
+    #[must_use]
+    pub fn own_account(&self) -> Option<&str> {
+        self.own_role_arn.as_deref().and_then(role_account)
+    }
+}
+
+fn parse_key(text: &str) -> Result<KeyRef, String> {
+    let key: KeyRef = text.parse().map_err(|malformed| format!("KMS_KEY_ID: {malformed}"))?;
+    match key.alias() {
+        Some(alias) if alias.is_aws_managed() && alias.as_str() != AWS_MANAGED_ALIAS => Err(format!(
+            "KMS_KEY_ID is {text:?}, the AWS managed key of another service: of those only {AWS_MANAGED_ALIAS} works for Kinesis"
+        )),
+        _ => Ok(key),
+    }
+}
+
+fn choice<T: Copy>(environment: &Environment, name: &str, default: T, choices: &[(&str, T)], problems: &mut Vec<String>) -> T {
+    let Some(found) = environment.get(name) else { return default };
+    if let Some((_, value)) = choices.iter().find(|(text, _)| *text == found) {
+        return *value;
+    }
+    let allowed: Vec<_> = choices.iter().map(|(text, _)| *text).collect();
+    problems.push(format!("{name} is {found:?}: it takes {}", allowed.join(" or ")));
+    default
+}
+
+fn is_queue_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.and_then(|rest| rest.split_once('/')).is_some_and(|(host, path)| !host.is_empty() && !path.is_empty())
+}
+
+fn is_namespace(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_/#: ".contains(&byte);
+    text.len() <= 255 && text.bytes().all(plain) && !text.starts_with(':')
+}
+
+/// The account in a role's ARN, `arn:aws:iam::111122223333:role/…`: IAM's ARNs have no Region.
+fn role_account(arn: &str) -> Option<&str> {
+    let mut parts = arn.splitn(6, ':');
+    let head = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let (account, resource) = (parts.next()?, parts.next()?);
+    let is_role = matches!(head, ("arn", partition, "iam", "") if partition.starts_with("aws"));
+    (is_role && is_account(account) && resource.starts_with("role/")).then_some(account)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        variables.iter().fold(Environment::default(), |environment, (name, value)| environment.with(name, value))
+    }
+
+    fn problems(variables: &[(&str, &str)]) -> Vec<String> {
+        Settings::from_environment(&environment(variables)).expect_err("refused").0
+    }
+
+    #[test]
+    fn the_key_alone_is_enough() {
+        let settings = Settings::from_environment(&environment(&[("KMS_KEY_ID", KEY)])).expect("accepted");
+        assert_eq!(
+            settings,
+            Settings {
+                key: KEY.parse().expect("a key"),
+                mode: Mode::Enforce,
+                failure_queue_url: None,
+                own_role_arn: None,
+                on_other_key: OnOtherKey::Replace,
+                exempt_tag_key: Some(DEFAULT_EXEMPT_TAG_KEY.to_owned()),
+                metrics_namespace: DEFAULT_METRICS_NAMESPACE.to_owned(),
+            }
+        );
+    }
+
+    #[test]
+    fn an_empty_optional_variable_is_unset_but_an_empty_tag_key_switches_the_exemption_off() {
+        let mut variables: Vec<_> = SUPPORTED.iter().chain(&NOT_YET_SUPPORTED).map(|name| (*name, "")).collect();
+        variables.push(("KMS_KEY_ID", KEY));
+        let settings = Settings::from_environment(&environment(&variables)).expect("accepted");
+        assert_eq!(settings.exempt_tag_key, None);
+        assert_eq!(settings.mode, Mode::Enforce);
+    }
+
+    #[test]
+    fn every_malformed_value_is_refused_by_name_and_all_at_once() {
+        let found = problems(&[
+            ("KMS_KEY_ID", "orders-key"),
+            ("ENFORCEMENT_MODE", "Enforce"),
+            ("FAILURE_QUEUE_URL", "enforcer-dlq"),
+            ("OWN_ROLE_ARN", "arn:aws:iam::111122223333:user/me"),
+            ("ON_OTHER_KEY", "keep"),
+            ("EXEMPT_TAG_KEY", "aws:exempt"),
+            ("METRICS_NAMESPACE", "a*b"),
+        ]);
+        assert_eq!(found.len(), SUPPORTED.len(), "{found:#?}");
+        for name in SUPPORTED {
+            assert!(found.iter().any(|problem| problem.starts_with(name)), "{name}: {found:#?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_key_says_what_is_wanted() {
+        assert_eq!(
+            problems(&[]),
+            ["KMS_KEY_ID is not set: it takes a KMS key: a key ARN, a key id, an alias name (alias/…) or an alias ARN"]
+        );
+    }
+
+    #[test]
+    fn what_this_version_cannot_do_is_refused_instead_of_ignored() {
+        for name in NOT_YET_SUPPORTED {
+            assert_eq!(problems(&[("KMS_KEY_ID", KEY), (name, "5")]), [format!("{name} is not supported by this version: unset it")]);
+        }
+    }
+
+    #[test]
+    fn of_the_aws_managed_keys_only_that_of_kinesis_is_taken() {
+        assert!(problems(&[("KMS_KEY_ID", "alias/aws/sqs")])[0].contains("alias/aws/kinesis"));
+        assert!(Settings::from_environment(&environment(&[("KMS_KEY_ID", "alias/aws/kinesis")])).is_ok());
+    }
+
+    #[test]
+    fn the_account_is_the_roles() {
+        let settings = |arn| Settings::from_environment(&environment(&[("KMS_KEY_ID", KEY), ("OWN_ROLE_ARN", arn)])).expect("accepted");
+        assert_eq!(settings("arn:aws-cn:iam::111122223333:role/path/enforcer").own_account(), Some("111122223333"));
+    }
+
+    #[test]
+    fn credentials_do_not_show_in_debug_output() {
+        let environment = environment(&[("AWS_SECRET_ACCESS_KEY", "wJalr")]);
+        assert_eq!(format!("{environment:?}"), r#"{"AWS_SECRET_ACCESS_KEY"}"#);
+    }
+}
