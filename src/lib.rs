@@ -5,9 +5,11 @@
 
 pub mod arn;
 pub mod clock;
+pub mod decide;
 pub mod event;
 pub mod failure;
 pub mod key;
+pub mod outcome;
 pub mod policy;
 pub mod settings;
 pub mod stream;
