@@ -3,10 +3,21 @@
 //! A [`Trigger`] says *where to look*, never what to do: what to do is decided from a fresh look at the stream and the key. Duplicates,
 //! replays and disorder are therefore harmless.
 
+mod cloudtrail;
+mod config;
+mod envelope;
+mod eventbridge;
+mod kms;
+mod manual;
+mod own;
+mod securityhub;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::arn::Malformed;
 use crate::key::{AliasName, KeyRef};
 use crate::stream::StreamRef;
 
@@ -170,4 +181,104 @@ pub enum Delivery {
     Direct(Vec<Request>),
     /// A batch of an SQS event source mapping, which is answered message by message.
     Batch(Vec<Message>),
+}
+
+/// Reads a payload: takes it out of its envelopes and finds out where it points.
+///
+/// It cannot fail. What is not understood becomes [`Scope::Unknown`] with a reason and keeps its payload, so that it can be dead-lettered.
+/// `own_role` is the ARN of the function's own role, whose own `StartStreamEncryption` calls are ignored.
+#[must_use]
+pub fn read(payload: &Value, own_role: Option<&str>) -> Delivery {
+    envelope::Reader::new(own_role).deliver(payload)
+}
+
+/// What an event points at, or why it points nowhere.
+type Found = Result<(TriggerKind, Scope), Declined>;
+
+/// Why an event points nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Declined {
+    /// It was understood and asks for nothing.
+    Ignored(String),
+    /// It was not understood.
+    Unknown(String),
+}
+
+impl Declined {
+    fn ignored(reason: impl Into<String>) -> Self {
+        Self::Ignored(reason.into())
+    }
+
+    fn unknown(reason: impl Into<String>) -> Self {
+        Self::Unknown(reason.into())
+    }
+}
+
+impl From<Malformed> for Declined {
+    fn from(malformed: Malformed) -> Self {
+        Self::unknown(malformed.to_string())
+    }
+}
+
+/// A [`Request`] before its payload and its history are known.
+#[derive(Clone, Debug)]
+struct Reading {
+    trigger: Trigger,
+    scope: Scope,
+    wishes: Wishes,
+    manual: bool,
+}
+
+impl Reading {
+    /// What was found, under a trigger that tells where it came from.
+    fn new(found: Found, origin: Origin) -> Self {
+        let (kind, scope, reason) = match found {
+            Ok((kind, scope)) => (kind, scope, None),
+            Err(Declined::Ignored(reason)) => (TriggerKind::Ignored, Scope::Nothing, Some(reason)),
+            Err(Declined::Unknown(reason)) => (TriggerKind::Unknown, Scope::Unknown, Some(reason)),
+        };
+        let reason = reason.map(|reason| shorten(&reason, LONGEST_REASON));
+        let Origin { event_id, event_time, account, region } = origin;
+        let trigger = Trigger { kind, reason, event_id, event_time, account, region };
+        Self { trigger, scope, wishes: Wishes::default(), manual: false }
+    }
+
+    fn unknown(reason: impl Into<String>) -> Self {
+        Self::new(Err(Declined::unknown(reason)), Origin::default())
+    }
+}
+
+/// Which event it was, and when and where it happened.
+#[derive(Clone, Debug, Default)]
+struct Origin {
+    event_id: Option<String>,
+    event_time: Option<DateTime<Utc>>,
+    account: Option<String>,
+    region: Option<String>,
+}
+
+/// A reason may quote the payload; a log line and a message attribute do not want all of it.
+const LONGEST_REASON: usize = 600;
+
+/// The first `longest` characters of `text`, with an ellipsis where there are more.
+fn shorten(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// `value` as a `T`; the error says what is wrong and where.
+fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        // The path of the whole value is a lone dot, which would only puzzle.
+        if path == "." { error.into_inner().to_string() } else { format!("{} (at {path})", error.into_inner()) }
+    })
+}
+
+/// `items` in their order, each once.
+fn distinct<T: Clone + Eq + std::hash::Hash>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut seen = std::collections::HashSet::new();
+    items.into_iter().filter(|item| seen.insert(item.clone())).collect()
 }

@@ -1,0 +1,98 @@
+//! AWS Config: a rule that found a stream wanting, or a recorded change of a stream.
+//!
+//! Source: *AWS Config Developer Guide, Monitoring AWS Config with Amazon EventBridge*.
+
+use serde::Deserialize;
+
+use super::eventbridge::{Event, detail};
+use super::{Declined, Found, Scope, TriggerKind};
+use crate::stream::{StreamArn, StreamRef};
+
+const STREAM: &str = "AWS::Kinesis::Stream";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ComplianceChange {
+    resource_type: Option<String>,
+    /// The stream's name.
+    resource_id: Option<String>,
+    aws_region: Option<String>,
+    aws_account_id: Option<String>,
+    new_evaluation_result: Option<EvaluationResult>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EvaluationResult {
+    compliance_type: Option<String>,
+}
+
+/// `Config Rules Compliance Change`, of whichever rule: what is wrong with the stream is found out by looking.
+pub(super) fn compliance_change(event: &Event) -> Found {
+    let ComplianceChange { resource_type, resource_id, aws_region, aws_account_id, new_evaluation_result } = detail(event)?;
+    expect_stream(resource_type.as_deref())?;
+    match new_evaluation_result.and_then(|result| result.compliance_type).as_deref() {
+        Some("NON_COMPLIANT") => {}
+        Some(other) => return Err(Declined::ignored(format!("the stream is {other} now"))),
+        None => return Err(Declined::ignored("the rule has no result for the stream any more")),
+    }
+    let account = aws_account_id.as_deref().or(event.account.as_deref());
+    let region = aws_region.as_deref().or(event.region.as_deref());
+    let arn = locate(resource_id.as_deref(), account, region)?;
+    Ok((TriggerKind::ComplianceChanged, Scope::Streams(vec![StreamRef::Arn(arn)])))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ItemChange {
+    configuration_item: Option<Item>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Item {
+    configuration_item_status: Option<String>,
+    resource_type: Option<String>,
+    #[serde(rename = "ARN")]
+    arn: Option<String>,
+    resource_name: Option<String>,
+    resource_id: Option<String>,
+    aws_region: Option<String>,
+    aws_account_id: Option<String>,
+}
+
+/// `Config Configuration Item Change`. What the item says of the encryption is not looked at: it may be old by now.
+pub(super) fn item_change(event: &Event) -> Found {
+    let ItemChange { configuration_item } = detail(event)?;
+    let Some(item) = configuration_item else {
+        return Err(Declined::unknown("a configuration item change without its configurationItem"));
+    };
+    let Item { configuration_item_status: status, resource_type, arn, resource_name, resource_id, aws_region, aws_account_id } = item;
+    expect_stream(resource_type.as_deref())?;
+    if let Some(status) = status.filter(|status| status.starts_with("ResourceDeleted") || status == "ResourceNotRecorded") {
+        return Err(Declined::ignored(format!("the configuration item is {status}")));
+    }
+    let account = aws_account_id.as_deref().or(event.account.as_deref());
+    let region = aws_region.as_deref().or(event.region.as_deref());
+    let arn = locate(arn.or(resource_name).or(resource_id).as_deref(), account, region)?;
+    Ok((TriggerKind::ComplianceChanged, Scope::Streams(vec![StreamRef::Arn(arn)])))
+}
+
+fn expect_stream(resource_type: Option<&str>) -> Result<(), Declined> {
+    match resource_type {
+        Some(STREAM) => Ok(()),
+        Some(other) => Err(Declined::ignored(format!("{other} is no Kinesis data stream"))),
+        None => Err(Declined::unknown("an event of AWS Config without a resourceType")),
+    }
+}
+
+fn locate(stream: Option<&str>, account: Option<&str>, region: Option<&str>) -> Result<StreamArn, Declined> {
+    let stream = stream.ok_or_else(|| Declined::unknown("an event of AWS Config that names no stream"))?;
+    match stream.parse()? {
+        StreamRef::Arn(arn) => Ok(arn),
+        StreamRef::Name(name) => {
+            let place = account.zip(region).ok_or_else(|| Declined::unknown("an event of AWS Config without an account or a Region"))?;
+            Ok(StreamArn::build(place.1, place.0, &name)?)
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! EventBridge events: which reader understands which.
+//!
+//! Source: *Amazon EventBridge User Guide, Events* and the event references of the services.
+
+use aws_lambda_events::eventbridge::EventBridgeEvent;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Declined, Found, Origin, Reading, Scope, TriggerKind, cloudtrail, config, kms, securityhub, typed};
+
+/// An event whose detail is not looked at yet. It may be absent: a schedule's input need not have one.
+pub(super) type Event = EventBridgeEvent<Option<Value>>;
+
+pub(super) fn read(payload: &Value, own_role: Option<&str>) -> Reading {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let event: Event = match typed(payload) {
+        Ok(event) => event,
+        Err(reason) => {
+            let origin = Origin { event_id: text(payload.get("id")), ..Origin::default() };
+            return Reading::new(Err(Declined::unknown(format!("not an EventBridge event: {reason}"))), origin);
+        }
+    };
+    let event_id = event.id.clone().or_else(|| text(event.detail.as_ref().and_then(|detail| detail.get("eventID"))));
+    let origin = Origin { event_id, event_time: event.time, account: event.account.clone(), region: event.region.clone() };
+    Reading::new(find(&event, own_role), origin)
+}
+
+fn find(event: &Event, own_role: Option<&str>) -> Found {
+    match (event.source.as_str(), event.detail_type.as_str()) {
+        ("aws.kinesis", cloudtrail::API_CALL) => cloudtrail::stream_call(event, own_role),
+        ("aws.kms", cloudtrail::API_CALL) => kms::call(event),
+        ("aws.kinesis" | "aws.kms", cloudtrail::SERVICE_EVENT) => cloudtrail::service_event(event),
+        ("aws.kms", "KMS CMK Rotation") => kms::rotated(event),
+        ("aws.kms", "KMS CMK Deletion" | "KMS Imported Key Material Expiration") => kms::lost(event),
+        ("aws.config", "Config Rules Compliance Change") => config::compliance_change(event),
+        ("aws.config", "Config Configuration Item Change") => config::item_change(event),
+        ("aws.securityhub", "Security Hub Findings - Imported") => securityhub::imported(event),
+        ("aws.securityhub", "Security Hub Findings - Custom Action") => securityhub::custom_action(event),
+        ("aws.securityhub", "Findings Imported V2") => securityhub::imported_v2(event),
+        ("aws.events" | "aws.scheduler", "Scheduled Event") => Ok((TriggerKind::Scheduled, Scope::Fleet { start_after: None })),
+        (source, detail_type) if source.starts_with("aws.") => {
+            Err(Declined::unknown(format!("no event this function knows: {detail_type:?} of {source:?}")))
+        }
+        // AWS keeps `aws.*` to itself; with any other source, anybody who may call PutEvents could speak in its name.
+        (source, detail_type) => Err(Declined::unknown(format!("not from AWS: {detail_type:?} of the source {source:?}"))),
+    }
+}
+
+/// The event's detail as a `T`.
+pub(super) fn detail<T: DeserializeOwned>(event: &Event) -> Result<T, Declined> {
+    let Some(detail) = &event.detail else {
+        return Err(Declined::unknown(format!("{:?} without a detail", event.detail_type)));
+    };
+    typed(detail).map_err(|reason| Declined::unknown(format!("the detail of {:?}: {reason}", event.detail_type)))
+}

@@ -1,0 +1,119 @@
+//! What we wrote ourselves: dead letters and work items.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Declined, Found, Origin, Reading, Scope, TriggerKind, typed};
+use crate::stream::{StreamName, StreamRef};
+
+/// The version of letters and work items that this program writes, and the only one it reads.
+const VERSION: u64 = 1;
+
+fn is_kind(payload: &Value, kind: &str) -> bool {
+    payload.get("kind").and_then(Value::as_str) == Some(kind)
+}
+
+pub(super) fn is_letter(payload: &Value) -> bool {
+    is_kind(payload, "enforcement-failure")
+}
+
+pub(super) fn is_work_item(payload: &Value) -> bool {
+    is_kind(payload, "work-item")
+}
+
+fn check_version(payload: &Value, what: &str) -> Result<(), String> {
+    match payload.get("version") {
+        Some(version) if version.as_u64() == Some(VERSION) => Ok(()),
+        Some(version) => Err(format!("{what} of version {version}: this function reads version {VERSION}")),
+        None => Err(format!("{what} without a version")),
+    }
+}
+
+/// A dead letter, as far as feeding it back is concerned.
+pub(super) struct Letter<'a> {
+    /// The one stream that failed.
+    pub(super) stream: Option<StreamRef>,
+    /// The payload that led to the failure.
+    pub(super) event: &'a Value,
+    /// How often it was fed back.
+    pub(super) attempts: u32,
+}
+
+impl<'a> Letter<'a> {
+    pub(super) fn read(payload: &'a Value) -> Result<Self, String> {
+        check_version(payload, "a dead letter")?;
+        let stream = match payload.get("stream") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(text.parse().map_err(|error| format!("a dead letter about a stream that is none: {error}"))?),
+            Some(_) => return Err("a dead letter whose stream is not a text".to_owned()),
+        };
+        let event = match payload.get("event") {
+            Some(event) => event,
+            None if stream.is_some() => &Value::Null,
+            None => return Err("a dead letter with neither a stream nor an event".to_owned()),
+        };
+        Ok(Self { stream, event, attempts: attempts(payload) })
+    }
+}
+
+/// How often a letter was fed back. A count that cannot be read counts as none: the letter is then tried once more, not lost.
+pub(super) fn attempts(payload: &Value) -> u32 {
+    let attempts = payload.get("attempts").and_then(Value::as_u64).unwrap_or(0);
+    u32::try_from(attempts).unwrap_or(u32::MAX)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WorkItem {
+    stream: Option<String>,
+    sweep: Option<Sweep>,
+    origin: Option<ItemOrigin>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Sweep {
+    start_after: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ItemOrigin {
+    event_id: Option<String>,
+    event_time: Option<DateTime<Utc>>,
+}
+
+/// Reads a work item. Its trigger carries the id and the time of the event that it goes back to, so that the logs of both can be joined.
+pub(super) fn work_item(payload: &Value) -> Reading {
+    let item: WorkItem = match check_version(payload, "a work item").and_then(|()| typed(payload)) {
+        Ok(item) => item,
+        Err(reason) => return Reading::unknown(reason),
+    };
+    let WorkItem { stream, sweep, origin } = item;
+    let (event_id, event_time) = origin.map_or((None, None), |origin| (origin.event_id, origin.event_time));
+    let mut origin = Origin { event_id, event_time, account: None, region: None };
+    let found = work_scope(stream.as_deref(), sweep);
+    if let Ok((_, Scope::Streams(streams))) = &found
+        && let [StreamRef::Arn(arn)] = streams.as_slice()
+    {
+        origin.account = Some(arn.account().to_owned());
+        origin.region = Some(arn.region().to_owned());
+    }
+    Reading::new(found, origin)
+}
+
+fn work_scope(stream: Option<&str>, sweep: Option<Sweep>) -> Found {
+    let scope = match (stream, sweep) {
+        (Some(stream), None) => Scope::Streams(vec![stream.parse()?]),
+        (None, Some(Sweep { start_after })) => {
+            if let Some(name) = &start_after {
+                name.parse::<StreamName>()?;
+            }
+            Scope::Fleet { start_after }
+        }
+        (Some(_), Some(_)) => return Err(Declined::unknown("a work item with both a stream and a sweep")),
+        (None, None) => return Err(Declined::unknown("a work item with neither a stream nor a sweep")),
+    };
+    Ok((TriggerKind::WorkItem, scope))
+}
