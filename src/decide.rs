@@ -315,3 +315,225 @@ impl fmt::Display for Pending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DESIRED: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    const OTHER: &str = "arn:aws:kms:us-east-1:111122223333:key/ffffffff-12ab-34cd-56ef-1234567890ab";
+    const LONG_AGO: Duration = Duration::from_mins(1);
+    const JUST_NOW: Duration = Duration::from_secs(1);
+
+    /// A stream that is right: tests change one thing of it.
+    struct World {
+        status: StreamStatus,
+        present: Present,
+        desired: Desired,
+        on_other_key: OnOtherKey,
+        tags: Tags,
+        progress: Progress,
+        reapply: bool,
+        doubted_alias: Option<AliasName>,
+    }
+
+    impl World {
+        fn right() -> Self {
+            Self {
+                status: StreamStatus::Active,
+                present: key(DESIRED),
+                desired: Desired::Key { arn: arn(DESIRED), trouble: None },
+                on_other_key: OnOtherKey::Replace,
+                tags: Tags::Unread,
+                progress: Progress::NotStarted,
+                reapply: false,
+                doubted_alias: None,
+            }
+        }
+
+        fn unencrypted() -> Self {
+            Self { present: Present::Unencrypted, tags: Tags::Read(Exemption::None), ..Self::right() }
+        }
+
+        fn decide(&self) -> Decision {
+            decide(&Situation {
+                stream: &stream(),
+                status: &self.status,
+                present: &self.present,
+                desired: &self.desired,
+                on_other_key: self.on_other_key,
+                tags: &self.tags,
+                progress: self.progress,
+                reapply: self.reapply,
+                doubted_alias: self.doubted_alias.as_ref(),
+            })
+        }
+    }
+
+    fn stream() -> StreamArn {
+        "arn:aws:kinesis:us-east-1:111122223333:stream/orders".parse().expect("an ARN")
+    }
+
+    fn arn(text: &str) -> KeyArn {
+        text.parse().expect("a key ARN")
+    }
+
+    fn key(text: &str) -> Present {
+        Present::Key { arn: arn(text), by_alias: None, standing: Standing::NotAsked }
+    }
+
+    fn by_alias(text: &str, alias: &str) -> Present {
+        Present::Key { arn: arn(text), by_alias: Some(alias.parse().expect("an alias")), standing: Standing::Enabled }
+    }
+
+    fn trouble() -> Failure {
+        Failure::new(Step::DescribeKey, code::KEY_DISABLED, &DESIRED, "the key is disabled")
+    }
+
+    fn started(accepted: bool, seen_updating: bool, ago: Duration) -> Progress {
+        Progress::Started { accepted, seen_updating, ago }
+    }
+
+    fn refused_with(decision: &Decision) -> &str {
+        match decision {
+            Decision::Refuse(failure) => &failure.code,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_stream_that_is_right_is_left_alone() {
+        assert_eq!(World::right().decide(), Decision::InSync(InSync::DesiredKey));
+    }
+
+    #[test]
+    fn a_stream_that_is_not_active_is_never_judged() {
+        for status in [StreamStatus::Creating, StreamStatus::Updating, StreamStatus::Other("MERGING".to_owned())] {
+            for world in [World::right(), World::unencrypted()] {
+                let world = World { status: status.clone(), ..world };
+                assert_eq!(world.decide(), Decision::Wait(Pending::Status(status.clone())));
+            }
+        }
+        let world = World { status: StreamStatus::Deleting, ..World::unencrypted() };
+        assert_eq!(world.decide(), Decision::Gone);
+    }
+
+    #[test]
+    fn whatever_else_a_stream_has_is_replaced_with_the_reason() {
+        for (present, why) in [
+            (Present::Unencrypted, Why::Unencrypted),
+            (Present::AwsManaged, Why::AwsManagedKey),
+            (key(OTHER), Why::OtherKey(OTHER.to_owned())),
+            (Present::Unresolvable { key_id: "alias/lost".to_owned() }, Why::OtherKey("alias/lost".to_owned())),
+        ] {
+            let world = World { present, ..World::unencrypted() };
+            assert_eq!(world.decide(), Decision::Apply(why));
+        }
+    }
+
+    #[test]
+    fn a_stream_that_names_the_key_by_an_alias_is_right_unless_that_alias_was_re_pointed() {
+        let present = by_alias(DESIRED, "alias/streams");
+        assert_eq!(World { present: present.clone(), ..World::right() }.decide(), Decision::InSync(InSync::DesiredKey));
+        let doubted_alias: Option<AliasName> = Some("alias/streams".parse().expect("an alias"));
+        let world = World { present, doubted_alias: doubted_alias.clone(), ..World::unencrypted() };
+        assert_eq!(world.decide(), Decision::Apply(Why::RepointedAlias("alias/streams".parse().expect("an alias"))));
+        let elsewhere = World { present: by_alias(DESIRED, "alias/other"), doubted_alias, ..World::right() };
+        assert_eq!(elsewhere.decide(), Decision::InSync(InSync::DesiredKey));
+    }
+
+    #[test]
+    fn the_aws_managed_key_is_right_where_it_is_the_configured_one() {
+        let world = World { desired: Desired::AwsManaged, ..World::unencrypted() };
+        assert_eq!(World { present: Present::AwsManaged, ..world }.decide(), Decision::InSync(InSync::DesiredKey));
+        let world = World { desired: Desired::AwsManaged, present: key(OTHER), ..World::unencrypted() };
+        assert_eq!(world.decide(), Decision::Apply(Why::OtherKey(OTHER.to_owned())));
+    }
+
+    #[test]
+    fn another_enabled_customer_key_is_accepted_only_where_the_setting_says_so() {
+        let present = Present::Key { arn: arn(OTHER), by_alias: None, standing: Standing::Enabled };
+        let world = World { present, on_other_key: OnOtherKey::Accept, ..World::unencrypted() };
+        assert_eq!(world.decide(), Decision::InSync(InSync::AcceptedKey));
+        assert!(matches!(World { on_other_key: OnOtherKey::Replace, ..world }.decide(), Decision::Apply(_)));
+        for (present, why) in [
+            (Present::Key { arn: arn(OTHER), by_alias: None, standing: Standing::Unfit }, Why::OtherKey(OTHER.to_owned())),
+            (Present::AwsManaged, Why::AwsManagedKey),
+        ] {
+            let world = World { present, on_other_key: OnOtherKey::Accept, ..World::unencrypted() };
+            assert_eq!(world.decide(), Decision::Apply(why));
+        }
+    }
+
+    #[test]
+    fn a_present_key_that_cannot_be_judged_is_not_replaced() {
+        let failure = Failure::new(Step::DescribeKey, code::PRESENT_KEY_UNREADABLE, &OTHER, "");
+        let world = World { present: Present::Unreadable(failure.clone()), ..World::unencrypted() };
+        assert_eq!(world.decide(), Decision::Refuse(failure));
+    }
+
+    #[test]
+    fn tags_are_read_only_for_a_stream_that_is_about_to_be_touched() {
+        assert_eq!(World::right().decide(), Decision::InSync(InSync::DesiredKey));
+        assert_eq!(World { tags: Tags::Unread, ..World::unencrypted() }.decide(), Decision::ReadTags);
+    }
+
+    #[test]
+    fn exemptions_fail_closed() {
+        let exempt = Exemption::Exempt { reason: "load test".to_owned(), until: None };
+        let world = World { tags: Tags::Read(exempt), ..World::unencrypted() };
+        assert_eq!(world.decide(), Decision::Exempt { reason: "load test".to_owned(), until: None });
+        let failure = Failure::new(Step::ListTags, "AccessDeniedException", &stream(), "");
+        let world = World { tags: Tags::Unreadable(failure.clone()), ..World::unencrypted() };
+        assert_eq!(world.decide(), Decision::Refuse(failure));
+        let world = World { tags: Tags::Read(Exemption::Malformed { why: "no date".to_owned() }), ..World::unencrypted() };
+        assert_eq!(refused_with(&world.decide()), code::EXEMPTION_MALFORMED);
+        let expired = Exemption::Expired { reason: "load test".to_owned(), until: NaiveDate::MIN };
+        let world = World { tags: Tags::Read(expired), ..World::unencrypted() };
+        assert_eq!(world.decide(), Decision::Apply(Why::Unencrypted));
+    }
+
+    #[test]
+    fn an_unusable_key_is_never_applied() {
+        let desired = Desired::Key { arn: arn(DESIRED), trouble: Some(trouble()) };
+        let world = World { desired: desired.clone(), ..World::unencrypted() };
+        assert_eq!(world.decide(), Decision::Refuse(trouble()));
+        assert_eq!(World { reapply: true, present: key(DESIRED), ..world }.decide(), Decision::Refuse(trouble()));
+        assert_eq!(World { desired, ..World::right() }.decide(), Decision::KeyAtRisk(trouble()));
+    }
+
+    #[test]
+    fn an_exempt_stream_is_no_failure_even_where_the_key_is_unusable() {
+        let desired = Desired::Key { arn: arn(DESIRED), trouble: Some(trouble()) };
+        let exempt = Exemption::Exempt { reason: "load test".to_owned(), until: None };
+        let world = World { desired, tags: Tags::Read(exempt), ..World::unencrypted() };
+        assert!(matches!(world.decide(), Decision::Exempt { .. }));
+    }
+
+    #[test]
+    fn a_fresh_application_is_made_once_where_it_is_asked_for() {
+        let world = World { reapply: true, tags: Tags::Read(Exemption::None), ..World::right() };
+        assert_eq!(world.decide(), Decision::Apply(Why::Asked));
+        let world = World { progress: started(true, true, JUST_NOW), ..world };
+        assert_eq!(world.decide(), Decision::InSync(InSync::DesiredKey));
+    }
+
+    #[test]
+    fn being_in_sync_after_a_start_is_the_verification_whatever_became_of_its_answer() {
+        for progress in [started(true, false, JUST_NOW), started(true, true, JUST_NOW), started(false, false, LONG_AGO)] {
+            assert_eq!(World { progress, ..World::right() }.decide(), Decision::InSync(InSync::DesiredKey));
+        }
+    }
+
+    #[test]
+    fn after_a_start_a_stream_that_is_wrong_is_never_started_again() {
+        let after = |progress| World { progress, ..World::unencrypted() }.decide();
+        assert_eq!(after(started(true, false, JUST_NOW)), Decision::Wait(Pending::NotVisible));
+        assert_eq!(after(started(false, false, JUST_NOW)), Decision::Wait(Pending::Unconfirmed));
+        assert_eq!(after(started(false, true, JUST_NOW)), Decision::Wait(Pending::Unconfirmed));
+        assert_eq!(refused_with(&after(started(true, true, JUST_NOW))), code::UNDONE);
+        assert_eq!(refused_with(&after(started(true, false, VISIBILITY_LIMIT))), code::ACCEPTED_NOT_VISIBLE);
+        assert_eq!(refused_with(&after(started(false, false, VISIBILITY_LIMIT))), code::START_UNCONFIRMED);
+        assert_eq!(refused_with(&after(started(false, true, VISIBILITY_LIMIT))), code::START_UNCONFIRMED);
+    }
+}
