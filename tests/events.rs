@@ -1,5 +1,7 @@
 //! Every file of `events/` against what it means, and mutilated events against the promise that reading never fails.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
@@ -287,16 +289,15 @@ fn mutated(mut value: Value, place: prop::sample::Index, with: Option<Value>) ->
     let mut all = Vec::new();
     places(&value, "", &mut all);
     let place = place.get(&all).clone();
-    match with {
-        Some(with) => *value.pointer_mut(&place).unwrap() = with,
-        None => {
-            let Some((parent, key)) = place.rsplit_once('/') else { return Value::Null };
-            match value.pointer_mut(parent).unwrap() {
-                Value::Array(items) => drop(items.remove(key.parse().unwrap())),
-                Value::Object(object) => drop(object.remove(&key.replace("~1", "/").replace("~0", "~"))),
-                _ => unreachable!("only arrays and objects hold places"),
-            }
-        }
+    if let Some(with) = with {
+        *value.pointer_mut(&place).unwrap() = with;
+        return value;
+    }
+    let Some((parent, key)) = place.rsplit_once('/') else { return Value::Null };
+    match value.pointer_mut(parent).unwrap() {
+        Value::Array(items) => drop(items.remove(key.parse().unwrap())),
+        Value::Object(object) => drop(object.remove(&key.replace("~1", "/").replace("~0", "~"))),
+        _ => unreachable!("only arrays and objects hold places"),
     }
     value
 }
@@ -322,7 +323,9 @@ fn keeps_its_promises(payload: &Value) {
         Delivery::Direct(requests) => check(&requests),
         Delivery::Batch(messages) => {
             assert_eq!(messages.len(), payload["Records"].as_array().unwrap().len());
-            messages.iter().for_each(|message| check(&message.requests));
+            for message in &messages {
+                check(&message.requests);
+            }
         }
     }
 }
