@@ -206,6 +206,7 @@ fn a_finding_says_which_condition_it_fails() {
     check_ignored(&with(other.clone(), &at("Compliance/SecurityControlId"), json!("EC2.18")), "EC2.18");
     check_ignored(&with(other, &at("Compliance/SecurityControlId"), json!("Kinesis.10")), "Kinesis.10");
     check_unknown(&with(finding.clone(), "/detail/findings", json!([])), "no stream");
+    check_unknown(&with(finding.clone(), &at("Resources"), json!([])), "no stream");
 
     // Control findings that are not consolidated name the control in the generator only.
     let by_standard = with(finding.clone(), &at("GeneratorId"), json!("aws-foundational-security-best-practices/v/1.0.0/Kinesis.1"));
