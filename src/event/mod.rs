@@ -11,6 +11,8 @@ mod kms;
 mod manual;
 mod own;
 mod securityhub;
+#[cfg(test)]
+mod tests;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;

@@ -92,8 +92,9 @@ pub(super) fn imported(event: &Event) -> Found {
             None => streams.extend(finding.streams()?),
         }
     }
+    let all_declined = objections.len() == findings.len();
     match objections.into_iter().next() {
-        Some(objection) if streams.is_empty() => Err(Declined::Ignored(objection)),
+        Some(objection) if all_declined => Err(Declined::Ignored(objection)),
         _ => found(streams, Declined::unknown("findings that name no stream")),
     }
 }

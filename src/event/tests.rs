@@ -1,0 +1,426 @@
+//! What the files of `events/` do not show: one thing changed in a real event, and envelopes in envelopes.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+const OWN_ROLE: &str = "arn:aws:iam::111122223333:role/kinesis-encryption-enforcer";
+const ORDERS: &str = "arn:aws:kinesis:us-east-1:111122223333:stream/orders";
+
+macro_rules! event {
+    ($name:literal) => {
+        serde_json::from_str::<Value>(include_str!(concat!("../../events/", $name, ".json"))).unwrap()
+    };
+}
+
+/// `event` with the value at `pointer` replaced; a new key is added.
+fn with(mut event: Value, pointer: &str, value: Value) -> Value {
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    event.pointer_mut(parent).unwrap()[key] = value;
+    event
+}
+
+fn without(mut event: Value, pointer: &str) -> Value {
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    event.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(key).unwrap();
+    event
+}
+
+fn direct(payload: &Value) -> Vec<Request> {
+    match read(payload, Some(OWN_ROLE)) {
+        Delivery::Direct(requests) => requests,
+        Delivery::Batch(messages) => panic!("a batch: {messages:?}"),
+    }
+}
+
+fn only(payload: &Value) -> Request {
+    let mut requests = direct(payload);
+    assert_eq!(requests.len(), 1, "{requests:?}");
+    requests.remove(0)
+}
+
+fn streams(texts: &[&str]) -> Scope {
+    Scope::Streams(texts.iter().map(|text| text.parse().unwrap()).collect())
+}
+
+#[track_caller]
+fn check_streams(payload: &Value, kind: TriggerKind, expected: &[&str]) {
+    let request = only(payload);
+    assert_eq!((request.trigger.kind, request.trigger.reason, request.scope), (kind, None, streams(expected)));
+}
+
+/// The event is declined, and the reason names `part`.
+#[track_caller]
+fn check_declined(payload: &Value, kind: TriggerKind, part: &str) {
+    let request = only(payload);
+    let reason = request.trigger.reason.unwrap();
+    assert_eq!(request.trigger.kind, kind, "{reason}");
+    assert!(reason.contains(part), "{reason:?} does not say {part:?}");
+    assert_eq!(request.payload, *payload, "the payload is kept");
+}
+
+#[track_caller]
+fn check_ignored(payload: &Value, part: &str) {
+    check_declined(payload, TriggerKind::Ignored, part);
+}
+
+#[track_caller]
+fn check_unknown(payload: &Value, part: &str) {
+    check_declined(payload, TriggerKind::Unknown, part);
+}
+
+fn sqs(bodies: impl IntoIterator<Item = String>) -> Value {
+    let record = |body| json!({ "eventSource": "aws:sqs", "messageId": "m", "body": body });
+    json!({ "Records": bodies.into_iter().map(record).collect::<Vec<_>>() })
+}
+
+fn letter(event: &Value, attempts: u32) -> Value {
+    json!({ "version": 1, "kind": "enforcement-failure", "attempts": attempts, "event": event })
+}
+
+fn on_failure(payload: &Value) -> Value {
+    json!({ "requestContext": { "condition": "RetriesExhausted" }, "requestPayload": payload })
+}
+
+#[test]
+fn a_stream_is_identified_by_the_parameters_and_the_recipient() {
+    let created = event!("stream-created");
+    let elsewhere = with(with(created.clone(), "/detail/recipientAccountId", json!("444455556666")), "/account", json!("444455556666"));
+    check_streams(&elsewhere, TriggerKind::StreamCreated, &["arn:aws:kinesis:us-east-1:444455556666:stream/orders"]);
+    let by_envelope = without(without(created.clone(), "/detail/recipientAccountId"), "/detail/awsRegion");
+    check_streams(&by_envelope, TriggerKind::StreamCreated, &[ORDERS]);
+    let nowhere = without(by_envelope, "/account");
+    check_unknown(&nowhere, "without an account");
+
+    let stopped = event!("encryption-stopped-by-arn");
+    check_streams(
+        &with(stopped.clone(), "/detail/requestParameters/streamName", json!("orders")),
+        TriggerKind::EncryptionStopped,
+        &[ORDERS],
+    );
+    check_unknown(&with(stopped.clone(), "/detail/requestParameters/streamName", json!("payments")), "payments");
+    check_unknown(&with(stopped.clone(), "/account", json!("444455556666")), "in an event of account 444455556666");
+    check_unknown(&with(stopped.clone(), "/detail/requestParameters", json!({})), "without streamName and streamARN");
+    check_unknown(&with(stopped.clone(), "/detail/requestParameters/streamARN", json!(7)), "streamARN");
+    check_ignored(&with(stopped, "/detail/requestParameters", json!(null)), "without its request parameters");
+}
+
+#[test]
+fn every_partition_is_read() {
+    for (region, arn) in [
+        ("cn-north-1", "arn:aws-cn:kinesis:cn-north-1:111122223333:stream/orders"),
+        ("us-gov-west-1", "arn:aws-us-gov:kinesis:us-gov-west-1:111122223333:stream/orders"),
+    ] {
+        let by_name = with(with(event!("stream-created"), "/detail/awsRegion", json!(region)), "/region", json!(region));
+        check_streams(&by_name, TriggerKind::StreamCreated, &[arn]);
+        let by_arn = with(event!("encryption-stopped-by-arn"), "/detail/requestParameters/streamARN", json!(arn));
+        check_streams(&by_arn, TriggerKind::EncryptionStopped, &[arn]);
+        let rotated = only(&with(event!("key-rotated"), "/region", json!(region))).scope;
+        let partition = arn.split(':').nth(1).unwrap();
+        let key = format!("arn:{partition}:kms:{region}:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab").parse().unwrap();
+        assert_eq!(rotated, Scope::Key(KeySignal::Rotated { key }));
+    }
+}
+
+#[test]
+fn only_the_functions_own_start_is_ignored() {
+    let own = event!("encryption-changed-by-enforcer");
+    let kind = |payload: &Value, role| match read(payload, role) {
+        Delivery::Direct(requests) => requests[0].trigger.kind,
+        Delivery::Batch(_) => unreachable!(),
+    };
+    assert_eq!(kind(&own, Some(OWN_ROLE)), TriggerKind::Ignored);
+    assert_eq!(kind(&own, Some("arn:aws:iam::111122223333:role/another")), TriggerKind::EncryptionChanged);
+    assert_eq!(kind(&own, None), TriggerKind::EncryptionChanged);
+    let stopped = with(own, "/detail/eventName", json!("StopStreamEncryption"));
+    assert_eq!(kind(&stopped, Some(OWN_ROLE)), TriggerKind::EncryptionStopped);
+    for identity in [
+        json!({ "type": "Root", "arn": "arn:aws:iam::111122223333:root" }),
+        json!({ "type": "AWSService", "invokedBy": "cloudformation.amazonaws.com" }),
+        json!({ "accountId": "111122223333" }),
+        json!({ "type": "AssumedRole", "sessionContext": { "webIdFederationData": { "attributes": {} } } }),
+        Value::Null,
+    ] {
+        let changed = with(event!("encryption-changed"), "/detail/userIdentity", identity.clone());
+        assert_eq!(kind(&changed, Some(OWN_ROLE)), TriggerKind::EncryptionChanged, "{identity}");
+        assert_eq!(kind(&changed, None), TriggerKind::EncryptionChanged, "{identity}");
+    }
+}
+
+#[test]
+fn tags_of_what_is_no_stream_are_ignored() {
+    let consumer = format!("{ORDERS}/consumer/reader:1700000000");
+    check_ignored(&with(event!("tags-changed"), "/detail/requestParameters/resourceARN", json!(consumer)), "no stream");
+    for (event, call) in [(event!("tags-added"), "RemoveTagsFromStream"), (event!("tags-changed"), "UntagResource")] {
+        check_streams(&with(event, "/detail/eventName", json!(call)), TriggerKind::TagsChanged, &[ORDERS]);
+    }
+}
+
+#[test]
+fn keys_are_canonical_however_they_were_given() {
+    let arn = "arn:aws:kms:eu-west-1:444455556666:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    let expected = |key: &str| Scope::Key(KeySignal::Trouble { key: key.parse().unwrap(), what: "DisableKey".to_owned() });
+    let disabled = event!("key-disabled");
+    let by_arn = with(disabled.clone(), "/detail/requestParameters/keyId", json!(arn));
+    assert_eq!(only(&by_arn).scope, expected(arn));
+    let by_id = with(with(disabled.clone(), "/detail/awsRegion", json!("eu-west-1")), "/detail/recipientAccountId", json!("444455556666"));
+    assert_eq!(only(&by_id).scope, expected(arn));
+    check_unknown(&with(disabled.clone(), "/detail/requestParameters/keyId", json!("orders")), "orders");
+    check_unknown(&with(disabled.clone(), "/detail/requestParameters", json!({})), "without keyId");
+    check_ignored(
+        &with(disabled.clone(), "/detail/errorCode", json!("KMSInvalidStateException")),
+        "DisableKey failed with KMSInvalidStateException",
+    );
+    check_ignored(&with(disabled, "/detail/eventName", json!("PutKeyPolicy")), "PutKeyPolicy");
+    let deleted = with(event!("key-rotated-service-event"), "/detail/eventName", json!("DeleteKey"));
+    check_ignored(&deleted, "KMS CMK Deletion");
+    // A direct event without a key-id still names the key among its resources.
+    let bare = with(event!("key-rotated"), "/detail", json!({}));
+    assert_eq!(only(&bare).scope, only(&event!("key-rotated")).scope);
+    check_unknown(&with(bare, "/resources", json!([])), "without a key-id");
+}
+
+#[test]
+fn config_concerns_only_streams_that_exist() {
+    let item = event!("configuration-item-changed");
+    for status in ["ResourceDeleted", "ResourceDeletedNotRecorded", "ResourceNotRecorded"] {
+        check_ignored(&with(item.clone(), "/detail/configurationItem/configurationItemStatus", json!(status)), status);
+    }
+    check_streams(&without(item.clone(), "/detail/configurationItem/ARN"), TriggerKind::ComplianceChanged, &[ORDERS]);
+    check_ignored(&with(item, "/detail/configurationItem/resourceType", json!("AWS::S3::Bucket")), "AWS::S3::Bucket");
+    let rule = event!("compliance-changed");
+    check_ignored(&with(rule.clone(), "/detail/resourceType", json!("AWS::S3::Bucket")), "AWS::S3::Bucket");
+    check_ignored(&without(rule.clone(), "/detail/newEvaluationResult"), "no result");
+    check_unknown(&without(rule, "/detail/resourceId"), "names no stream");
+}
+
+#[test]
+fn a_finding_says_which_condition_it_fails() {
+    let finding = event!("security-finding");
+    let at = |field: &str| format!("/detail/findings/0/{field}");
+    check_ignored(&with(finding.clone(), &at("Compliance/Status"), json!("PASSED")), "Compliance.Status is PASSED");
+    check_ignored(&with(finding.clone(), &at("RecordState"), json!("ARCHIVED")), "RecordState is ARCHIVED");
+    check_ignored(&with(finding.clone(), &at("Workflow/Status"), json!("RESOLVED")), "Workflow.Status is RESOLVED");
+    check_ignored(&without(finding.clone(), &at("Workflow")), "Workflow.Status is absent");
+    let other = with(finding.clone(), &at("GeneratorId"), json!("security-control/EC2.18"));
+    check_ignored(&with(other.clone(), &at("Compliance/SecurityControlId"), json!("EC2.18")), "EC2.18");
+    check_ignored(&with(other, &at("Compliance/SecurityControlId"), json!("Kinesis.10")), "Kinesis.10");
+    check_unknown(&with(finding.clone(), "/detail/findings", json!([])), "no stream");
+    check_unknown(&with(finding.clone(), &at("Resources"), json!([])), "no stream");
+
+    // Control findings that are not consolidated name the control in the generator only.
+    let by_standard = with(finding.clone(), &at("GeneratorId"), json!("aws-foundational-security-best-practices/v/1.0.0/Kinesis.1"));
+    check_streams(&without(by_standard, &at("Compliance/SecurityControlId")), TriggerKind::SecurityFinding, &[ORDERS]);
+    check_streams(&with(finding.clone(), &at("Workflow/Status"), json!("NOTIFIED")), TriggerKind::SecurityFinding, &[ORDERS]);
+
+    // One finding's objection does not hide another finding; a foreign ARN is kept for the caller to refuse.
+    let foreign = "arn:aws:kinesis:eu-west-1:444455556666:stream/orders";
+    let mut both = event!("security-finding-suppressed");
+    let second =
+        with(finding.clone(), &at("Resources"), json!([{ "Type": "AwsKinesisStream", "Id": foreign }]))["detail"]["findings"][0].clone();
+    both["detail"]["findings"].as_array_mut().unwrap().push(second);
+    check_streams(&both, TriggerKind::SecurityFinding, &[foreign]);
+
+    // A person's choice counts whatever the state of the finding.
+    let chosen = with(event!("security-finding-custom-action"), &at("Workflow/Status"), json!("SUPPRESSED"));
+    check_streams(&chosen, TriggerKind::SecurityFinding, &[ORDERS]);
+    check_ignored(&with(chosen, &at("Resources"), json!([])), "no Kinesis data stream");
+
+    let sentence = json!([{ "message": format!("encrypt {ORDERS}, please: {ORDERS}.") }]);
+    check_streams(&with(event!("security-finding-v2"), "/detail/findings", sentence), TriggerKind::SecurityFinding, &[ORDERS]);
+    check_unknown(&with(event!("security-finding-v2"), "/detail/findings", json!([{ "uid": "arn:aws:s3:::b" }])), "no stream's ARN");
+}
+
+#[test]
+fn a_schedule_may_have_any_detail() {
+    for detail in [json!("{}"), json!({}), json!(null), json!({ "a": 1 })] {
+        let request = only(&with(event!("scheduled"), "/detail", detail));
+        assert_eq!((request.trigger.kind, request.scope), (TriggerKind::Scheduled, Scope::Fleet { start_after: None }));
+    }
+    let request = only(&without(event!("scheduled"), "/detail"));
+    assert_eq!((request.trigger.kind, request.scope), (TriggerKind::Scheduled, Scope::Fleet { start_after: None }));
+}
+
+#[test]
+fn events_of_others_are_not_understood() {
+    check_unknown(&with(event!("stream-created"), "/source", json!("custom.kinesis")), "not from AWS");
+    check_unknown(&with(event!("stream-created"), "/source", json!("aws.s3")), "aws.s3");
+    check_unknown(&with(event!("scheduled"), "/source", json!("aws.kinesis")), "Scheduled Event");
+    check_unknown(&with(event!("scheduled"), "/time", json!("noon")), "time");
+    check_unknown(&with(event!("stream-created"), "/detail", json!(null)), "without a detail");
+    for (payload, part) in [
+        (json!(null), "null"),
+        (json!(7), "a number"),
+        (json!(true), "a boolean"),
+        (json!("hello"), "the text \"hello\""),
+        (json!([1, 2]), "an array of 2 items"),
+        (json!({}), "without keys"),
+        (json!({ "Records": [{ "eventSource": "aws:s3" }] }), "\"Records\""),
+        (json!({ "requestContext": {}, "rawPath": "/" }), "\"rawPath\""),
+    ] {
+        check_unknown(&payload, part);
+    }
+}
+
+#[test]
+fn an_event_without_an_id_is_known_by_cloudtrails() {
+    let request = only(&without(event!("stream-created"), "/id"));
+    assert_eq!(request.trigger.event_id.as_deref(), event!("stream-created")["detail"]["eventID"].as_str());
+}
+
+#[test]
+fn a_manual_request_is_exact_or_refused() {
+    let many = |count: usize| json!({ "streams": (0..count).map(|n| format!("s{n}")).collect::<Vec<_>>() });
+    for (payload, part) in [
+        (json!({ "stream": 7 }), "at stream"),
+        (json!({ "stream": null }), "at stream"),
+        (json!({ "stream": "a b" }), "at stream"),
+        (json!({ "stream": "orders", "dryrun": true }), "unknown field `dryrun`"),
+        (json!({ "stream": "orders", "dryRun": "yes" }), "at dryRun"),
+        (json!({ "stream": "orders", "streams": ["a"] }), "more than one"),
+        (json!({ "stream": "orders", "sweep": true }), "more than one"),
+        (json!({ "stream": "orders", "startAfter": "a" }), "startAfter belongs to a sweep"),
+        (json!({ "streams": [] }), "streams is empty"),
+        (json!({ "streams": ["a", 7] }), "streams[1]"),
+        (json!({ "streams": ["a", "b c"] }), "streams[1]"),
+        (many(1_001), "1001 entries"),
+        (json!({ "sweep": false }), "sweep can only be true"),
+        (json!({ "sweep": true, "startAfter": "a b" }), "at startAfter"),
+        (json!({ "dryRun": true }), "no stream, no streams and no sweep"),
+    ] {
+        check_unknown(&payload, part);
+        check_unknown(&payload, "accepted are {\"stream\"");
+        assert!(only(&payload).manual, "{payload}");
+    }
+    check_streams(&json!({ "streams": ["a", "b", "a"] }), TriggerKind::Manual, &["a", "b"]);
+    assert!(matches!(only(&many(1_000)).scope, Scope::Streams(streams) if streams.len() == 1_000));
+    assert!(only(&json!({ "stream": "a b", "deadLetter": false })).wishes.no_dead_letter);
+    assert!(!only(&json!({ "stream": "a", "deadLetter": true })).wishes.no_dead_letter);
+}
+
+#[test]
+fn a_work_item_is_one_stream_or_a_sweep_of_version_1() {
+    let item = event!("work-item");
+    let request = only(&item);
+    let Trigger { event_id, event_time, account, region, .. } = request.trigger;
+    assert_eq!(event_id.as_deref(), item["origin"]["eventId"].as_str());
+    assert_eq!(event_time, Some("2026-09-19T11:25:27Z".parse().unwrap()));
+    assert_eq!((account.as_deref(), region.as_deref()), (Some("111122223333"), Some("us-east-1")));
+
+    let sweep = with(without(item.clone(), "/stream"), "/sweep", json!({ "startAfter": "orders" }));
+    let request = only(&sweep);
+    assert_eq!((request.trigger.kind, request.scope), (TriggerKind::WorkItem, Scope::Fleet { start_after: Some("orders".to_owned()) }));
+
+    check_unknown(&with(item.clone(), "/version", json!(2)), "a work item of version 2: this function reads version 1");
+    check_unknown(&without(item.clone(), "/version"), "without a version");
+    check_unknown(&without(item.clone(), "/stream"), "neither a stream nor a sweep");
+    check_unknown(&with(item.clone(), "/sweep", json!({})), "both a stream and a sweep");
+    check_unknown(&with(item, "/stream", json!("a b")), "a b");
+}
+
+#[test]
+fn a_letter_is_about_its_stream_or_else_about_its_event() {
+    let event = event!("manual-streams");
+    let fleet_letter = only(&letter(&event, 3));
+    assert_eq!(fleet_letter.scope, only(&event).scope);
+    assert_eq!((fleet_letter.feed_backs, &fleet_letter.payload), (3, &event));
+
+    let about_one = only(&with(letter(&event, 3), "/stream", json!(ORDERS)));
+    assert_eq!((about_one.trigger.kind, about_one.scope), (TriggerKind::Manual, streams(&[ORDERS])));
+    assert_eq!((about_one.feed_backs, &about_one.payload), (3, &event));
+
+    // A payload that was no JSON stays unknown, unless the letter knows the stream.
+    let text = only(&letter(&json!("{oops"), 1));
+    assert_eq!((text.trigger.kind, text.scope, &text.payload), (TriggerKind::Unknown, Scope::Unknown, &json!("{oops")));
+    let text_about_one = only(&with(letter(&json!("{oops"), 1), "/stream", json!(ORDERS)));
+    assert_eq!((text_about_one.scope, &text_about_one.payload), (streams(&[ORDERS]), &json!("{oops")));
+
+    let several = sqs([event.to_string(), event!("stream-created").to_string()]);
+    let about_one = only(&with(letter(&several, 0), "/stream", json!(ORDERS)));
+    assert_eq!((about_one.scope, &about_one.payload), (streams(&[ORDERS]), &several));
+}
+
+#[test]
+fn a_letter_that_cannot_be_read_keeps_its_event() {
+    let event = event!("stream-created");
+    for (broken, part) in [
+        (with(letter(&event, 2), "/version", json!(2)), "a dead letter of version 2"),
+        (with(letter(&event, 2), "/stream", json!(7)), "not a text"),
+        (with(letter(&event, 2), "/stream", json!("a b")), "a b"),
+    ] {
+        let request = only(&broken);
+        assert!(request.trigger.reason.unwrap().contains(part), "{part}");
+        assert_eq!((request.scope, request.payload, request.feed_backs), (Scope::Unknown, event.clone(), 2), "{part}");
+    }
+    let empty = without(letter(&event, 2), "/event");
+    let request = only(&empty);
+    assert!(request.trigger.reason.unwrap().contains("neither a stream nor an event"));
+    assert_eq!(request.payload, Value::String(empty.to_string()), "as text it is not a letter any more");
+}
+
+#[test]
+fn letters_in_letters_are_taken_off_and_the_largest_count_stays() {
+    let event = event!("stream-created");
+    for (outer, inner) in [(1, 4), (4, 1)] {
+        let request = only(&letter(&on_failure(&letter(&event, inner)), outer));
+        assert_eq!((request.trigger.kind, request.feed_backs, &request.payload), (TriggerKind::StreamCreated, 4, &event));
+    }
+    assert_eq!(only(&with(letter(&event, 0), "/attempts", json!(u64::MAX))).feed_backs, u32::MAX);
+    assert_eq!(only(&with(letter(&event, 0), "/attempts", json!(-1))).feed_backs, 0);
+}
+
+#[test]
+fn eight_envelopes_are_opened_and_a_ninth_is_not() {
+    let event = event!("stream-created");
+    let wrapped = |depth| (0..depth).fold(event.clone(), |inner, _| on_failure(&inner));
+    assert_eq!(only(&wrapped(8)).payload, event);
+    let request = only(&wrapped(9));
+    assert!(request.trigger.reason.unwrap().contains("more than 8 envelopes"));
+    assert_eq!((request.scope, request.payload), (Scope::Unknown, wrapped(1)));
+    // Letters are taken off the payload however many there are.
+    let letters = (0..20).fold(event.clone(), |inner, _| letter(&inner, 1));
+    let request = only(&letters);
+    assert_eq!((request.scope, request.payload), (Scope::Unknown, event));
+}
+
+#[test]
+fn a_wrapped_batch_contributes_a_thousand_requests_and_keeps_the_rest() {
+    let batch = sqs((0..1_005).map(|n| json!({ "stream": format!("s{n}") }).to_string()));
+    let requests = direct(&on_failure(&batch));
+    assert_eq!(requests.len(), 1_001);
+    assert!(requests[..1_000].iter().all(|request| request.trigger.kind == TriggerKind::Manual));
+    let last = &requests[1_000];
+    assert!(last.trigger.reason.as_deref().unwrap().contains("5 messages were not read"));
+    let again = direct(&letter(&last.payload, 1));
+    assert_eq!(
+        again.iter().map(|request| request.scope.clone()).collect::<Vec<_>>(),
+        (1_000..1_005).map(|n| streams(&[&format!("s{n}")])).collect::<Vec<_>>()
+    );
+
+    let Delivery::Batch(messages) = read(&batch, None) else { panic!("not a batch") };
+    assert_eq!(messages.len(), 1_005);
+    assert_eq!(messages[1_004].requests[0].scope, Scope::Unknown);
+    assert_eq!(messages[1_004].requests[0].payload, json!({ "stream": "s1004" }));
+}
+
+#[test]
+fn every_message_of_a_batch_is_answered_for() {
+    let batch = json!({ "Records": [
+        { "eventSource": "aws:sqs", "messageId": "text", "receiptHandle": "r", "body": "no JSON" },
+        { "eventSource": "aws:sqs", "messageId": "bodiless", "attributes": { "ApproximateReceiveCount": "3" } },
+        { "eventSource": "aws:sqs", "messageId": "misshapen", "attributes": 7, "body": "{}" },
+        { "eventSource": "aws:s3", "messageId": "foreign", "body": "{}" },
+        42,
+    ] });
+    let Delivery::Batch(messages) = read(&batch, None) else { panic!("not a batch") };
+    let ids: Vec<_> = messages.iter().map(|message| message.id.as_str()).collect();
+    assert_eq!(ids, ["text", "bodiless", "misshapen", "foreign", ""]);
+    assert!(messages.iter().all(|message| message.requests.len() == 1 && message.requests[0].scope == Scope::Unknown));
+    assert_eq!(messages[0].requests[0].payload, json!("no JSON"));
+    assert_eq!((messages[0].receive_count, messages[1].receive_count), (1, 3));
+    assert_eq!(messages[3].requests[0].payload, batch["Records"][3]);
+
+    assert_eq!(read(&json!({ "Records": [] }), None), Delivery::Batch(vec![]));
+    assert_eq!(only(&on_failure(&json!({ "Records": [] }))).scope, Scope::Nothing);
+    check_unknown(&json!({ "Records": [], "stream": "orders" }), "unknown field `Records`");
+}

@@ -1,0 +1,351 @@
+//! Every file of `events/` against what it means, and mutilated events against the promise that reading never fails.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use kinesis_encryption_enforcer::event::{Delivery, KeySignal, Request, Scope, TriggerKind, Wishes, read};
+use kinesis_encryption_enforcer::key::KeyRef;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const OWN_ROLE: &str = "arn:aws:iam::111122223333:role/kinesis-encryption-enforcer";
+const ORDERS: &str = "arn:aws:kinesis:us-east-1:111122223333:stream/orders";
+const PAYMENTS: &str = "arn:aws:kinesis:us-east-1:111122223333:stream/payments";
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("events")
+}
+
+fn file(name: &str) -> Value {
+    let path = folder().join(format!("{name}.json"));
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn streams(texts: &[&str]) -> Scope {
+    Scope::Streams(texts.iter().map(|text| text.parse().unwrap()).collect())
+}
+
+fn fleet(start_after: Option<&str>) -> Scope {
+    Scope::Fleet { start_after: start_after.map(str::to_owned) }
+}
+
+fn key() -> KeyRef {
+    "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab".parse().unwrap()
+}
+
+fn trouble(what: &str) -> Scope {
+    Scope::Key(KeySignal::Trouble { key: key(), what: what.to_owned() })
+}
+
+fn usable(what: &str) -> Scope {
+    Scope::Key(KeySignal::Usable { key: key(), what: what.to_owned() })
+}
+
+fn pointed(alias: &str, target: KeyRef) -> Scope {
+    Scope::Key(KeySignal::AliasPointed { alias: alias.parse().unwrap(), target })
+}
+
+/// A file of `events/` and what it means. Files that hold several requests are in a test of their own.
+struct Row {
+    file: &'static str,
+    kind: TriggerKind,
+    scope: Scope,
+    reason: Option<&'static str>,
+}
+
+fn row(file: &'static str, kind: TriggerKind, scope: Scope) -> Row {
+    Row { file, kind, scope, reason: None }
+}
+
+fn ignored(file: &'static str, reason: &'static str) -> Row {
+    Row { file, kind: TriggerKind::Ignored, scope: Scope::Nothing, reason: Some(reason) }
+}
+
+fn rows() -> Vec<Row> {
+    use TriggerKind::*;
+    let elsewhere: KeyRef = "arn:aws:kms:us-east-1:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321".parse().unwrap();
+    let rotated = || Scope::Key(KeySignal::Rotated { key: key() });
+    vec![
+        row("stream-created", StreamCreated, streams(&[ORDERS])),
+        row("stream-created-by-cloudformation", StreamCreated, streams(&[ORDERS])),
+        ignored("stream-creation-failed", "CreateStream failed with ResourceInUseException"),
+        ignored("stream-deleted", "DeleteStream concerns no stream's encryption"),
+        row("encryption-stopped", EncryptionStopped, streams(&[ORDERS])),
+        row("encryption-stopped-by-arn", EncryptionStopped, streams(&[ORDERS])),
+        ignored("encryption-stop-denied", "StopStreamEncryption failed with AccessDenied"),
+        row("encryption-changed", EncryptionChanged, streams(&[ORDERS])),
+        row("encryption-changed-by-role", EncryptionChanged, streams(&[ORDERS])),
+        ignored("encryption-changed-by-enforcer", "StartStreamEncryption by this function itself"),
+        row("tags-added", TagsChanged, streams(&[ORDERS])),
+        row("tags-changed", TagsChanged, streams(&[ORDERS])),
+        row("key-rotated", KeyRotated, rotated()),
+        row("key-rotated-old-form", KeyRotated, rotated()),
+        ignored("key-rotated-service-event", "RotateKey: the direct event (KMS CMK Rotation) speaks for both"),
+        ignored("key-rotated-on-demand", "RotateKeyOnDemand: the direct event (KMS CMK Rotation) speaks for both"),
+        row("alias-repointed", AliasRepointed, pointed("alias/streams", key())),
+        row("alias-created", AliasRepointed, pointed("alias/streams", key())),
+        row("alias-created-elsewhere", AliasRepointed, pointed("alias/backups", elsewhere)),
+        row("alias-deleted", KeyStateChanged, Scope::Key(KeySignal::AliasDeleted { alias: "alias/streams".parse().unwrap() })),
+        row("key-disabled", KeyStateChanged, trouble("DisableKey")),
+        row("key-enabled", KeyStateChanged, usable("EnableKey")),
+        row("key-deletion-scheduled", KeyStateChanged, trouble("ScheduleKeyDeletion")),
+        row("key-deletion-cancelled", KeyStateChanged, Scope::Key(KeySignal::DeletionCancelled { key: key() })),
+        row("key-deleted", KeyStateChanged, trouble("KMS CMK Deletion")),
+        row("key-material-deleted", KeyStateChanged, trouble("DeleteImportedKeyMaterial")),
+        row("key-material-imported", KeyStateChanged, usable("ImportKeyMaterial")),
+        row("key-material-expiring", KeyStateChanged, trouble("KMS Imported Key Material Expiration")),
+        row("compliance-changed", ComplianceChanged, streams(&[ORDERS])),
+        ignored("compliance-restored", "the stream is COMPLIANT now"),
+        row("configuration-item-changed", ComplianceChanged, streams(&[ORDERS])),
+        row("security-finding", SecurityFinding, streams(&[ORDERS])),
+        ignored("security-finding-suppressed", "Workflow.Status is SUPPRESSED, not NEW or NOTIFIED"),
+        row("security-finding-custom-action", SecurityFinding, streams(&[ORDERS])),
+        row("security-finding-v2", SecurityFinding, streams(&[ORDERS])),
+        row("scheduled", Scheduled, fleet(None)),
+        row("scheduled-by-rule", Scheduled, fleet(None)),
+        row("manual-stream", Manual, streams(&["orders"])),
+        row("manual-streams", Manual, streams(&["orders", PAYMENTS])),
+        row("manual-sweep", Manual, fleet(Some("orders"))),
+        row("manual-dry-run", Manual, streams(&[ORDERS])),
+        row("on-failure-record", StreamCreated, streams(&[ORDERS])),
+        row("dead-letter", EncryptionStopped, streams(&[ORDERS])),
+        row("work-item", WorkItem, streams(&[ORDERS])),
+        Row {
+            file: "unknown",
+            kind: Unknown,
+            scope: Scope::Unknown,
+            reason: Some(r#"not an event this function knows: an object with "Bucket", "Event", "HostId", "RequestId", "Service", "Time""#),
+        },
+    ]
+}
+
+fn only(payload: &Value) -> Request {
+    match read(payload, Some(OWN_ROLE)) {
+        Delivery::Direct(mut requests) if requests.len() == 1 => requests.remove(0),
+        other => panic!("not one request: {other:?}"),
+    }
+}
+
+/// What lies inside the envelopes of `events/`.
+fn innermost(payload: &Value) -> &Value {
+    payload.get("requestPayload").or_else(|| payload.get("event")).unwrap_or(payload)
+}
+
+#[test]
+fn every_event_points_where_it_should() {
+    for Row { file: name, kind, scope, reason } in rows() {
+        let payload = file(name);
+        let inner = innermost(&payload);
+        let request = only(&payload);
+        assert_eq!((request.trigger.kind, &request.scope, request.trigger.reason.as_deref()), (kind, &scope, reason), "{name}");
+        assert_eq!(&request.payload, inner, "{name}");
+        assert_eq!(request.manual, kind == TriggerKind::Manual, "{name}");
+        assert_eq!(request.feed_backs, u32::from(name == "dead-letter"), "{name}");
+        let wishes = Wishes { dry_run: true, reapply: true, no_dead_letter: true };
+        assert_eq!(request.wishes, if name == "manual-dry-run" { wishes } else { Wishes::default() }, "{name}");
+        if inner.get("detail-type").is_some() {
+            assert_eq!(request.trigger.event_id.as_deref(), inner["id"].as_str(), "{name}");
+            assert_eq!(request.trigger.account.as_deref(), Some("111122223333"), "{name}");
+            assert_eq!(request.trigger.region.as_deref(), Some("us-east-1"), "{name}");
+            assert_eq!(request.trigger.event_time, inner["time"].as_str().map(|time| time.parse().unwrap()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_is_read_message_by_message() {
+    let batch = file("queue-batch");
+    let Delivery::Batch(messages) = read(&batch, Some(OWN_ROLE)) else { panic!("not a batch") };
+    let expected = [
+        ("stream-created", 1, TriggerKind::StreamCreated),
+        ("dead-letter", 2, TriggerKind::EncryptionStopped),
+        ("work-item", 1, TriggerKind::WorkItem),
+    ];
+    assert_eq!(messages.len(), expected.len());
+    for ((message, record), (name, receives, kind)) in messages.iter().zip(batch["Records"].as_array().unwrap()).zip(expected) {
+        assert_eq!(message.id, record["messageId"], "{name}");
+        assert_eq!(message.receipt_handle.as_deref(), record["receiptHandle"].as_str(), "{name}");
+        assert_eq!(message.receive_count, receives, "{name}");
+        assert_eq!(message.requests, [only(&file(name))], "{name}");
+        assert_eq!(message.requests[0].trigger.kind, kind, "{name}");
+    }
+}
+
+#[test]
+fn every_file_has_a_row_and_every_row_a_file() {
+    let files: BTreeSet<String> = fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .map(|name| name.strip_suffix(".json").unwrap_or_else(|| panic!("{name} is no event")).to_owned())
+        .collect();
+    let mut named: BTreeSet<String> = rows().iter().map(|row| row.file.to_owned()).collect();
+    assert_eq!(named.len(), rows().len(), "a file has two rows");
+    named.insert("queue-batch".to_owned());
+    assert_eq!(files, named);
+}
+
+#[test]
+fn every_kind_of_trigger_has_a_file() {
+    let found: BTreeSet<TriggerKind> = rows().iter().map(|row| row.kind).collect();
+    // A match, so that a new kind does not build until it is listed here.
+    let next = |kind: TriggerKind| {
+        use TriggerKind::*;
+        match kind {
+            StreamCreated => Some(EncryptionStopped),
+            EncryptionStopped => Some(EncryptionChanged),
+            EncryptionChanged => Some(KeyRotated),
+            KeyRotated => Some(AliasRepointed),
+            AliasRepointed => Some(KeyStateChanged),
+            KeyStateChanged => Some(TagsChanged),
+            TagsChanged => Some(ComplianceChanged),
+            ComplianceChanged => Some(SecurityFinding),
+            SecurityFinding => Some(Scheduled),
+            Scheduled => Some(Manual),
+            Manual => Some(WorkItem),
+            WorkItem => Some(Unknown),
+            Unknown => Some(Ignored),
+            Ignored => None,
+        }
+    };
+    let all: BTreeSet<TriggerKind> = std::iter::successors(Some(TriggerKind::StreamCreated), |kind| next(*kind)).collect();
+    assert_eq!(found, all);
+}
+
+#[test]
+fn every_file_is_printed_with_two_spaces() {
+    // The order of keys is the sender's, so that lines are compared as a set.
+    let lines = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(|line| line.trim_end_matches(',').to_owned()).collect();
+        lines.sort();
+        lines
+    };
+    for name in names() {
+        let text = fs::read_to_string(folder().join(format!("{name}.json"))).unwrap();
+        assert_eq!(lines(&text), lines(&serde_json::to_string_pretty(&file(&name)).unwrap()), "{name}");
+    }
+}
+
+/// Any JSON, up to four levels deep, with keys that mean something among the others.
+fn any_json() -> impl Strategy<Value = Value> {
+    let known = prop::sample::select(vec![
+        "Records",
+        "eventSource",
+        "body",
+        "kind",
+        "version",
+        "event",
+        "stream",
+        "streams",
+        "sweep",
+        "requestContext",
+        "requestPayload",
+        "detail-type",
+        "source",
+        "detail",
+        "findings",
+        "eventName",
+    ]);
+    let key = prop_oneof![known.prop_map(str::to_owned), ".{0,6}"];
+    let words = prop::sample::select(vec!["aws:sqs", "enforcement-failure", "work-item", "aws.kms", "{\"stream\":\"a\"}", ORDERS]);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        Just(json!(1)),
+        words.prop_map(Value::from),
+        ".{0,12}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 48, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::vec((key.clone(), inner), 0..6).prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+        ]
+    })
+}
+
+fn names() -> Vec<String> {
+    rows().iter().map(|row| row.file.to_owned()).chain(["queue-batch".to_owned()]).collect()
+}
+
+/// The JSON pointers of every place in `value`, in the order of a walk; the value itself first.
+fn places(value: &Value, at: &str, into: &mut Vec<String>) {
+    into.push(at.to_owned());
+    match value {
+        Value::Array(items) => items.iter().enumerate().for_each(|(index, item)| places(item, &format!("{at}/{index}"), into)),
+        Value::Object(object) => object.iter().for_each(|(key, item)| {
+            let key = key.replace('~', "~0").replace('/', "~1");
+            places(item, &format!("{at}/{key}"), into);
+        }),
+        _ => {}
+    }
+}
+
+/// `value` with one place replaced, or taken away.
+fn mutated(mut value: Value, place: prop::sample::Index, with: Option<Value>) -> Value {
+    let mut all = Vec::new();
+    places(&value, "", &mut all);
+    let place = place.get(&all).clone();
+    if let Some(with) = with {
+        *value.pointer_mut(&place).unwrap() = with;
+        return value;
+    }
+    let Some((parent, key)) = place.rsplit_once('/') else { return Value::Null };
+    match value.pointer_mut(parent).unwrap() {
+        Value::Array(items) => drop(items.remove(key.parse().unwrap())),
+        Value::Object(object) => drop(object.remove(&key.replace("~1", "/").replace("~0", "~"))),
+        _ => unreachable!("only arrays and objects hold places"),
+    }
+    value
+}
+
+/// Holds for whatever is delivered.
+fn keeps_its_promises(payload: &Value) {
+    let check = |requests: &[Request]| {
+        assert!(!requests.is_empty(), "no request");
+        for request in requests {
+            let Request { trigger, scope, payload, .. } = request;
+            assert_ne!(payload.get("kind"), Some(&json!("enforcement-failure")), "a letter would carry a letter");
+            match scope {
+                Scope::Nothing => assert_eq!(trigger.kind, TriggerKind::Ignored),
+                Scope::Unknown => assert_eq!(trigger.kind, TriggerKind::Unknown),
+                Scope::Streams(streams) => assert!(!streams.is_empty()),
+                Scope::Fleet { .. } | Scope::Key(_) => {}
+            }
+            let declined = matches!(trigger.kind, TriggerKind::Ignored | TriggerKind::Unknown);
+            assert_eq!(trigger.reason.is_some(), declined, "{trigger:?}");
+        }
+    };
+    match read(payload, Some(OWN_ROLE)) {
+        Delivery::Direct(requests) => check(&requests),
+        Delivery::Batch(messages) => {
+            assert_eq!(messages.len(), payload["Records"].as_array().unwrap().len());
+            for message in &messages {
+                check(&message.requests);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1_000) })]
+
+    #[test]
+    fn any_json_is_read(payload in any_json()) {
+        keeps_its_promises(&payload);
+    }
+
+    #[test]
+    fn a_mutilated_event_is_read(name in prop::sample::select(names()), place: prop::sample::Index, with in prop::option::of(any_json())) {
+        keeps_its_promises(&mutated(file(&name), place, with));
+    }
+
+    #[test]
+    fn a_mutilated_event_in_a_batch_is_read(name in prop::sample::select(names()), place: prop::sample::Index, with in prop::option::of(any_json())) {
+        let body = mutated(file(&name), place, with).to_string();
+        keeps_its_promises(&json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m", "body": body }] }));
+    }
+}
