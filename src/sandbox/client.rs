@@ -7,6 +7,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
 
 use super::Account;
 use super::http::{Request, answer};
@@ -28,26 +29,26 @@ impl HttpConnector for InProcess {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let account = self.0.clone();
         HttpConnectorFuture::new(async move {
-            let response = answer(&account, request_of(&request)?).await;
+            let response = answer(&account, request_of(request).await?).await;
             let response = response.map_err(|_| ConnectorError::io("the connection was lost before an answer came".into()))?;
             response_of(response).map_err(|err| ConnectorError::other(err.into(), None))
         })
     }
 }
 
-fn request_of(request: &HttpRequest) -> Result<Request, ConnectorError> {
+async fn request_of(request: HttpRequest) -> Result<Request, ConnectorError> {
     let header = |name: &str| request.headers().get(name).map(str::to_owned);
-    let body = request.body().bytes().ok_or_else(|| ConnectorError::user("the embedded AWS takes no streamed body".into()))?;
     let uri = request.uri();
     let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
-    let path = rest.find('/').and_then(|start| rest.get(start..)).unwrap_or("/");
+    let path = rest.find('/').and_then(|start| rest.get(start..)).unwrap_or("/").to_owned();
     Ok(Request {
         method: request.method().to_owned(),
-        path: path.to_owned(),
+        path,
         target: header("x-amz-target"),
         authorization: header("authorization"),
         user_agent: header("user-agent"),
-        body: body.to_vec(),
+        // Read as a stream, though it is in memory: the SDK's stalled-stream protection takes a body that nobody reads for a stalled upload.
+        body: ByteStream::new(request.into_body()).collect().await.map_err(|err| ConnectorError::io(err.into()))?.to_vec(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! The embedded AWS: one account of Kinesis, KMS and SQS in one Region, modelled from AWS documentation and recordings, for people and for tests.
 //!
-//! An [`Account`] holds streams, keys, aliases and queues, and a clock. It is *served on loopback* ([`Account::serve`]) for people and for
+//! An [`Account`] holds streams, keys, aliases and queues, and a clock. It is *served on loopback* ([`serve`]) for people and for
 //! whole-process tests, and *handed to the AWS SDK as its HTTP client* ([`Account::http_client`]) for tests in tokio's paused time. Both are the
 //! same function over the same model, so that a [`Fault`] or a [`Happening`] meets either.
 //!
@@ -41,6 +41,7 @@ mod md5;
 mod model;
 mod options;
 mod refusal;
+mod serve;
 mod sqs;
 mod trail;
 
@@ -49,6 +50,7 @@ pub use self::fault::Fault;
 pub use self::happening::Happening;
 pub use self::model::KeyState;
 pub use self::options::{AliasEcho, Allowance, Options};
+pub use self::serve::serve;
 pub use self::trail::Identity;
 
 use self::refusal::Refusal;

@@ -6,4 +6,6 @@ mod encryption;
 mod faults;
 mod keys;
 mod queues;
+mod socket;
 mod streams;
+mod trail;
