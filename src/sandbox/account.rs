@@ -190,22 +190,26 @@ impl Account {
     // Preparing.
 
     /// Makes a symmetric key that is Enabled, and returns its ARN.
+    #[must_use]
     pub fn create_key(&self) -> String {
         self.with(|model, now| model.create_key(NewKey::default(), now))
     }
 
     /// Makes a key of this spec and usage, such as `RSA_2048` and `ENCRYPT_DECRYPT`, and returns its ARN.
+    #[must_use]
     pub fn create_key_of(&self, spec: &str, usage: &str) -> String {
         self.with(|model, now| model.create_key(NewKey { spec: spec.to_owned(), usage: usage.to_owned(), ..NewKey::default() }, now))
     }
 
     /// Makes a multi-Region key, the primary, or the replica of one in `primary_region`, and returns its ARN here.
+    #[must_use]
     pub fn create_multi_region_key(&self, primary_region: Option<&str>) -> String {
         let replica_of = primary_region.map(str::to_owned);
         self.with(|model, now| model.create_key(NewKey { multi_region: true, replica_of, ..NewKey::default() }, now))
     }
 
     /// Makes a key that another account owns and shares, and returns its ARN.
+    #[must_use]
     pub fn create_foreign_key(&self, account_id: &str) -> String {
         self.with(|model, now| model.create_key(NewKey { account: Some(account_id.to_owned()), ..NewKey::default() }, now))
     }
@@ -227,6 +231,7 @@ impl Account {
     }
 
     /// Makes a stream as described, without a call, in place of one of the same name. Returns its ARN.
+    #[expect(clippy::must_use_candidate, reason = "it is called for what it makes")]
     pub fn stream(&self, new: NewStream) -> String {
         self.with(|model, now| {
             let NewStream { name, created, key_id, tags, change } = new;
@@ -251,6 +256,7 @@ impl Account {
     }
 
     /// Makes an empty queue, and returns its URL.
+    #[expect(clippy::must_use_candidate, reason = "it is called for what it makes")]
     pub fn queue(&self, name: &str) -> String {
         self.with(|model, now| {
             model.queues.entry(name.to_owned()).or_insert_with(|| Queue::new(name, now));

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::Account;
-use super::http::{self, ConnectionLost};
+use super::http;
 
 /// More than the largest request of any service here: an SQS batch of 1 MiB, escaped.
 const LARGEST_BODY: usize = 16 * 1024 * 1024;
@@ -43,19 +43,16 @@ async fn answer(ConnectInfo(line): ConnectInfo<Line>, Extension(account): Extens
         user_agent: header("user-agent"),
         body: body.to_vec(),
     };
-    match http::answer(&account, request).await {
-        Ok(response) => {
-            let mut builder = Response::builder().status(response.status);
-            for (name, value) in response.headers {
-                builder = builder.header(name, value);
-            }
-            builder.body(Body::from(response.body)).unwrap_or_else(|_| with_status(StatusCode::INTERNAL_SERVER_ERROR, Body::empty()))
-        }
-        Err(ConnectionLost) => {
-            line.cut();
-            with_status(StatusCode::INTERNAL_SERVER_ERROR, Body::empty())
-        }
+    let Ok(response) = http::answer(&account, request).await else {
+        // What is returned here is never sent.
+        line.cut();
+        return with_status(StatusCode::INTERNAL_SERVER_ERROR, Body::empty());
+    };
+    let mut builder = Response::builder().status(response.status);
+    for (name, value) in response.headers {
+        builder = builder.header(name, value);
     }
+    builder.body(Body::from(response.body)).unwrap_or_else(|_| with_status(StatusCode::INTERNAL_SERVER_ERROR, Body::empty()))
 }
 
 fn with_status(status: StatusCode, body: Body) -> Response<Body> {

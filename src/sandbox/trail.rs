@@ -83,14 +83,14 @@ pub(crate) fn events(
         return Vec::new();
     }
     let detail = record(model, service, operation, input, result, caller, now);
-    let mut events = vec![envelope(model, service, "AWS API Call via CloudTrail", &[], detail, now)];
+    let mut events = vec![envelope(model, service, "AWS API Call via CloudTrail", &[], &detail, now)];
     if operation == "RotateKeyOnDemand" && result.is_ok() {
         events.extend(rotation(model, input, now));
     }
     events
 }
 
-fn envelope(model: &mut Model, service: &str, detail_type: &str, resources: &[&str], detail: Value, now: DateTime<Utc>) -> Value {
+fn envelope(model: &mut Model, service: &str, detail_type: &str, resources: &[&str], detail: &Value, now: DateTime<Utc>) -> Value {
     json!({
         "version": "0",
         "id": model.guid(),
@@ -261,7 +261,7 @@ fn rotation(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Option<V
         "previous-key-material-id": key.previous_material,
         "current-key-material-id": key.material,
     });
-    Some(envelope(model, "kms", "KMS CMK Rotation", &[&key.arn], detail, now))
+    Some(envelope(model, "kms", "KMS CMK Rotation", &[&key.arn], &detail, now))
 }
 
 fn seconds(at: DateTime<Utc>) -> String {
