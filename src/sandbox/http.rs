@@ -228,9 +228,9 @@ fn respond(account: &Account, service: Service, result: Result<Value, Refusal>) 
             if service == Service::Sqs {
                 headers.push(("x-amzn-query-error", format!("{};Sender", sqs::query_code(&code))));
             }
-            // SQS writes its shapes with their namespace, and its messages with a small letter.
-            let (kind, text) = if service == Service::Sqs { (format!("com.amazonaws.sqs#{code}"), "message") } else { (code, "message") };
-            Response { status, headers, body: json!({ "__type": kind, text: message }).to_string() }
+            // SQS writes its shapes with their namespace.
+            let kind = if service == Service::Sqs { format!("com.amazonaws.sqs#{code}") } else { code };
+            Response { status, headers, body: json!({ "__type": kind, "message": message }).to_string() }
         }
     }
 }

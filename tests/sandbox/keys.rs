@@ -89,7 +89,7 @@ async fn aliases_are_created_moved_and_deleted() {
 #[tokio::test(start_paused = true)]
 async fn a_change_is_seen_after_the_lag() {
     let world = World::new();
-    world.account.configure(|options| options.kms_lag = Duration::from_secs(60));
+    world.account.configure(|options| options.kms_lag = Duration::from_mins(1));
     let key = world.account.create_key();
     world.account.set_key_state(&key, KeyState::Disabled);
     pass(59).await;

@@ -31,7 +31,7 @@ async fn a_stream_is_named_by_name_or_arn_and_not_by_both_unlike() {
     let check = async |name: Option<&str>, arn: Option<&str>, expected: Result<(), (&str, &str)>| {
         let call = world.kinesis.describe_stream_summary().set_stream_name(name.map(str::to_owned)).set_stream_arn(arn.map(str::to_owned));
         let got = call.send().await.map(|_| ()).map_err(|err| refused(&err));
-        let got = got.as_ref().map(|()| ()).map_err(|(code, message)| (code.as_str(), message.as_str()));
+        let got = got.as_ref().copied().map_err(|(code, message)| (code.as_str(), message.as_str()));
         match (got, expected) {
             (Err((code, message)), Err((expected, text))) => {
                 assert_eq!(code, expected);

@@ -1,12 +1,13 @@
 //! An account, a paused clock, and the real SDK clients on it.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::error::ProvideErrorMetadata;
 use aws_sdk_kinesis::types::{EncryptionType, StreamDescriptionSummary};
 use aws_sdk_kms::types::KeyMetadata;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
+use chrono::DateTime;
 use kinesis_encryption_enforcer::clock::Clock;
 use kinesis_encryption_enforcer::sandbox::Account;
 
@@ -32,7 +33,7 @@ pub(crate) fn refused(err: &impl ProvideErrorMetadata) -> Refused {
 impl World {
     /// An account on 2026-09-19, the day of the recordings.
     pub(crate) fn new() -> Self {
-        let clock = Clock::starting_at(UNIX_EPOCH + Duration::from_secs(1_789_776_000));
+        let clock = Clock::starting_at(SystemTime::from(DateTime::parse_from_rfc3339("2026-09-19T00:00:00Z").unwrap()));
         let account = Account::new(clock.clone(), REGION, ACCOUNT);
         let config = sdk_config(&clock, account.http_client(), REGION, "AKIAIOSFODNN7EXAMPLE");
         Self {
