@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::client;
 use super::fault::Fault;
 use super::happening::Happening;
-use super::model::{Change, KeyState, Model, NewKey, Queue, Stream, Target};
+use super::model::{Change, KeyState, Model, NewKey, Queue, Stream, Target, later};
 use super::options::Options;
 use super::trail::Identity;
 use crate::clock::Clock;
@@ -242,10 +242,10 @@ impl Account {
             stream.tags = tags;
             stream.change = change.map(|change| {
                 let (target, ends) = match change {
-                    Preparing::Creating => (Target::Created, Some(now + model.options.creating)),
-                    Preparing::Updating => (Target::Unchanged, Some(now + model.options.updating)),
+                    Preparing::Creating => (Target::Created, Some(later(now, model.options.creating))),
+                    Preparing::Updating => (Target::Unchanged, Some(later(now, model.options.updating))),
                     Preparing::StuckUpdating => (Target::Unchanged, None),
-                    Preparing::Deleting => (Target::Gone, Some(now + model.options.deleting)),
+                    Preparing::Deleting => (Target::Gone, Some(later(now, model.options.deleting))),
                 };
                 Change { target, shows_from: now, ends }
             });

@@ -127,8 +127,8 @@ async fn carry_out(account: &Account, call: Understood<'_>) -> Result<Response, 
     account.with(|model, _| {
         for fault in &mut model.faults {
             if fault.calls.counts(call.operation, call.stream.as_deref()) {
-                before += fault.before;
-                after += fault.after;
+                before = before.saturating_add(fault.before);
+                after = after.saturating_add(fault.after);
                 if effect == Effect::None {
                     effect = fault.effect.clone();
                 }

@@ -99,7 +99,7 @@ impl Model {
                 && let Some(action) = happening.action.take()
             {
                 let stream = happening.calls.stream().or(stream).map(str::to_owned);
-                due.push(Scheduled { due: now + happening.later, stream, action });
+                due.push(Scheduled { due: later(now, happening.later), stream, action });
             }
         }
         self.scheduled.extend(due);
@@ -206,6 +206,11 @@ impl Model {
     }
 }
 
+/// `time` after `now`, or the end of time, so that `Duration::MAX` is "never" and not a panic.
+pub(crate) fn later(now: DateTime<Utc>, time: Duration) -> DateTime<Utc> {
+    chrono::TimeDelta::from_std(time).ok().and_then(|time| now.checked_add_signed(time)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
 /// A value that others see change only a while after it was changed.
 #[derive(Clone, Debug)]
 pub(crate) struct Settling<T> {
@@ -223,7 +228,7 @@ impl<T: Clone> Settling<T> {
     pub(crate) fn set(&mut self, value: T, now: DateTime<Utc>, lag: Duration) {
         self.before = self.seen(now).clone();
         self.now = value;
-        self.seen_from = now + lag;
+        self.seen_from = later(now, lag);
     }
 
     /// What a reader sees.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::Model;
+use super::{Model, later};
 use crate::key::AWS_MANAGED_ALIAS;
 use crate::sandbox::options::{AliasEcho, Allowance};
 use crate::sandbox::refusal::Refusal;
@@ -95,7 +95,7 @@ impl Stream {
         let Some(ends) = self.change.as_ref().and_then(|change| change.ends).filter(|&ends| ends <= now) else { return };
         match self.change.take().map(|change| change.target) {
             Some(Target::Encryption(key_id)) => {
-                self.records_lag = Some((std::mem::replace(&mut self.key_id, key_id), ends + record_lag));
+                self.records_lag = Some((std::mem::replace(&mut self.key_id, key_id), later(ends, record_lag)));
             }
             Some(Target::Shards(shards)) => self.shards = shards,
             // A stream that is gone stays until `settle_streams` drops it.
@@ -154,13 +154,13 @@ impl Model {
             let message = format!("This request would exceed the number of streams in CREATING for account {}.", self.account);
             return Err(Refusal::new("LimitExceededException", message));
         }
-        let change = Change { target: Target::Created, shows_from: now, ends: Some(now + self.options.creating) };
+        let change = Change { target: Target::Created, shows_from: now, ends: Some(later(now, self.options.creating)) };
         self.streams.insert(stream.name.clone(), Stream { change: Some(change), ..stream });
         Ok(())
     }
 
     pub(crate) fn delete_stream(&mut self, name: &str, now: DateTime<Utc>) -> Result<(), Refusal> {
-        let ends = now + self.options.deleting;
+        let ends = later(now, self.options.deleting);
         let stream = self.stream_mut(name)?;
         if !matches!(stream.change, Some(Change { target: Target::Gone, .. })) {
             stream.change = Some(Change { target: Target::Gone, shows_from: now, ends: Some(ends) });
@@ -200,8 +200,8 @@ impl Model {
     }
 
     fn update(&mut self, name: &str, target: Target, now: DateTime<Utc>) -> Result<(), Refusal> {
-        let shows_from = now + self.options.visibility_lag;
-        let ends = Some(shows_from + self.options.updating);
+        let shows_from = later(now, self.options.visibility_lag);
+        let ends = Some(later(shows_from, self.options.updating));
         self.at_rest(name, now)?.change = Some(Change { target, shows_from, ends });
         self.settle_streams(now);
         Ok(())
