@@ -1,1 +1,60 @@
-//! The embedded AWS: one account of Kinesis, KMS and SQS, modelled from AWS documentation and recordings, for people and for tests.
+//! The embedded AWS: one account of Kinesis, KMS and SQS in one Region, modelled from AWS documentation and recordings, for people and for tests.
+//!
+//! An [`Account`] holds streams, keys, aliases and queues, and a clock. It is *served on loopback* ([`serve`]) for people and for
+//! whole-process tests, and *handed to the AWS SDK as its HTTP client* ([`Account::http_client`]) for tests in tokio's paused time. Both are the
+//! same function over the same model, so that a [`Fault`] or a [`Happening`] meets either.
+//!
+//! Every quirk of AWS that is modelled names its source; where nobody knows how AWS behaves there is a switch in [`Options`].
+//!
+//! ```
+//! # use kinesis_encryption_enforcer::clock::Clock;
+//! # use kinesis_encryption_enforcer::sandbox::{Account, NewStream};
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+//! # runtime.block_on(async {
+//! let clock = Clock::system();
+//! let account = Account::new(clock.clone(), "us-east-1", "111122223333");
+//! let key = account.create_key();
+//! account.alias("alias/streams", &key);
+//! account.stream(NewStream::named("orders").tag("team", "checkout"));
+//! let kinesis = aws_sdk_kinesis::Config::builder()
+//!     .behavior_version(aws_sdk_kinesis::config::BehaviorVersion::latest())
+//!     .region(aws_sdk_kinesis::config::Region::new("us-east-1"))
+//!     .credentials_provider(aws_sdk_kinesis::config::Credentials::new("AKIAIOSFODNN7EXAMPLE", "secret", None, None, "example"))
+//!     .time_source(clock)
+//!     .http_client(account.http_client())
+//!     .build();
+//! let kinesis = aws_sdk_kinesis::Client::from_conf(kinesis);
+//! kinesis.start_stream_encryption().stream_name("orders").encryption_type("KMS".into()).key_id(key).send().await.unwrap();
+//! assert_eq!(account.snapshot("orders").unwrap().status, "UPDATING");
+//! # });
+//! ```
+
+mod account;
+mod client;
+mod fault;
+mod happening;
+mod http;
+mod input;
+mod kinesis;
+mod kms;
+mod md5;
+mod model;
+mod options;
+mod refusal;
+mod serve;
+mod sqs;
+mod trail;
+
+pub use self::account::{Account, Call, NewStream, QueuedMessage, Snapshot};
+pub use self::fault::Fault;
+pub use self::happening::Happening;
+pub use self::model::KeyState;
+pub use self::options::{AliasEcho, Allowance, Options};
+pub use self::serve::serve;
+pub use self::trail::Identity;
+
+use self::refusal::Refusal;
+
+fn arn_of(service: &str, region: &str, account: &str, resource: &str) -> String {
+    format!("arn:{}:{service}:{region}:{account}:{resource}", crate::arn::partition_of(region))
+}

@@ -1,0 +1,358 @@
+//! The handle on the account: preparing it, and looking at what became of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::client;
+use super::fault::Fault;
+use super::happening::Happening;
+use super::model::{Change, KeyState, Model, NewKey, Queue, Stream, Target, later};
+use super::options::Options;
+use super::trail::Identity;
+use crate::clock::Clock;
+
+/// One account of AWS in one Region. Cloning gives another handle on the same account.
+#[derive(Clone, Debug)]
+pub struct Account {
+    clock: Clock,
+    model: Arc<Mutex<Model>>,
+}
+
+/// One call that arrived, in the order in which AWS dealt with them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// `kinesis`, `kms` or `sqs`.
+    pub service: &'static str,
+    /// The operation's name in the API.
+    pub operation: String,
+    /// The name of the stream that the call names by name or ARN.
+    pub stream: Option<String>,
+    /// The request's members.
+    pub request: Value,
+    /// What AWS did: nothing to complain of, or an error code. `ConnectionDropped` if AWS never saw it.
+    pub result: Result<(), String>,
+    /// Whether the caller was told.
+    pub answered: bool,
+    /// The access key that signed the call.
+    pub access_key: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A stream to be prepared; ACTIVE, unencrypted, with one shard, and an hour old, unless said otherwise.
+#[derive(Clone, Debug)]
+#[must_use = "a stream exists once it is given to Account::stream"]
+pub struct NewStream {
+    name: String,
+    created: Option<DateTime<Utc>>,
+    key_id: Option<String>,
+    tags: BTreeMap<String, String>,
+    change: Option<Preparing>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Preparing {
+    Creating,
+    Updating,
+    StuckUpdating,
+    Deleting,
+}
+
+impl NewStream {
+    /// A stream of this name.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), created: None, key_id: None, tags: BTreeMap::new(), change: None }
+    }
+
+    /// Encrypted with this key, which the description shows in exactly this form.
+    pub fn encrypted_with(mut self, key_id: &str) -> Self {
+        self.key_id = Some(key_id.to_owned());
+        self
+    }
+
+    /// With this tag too.
+    pub fn tag(mut self, key: &str, value: &str) -> Self {
+        self.tags.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Created then.
+    pub fn created_at(mut self, at: DateTime<Utc>) -> Self {
+        self.created = Some(at);
+        self
+    }
+
+    /// Created right now, and CREATING for as long as [`Options::creating`] says.
+    pub fn creating(mut self) -> Self {
+        self.change = Some(Preparing::Creating);
+        self
+    }
+
+    /// UPDATING for as long as [`Options::updating`] says, and then as it was.
+    pub fn updating(mut self) -> Self {
+        self.change = Some(Preparing::Updating);
+        self
+    }
+
+    /// UPDATING for ever.
+    pub fn stuck_updating(mut self) -> Self {
+        self.change = Some(Preparing::StuckUpdating);
+        self
+    }
+
+    /// DELETING for as long as [`Options::deleting`] says.
+    pub fn deleting(mut self) -> Self {
+        self.change = Some(Preparing::Deleting);
+        self
+    }
+}
+
+/// A stream as it is at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// `CREATING`, `ACTIVE`, `UPDATING` or `DELETING`.
+    pub status: &'static str,
+    /// The key as the description shows it; `None` is encryption type NONE.
+    pub key_id: Option<String>,
+    /// The tags.
+    pub tags: BTreeMap<String, String>,
+    /// The number of open shards.
+    pub shards: u32,
+    /// When the stream was created.
+    pub created: DateTime<Utc>,
+}
+
+/// A message on a queue, seen from outside: looking at it receives nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueuedMessage {
+    /// The message's id.
+    pub id: String,
+    /// The body.
+    pub body: String,
+    /// The message attributes as they were sent: `{"Name": {"DataType": "String", "StringValue": "…"}}`.
+    pub attributes: serde_json::Map<String, Value>,
+    /// How often it was received.
+    pub receives: u32,
+    /// When it can be received.
+    pub visible_from: DateTime<Utc>,
+}
+
+impl QueuedMessage {
+    /// The value of a message attribute of type String.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.get(name)?.get("StringValue")?.as_str()
+    }
+}
+
+impl Account {
+    /// An empty account. `account_id` has 12 digits.
+    #[must_use]
+    pub fn new(clock: Clock, region: &str, account_id: &str) -> Self {
+        Self { clock, model: Arc::new(Mutex::new(Model::new(region, account_id))) }
+    }
+
+    /// Brings the model to the clock's time, and does something with it.
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Model, DateTime<Utc>) -> T) -> T {
+        let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.utc();
+        model.advance(now);
+        work(&mut model, now)
+    }
+
+    /// The account as the HTTP client of the AWS SDK.
+    #[must_use]
+    pub fn http_client(&self) -> SharedHttpClient {
+        client::http_client(self)
+    }
+
+    /// Changes the switches and delays.
+    pub fn configure(&self, change: impl FnOnce(&mut Options)) {
+        self.with(|model, _| change(&mut model.options));
+    }
+
+    /// The Region.
+    #[must_use]
+    pub fn region(&self) -> String {
+        self.with(|model, _| model.region.clone())
+    }
+
+    /// The account's 12 digits.
+    #[must_use]
+    pub fn account_id(&self) -> String {
+        self.with(|model, _| model.account.clone())
+    }
+
+    // Preparing.
+
+    /// Makes a symmetric key that is Enabled, and returns its ARN.
+    #[must_use]
+    pub fn create_key(&self) -> String {
+        self.with(|model, now| model.create_key(NewKey::default(), now))
+    }
+
+    /// Makes a key of this spec and usage, such as `RSA_2048` and `ENCRYPT_DECRYPT`, and returns its ARN.
+    #[must_use]
+    pub fn create_key_of(&self, spec: &str, usage: &str) -> String {
+        self.with(|model, now| model.create_key(NewKey { spec: spec.to_owned(), usage: usage.to_owned(), ..NewKey::default() }, now))
+    }
+
+    /// Makes a multi-Region key, the primary, or the replica of one in `primary_region`, and returns its ARN here.
+    #[must_use]
+    pub fn create_multi_region_key(&self, primary_region: Option<&str>) -> String {
+        let replica_of = primary_region.map(str::to_owned);
+        self.with(|model, now| model.create_key(NewKey { multi_region: true, replica_of, ..NewKey::default() }, now))
+    }
+
+    /// Makes a key that another account owns and shares, and returns its ARN.
+    #[must_use]
+    pub fn create_foreign_key(&self, account_id: &str) -> String {
+        self.with(|model, now| model.create_key(NewKey { account: Some(account_id.to_owned()), ..NewKey::default() }, now))
+    }
+
+    /// Gives a key a state. Nothing happens if there is no such key.
+    pub fn set_key_state(&self, key: &str, state: KeyState) {
+        self.with(|model, now| model.set_key_state(key, state, now));
+    }
+
+    /// Points `alias` to `key`, whether or not there was such an alias.
+    pub fn alias(&self, alias: &str, key: &str) {
+        self.with(|model, now| model.point_alias(alias, key, now));
+    }
+
+    /// The ARN of the key that AWS manages for Kinesis, if something has made it come into being.
+    #[must_use]
+    pub fn managed_key(&self) -> Option<String> {
+        self.with(|model, now| model.find_key(crate::key::AWS_MANAGED_ALIAS, now).ok().map(|key| key.arn.clone()))
+    }
+
+    /// Makes a stream as described, without a call, in place of one of the same name. Returns its ARN.
+    #[expect(clippy::must_use_candidate, reason = "it is called for what it makes")]
+    pub fn stream(&self, new: NewStream) -> String {
+        self.with(|model, now| {
+            let NewStream { name, created, key_id, tags, change } = new;
+            let an_hour_ago = now - chrono::TimeDelta::hours(1);
+            let default = if change == Some(Preparing::Creating) { now } else { an_hour_ago };
+            let mut stream = Stream::new(&name, created.unwrap_or(default));
+            stream.key_id = key_id;
+            stream.tags = tags;
+            stream.change = change.map(|change| {
+                let (target, ends) = match change {
+                    Preparing::Creating => (Target::Created, Some(later(now, model.options.creating))),
+                    Preparing::Updating => (Target::Unchanged, Some(later(now, model.options.updating))),
+                    Preparing::StuckUpdating => (Target::Unchanged, None),
+                    Preparing::Deleting => (Target::Gone, Some(later(now, model.options.deleting))),
+                };
+                Change { target, shows_from: now, ends }
+            });
+            let arn = model.stream_arn(&name);
+            model.streams.insert(name, stream);
+            arn
+        })
+    }
+
+    /// Makes an empty queue, and returns its URL.
+    #[expect(clippy::must_use_candidate, reason = "it is called for what it makes")]
+    pub fn queue(&self, name: &str) -> String {
+        self.with(|model, now| {
+            model.queues.entry(name.to_owned()).or_insert_with(|| Queue::new(name, now));
+            model.queue_url(name)
+        })
+    }
+
+    /// Sets an attribute of a queue, as `SetQueueAttributes` would. Nothing happens if there is no such queue.
+    pub fn set_queue_attribute(&self, queue: &str, attribute: &str, value: &str) {
+        self.with(|model, _| {
+            if let Some(queue) = model.queues.get_mut(queue) {
+                queue.attributes.insert(attribute.to_owned(), value.to_owned());
+            }
+        });
+    }
+
+    /// Says who calls with this access key. Unknown ones are an IAM user.
+    pub fn identity(&self, access_key: &str, identity: Identity) {
+        self.with(|model, _| model.identities.insert(access_key.to_owned(), identity));
+    }
+
+    /// Lets something go wrong from now on.
+    pub fn fault(&self, fault: Fault) {
+        self.with(|model, _| model.faults.push(fault));
+    }
+
+    /// Lets nothing go wrong any more.
+    pub fn clear_faults(&self) {
+        self.with(|model, _| model.faults.clear());
+    }
+
+    /// Lets something happen.
+    pub fn happening(&self, happening: Happening) {
+        self.with(|model, _| model.happenings.push(happening));
+    }
+
+    // Looking.
+
+    /// All calls so far.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.with(|model, _| model.calls.clone())
+    }
+
+    /// How many calls of `operation` arrived, whatever became of them.
+    #[must_use]
+    pub fn count(&self, operation: &str) -> usize {
+        self.with(|model, _| model.calls.iter().filter(|call| call.operation == operation).count())
+    }
+
+    /// How many calls of `operation` AWS carried out on the stream `name`.
+    #[must_use]
+    pub fn accepted(&self, operation: &str, name: &str) -> usize {
+        let meant = |call: &&Call| call.operation == operation && call.stream.as_deref() == Some(name) && call.result.is_ok();
+        self.with(|model, _| model.calls.iter().filter(meant).count())
+    }
+
+    /// Forgets the calls so far.
+    pub fn forget_calls(&self) {
+        self.with(|model, _| model.calls.clear());
+    }
+
+    /// The events since the last time, as `EventBridge` would deliver them: `CloudTrail`'s records of calls, and KMS's own.
+    #[must_use]
+    pub fn take_events(&self) -> Vec<Value> {
+        self.with(|model, _| std::mem::take(&mut model.events))
+    }
+
+    /// The stream as it is now; `None` if there is none.
+    #[must_use]
+    pub fn snapshot(&self, name: &str) -> Option<Snapshot> {
+        self.with(|model, now| {
+            let stream = model.streams.get(name)?;
+            Some(Snapshot {
+                status: stream.status(now),
+                key_id: stream.key_id.clone(),
+                tags: stream.tags.clone(),
+                shards: stream.shards,
+                created: stream.created,
+            })
+        })
+    }
+
+    /// The messages on the queue of this name, hidden ones too, in the order in which they were sent.
+    #[must_use]
+    pub fn messages(&self, queue: &str) -> Vec<QueuedMessage> {
+        self.with(|model, _| {
+            let messages = model.queues.get(queue).map(|queue| queue.messages.as_slice()).unwrap_or_default();
+            let seen = messages.iter().cloned().map(|message| QueuedMessage {
+                id: message.id,
+                body: message.body,
+                attributes: message.attributes,
+                receives: message.receives,
+                visible_from: message.visible_from,
+            });
+            seen.collect()
+        })
+    }
+}

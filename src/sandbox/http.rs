@@ -1,0 +1,236 @@
+//! From an HTTP request to an HTTP response, over the model.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tokio::time::sleep;
+
+use super::fault::Effect;
+use super::input::Input;
+use super::model::Model;
+use super::refusal::Refusal;
+use super::trail::{Caller, Identity};
+use super::{Account, Call, kinesis, kms, sqs};
+
+/// As much of an HTTP request as the services look at.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    /// `X-Amz-Target`.
+    pub(crate) target: Option<String>,
+    pub(crate) authorization: Option<String>,
+    pub(crate) user_agent: Option<String>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// An HTTP response.
+#[derive(Clone, Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: String,
+}
+
+/// No response: the connection breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectionLost;
+
+/// How often a `ReceiveMessage` that waits looks again.
+const LONG_POLL_INTERVAL: Duration = Duration::from_millis(200);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Service {
+    Kinesis,
+    Kms,
+    Sqs,
+}
+
+impl Service {
+    /// The service and the operation that `X-Amz-Target` names, if they are spoken here.
+    fn of_target(target: &str) -> Option<(Self, &str)> {
+        let (prefix, operation) = target.split_once('.')?;
+        let (service, operations): (_, &[&str]) = match prefix {
+            "Kinesis_20131202" => (Self::Kinesis, &kinesis::OPERATIONS),
+            "TrentService" => (Self::Kms, &kms::OPERATIONS),
+            "AmazonSQS" => (Self::Sqs, &sqs::OPERATIONS),
+            _ => return None,
+        };
+        operations.contains(&operation).then_some((service, operation))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kinesis => "kinesis",
+            Self::Kms => "kms",
+            Self::Sqs => "sqs",
+        }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Kinesis | Self::Kms => "application/x-amz-json-1.1",
+            Self::Sqs => "application/x-amz-json-1.0",
+        }
+    }
+
+    fn answer(self, model: &mut Model, operation: &str, input: Input<'_>, now: chrono::DateTime<chrono::Utc>) -> Result<Value, Refusal> {
+        match self {
+            Self::Kinesis => kinesis::answer(model, operation, input, now),
+            Self::Kms => kms::answer(model, operation, input, now),
+            Self::Sqs => sqs::answer(model, operation, input, now),
+        }
+    }
+}
+
+/// A request that was understood so far that it can be carried out.
+struct Understood<'a> {
+    service: Service,
+    operation: &'a str,
+    input: &'a Map<String, Value>,
+    stream: Option<String>,
+    caller: Caller,
+}
+
+/// Answers one request, faults and delays included.
+pub(crate) async fn answer(account: &Account, request: Request) -> Result<Response, ConnectionLost> {
+    if request.method == "GET" {
+        return Ok(health(&request));
+    }
+    let target = request.target.as_deref().unwrap_or_default();
+    let Some((service, operation)) = Service::of_target(target) else {
+        let refusal = Refusal::new("UnknownOperationException", format!("the embedded AWS does not know {target:?}"));
+        return Ok(respond(account, Service::Kinesis, Err(refusal)));
+    };
+    let body: Value = if request.body.is_empty() { json!({}) } else { serde_json::from_slice(&request.body).unwrap_or_default() };
+    let Value::Object(input) = &body else {
+        return Ok(respond(account, service, Err(Refusal::new("SerializationException", "the body is not a JSON object"))));
+    };
+    let access_key = match authenticate(&request, service, &account.region()) {
+        Ok(access_key) => access_key,
+        Err(refusal) => return Ok(respond(account, service, Err(refusal))),
+    };
+    let stream = if service == Service::Kinesis { kinesis::named(Input(input)) } else { None };
+    let identity = account.with(|model, _| model.identities.get(&access_key).cloned());
+    let caller = Caller {
+        identity: identity.unwrap_or_else(|| Identity::user("developer")),
+        access_key,
+        user_agent: request.user_agent.clone().unwrap_or_default(),
+    };
+    carry_out(account, Understood { service, operation, input, stream, caller }).await
+}
+
+async fn carry_out(account: &Account, call: Understood<'_>) -> Result<Response, ConnectionLost> {
+    let mut before = Duration::ZERO;
+    let mut after = Duration::ZERO;
+    let mut effect = Effect::None;
+    account.with(|model, _| {
+        for fault in &mut model.faults {
+            if fault.calls.counts(call.operation, call.stream.as_deref()) {
+                before = before.saturating_add(fault.before);
+                after = after.saturating_add(fault.after);
+                if effect == Effect::None {
+                    effect = fault.effect.clone();
+                }
+            }
+        }
+    });
+    if !before.is_zero() {
+        sleep(before).await;
+    }
+    let result = match &effect {
+        Effect::Dropped => {
+            note(account, &call, &Err(Refusal::new("ConnectionDropped", String::new())), false);
+            return Err(ConnectionLost);
+        }
+        Effect::Error(refusal) => Err(refusal.clone()),
+        Effect::None | Effect::AnswerLost | Effect::AnswerGarbled => {
+            let deadline = account.with(|model, now| now + sqs::wait(model, call.operation, Input(call.input)));
+            loop {
+                let (result, now) = account.with(|model, now| (call.service.answer(model, call.operation, Input(call.input), now), now));
+                if now < deadline && result.as_ref().is_ok_and(sqs::is_empty) {
+                    sleep(LONG_POLL_INTERVAL).await;
+                } else {
+                    break result;
+                }
+            }
+        }
+    };
+    note(account, &call, &result, effect != Effect::AnswerLost);
+    if !after.is_zero() {
+        sleep(after).await;
+    }
+    match effect {
+        Effect::AnswerLost => Err(ConnectionLost),
+        Effect::AnswerGarbled => Ok(Response { body: "<html>\u{fffd}".to_owned(), ..respond(account, call.service, result) }),
+        Effect::None | Effect::Error(_) | Effect::Dropped => Ok(respond(account, call.service, result)),
+    }
+}
+
+/// Writes the call down, its events too, and lets happen what follows it.
+fn note(account: &Account, call: &Understood<'_>, result: &Result<Value, Refusal>, answered: bool) {
+    account.with(|model, now| {
+        model.calls.push(Call {
+            service: call.service.name(),
+            operation: call.operation.to_owned(),
+            stream: call.stream.clone(),
+            request: Value::Object(call.input.clone()),
+            result: result.as_ref().map(|_| ()).map_err(|refusal| refusal.code.clone()),
+            answered,
+            access_key: call.caller.access_key.clone(),
+            at: now,
+        });
+        if result.as_ref().is_err_and(|refusal| refusal.code == "ConnectionDropped") {
+            return;
+        }
+        if call.service != Service::Sqs {
+            model.record(call.service.name(), call.operation, Input(call.input), result, &call.caller, now);
+        }
+        model.happen(call.operation, call.stream.as_deref(), now);
+    });
+}
+
+/// Checks that the request is signed, for the right service and Region, and returns the access key. The signature itself is not checked.
+fn authenticate(request: &Request, service: Service, region: &str) -> Result<String, Refusal> {
+    let missing = || Refusal::new("MissingAuthenticationTokenException", "Missing Authentication Token");
+    let header = request.authorization.as_deref().ok_or_else(missing)?;
+    let parameters = header.strip_prefix("AWS4-HMAC-SHA256 ").ok_or_else(missing)?;
+    let incomplete = || Refusal::new("IncompleteSignatureException", "Authorization header requires 'Credential' parameter.");
+    let credential = parameters.split(',').find_map(|part| part.trim().strip_prefix("Credential=")).ok_or_else(incomplete)?;
+    let [access_key, _date, scope_region, scope_service, "aws4_request"] = credential.split('/').collect::<Vec<_>>()[..] else {
+        return Err(incomplete());
+    };
+    if scope_region != region {
+        let message = format!("Credential should be scoped to a valid region, not '{scope_region}'. ");
+        return Err(Refusal::new("InvalidSignatureException", message));
+    }
+    if scope_service != service.name() {
+        let message = format!("Credential should be scoped to correct service: '{}'. ", service.name());
+        return Err(Refusal::new("InvalidSignatureException", message));
+    }
+    Ok(access_key.to_owned())
+}
+
+/// `GET /ping`, the health check of Kinesis and SQS endpoints.
+fn health(request: &Request) -> Response {
+    let (status, body) = if request.path == "/ping" { (200, "healthy") } else { (404, "not found") };
+    Response { status, headers: vec![("content-type", "text/plain".to_owned())], body: body.to_owned() }
+}
+
+fn respond(account: &Account, service: Service, result: Result<Value, Refusal>) -> Response {
+    let request_id = account.with(|model, _| model.guid());
+    let mut headers = vec![("content-type", service.content_type().to_owned()), ("x-amzn-requestid", request_id)];
+    match result {
+        Ok(Value::Null) if service == Service::Sqs => Response { status: 200, headers, body: "{}".to_owned() },
+        Ok(Value::Null) => Response { status: 200, headers, body: String::new() },
+        Ok(answer) => Response { status: 200, headers, body: answer.to_string() },
+        Err(Refusal { code, message, status }) => {
+            if service == Service::Sqs {
+                headers.push(("x-amzn-query-error", format!("{};Sender", sqs::query_code(&code))));
+            }
+            // SQS writes its shapes with their namespace.
+            let kind = if service == Service::Sqs { format!("com.amazonaws.sqs#{code}") } else { code };
+            Response { status, headers, body: json!({ "__type": kind, "message": message }).to_string() }
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Kinesis Data Streams, JSON 1.1: requests in, the model's answers out.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+
+use super::input::{Input, each_text};
+use super::model::{Model, Stream};
+use super::refusal::Refusal;
+use crate::stream::{StreamArn, StreamName};
+
+const NAME_PATTERN: &str = "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
+const ARN_PATTERN: &str = r"Member must satisfy regular expression pattern: arn:aws.*:kinesis:.*:\d{12}:stream/\S+";
+/// How long a `NextToken` is good for (`ListShards` API reference).
+const TOKEN_LIFETIME_MS: i64 = 300_000;
+
+/// The operations spoken here.
+pub(crate) const OPERATIONS: [&str; 11] = [
+    "AddTagsToStream",
+    "CreateStream",
+    "DeleteStream",
+    "DescribeStreamSummary",
+    "ListStreams",
+    "ListTagsForStream",
+    "PutRecord",
+    "RemoveTagsFromStream",
+    "StartStreamEncryption",
+    "StopStreamEncryption",
+    "UpdateShardCount",
+];
+
+/// The name of the stream that a request names, as far as it can be told without judging the request.
+pub(crate) fn named(input: Input<'_>) -> Option<String> {
+    let text = |member| input.0.get(member).and_then(Value::as_str);
+    let of_arn = || text("StreamARN").and_then(|arn| arn.split_once("stream/")).map(|(_, name)| name);
+    text("StreamName").or_else(of_arn).map(str::to_owned)
+}
+
+pub(crate) fn answer(model: &mut Model, operation: &str, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+    model.limit_rate(operation, now)?;
+    match operation {
+        "CreateStream" => create_stream(model, input, now),
+        "ListStreams" => list_streams(model, input, now),
+        "DescribeStreamSummary" => describe(model, input, now),
+        "ListTagsForStream" => list_tags(model, input),
+        "AddTagsToStream" => add_tags(model, input),
+        "RemoveTagsFromStream" => remove_tags(model, input),
+        "StartStreamEncryption" => {
+            let name = to_change(model, input)?;
+            model.start_encryption(&name, key_of(input)?, now).map(|()| Value::Null)
+        }
+        "StopStreamEncryption" => {
+            let name = to_change(model, input)?;
+            model.stop_encryption(&name, now).map(|()| Value::Null)
+        }
+        "DeleteStream" => {
+            let name = selected(model, input)?;
+            model.delete_stream(&name, now).map(|()| Value::Null)
+        }
+        "UpdateShardCount" => reshard(model, input, now),
+        "PutRecord" => put_record(model, input, now),
+        _ => Err(Refusal::new("UnknownOperationException", String::new())),
+    }
+}
+
+/// The name of the stream that a request names by name, by ARN, or by both alike. The texts are those of recordings of 2026-09-19.
+fn selected(model: &Model, input: Input<'_>) -> Result<String, Refusal> {
+    let name = input.text("StreamName")?;
+    let arn = input.text("StreamARN")?;
+    if let Some(name) = name {
+        name.parse::<StreamName>().map_err(|_| Refusal::validation(name, "streamName", NAME_PATTERN))?;
+    }
+    let Some(arn) = arn else {
+        return name
+            .map(str::to_owned)
+            .ok_or_else(|| Refusal::invalid_argument("Stream arn and stream name can't be empty at the same time"));
+    };
+    let arn: StreamArn = arn.parse().map_err(|_| Refusal::validation(arn, "streamARN", ARN_PATTERN))?;
+    if let Some(name) = name.filter(|name| *name != arn.name()) {
+        let message = format!("Input stream name {name} doesn't match the inferred name in stream arn {arn}");
+        return Err(Refusal::invalid_argument(message));
+    }
+    if arn.account() != model.account {
+        return Err(Refusal::new("UnrecognizedClientException", "No account found for the given parameters"));
+    }
+    if arn.region() != model.region {
+        return Err(model.not_found(arn.name()));
+    }
+    Ok(arn.name().to_owned())
+}
+
+fn key_of(input: Input<'_>) -> Result<&str, Refusal> {
+    input.required("KeyId", 2048)
+}
+
+/// The stream whose encryption a request wants to change. `NONE` is in the type's enumeration, but refused; the documentation says "the only valid value is KMS".
+fn to_change(model: &Model, input: Input<'_>) -> Result<String, Refusal> {
+    key_of(input)?;
+    input.required("EncryptionType", 128)?;
+    let encryption = input.one_of("EncryptionType", &["NONE", "KMS"])?;
+    let name = selected(model, input)?;
+    if encryption == Some("NONE") {
+        return Err(Refusal::invalid_argument("Encryption type cannot be NONE."));
+    }
+    Ok(name)
+}
+
+/// `DescribeStreamSummary`. Recorded on 2026-09-19: `OpenShardCount` is absent while CREATING and DELETING, `KeyId` with encryption type NONE.
+fn describe(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+    let name = selected(model, input)?;
+    let stream = model.stream(&name)?;
+    let status = stream.status(now);
+    let mut summary = json!({
+        "StreamName": name,
+        "StreamARN": model.stream_arn(&name),
+        "StreamStatus": status,
+        "StreamModeDetails": { "StreamMode": mode(stream) },
+        "RetentionPeriodHours": 24,
+        "StreamCreationTimestamp": timestamp(stream.created),
+        "EnhancedMonitoring": [{ "ShardLevelMetrics": [] }],
+        "EncryptionType": if stream.key_id.is_some() { "KMS" } else { "NONE" },
+        "ConsumerCount": 0,
+        "ChannelCount": 0,
+        "MaxRecordSizeInKiB": 1024,
+    });
+    if let Some(members) = summary.as_object_mut() {
+        if let Some(key_id) = &stream.key_id {
+            members.insert("KeyId".to_owned(), json!(key_id));
+        }
+        if !matches!(status, "CREATING" | "DELETING") {
+            members.insert("OpenShardCount".to_owned(), json!(stream.shards));
+        }
+    }
+    Ok(json!({ "StreamDescriptionSummary": summary }))
+}
+
+fn mode(stream: &Stream) -> &'static str {
+    if stream.on_demand { "ON_DEMAND" } else { "PROVISIONED" }
+}
+
+/// Seconds since the epoch, as JSON 1.1 has them.
+fn timestamp(at: DateTime<Utc>) -> Value {
+    // Recorded answers carry whole seconds.
+    json!(at.timestamp())
+}
+
+fn list_streams(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+    let limit = input.number("Limit", 1, 10_000)?.unwrap_or(100).min(100) as usize;
+    let start = match input.text("NextToken")? {
+        Some(token) => Some(read_token(token, now)?),
+        None => input.text("ExclusiveStartStreamName")?.map(str::to_owned),
+    };
+    let mut rest = model.streams.values().filter(|stream| start.as_ref().is_none_or(|start| stream.name > *start));
+    let page: Vec<_> = rest.by_ref().take(limit).collect();
+    let more = rest.next().is_some();
+    let mut answer = json!({
+        "StreamNames": page.iter().map(|stream| stream.name.as_str()).collect::<Vec<_>>(),
+        "HasMoreStreams": more,
+        "StreamSummaries": page.iter().map(|stream| json!({
+            "StreamName": stream.name,
+            "StreamARN": model.stream_arn(&stream.name),
+            "StreamStatus": stream.status(now),
+            "StreamModeDetails": { "StreamMode": mode(stream) },
+            "StreamCreationTimestamp": timestamp(stream.created),
+        })).collect::<Vec<_>>(),
+    });
+    if let Some(last) = page.last().filter(|_| more && model.options.next_token)
+        && let Some(members) = answer.as_object_mut()
+    {
+        members.insert("NextToken".to_owned(), json!(write_token(&last.name, now)));
+    }
+    Ok(answer)
+}
+
+fn write_token(last: &str, now: DateTime<Utc>) -> String {
+    aws_smithy_types::base64::encode(format!("{}/{last}", now.timestamp_millis()))
+}
+
+fn read_token(token: &str, now: DateTime<Utc>) -> Result<String, Refusal> {
+    let invalid = || Refusal::invalid_argument("NextToken is invalid");
+    let text = aws_smithy_types::base64::decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(invalid)?;
+    let (issued, last) = text.split_once('/').ok_or_else(invalid)?;
+    let issued: i64 = issued.parse().map_err(|_| invalid())?;
+    if now.timestamp_millis() - issued >= TOKEN_LIFETIME_MS {
+        return Err(Refusal::new("ExpiredNextTokenException", "NextToken has expired"));
+    }
+    Ok(last.to_owned())
+}
+
+fn list_tags(model: &Model, input: Input<'_>) -> Result<Value, Refusal> {
+    let limit = input.number("Limit", 1, 50)?.unwrap_or(50) as usize;
+    let start = input.text("ExclusiveStartTagKey")?;
+    let name = selected(model, input)?;
+    let mut rest = model.stream(&name)?.tags.iter().filter(|(key, _)| start.is_none_or(|start| key.as_str() > start));
+    let page: Vec<_> = rest.by_ref().take(limit).map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
+    Ok(json!({ "Tags": page, "HasMoreTags": rest.next().is_some() }))
+}
+
+fn add_tags(model: &mut Model, input: Input<'_>) -> Result<Value, Refusal> {
+    let tags = owned(input.texts("Tags")?);
+    if tags.is_empty() {
+        return Err(Refusal::validation("null", "tags", "Member must not be null"));
+    }
+    let name = selected(model, input)?;
+    model.stream_mut(&name)?.tags.extend(tags);
+    Ok(Value::Null)
+}
+
+fn remove_tags(model: &mut Model, input: Input<'_>) -> Result<Value, Refusal> {
+    let keys = each_text("TagKeys", input.list("TagKeys")?)?;
+    let name = selected(model, input)?;
+    model.stream_mut(&name)?.tags.retain(|key, _| !keys.contains(&key.as_str()));
+    Ok(Value::Null)
+}
+
+fn owned(tags: Vec<(&str, &str)>) -> Vec<(String, String)> {
+    tags.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+fn create_stream(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+    let name = input.required("StreamName", 128)?;
+    name.parse::<StreamName>().map_err(|_| Refusal::validation(name, "streamName", NAME_PATTERN))?;
+    let shards = input.number("ShardCount", 1, 100_000)?;
+    let empty = Map::new();
+    let details = Input(input.object("StreamModeDetails")?.unwrap_or(&empty));
+    let on_demand = details.one_of("StreamMode", &["PROVISIONED", "ON_DEMAND"])? == Some("ON_DEMAND");
+    if !on_demand && shards.is_none() {
+        return Err(Refusal::validation("null", "shardCount", "Member must not be null"));
+    }
+    let mut stream = Stream::new(name, now);
+    stream.on_demand = on_demand;
+    // A new on-demand stream has four shards (Developer Guide, "Choose the right mode").
+    stream.shards = shards.filter(|_| !on_demand).unwrap_or(4);
+    stream.tags.extend(owned(input.texts("Tags")?));
+    model.create_stream(stream, now).map(|()| Value::Null)
+}
+
+fn reshard(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+    let target = input
+        .number("TargetShardCount", 1, 100_000)?
+        .ok_or_else(|| Refusal::validation("null", "targetShardCount", "Member must not be null"))?;
+    input.required("ScalingType", 128)?;
+    input.one_of("ScalingType", &["UNIFORM_SCALING"])?;
+    let name = selected(model, input)?;
+    let current = model.stream(&name)?.shards;
+    model.reshard(&name, target, now)?;
+    Ok(json!({ "StreamName": name, "CurrentShardCount": current, "TargetShardCount": target, "StreamARN": model.stream_arn(&name) }))
+}
+
+fn put_record(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+    input.required("PartitionKey", 256)?;
+    input.text("Data")?.ok_or_else(|| Refusal::validation("null", "data", "Member must not be null"))?;
+    let name = selected(model, input)?;
+    let (sequence, encrypted) = model.put_record(&name, now)?;
+    Ok(json!({
+        "ShardId": "shardId-000000000000",
+        "SequenceNumber": format!("4959033827{sequence:046}"),
+        "EncryptionType": if encrypted { "KMS" } else { "NONE" },
+    }))
+}

@@ -1,0 +1,234 @@
+//! AWS Key Management Service, JSON 1.1: requests in, the model's answers out.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::arn_of;
+use super::input::Input;
+use super::model::{Key, KeyState, Model, NewKey};
+use super::refusal::Refusal;
+use crate::key::AliasName;
+
+/// The operations spoken here.
+pub(crate) const OPERATIONS: [&str; 10] = [
+    "CancelKeyDeletion",
+    "CreateAlias",
+    "CreateKey",
+    "DeleteAlias",
+    "DescribeKey",
+    "DisableKey",
+    "EnableKey",
+    "RotateKeyOnDemand",
+    "ScheduleKeyDeletion",
+    "UpdateAlias",
+];
+
+pub(crate) fn answer(model: &mut Model, operation: &str, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+    match operation {
+        "CreateKey" => create_key(model, input, now),
+        "DescribeKey" => {
+            let key_id = input.required("KeyId", 2048)?;
+            model.ensure_managed_key(key_id, now);
+            let key = model.find_key(key_id, now)?;
+            Ok(json!({ "KeyMetadata": metadata(model, key, now) }))
+        }
+        "CreateAlias" => {
+            let alias = alias_of(input)?;
+            if model.aliases.get(alias).is_some_and(|target| target.actual().is_some()) {
+                let message = format!("An alias with the name {} already exists", model.alias_arn(alias));
+                return Err(Refusal::new("AlreadyExistsException", message));
+            }
+            let target = target_of(model, input, now)?;
+            model.set_alias(alias, Some(target), now);
+            Ok(Value::Null)
+        }
+        "UpdateAlias" => {
+            let alias = existing_alias(model, input)?;
+            let target = target_of(model, input, now)?;
+            model.set_alias(&alias, Some(target), now);
+            Ok(Value::Null)
+        }
+        "DeleteAlias" => {
+            let alias = existing_alias(model, input)?;
+            model.set_alias(&alias, None, now);
+            Ok(Value::Null)
+        }
+        "EnableKey" => change_state(model, input, KeyState::Enabled, now),
+        "DisableKey" => change_state(model, input, KeyState::Disabled, now),
+        "ScheduleKeyDeletion" => schedule_deletion(model, input, now),
+        "CancelKeyDeletion" => cancel_deletion(model, input, now),
+        "RotateKeyOnDemand" => rotate(model, input, now),
+        _ => Err(Refusal::new("UnknownOperationException", String::new())),
+    }
+}
+
+fn create_key(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+    let text = |member, default: &str| Ok::<_, Refusal>(input.text(member)?.unwrap_or(default).to_owned());
+    let spec = text("KeySpec", "SYMMETRIC_DEFAULT")?;
+    let usage = text("KeyUsage", "ENCRYPT_DECRYPT")?;
+    if spec != "SYMMETRIC_DEFAULT" && input.text("KeyUsage")?.is_none() {
+        return Err(Refusal::new(
+            "ValidationException",
+            "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.",
+        ));
+    }
+    if spec == "SYMMETRIC_DEFAULT" && usage != "ENCRYPT_DECRYPT" {
+        return Err(Refusal::new("ValidationException", format!("KeyUsage {usage} is not compatible with KeySpec {spec}")));
+    }
+    let made_as = NewKey {
+        spec,
+        usage,
+        origin: text("Origin", "AWS_KMS")?,
+        description: text("Description", "")?,
+        multi_region: input.flag("MultiRegion")?,
+        ..NewKey::default()
+    };
+    let arn = model.create_key(made_as, now);
+    let key = model.find_key(&arn, now)?;
+    Ok(json!({ "KeyMetadata": metadata(model, key, now) }))
+}
+
+fn metadata(model: &Model, key: &Key, now: DateTime<Utc>) -> Value {
+    let state = *key.state.seen(now);
+    let mut metadata = json!({
+        "AWSAccountId": key.account,
+        "KeyId": key.id,
+        "Arn": key.arn,
+        "CreationDate": key.created.timestamp(),
+        "Enabled": state == KeyState::Enabled,
+        "Description": key.made_as.description,
+        "KeyUsage": key.made_as.usage,
+        "KeyState": state.to_string(),
+        "Origin": key.made_as.origin,
+        "KeyManager": if key.made_as.aws_managed { "AWS" } else { "CUSTOMER" },
+        "CustomerMasterKeySpec": key.made_as.spec,
+        "KeySpec": key.made_as.spec,
+        "MultiRegion": key.made_as.multi_region,
+        "CurrentKeyMaterialId": key.material,
+    });
+    let Some(members) = metadata.as_object_mut() else { return metadata };
+    if key.made_as.spec == "SYMMETRIC_DEFAULT" {
+        members.insert("EncryptionAlgorithms".to_owned(), json!(["SYMMETRIC_DEFAULT"]));
+    }
+    if let Some(deletion) = key.deletion.filter(|_| state == KeyState::PendingDeletion) {
+        members.insert("DeletionDate".to_owned(), json!(deletion.timestamp()));
+    }
+    if key.made_as.multi_region {
+        let in_region = |region: &str| json!({ "Arn": arn_of("kms", region, &key.account, &format!("key/{}", key.id)), "Region": region });
+        let primary = key.made_as.replica_of.as_deref();
+        let configuration = json!({
+            "MultiRegionKeyType": if primary.is_some() { "REPLICA" } else { "PRIMARY" },
+            "PrimaryKey": in_region(primary.unwrap_or(&model.region)),
+            "ReplicaKeys": primary.map(|_| in_region(&model.region)).into_iter().collect::<Vec<_>>(),
+        });
+        members.insert("MultiRegionConfiguration".to_owned(), configuration);
+    }
+    metadata
+}
+
+fn alias_of(input: Input<'_>) -> Result<&str, Refusal> {
+    let alias = input.required("AliasName", 256)?;
+    let parsed: AliasName = alias.parse().map_err(|_| Refusal::new("InvalidAliasNameException", format!("Invalid alias: {alias}")))?;
+    if parsed.is_aws_managed() {
+        return Err(Refusal::new("NotAuthorizedException", "Aliases beginning with alias/aws/ are reserved for AWS managed keys"));
+    }
+    Ok(alias)
+}
+
+fn existing_alias(model: &Model, input: Input<'_>) -> Result<String, Refusal> {
+    let alias = alias_of(input)?;
+    match model.aliases.get(alias).map(super::model::Settling::actual) {
+        Some(Some(_)) => Ok(alias.to_owned()),
+        _ => Err(Refusal::new("NotFoundException", format!("Alias {} is not found.", model.alias_arn(alias)))),
+    }
+}
+
+/// The ARN of the key that an alias is to point to, given by key id or key ARN.
+fn target_of(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<String, Refusal> {
+    let target = input.required("TargetKeyId", 2048)?;
+    if target.contains("alias/") {
+        return Err(Refusal::new("ValidationException", "Aliases must refer to keys. Not aliases"));
+    }
+    model.find_key(target, now).map(|key| key.arn.clone())
+}
+
+/// The key that a request names by key id or key ARN: where a key is managed, aliases are not accepted.
+fn managed(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Key, Refusal> {
+    let key_id = input.required("KeyId", 2048)?;
+    if key_id.contains("alias/") {
+        return Err(Refusal::new("NotFoundException", format!("Invalid keyId '{key_id}'")));
+    }
+    let key = model.find_key(key_id, now)?;
+    if key.made_as.aws_managed {
+        return Err(Refusal::new("AccessDeniedException", format!("{} is managed by AWS", key.arn)));
+    }
+    Ok(key.clone())
+}
+
+fn pending_deletion(key: &Key) -> Refusal {
+    Refusal::new("KMSInvalidStateException", format!("{} is pending deletion.", key.arn))
+}
+
+fn change_state(model: &mut Model, input: Input<'_>, state: KeyState, now: DateTime<Utc>) -> Result<Value, Refusal> {
+    let key = managed(model, input, now)?;
+    match key.state.actual() {
+        KeyState::Enabled | KeyState::Disabled => {
+            model.set_key_state(&key.arn, state, now);
+            Ok(Value::Null)
+        }
+        KeyState::PendingDeletion => Err(pending_deletion(&key)),
+        other => Err(Refusal::new("KMSInvalidStateException", format!("{} is {other}.", key.arn))),
+    }
+}
+
+fn schedule_deletion(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+    let days = input.number("PendingWindowInDays", 7, 30)?.unwrap_or(30);
+    let key = managed(model, input, now)?;
+    if *key.state.actual() == KeyState::PendingDeletion {
+        return Err(pending_deletion(&key));
+    }
+    let deletion = now + Duration::from_hours(24) * days;
+    model.set_key_state(&key.arn, KeyState::PendingDeletion, now);
+    if let Some(key) = model.keys.get_mut(&key.arn) {
+        key.deletion = Some(deletion);
+    }
+    Ok(json!({
+        "KeyId": key.arn,
+        "DeletionDate": deletion.timestamp(),
+        "KeyState": KeyState::PendingDeletion.to_string(),
+        "PendingWindowInDays": days,
+    }))
+}
+
+/// `CancelKeyDeletion` leaves the key disabled (API reference: "the key state of the KMS key is Disabled").
+fn cancel_deletion(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+    let key = managed(model, input, now)?;
+    if *key.state.actual() != KeyState::PendingDeletion {
+        return Err(Refusal::new("KMSInvalidStateException", format!("{} is not pending deletion.", key.arn)));
+    }
+    model.set_key_state(&key.arn, KeyState::Disabled, now);
+    if let Some(key) = model.keys.get_mut(&key.arn) {
+        key.deletion = None;
+    }
+    Ok(json!({ "KeyId": key.arn }))
+}
+
+/// `RotateKeyOnDemand` changes the key's material and nothing else.
+fn rotate(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+    let key = managed(model, input, now)?;
+    match key.state.actual() {
+        KeyState::Enabled => {}
+        KeyState::Disabled => return Err(Refusal::new("DisabledException", format!("{} is disabled.", key.arn))),
+        other => return Err(Refusal::new("KMSInvalidStateException", format!("{} is {other}.", key.arn))),
+    }
+    if key.made_as.spec != "SYMMETRIC_DEFAULT" || key.made_as.origin == "AWS_CLOUDHSM" {
+        return Err(Refusal::new("UnsupportedOperationException", format!("{} does not support rotation.", key.arn)));
+    }
+    let material = model.hex(64);
+    if let Some(key) = model.keys.get_mut(&key.arn) {
+        key.previous_material = Some(std::mem::replace(&mut key.material, material));
+    }
+    Ok(json!({ "KeyId": key.id }))
+}

@@ -1,0 +1,188 @@
+//! Keys and aliases, and what a service that wants to use a key is told about it.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+
+use super::{Model, Settling};
+use crate::key::{AWS_MANAGED_ALIAS, KeyRef};
+use crate::sandbox::arn_of;
+use crate::sandbox::refusal::Refusal;
+
+/// `KeyState` of the KMS API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are the KMS API's names, explained there")]
+pub enum KeyState {
+    Creating,
+    Enabled,
+    Disabled,
+    PendingDeletion,
+    PendingImport,
+    PendingReplicaDeletion,
+    Unavailable,
+    Updating,
+}
+
+impl fmt::Display for KeyState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// What a key is made as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NewKey {
+    pub(crate) spec: String,
+    pub(crate) usage: String,
+    pub(crate) origin: String,
+    pub(crate) description: String,
+    pub(crate) multi_region: bool,
+    /// The Region of the primary, if it is another one.
+    pub(crate) replica_of: Option<String>,
+    /// The owner, if it is another account.
+    pub(crate) account: Option<String>,
+    pub(crate) aws_managed: bool,
+}
+
+impl Default for NewKey {
+    fn default() -> Self {
+        Self {
+            spec: "SYMMETRIC_DEFAULT".to_owned(),
+            usage: "ENCRYPT_DECRYPT".to_owned(),
+            origin: "AWS_KMS".to_owned(),
+            description: String::new(),
+            multi_region: false,
+            replica_of: None,
+            account: None,
+            aws_managed: false,
+        }
+    }
+}
+
+/// One key.
+#[derive(Clone, Debug)]
+pub(crate) struct Key {
+    pub(crate) arn: String,
+    pub(crate) id: String,
+    pub(crate) account: String,
+    pub(crate) made_as: NewKey,
+    pub(crate) state: Settling<KeyState>,
+    pub(crate) created: DateTime<Utc>,
+    pub(crate) deletion: Option<DateTime<Utc>>,
+    pub(crate) material: String,
+    pub(crate) previous_material: Option<String>,
+}
+
+impl Model {
+    pub(crate) fn create_key(&mut self, made_as: NewKey, now: DateTime<Utc>) -> String {
+        let id = if made_as.multi_region { format!("mrk-{}", self.hex(32)) } else { self.guid() };
+        let account = made_as.account.clone().unwrap_or_else(|| self.account.clone());
+        let arn = arn_of("kms", &self.region, &account, &format!("key/{id}"));
+        let state = if made_as.origin == "EXTERNAL" { KeyState::PendingImport } else { KeyState::Enabled };
+        let material = self.hex(64);
+        let key = Key {
+            arn: arn.clone(),
+            id,
+            account,
+            made_as,
+            state: Settling::new(state, now),
+            created: now,
+            deletion: None,
+            material,
+            previous_material: None,
+        };
+        self.keys.insert(arn.clone(), key);
+        arn
+    }
+
+    pub(crate) fn alias_arn(&self, alias: &str) -> String {
+        arn_of("kms", &self.region, &self.account, alias)
+    }
+
+    /// The key that `key_id` names, in any of the forms that KMS accepts, as KMS sees it at `now`.
+    pub(crate) fn find_key(&self, key_id: &str, now: DateTime<Utc>) -> Result<&Key, Refusal> {
+        let arn = self.key_arn(key_id, now)?;
+        self.keys.get(&arn).ok_or_else(|| Refusal::new("NotFoundException", format!("Key '{arn}' does not exist")))
+    }
+
+    fn key_arn(&self, key_id: &str, now: DateTime<Utc>) -> Result<String, Refusal> {
+        let not_found = |message: String| Refusal::new("NotFoundException", message);
+        let parsed: KeyRef = key_id.parse().map_err(|_| not_found(format!("Invalid keyId '{key_id}'")))?;
+        let alias_region = match &parsed {
+            KeyRef::AliasArn { region, account, .. } => Some((region, account)),
+            _ => None,
+        };
+        match (&parsed, parsed.alias()) {
+            (KeyRef::Arn(arn), _) if arn.region() != self.region => Err(not_found(format!("Invalid arn {}", arn.region()))),
+            (KeyRef::Arn(arn), _) => Ok(arn.to_string()),
+            (KeyRef::Id(id), _) => Ok(arn_of("kms", &self.region, &self.account, &format!("key/{id}"))),
+            (_, Some(alias)) => {
+                if let Some((region, _)) = alias_region.filter(|(region, _)| **region != self.region) {
+                    return Err(not_found(format!("Invalid arn {region}")));
+                }
+                let ours = alias_region.is_none_or(|(_, account)| *account == self.account);
+                let target = self.aliases.get(alias.as_str()).filter(|_| ours).and_then(|target| target.seen(now).clone());
+                let arn = || if parsed.as_str().starts_with("arn:") { key_id.to_owned() } else { self.alias_arn(key_id) };
+                target.ok_or_else(|| not_found(format!("Alias {} is not found.", arn())))
+            }
+            (_, None) => Err(not_found(format!("Invalid keyId '{key_id}'"))),
+        }
+    }
+
+    /// Makes the key that AWS manages for Kinesis, as describing or using its alias does where there is none (`DescribeKey` API reference).
+    pub(crate) fn ensure_managed_key(&mut self, key_id: &str, now: DateTime<Utc>) {
+        let named = key_id == AWS_MANAGED_ALIAS || key_id == self.alias_arn(AWS_MANAGED_ALIAS);
+        if named && !self.aliases.contains_key(AWS_MANAGED_ALIAS) {
+            let description = "Default key that protects my Kinesis data when no other key is defined".to_owned();
+            let arn = self.create_key(NewKey { aws_managed: true, description, ..NewKey::default() }, now);
+            self.aliases.insert(AWS_MANAGED_ALIAS.to_owned(), Settling::new(Some(arn), now));
+        }
+    }
+
+    /// The ARN of the key, if Kinesis can use it; otherwise the KMS error that Kinesis passes on (`StartStreamEncryption` API reference).
+    pub(crate) fn usable_key(&mut self, key_id: &str, now: DateTime<Utc>) -> Result<String, Refusal> {
+        self.ensure_managed_key(key_id, now);
+        let key = self.find_key(key_id, now).map_err(|refusal| Refusal::new("KMSNotFoundException", refusal.message))?;
+        let invalid = |why: String| Err(Refusal::new("KMSInvalidStateException", format!("{} {why}", key.arn)));
+        match key.state.seen(now) {
+            KeyState::Disabled => return Err(Refusal::new("KMSDisabledException", format!("{} is disabled.", key.arn))),
+            KeyState::PendingDeletion | KeyState::PendingReplicaDeletion => return invalid("is pending deletion.".to_owned()),
+            KeyState::PendingImport => return invalid("is pending import.".to_owned()),
+            KeyState::Unavailable => return invalid("is unavailable.".to_owned()),
+            KeyState::Creating => return invalid("is creating.".to_owned()),
+            // Updating is the state of a primary whose Region is being changed: such a key can be used.
+            KeyState::Enabled | KeyState::Updating => {}
+        }
+        if key.made_as.usage != "ENCRYPT_DECRYPT" {
+            return invalid(format!("key usage is {} which is not valid for GenerateDataKey.", key.made_as.usage));
+        }
+        if key.made_as.spec != "SYMMETRIC_DEFAULT" {
+            return invalid(format!("key spec is {} which is not valid for GenerateDataKey.", key.made_as.spec));
+        }
+        Ok(key.arn.clone())
+    }
+
+    pub(crate) fn set_key_state(&mut self, key: &str, state: KeyState, now: DateTime<Utc>) {
+        let lag = self.options.kms_lag;
+        let arn = self.find_key(key, now).map(|key| key.arn.clone()).unwrap_or_default();
+        if let Some(key) = self.keys.get_mut(&arn) {
+            key.state.set(state, now, lag);
+        }
+    }
+
+    /// Points `alias` to `key`, whether or not it was there.
+    pub(crate) fn point_alias(&mut self, alias: &str, key: &str, now: DateTime<Utc>) {
+        let arn = self.find_key(key, now).map_or_else(|_| key.to_owned(), |key| key.arn.clone());
+        self.set_alias(alias, Some(arn), now);
+    }
+
+    /// The key that an alias pointed to before its last change.
+    pub(crate) fn alias_before(&self, alias: &str) -> Option<String> {
+        self.aliases.get(alias)?.before.clone()
+    }
+
+    pub(crate) fn set_alias(&mut self, alias: &str, target: Option<String>, now: DateTime<Utc>) {
+        let lag = self.options.kms_lag;
+        self.aliases.entry(alias.to_owned()).or_insert_with(|| Settling::new(None, now)).set(target, now, lag);
+    }
+}

@@ -1,0 +1,243 @@
+//! The account: what is in it, and the rules it changes by. No HTTP, no JSON of any service, no waiting.
+//!
+//! Nothing runs in the background. Changes are due at an instant, and [`Model::advance`] brings them about when somebody looks.
+
+mod keys;
+mod queues;
+mod streams;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+pub use self::keys::KeyState;
+pub(crate) use self::keys::{Key, NewKey};
+pub(crate) use self::queues::{Message, Queue, no_such_queue};
+pub(crate) use self::streams::{Change, Stream, Target};
+use super::fault::Fault;
+use super::happening::{Action, Happening, has_to_wait};
+use super::input::Input;
+use super::options::Options;
+use super::refusal::Refusal;
+use super::trail::{self, Caller, Identity};
+use super::{Call, arn_of};
+
+/// Everything there is in one account and Region.
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) region: String,
+    pub(crate) account: String,
+    pub(crate) options: Options,
+    pub(crate) streams: BTreeMap<String, Stream>,
+    pub(crate) keys: BTreeMap<String, Key>,
+    pub(crate) aliases: BTreeMap<String, Settling<Option<String>>>,
+    pub(crate) queues: BTreeMap<String, Queue>,
+    pub(crate) identities: BTreeMap<String, Identity>,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) happenings: Vec<Happening>,
+    pub(crate) calls: Vec<Call>,
+    pub(crate) events: Vec<Value>,
+    scheduled: Vec<Scheduled>,
+    recent: BTreeMap<String, VecDeque<DateTime<Utc>>>,
+    random: fastrand::Rng,
+}
+
+#[derive(Debug)]
+struct Scheduled {
+    due: DateTime<Utc>,
+    stream: Option<String>,
+    action: Action,
+}
+
+/// How long somebody else waits before trying again what ACTIVE is needed for.
+const ELSEWHERE_RETRIES_AFTER: Duration = Duration::from_millis(500);
+
+impl Model {
+    pub(crate) fn new(region: &str, account: &str) -> Self {
+        Self {
+            region: region.to_owned(),
+            account: account.to_owned(),
+            options: Options::default(),
+            streams: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            identities: BTreeMap::new(),
+            faults: Vec::new(),
+            happenings: Vec::new(),
+            calls: Vec::new(),
+            events: Vec::new(),
+            scheduled: Vec::new(),
+            recent: BTreeMap::new(),
+            // Ids only have to differ; with the same seed two runs are the same, letter by letter.
+            random: fastrand::Rng::with_seed(20_131_202),
+        }
+    }
+
+    /// Brings about everything that is due by `now`, in the order in which it is due.
+    pub(crate) fn advance(&mut self, now: DateTime<Utc>) {
+        while let Some(index) = self.next_due(now) {
+            let Scheduled { due, stream, action } = self.scheduled.remove(index);
+            self.settle_streams(due);
+            self.perform(action, stream, due);
+        }
+        self.settle_streams(now);
+    }
+
+    fn next_due(&self, now: DateTime<Utc>) -> Option<usize> {
+        let due = self.scheduled.iter().enumerate().filter(|(_, scheduled)| scheduled.due <= now);
+        due.min_by_key(|(_, scheduled)| scheduled.due).map(|(index, _)| index)
+    }
+
+    /// Lets happen what was to happen after this call.
+    pub(crate) fn happen(&mut self, operation: &str, stream: Option<&str>, now: DateTime<Utc>) {
+        let mut due = Vec::new();
+        for happening in &mut self.happenings {
+            if happening.calls.counts(operation, stream)
+                && let Some(action) = happening.action.take()
+            {
+                let stream = happening.calls.stream().or(stream).map(str::to_owned);
+                due.push(Scheduled { due: later(now, happening.later), stream, action });
+            }
+        }
+        self.scheduled.extend(due);
+        self.advance(now);
+    }
+
+    fn perform(&mut self, action: Action, stream: Option<String>, now: DateTime<Utc>) {
+        let result = match (&action, &stream) {
+            (Action::SetKeyState { key, state }, _) => {
+                self.set_key_state(key, *state, now);
+                Ok(())
+            }
+            (Action::PointAlias { alias, key }, _) => {
+                self.point_alias(alias, key, now);
+                Ok(())
+            }
+            (_, None) => Ok(()),
+            (Action::DeleteStream, Some(name)) => self.delete_stream(name, now),
+            (Action::NeverSettle, Some(name)) => self.change_change(name, |change| change.ends = None),
+            (Action::SettleUnchanged, Some(name)) => self.change_change(name, |change| change.target = Target::Unchanged),
+            (Action::Reshard(shards), Some(name)) => self.reshard(name, *shards, now),
+            (Action::StartEncryption { key_id, by }, Some(name)) => {
+                let result = self.start_encryption(name, key_id, now);
+                self.record_elsewhere("StartStreamEncryption", name, key_id, by, &result, now);
+                result
+            }
+            (Action::StopEncryption { by }, Some(name)) => {
+                let key_id = self.streams.get(name).and_then(|stream| stream.key_id.clone()).unwrap_or_default();
+                let result = self.stop_encryption(name, now);
+                self.record_elsewhere("StopStreamEncryption", name, &key_id, by, &result, now);
+                result
+            }
+        };
+        if result.is_err_and(|refusal| has_to_wait(&refusal)) {
+            self.scheduled.push(Scheduled { due: now + ELSEWHERE_RETRIES_AFTER, stream, action });
+        }
+    }
+
+    fn record_elsewhere(
+        &mut self,
+        operation: &str,
+        name: &str,
+        key_id: &str,
+        by: &Identity,
+        result: &Result<(), Refusal>,
+        now: DateTime<Utc>,
+    ) {
+        let body = serde_json::json!({ "EncryptionType": "KMS", "KeyId": key_id, "StreamARN": self.stream_arn(name) });
+        let Value::Object(input) = body else { return };
+        let caller =
+            Caller { identity: by.clone(), access_key: "ASIAELSEWHERE0000000".to_owned(), user_agent: "aws-cli/2.36.28".to_owned() };
+        let result = result.clone().map(|()| Value::Null);
+        self.record("kinesis", operation, Input(&input), &result, &caller, now);
+    }
+
+    /// Writes the events that `CloudTrail` and the service itself send about a call.
+    pub(crate) fn record(
+        &mut self,
+        service: &str,
+        operation: &str,
+        input: Input<'_>,
+        result: &Result<Value, Refusal>,
+        caller: &Caller,
+        now: DateTime<Utc>,
+    ) {
+        let events = trail::events(self, service, operation, input, result, caller, now);
+        self.events.extend(events);
+    }
+
+    /// Refuses what exceeds the documented calls per second of the account.
+    ///
+    /// Source: Kinesis API Reference, operation by operation. The code is that of a quota used up; only the message differs.
+    pub(crate) fn limit_rate(&mut self, operation: &str, now: DateTime<Utc>) -> Result<(), Refusal> {
+        let allowed = match operation {
+            "DescribeStreamSummary" => 20,
+            "ListStreams" | "ListTagsForStream" | "CreateStream" | "AddTagsToStream" | "RemoveTagsFromStream" | "DeleteStream" => 5,
+            _ => return Ok(()),
+        };
+        let recent = self.recent.entry(operation.to_owned()).or_default();
+        while recent.front().is_some_and(|&at| at + Duration::from_secs(1) <= now) {
+            recent.pop_front();
+        }
+        if self.options.rate_limits && recent.len() >= allowed {
+            return Err(Refusal::new("LimitExceededException", format!("Rate exceeded for account {}.", self.account)));
+        }
+        recent.push_back(now);
+        Ok(())
+    }
+
+    /// An id in the form of a GUID.
+    pub(crate) fn guid(&mut self) -> String {
+        let digits = self.hex(32);
+        let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
+        [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
+    }
+
+    /// This many hexadecimal digits.
+    pub(crate) fn hex(&mut self, digits: usize) -> String {
+        (0..digits).map(|_| self.random.digit(16)).collect()
+    }
+
+    pub(crate) fn stream_arn(&self, name: &str) -> String {
+        arn_of("kinesis", &self.region, &self.account, &format!("stream/{name}"))
+    }
+}
+
+/// `time` after `now`, or the end of time, so that `Duration::MAX` is "never" and not a panic.
+pub(crate) fn later(now: DateTime<Utc>, time: Duration) -> DateTime<Utc> {
+    chrono::TimeDelta::from_std(time).ok().and_then(|time| now.checked_add_signed(time)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// A value that others see change only a while after it was changed.
+#[derive(Clone, Debug)]
+pub(crate) struct Settling<T> {
+    now: T,
+    before: T,
+    seen_from: DateTime<Utc>,
+}
+
+impl<T: Clone> Settling<T> {
+    pub(crate) fn new(value: T, at: DateTime<Utc>) -> Self {
+        Self { before: value.clone(), now: value, seen_from: at }
+    }
+
+    /// Changes the value; until `now + lag` everybody but the writer sees the one before.
+    pub(crate) fn set(&mut self, value: T, now: DateTime<Utc>, lag: Duration) {
+        self.before = self.seen(now).clone();
+        self.now = value;
+        self.seen_from = later(now, lag);
+    }
+
+    /// What a reader sees.
+    pub(crate) fn seen(&self, now: DateTime<Utc>) -> &T {
+        if now < self.seen_from { &self.before } else { &self.now }
+    }
+
+    /// What is true.
+    pub(crate) fn actual(&self) -> &T {
+        &self.now
+    }
+}

@@ -1,0 +1,259 @@
+//! Streams: their states, their encryption, and how long both take to change.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::{Model, later};
+use crate::key::AWS_MANAGED_ALIAS;
+use crate::sandbox::options::{AliasEcho, Allowance};
+use crate::sandbox::refusal::Refusal;
+
+/// How often encryption may be started, and how often stopped, in 24 hours (`StartStreamEncryption` API reference).
+const CHANGES_A_DAY: usize = 25;
+const DAY: Duration = Duration::from_hours(24);
+/// How many streams may be CREATING at once (`CreateStream` API reference).
+const CREATING_AT_ONCE: usize = 5;
+
+/// One stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    pub(crate) name: String,
+    pub(crate) created: DateTime<Utc>,
+    /// The key as it was given; `None` is encryption type NONE.
+    pub(crate) key_id: Option<String>,
+    pub(crate) shards: u32,
+    pub(crate) on_demand: bool,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) change: Option<Change>,
+    /// The encryption that records still get, and until when.
+    records_lag: Option<(Option<String>, DateTime<Utc>)>,
+    starts: Vec<DateTime<Utc>>,
+    stops: Vec<DateTime<Utc>>,
+    records: u64,
+}
+
+/// A change of a stream under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) target: Target,
+    /// Before this, the stream still shows ACTIVE.
+    pub(crate) shows_from: DateTime<Utc>,
+    /// `None` is never.
+    pub(crate) ends: Option<DateTime<Utc>>,
+}
+
+/// What a change leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Created,
+    Encryption(Option<String>),
+    Shards(u32),
+    /// The stream is UPDATING, and is afterwards what it was.
+    Unchanged,
+    Gone,
+}
+
+impl Stream {
+    pub(crate) fn new(name: &str, created: DateTime<Utc>) -> Self {
+        Self {
+            name: name.to_owned(),
+            created,
+            key_id: None,
+            shards: 1,
+            on_demand: false,
+            tags: BTreeMap::new(),
+            change: None,
+            records_lag: None,
+            starts: Vec::new(),
+            stops: Vec::new(),
+            records: 0,
+        }
+    }
+
+    /// `StreamStatus` as a description shows it.
+    pub(crate) fn status(&self, now: DateTime<Utc>) -> &'static str {
+        match &self.change {
+            None => "ACTIVE",
+            Some(Change { target: Target::Created, .. }) => "CREATING",
+            Some(Change { target: Target::Gone, .. }) => "DELETING",
+            Some(change) if now < change.shows_from => "ACTIVE",
+            Some(_) => "UPDATING",
+        }
+    }
+
+    /// The encryption that a record written now gets: for up to 5 s after ACTIVE still the old one (`StartStreamEncryption` API reference).
+    fn record_encryption(&self, now: DateTime<Utc>) -> Option<&str> {
+        match &self.records_lag {
+            Some((old, until)) if now < *until => old.as_deref(),
+            _ => self.key_id.as_deref(),
+        }
+    }
+
+    fn settle(&mut self, now: DateTime<Utc>, record_lag: Duration) {
+        let Some(ends) = self.change.as_ref().and_then(|change| change.ends).filter(|&ends| ends <= now) else { return };
+        match self.change.take().map(|change| change.target) {
+            Some(Target::Encryption(key_id)) => {
+                self.records_lag = Some((std::mem::replace(&mut self.key_id, key_id), later(ends, record_lag)));
+            }
+            Some(Target::Shards(shards)) => self.shards = shards,
+            // A stream that is gone stays until `settle_streams` drops it.
+            Some(target @ Target::Gone) => self.change = Some(Change { target, shows_from: ends, ends: Some(ends) }),
+            Some(Target::Created | Target::Unchanged) | None => {}
+        }
+    }
+
+    fn is_gone(&self, now: DateTime<Utc>) -> bool {
+        self.change.as_ref().is_some_and(|change| change.target == Target::Gone && change.ends.is_some_and(|ends| ends <= now))
+    }
+}
+
+impl Model {
+    pub(super) fn settle_streams(&mut self, now: DateTime<Utc>) {
+        let lag = self.options.record_lag;
+        for stream in self.streams.values_mut() {
+            stream.settle(now, lag);
+        }
+        self.streams.retain(|_, stream| !stream.is_gone(now));
+    }
+
+    pub(crate) fn stream(&self, name: &str) -> Result<&Stream, Refusal> {
+        self.streams.get(name).ok_or_else(|| self.not_found(name))
+    }
+
+    pub(crate) fn stream_mut(&mut self, name: &str) -> Result<&mut Stream, Refusal> {
+        let refusal = self.not_found(name);
+        self.streams.get_mut(name).ok_or(refusal)
+    }
+
+    /// The text is that of a recording of 2026-09-19.
+    pub(crate) fn not_found(&self, name: &str) -> Refusal {
+        Refusal::new("ResourceNotFoundException", format!("Stream {name} under account {} not found.", self.account))
+    }
+
+    /// The stream, if nothing is being changed about it; `ResourceInUseException` otherwise.
+    fn at_rest(&mut self, name: &str, now: DateTime<Utc>) -> Result<&mut Stream, Refusal> {
+        let account = self.account.clone();
+        let stream = self.stream_mut(name)?;
+        if stream.change.is_some() {
+            let status = stream.status(now);
+            let message = format!("Stream {name} under account {account} not ACTIVE, instead in state {status}");
+            return Err(Refusal::new("ResourceInUseException", message));
+        }
+        Ok(stream)
+    }
+
+    pub(crate) fn create_stream(&mut self, stream: Stream, now: DateTime<Utc>) -> Result<(), Refusal> {
+        if self.streams.contains_key(&stream.name) {
+            let message = format!("Stream {} under account {} already exists.", stream.name, self.account);
+            return Err(Refusal::new("ResourceInUseException", message));
+        }
+        let creating = self.streams.values().filter(|stream| stream.status(now) == "CREATING").count();
+        if creating >= CREATING_AT_ONCE {
+            let message = format!("This request would exceed the number of streams in CREATING for account {}.", self.account);
+            return Err(Refusal::new("LimitExceededException", message));
+        }
+        let change = Change { target: Target::Created, shows_from: now, ends: Some(later(now, self.options.creating)) };
+        self.streams.insert(stream.name.clone(), Stream { change: Some(change), ..stream });
+        Ok(())
+    }
+
+    pub(crate) fn delete_stream(&mut self, name: &str, now: DateTime<Utc>) -> Result<(), Refusal> {
+        let ends = later(now, self.options.deleting);
+        let stream = self.stream_mut(name)?;
+        if !matches!(stream.change, Some(Change { target: Target::Gone, .. })) {
+            stream.change = Some(Change { target: Target::Gone, shows_from: now, ends: Some(ends) });
+        }
+        self.settle_streams(now);
+        Ok(())
+    }
+
+    /// Starts encryption with `key_id`. A repeated Start with the same key is accepted, and the stream is UPDATING again (recording of 2026-09-19).
+    pub(crate) fn start_encryption(&mut self, name: &str, key_id: &str, now: DateTime<Utc>) -> Result<(), Refusal> {
+        self.at_rest(name, now)?;
+        let key = self.usable_key(key_id, now)?;
+        let present = self.stream(name)?.key_id.clone();
+        let same = present.is_some_and(|present| self.find_key(&present, now).is_ok_and(|present| present.arn == key));
+        if !same || self.options.same_key_spends_allowance {
+            self.spend_allowance(name, now, |stream| &mut stream.starts)?;
+        }
+        let shown = match self.options.alias_echo {
+            AliasEcho::KeyArn if !key_id.contains(AWS_MANAGED_ALIAS) && key_id.contains("alias/") => key,
+            AliasEcho::AsGiven | AliasEcho::KeyArn => key_id.to_owned(),
+        };
+        self.update(name, Target::Encryption(Some(shown)), now)
+    }
+
+    /// Stops encryption. The refusal's text is that of a recording of 2026-09-19.
+    pub(crate) fn stop_encryption(&mut self, name: &str, now: DateTime<Utc>) -> Result<(), Refusal> {
+        if self.at_rest(name, now)?.key_id.is_none() {
+            return Err(Refusal::invalid_argument("Cannot stop encrypting an unencrypted stream."));
+        }
+        self.spend_allowance(name, now, |stream| &mut stream.stops)?;
+        self.update(name, Target::Encryption(None), now)
+    }
+
+    pub(crate) fn reshard(&mut self, name: &str, shards: u32, now: DateTime<Utc>) -> Result<(), Refusal> {
+        self.at_rest(name, now)?;
+        self.update(name, Target::Shards(shards), now)
+    }
+
+    fn update(&mut self, name: &str, target: Target, now: DateTime<Utc>) -> Result<(), Refusal> {
+        let shows_from = later(now, self.options.visibility_lag);
+        let ends = Some(later(shows_from, self.options.updating));
+        self.at_rest(name, now)?.change = Some(Change { target, shows_from, ends });
+        self.settle_streams(now);
+        Ok(())
+    }
+
+    /// Alters the change that a stream is going through, if it is going through one.
+    pub(super) fn change_change(&mut self, name: &str, alter: impl FnOnce(&mut Change)) -> Result<(), Refusal> {
+        if let Some(change) = &mut self.stream_mut(name)?.change {
+            alter(change);
+        }
+        Ok(())
+    }
+
+    /// Counts a change of encryption, or refuses it as the 26th in 24 hours.
+    ///
+    /// The refusal reads like throttling: so does that of the sibling limit on switching the capacity mode (recording of 2026-09-19).
+    fn spend_allowance(
+        &mut self,
+        name: &str,
+        now: DateTime<Utc>,
+        spent: impl Fn(&mut Stream) -> &mut Vec<DateTime<Utc>>,
+    ) -> Result<(), Refusal> {
+        let of_account = self.options.allowance == Allowance::PerAccount;
+        let counted = self.streams.values_mut().filter(|stream| of_account || stream.name == name);
+        let spent_already: usize = counted
+            .map(|stream| {
+                let spent = spent(stream);
+                spent.retain(|&at| at + DAY > now);
+                spent.len()
+            })
+            .sum();
+        if spent_already >= CHANGES_A_DAY {
+            let message = format!("Rate exceeded for stream {name} under account {}.", self.account);
+            return Err(Refusal::new("LimitExceededException", message));
+        }
+        spent(self.stream_mut(name)?).push(now);
+        Ok(())
+    }
+
+    /// Takes a record, and tells its sequence number and whether it was encrypted. Only the count is kept.
+    pub(crate) fn put_record(&mut self, name: &str, now: DateTime<Utc>) -> Result<(u64, bool), Refusal> {
+        let stream = self.stream(name)?;
+        if matches!(stream.status(now), "CREATING" | "DELETING") {
+            // Such a stream takes no records, and says that there is none.
+            return Err(self.not_found(name));
+        }
+        let key_id = stream.record_encryption(now).map(str::to_owned);
+        if let Some(key_id) = &key_id {
+            self.usable_key(key_id, now)?;
+        }
+        let stream = self.stream_mut(name)?;
+        stream.records += 1;
+        Ok((stream.records, key_id.is_some()))
+    }
+}

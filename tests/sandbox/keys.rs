@@ -1,0 +1,111 @@
+//! Keys and aliases.
+
+use std::time::Duration;
+
+use aws_sdk_kms::types::KeyState as Shown;
+use kinesis_encryption_enforcer::sandbox::KeyState;
+
+use super::support::{ACCOUNT, REGION, World, pass, refused};
+
+/// KMS Developer Guide, *Key identifiers*.
+#[tokio::test(start_paused = true)]
+async fn a_key_is_found_by_all_four_forms() {
+    let world = World::new();
+    let key = world.account.create_key();
+    world.account.alias("alias/streams", &key);
+    let alias_arn = format!("arn:aws:kms:{REGION}:{ACCOUNT}:alias/streams");
+    for form in [key.as_str(), key.rsplit('/').next().unwrap(), "alias/streams", &alias_arn] {
+        let metadata = world.describe_key(form).await.unwrap();
+        assert_eq!(metadata.arn.as_deref(), Some(key.as_str()), "{form}");
+        assert_eq!((metadata.enabled, metadata.key_state), (true, Some(Shown::Enabled)));
+    }
+}
+
+/// `DescribeKey` API reference, `NotFoundException`.
+#[tokio::test(start_paused = true)]
+async fn what_is_not_there_is_not_found() {
+    let world = World::new();
+    let id = "11111111-2222-3333-4444-555555555555";
+    let missing = format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/{id}");
+    for (key_id, message) in [
+        (id, format!("Key '{missing}' does not exist")),
+        (missing.as_str(), format!("Key '{missing}' does not exist")),
+        ("alias/nowhere", format!("Alias arn:aws:kms:{REGION}:{ACCOUNT}:alias/nowhere is not found.")),
+        ("nonsense", "Invalid keyId 'nonsense'".to_owned()),
+        ("arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555", "Invalid arn eu-west-1".to_owned()),
+    ] {
+        assert_eq!(world.describe_key(key_id).await.unwrap_err(), ("NotFoundException".to_owned(), message));
+    }
+}
+
+/// `DescribeKey` API reference: a predefined AWS alias creates the AWS managed key.
+#[tokio::test(start_paused = true)]
+async fn describing_the_managed_alias_creates_the_key() {
+    let world = World::new();
+    assert_eq!(world.account.managed_key(), None);
+    world.describe_key("alias/streams").await.unwrap_err();
+    assert_eq!(world.account.managed_key(), None);
+    let metadata = world.describe_key("alias/aws/kinesis").await.unwrap();
+    assert_eq!(metadata.key_manager.unwrap().as_str(), "AWS");
+    assert_eq!(world.account.managed_key(), metadata.arn);
+}
+
+/// `CancelKeyDeletion` API reference: the key is Disabled afterwards.
+#[tokio::test(start_paused = true)]
+async fn a_key_is_disabled_after_its_deletion_was_cancelled() {
+    let world = World::new();
+    let key = world.account.create_key();
+    let state = async || world.describe_key(&key).await.unwrap().key_state.unwrap();
+    world.kms.disable_key().key_id(&key).send().await.unwrap();
+    assert_eq!(state().await, Shown::Disabled);
+    world.kms.enable_key().key_id(&key).send().await.unwrap();
+    assert_eq!(state().await, Shown::Enabled);
+    world.kms.schedule_key_deletion().key_id(&key).pending_window_in_days(7).send().await.unwrap();
+    assert_eq!(state().await, Shown::PendingDeletion);
+    let err = world.kms.enable_key().key_id(&key).send().await.unwrap_err();
+    assert_eq!(refused(&err).0, "KMSInvalidStateException");
+    world.kms.cancel_key_deletion().key_id(&key).send().await.unwrap();
+    assert_eq!(state().await, Shown::Disabled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn aliases_are_created_moved_and_deleted() {
+    let world = World::new();
+    let [old, new] = [world.account.create_key(), world.account.create_key()];
+    let target = async || world.describe_key("alias/streams").await.map(|metadata| metadata.arn.unwrap()).map_err(|(code, _)| code);
+    world.kms.create_alias().alias_name("alias/streams").target_key_id(&old).send().await.unwrap();
+    assert_eq!(target().await, Ok(old.clone()));
+    let err = world.kms.create_alias().alias_name("alias/streams").target_key_id(&new).send().await.unwrap_err();
+    assert_eq!(refused(&err).0, "AlreadyExistsException");
+    world.kms.update_alias().alias_name("alias/streams").target_key_id(&new).send().await.unwrap();
+    assert_eq!(target().await, Ok(new));
+    world.kms.delete_alias().alias_name("alias/streams").send().await.unwrap();
+    assert_eq!(target().await, Err("NotFoundException".to_owned()));
+    let err = world.kms.update_alias().alias_name("alias/streams").target_key_id(&old).send().await.unwrap_err();
+    assert_eq!(refused(&err).0, "NotFoundException");
+}
+
+/// KMS Developer Guide: KMS is eventually consistent.
+#[tokio::test(start_paused = true)]
+async fn a_change_is_seen_after_the_lag() {
+    let world = World::new();
+    world.account.configure(|options| options.kms_lag = Duration::from_mins(1));
+    let key = world.account.create_key();
+    world.account.set_key_state(&key, KeyState::Disabled);
+    pass(59).await;
+    assert!(world.describe_key(&key).await.unwrap().enabled);
+    pass(1).await;
+    assert!(!world.describe_key(&key).await.unwrap().enabled);
+}
+
+/// KMS Developer Guide, *Multi-Region keys*: a replica has the primary's key id in another Region.
+#[tokio::test(start_paused = true)]
+async fn a_multi_region_key_names_its_primary() {
+    let world = World::new();
+    let key = world.account.create_multi_region_key(Some("eu-west-1"));
+    let metadata = world.describe_key(&key).await.unwrap();
+    assert_eq!(metadata.multi_region, Some(true));
+    let configuration = metadata.multi_region_configuration.unwrap();
+    assert_eq!(configuration.multi_region_key_type.unwrap().as_str(), "REPLICA");
+    assert_eq!(configuration.primary_key.unwrap().arn.unwrap(), key.replace(REGION, "eu-west-1"));
+}
