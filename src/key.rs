@@ -11,6 +11,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use crate::arn::{Arn, Malformed, is_account, is_region, partition_of};
+use crate::failure::{Failure, Step, code};
 
 /// The alias of the key that AWS manages for Kinesis.
 pub const AWS_MANAGED_ALIAS: &str = "alias/aws/kinesis";
@@ -236,4 +237,73 @@ impl fmt::Display for KeyRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// Whether KMS lets a key be used. Source: KMS Developer Guide, *Key states of AWS KMS keys*.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It can be used.
+    Enabled,
+    /// Disabled; `EnableKey` helps.
+    Disabled,
+    /// To be deleted; `CancelKeyDeletion` and `EnableKey` help.
+    PendingDeletion,
+    /// Its imported material is missing or has expired.
+    PendingImport,
+    /// Its custom key store is disconnected.
+    Unavailable,
+    /// Passing: being created or updated, or a state that this version does not know.
+    NotReady(String),
+}
+
+/// What `DescribeKey` said of a key, as far as this program is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// The canonical form.
+    pub arn: KeyArn,
+    /// Its state.
+    pub readiness: Readiness,
+    /// `KeyUsage` is `ENCRYPT_DECRYPT`.
+    pub encrypts: bool,
+    /// `KeySpec` is `SYMMETRIC_DEFAULT`. RSA keys can be `ENCRYPT_DECRYPT` too, and are useless to Kinesis.
+    pub symmetric: bool,
+    /// `KeyManager` is `CUSTOMER`.
+    pub of_customer: bool,
+}
+
+impl KeyFacts {
+    /// Why this key must not be applied to a stream in `region`; `None` where it may be.
+    #[must_use]
+    pub fn trouble(&self, region: &str) -> Option<Failure> {
+        let refuse = |code, detail: &str| Some(Failure::new(Step::DescribeKey, code, &self.arn, detail));
+        if self.arn.region() != region {
+            return Some(in_other_region(&KeyRef::Arn(self.arn.clone()), self.arn.region(), region));
+        }
+        if !self.encrypts || !self.symmetric {
+            return refuse(code::KEY_UNSUITABLE, "Kinesis takes only symmetric keys (SYMMETRIC_DEFAULT) for ENCRYPT_DECRYPT");
+        }
+        match &self.readiness {
+            Readiness::Enabled => None,
+            Readiness::Disabled => refuse(code::KEY_DISABLED, "the key is disabled"),
+            Readiness::PendingDeletion => refuse(code::KEY_PENDING_DELETION, "the key is to be deleted"),
+            Readiness::PendingImport => refuse(code::KEY_PENDING_IMPORT, "the key's material is missing"),
+            Readiness::Unavailable => refuse(code::KEY_UNAVAILABLE, "the key's custom key store is not connected"),
+            Readiness::NotReady(state) => refuse(code::KEY_NOT_READY, &format!("the key is {state}")),
+        }
+    }
+}
+
+/// The refusal of a key that lies in `found` where `wanted` is needed. Found without asking KMS, whose endpoints are Regional.
+#[must_use]
+pub fn in_other_region(key: &KeyRef, found: &str, wanted: &str) -> Failure {
+    let detail = match key {
+        KeyRef::Arn(arn) if arn.id().starts_with("mrk-") => format!(
+            "the key lies in {found}, streams in {wanted} need a key there; if this multi-Region key has a replica in {wanted}, it is arn:{}:kms:{wanted}:{}:key/{}",
+            partition_of(wanted),
+            arn.account(),
+            arn.id()
+        ),
+        _ => format!("the key lies in {found}, streams in {wanted} need a key there"),
+    };
+    Failure::new(Step::DescribeKey, code::KEY_IN_OTHER_REGION, key, &detail)
 }

@@ -4,15 +4,24 @@
 //! disorder are harmless. `ARCHITECTURE.md` has the map and the invariants.
 
 pub mod arn;
+pub mod aws;
 pub mod clock;
+pub mod deadline;
 pub mod decide;
 pub mod event;
 pub mod failure;
+pub mod handler;
 pub mod key;
+pub mod key_book;
+pub mod key_signal;
 pub mod outcome;
 pub mod policy;
+pub mod reconcile;
+pub mod report;
 pub mod settings;
 pub mod stream;
+pub mod sweep;
+pub mod telemetry;
 
 #[cfg(feature = "cli")]
 pub mod sandbox;

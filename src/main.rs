@@ -1,2 +1,55 @@
-//! The Lambda bootstrap.
-fn main() {}
+//! The Lambda bootstrap: telemetry, settings, clients, run.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kinesis_encryption_enforcer::aws::{Aws, config};
+use kinesis_encryption_enforcer::clock::Clock;
+use kinesis_encryption_enforcer::handler::{Handler, Invocation, InvocationError};
+use kinesis_encryption_enforcer::settings::{Environment, Settings};
+use kinesis_encryption_enforcer::telemetry;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use serde_json::Value;
+use tracing::Instrument;
+
+// One thread is enough: all waiting is asynchronous, and at 128 MB there is a fourteenth of a core.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let environment = Environment::of_process();
+    let clock = Clock::system();
+    telemetry::start(&environment, &clock);
+    // Wrong settings do not end the process: every invocation then fails with what is wrong, and that reaches the on-failure destination.
+    let handler = handler(&environment, &clock);
+    if let Err(problem) = &handler {
+        tracing::error!(error = problem, "function cannot work");
+    }
+    let cold = AtomicBool::new(true);
+    run(service_fn(async |event: LambdaEvent<Value>| {
+        clock.resync();
+        let (payload, context) = event.into_parts();
+        let invocation = Invocation { deadline: context.deadline(), request_id: context.request_id };
+        let cold_start = cold.swap(false, Ordering::Relaxed);
+        let span = tracing::info_span!("invocation", function_request_id = invocation.request_id, cold_start);
+        match &handler {
+            Ok(handler) => handler.handle(&payload, &invocation).instrument(span).await,
+            Err(problem) => Err(InvocationError::settings(&invocation, problem)),
+        }
+    }))
+    .await
+}
+
+fn handler(environment: &Environment, clock: &Clock) -> Result<Handler, String> {
+    let settings = Settings::from_environment(environment).map_err(|error| error.to_string())?;
+    let config = config::from_environment(environment, clock).map_err(|error| error.to_string())?;
+    let aws = Aws::new(&config, &settings, clock);
+    let function = environment.get("AWS_LAMBDA_FUNCTION_NAME").unwrap_or("kinesis-encryption-enforcer").to_owned();
+    Ok(Handler { settings, aws, clock: clock.clone(), function, emit })
+}
+
+/// Metrics are read from standard output, each on a line of its own.
+fn emit(line: &str) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = writeln!(out, "{line}") {
+        tracing::warn!(%error, "metrics could not be written");
+    }
+}

@@ -1,0 +1,107 @@
+//! The one retry: bounded by the deadline, with seeded jitter, logged.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::error::{CallError, Fate};
+use crate::clock::Clock;
+use crate::failure::{Kind, Step};
+
+/// How often a reading call is tried. With the delays below that is about 45 seconds: a longer outage is for Lambda's own retries.
+const ATTEMPTS: u32 = 8;
+
+/// The first delay, which doubles …
+const FIRST_DELAY: Duration = Duration::from_millis(250);
+
+/// … up to this.
+const LONGEST_DELAY: Duration = Duration::from_secs(16);
+
+/// Makes calls, retries what may be retried, and owns the jitter.
+#[derive(Debug)]
+pub struct Calls {
+    clock: Clock,
+    // Seeded, so that a test that waits is the same every time.
+    random: Mutex<fastrand::Rng>,
+}
+
+impl Calls {
+    /// Calls that tell the time by `clock`; the jitter is seeded with it.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        let seed = clock.utc().timestamp_nanos_opt().unwrap_or_default().unsigned_abs();
+        Self { clock, random: Mutex::new(fastrand::Rng::with_seed(seed)) }
+    }
+
+    /// Makes a call that changes nothing, again and again while that may help and there is time before `until`.
+    ///
+    /// Throttling, failures inside AWS and lost answers are retried: reading twice harms nobody.
+    pub(super) async fn read<T, F>(
+        &self,
+        step: Step,
+        subject: &(dyn Display + Sync),
+        until: Instant,
+        call: impl Fn() -> F,
+    ) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
+        let mut attempt = 1;
+        loop {
+            let error = match self.once(step, subject, until, call()).await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let helps = error.fate == Fate::Unknown || error.failure.kind() == Kind::Throttled;
+            let delay = self.backoff(attempt);
+            if !helps || attempt == ATTEMPTS || self.clock.instant() + delay >= until {
+                return Err(error);
+            }
+            tracing::warn!(
+                step = step.as_str(),
+                code = error.failure.code,
+                attempt,
+                delay_ms = millis(delay),
+                "call to AWS failed, trying again"
+            );
+            attempt += 1;
+            sleep(delay).await;
+        }
+    }
+
+    /// Makes a call once; without an answer before `until` its fate is unknown.
+    pub(super) async fn once<T>(
+        &self,
+        step: Step,
+        subject: &(dyn Display + Sync),
+        until: Instant,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        timeout_at(until, call).await.unwrap_or_else(|_| Err(CallError::timed_out(step, subject)))
+    }
+
+    /// How long to wait after the `attempt`-th refusal: doubling, half of it at random.
+    #[must_use]
+    pub fn backoff(&self, attempt: u32) -> Duration {
+        let full = FIRST_DELAY.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(LONGEST_DELAY);
+        full.mul_f64(0.5 + 0.5 * self.fraction())
+    }
+
+    /// `duration`, give or take ten percent.
+    #[must_use]
+    pub fn jittered(&self, duration: Duration) -> Duration {
+        duration.mul_f64(0.9 + 0.2 * self.fraction())
+    }
+
+    fn fraction(&self) -> f64 {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).f64()
+    }
+}
+
+/// Whole milliseconds, as logs and answers give them.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,86 @@
+//! From an SDK error to a [`CallError`]: which code, and whether the call may have taken effect.
+
+use std::error::Error;
+use std::fmt::Display;
+
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use crate::failure::{Failure, Kind, Step, code};
+
+/// Whether a call that failed may have taken effect all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// AWS spelled out that it refused: nothing happened.
+    Refused,
+    /// The answer was lost, or AWS failed inside: nobody knows.
+    Unknown,
+}
+
+/// A call to AWS that failed, diagnosed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallError {
+    /// What went wrong.
+    pub failure: Failure,
+    /// Whether the call may have taken effect.
+    pub fate: Fate,
+}
+
+impl CallError {
+    /// The answer did not arrive before the time was up.
+    pub(super) fn timed_out(step: Step, subject: &dyn Display) -> Self {
+        Self { failure: Failure::new(step, code::TIMEOUT, subject, "no answer in time"), fate: Fate::Unknown }
+    }
+
+    /// Classifies what the SDK reported. `E` is the operation's error, which carries the code also where the code is not modelled.
+    pub(super) fn from_sdk<E, R>(step: Step, subject: &dyn Display, error: &SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        R: std::fmt::Debug,
+    {
+        let (code, detail, fate) = match error {
+            SdkError::ServiceError(service) => match service.err().code() {
+                Some(code) => {
+                    let fate = match Kind::of(code) {
+                        Kind::Unavailable | Kind::Unknown => Fate::Unknown,
+                        _ => Fate::Refused,
+                    };
+                    (code, service.err().message().unwrap_or_default().to_owned(), fate)
+                }
+                None => (code::UNREADABLE_ANSWER, "the answer carries no error code".to_owned(), Fate::Unknown),
+            },
+            SdkError::TimeoutError(_) => (code::TIMEOUT, "no answer in time".to_owned(), Fate::Unknown),
+            SdkError::DispatchFailure(failure) => {
+                let detail = failure.as_connector_error().map_or_else(String::new, |error| chain(error));
+                (code::NETWORK_ERROR, detail, Fate::Unknown)
+            }
+            SdkError::ResponseError(_) => (code::UNREADABLE_ANSWER, chain(error), Fate::Unknown),
+            SdkError::ConstructionFailure(_) => (code::REQUEST_NOT_BUILT, chain(error), Fate::Refused),
+            // The SDK may add kinds: nothing is known of such a one but its words.
+            other => (code::UNREADABLE_ANSWER, chain(other), Fate::Unknown),
+        };
+        Self { failure: Failure::new(step, code, subject, &shorten(&detail)), fate }
+    }
+}
+
+/// The messages of an error and its sources, once. (The SDK's `DisplayErrorContext` would put the whole raw response into a dead letter.)
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let message = error.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+fn shorten(text: &str) -> String {
+    const LONGEST: usize = 600;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,164 @@
+//! Kinesis Data Streams: looking at streams, and, apart from it, changing their encryption.
+//!
+//! Sources: Kinesis API Reference, `DescribeStreamSummary` (20 calls a second per account and Region), `ListStreams` (5), `ListTagsForStream`
+//! (5), `StartStreamEncryption` (a key at most 25 times in 24 hours).
+
+use std::sync::Arc;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::types::{EncryptionType, StreamDescriptionSummary, StreamStatus as ApiStatus};
+use chrono::DateTime;
+use tokio::time::Instant;
+
+use super::calls::Calls;
+use super::error::CallError;
+use crate::failure::{Failure, Step, code};
+use crate::stream::{Description, StreamArn, StreamRef, StreamStatus};
+
+/// Looks at streams. It has no method that writes.
+#[derive(Clone, Debug)]
+pub struct Streams {
+    client: Client,
+    calls: Arc<Calls>,
+}
+
+/// One page of `ListStreams`, in the order of the streams' names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The streams, each with its state where the service says it.
+    pub streams: Vec<(StreamRef, Option<StreamStatus>)>,
+    /// The last name on the page, to go on after; `None` where this is the last page.
+    pub go_on_after: Option<String>,
+}
+
+impl Streams {
+    pub(super) fn new(client: Client, calls: Arc<Calls>) -> Self {
+        Self { client, calls }
+    }
+
+    /// The calls' retry and jitter.
+    #[must_use]
+    pub fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// `DescribeStreamSummary`.
+    pub async fn describe(&self, stream: &StreamRef, until: Instant) -> Result<Description, CallError> {
+        let step = Step::DescribeStream;
+        let answer = self
+            .calls
+            .read(step, stream, until, || async {
+                let request = match stream {
+                    StreamRef::Arn(arn) => self.client.describe_stream_summary().stream_arn(arn.as_str()),
+                    StreamRef::Name(name) => self.client.describe_stream_summary().stream_name(name.as_str()),
+                };
+                request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error))
+            })
+            .await?;
+        answer.stream_description_summary.as_ref().and_then(description).ok_or_else(|| unreadable(step, stream))
+    }
+
+    /// All tags of a stream, by `ListTagsForStream`.
+    pub async fn tags(&self, stream: &StreamArn, until: Instant) -> Result<Vec<(String, String)>, CallError> {
+        let step = Step::ListTags;
+        let mut tags: Vec<(String, String)> = Vec::new();
+        loop {
+            let after = tags.last().map(|(key, _)| key.clone());
+            let answer = self
+                .calls
+                .read(step, stream, until, || async {
+                    let request = self.client.list_tags_for_stream().stream_arn(stream.as_str()).set_exclusive_start_tag_key(after.clone());
+                    request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error))
+                })
+                .await?;
+            let (more, page) = (answer.has_more_tags, answer.tags);
+            // A page that says there is more but holds nothing would be asked for for ever.
+            if more && page.is_empty() {
+                return Err(unreadable(step, stream));
+            }
+            tags.extend(page.into_iter().map(|tag| (tag.key, tag.value.unwrap_or_default())));
+            if !more {
+                return Ok(tags);
+            }
+        }
+    }
+
+    /// One page of `ListStreams`: the streams after the one named `after`.
+    ///
+    /// It goes on by name, not by `NextToken`: a token expires after 300 seconds, and a name can be carried in a dead letter.
+    pub async fn list(&self, after: Option<&str>, until: Instant) -> Result<Page, CallError> {
+        let step = Step::ListStreams;
+        let subject = "the streams of the account and Region";
+        let answer = self
+            .calls
+            .read(step, &subject, until, || async {
+                let request = self.client.list_streams().set_exclusive_start_stream_name(after.map(str::to_owned));
+                request.send().await.map_err(|error| CallError::from_sdk(step, &subject, &error))
+            })
+            .await?;
+        let go_on_after = if answer.has_more_streams { answer.stream_names.last().cloned() } else { None };
+        if answer.has_more_streams && (go_on_after.is_none() || go_on_after.as_deref() == after) {
+            return Err(unreadable(step, &subject));
+        }
+        let summaries = answer.stream_summaries.unwrap_or_default();
+        let streams = if summaries.is_empty() {
+            answer.stream_names.iter().map(|name| name.parse().map(|name| (StreamRef::Name(name), None))).collect()
+        } else {
+            summaries
+                .iter()
+                .map(|summary| summary.stream_arn.parse().map(|arn| (StreamRef::Arn(arn), Some(status(&summary.stream_status)))))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let streams = streams.map_err(|_| unreadable(step, &subject))?;
+        Ok(Page { streams, go_on_after })
+    }
+}
+
+/// Changes streams' encryption. Audit mode and dry runs are never handed one.
+#[derive(Clone, Debug)]
+pub struct Encryption {
+    client: Client,
+    calls: Arc<Calls>,
+}
+
+impl Encryption {
+    pub(super) fn new(client: Client, calls: Arc<Calls>) -> Self {
+        Self { client, calls }
+    }
+
+    /// `StartStreamEncryption`, sent once. AWS accepting it starts the change; that it arrived is to be seen by describing the stream.
+    pub async fn start(&self, stream: &StreamArn, key_id: &str, until: Instant) -> Result<(), CallError> {
+        let step = Step::StartStreamEncryption;
+        let request = self.client.start_stream_encryption().stream_arn(stream.as_str()).encryption_type(EncryptionType::Kms).key_id(key_id);
+        let call = async { request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error)) };
+        self.calls.once(step, stream, until, call).await.map(|_| ())
+    }
+}
+
+fn description(summary: &StreamDescriptionSummary) -> Option<Description> {
+    let encrypted = matches!(summary.encryption_type, Some(EncryptionType::Kms));
+    let created = &summary.stream_creation_timestamp;
+    Some(Description {
+        arn: summary.stream_arn.parse().ok()?,
+        status: status(&summary.stream_status),
+        key_id: summary.key_id.clone().filter(|_| encrypted),
+        created: DateTime::from_timestamp(created.secs(), created.subsec_nanos()),
+    })
+}
+
+fn status(status: &ApiStatus) -> StreamStatus {
+    match status {
+        ApiStatus::Creating => StreamStatus::Creating,
+        ApiStatus::Active => StreamStatus::Active,
+        ApiStatus::Updating => StreamStatus::Updating,
+        ApiStatus::Deleting => StreamStatus::Deleting,
+        other => StreamStatus::Other(other.as_str().to_owned()),
+    }
+}
+
+fn unreadable(step: Step, subject: &dyn std::fmt::Display) -> CallError {
+    CallError {
+        failure: Failure::new(step, code::UNREADABLE_ANSWER, subject, "the answer is not what the API reference says"),
+        fate: super::Fate::Unknown,
+    }
+}

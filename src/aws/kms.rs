@@ -1,0 +1,59 @@
+//! KMS: looking at keys. Nothing here changes one.
+//!
+//! Source: KMS API Reference, `DescribeKey` and `KeyMetadata`.
+
+use std::sync::Arc;
+
+use aws_sdk_kms::Client;
+use aws_sdk_kms::types::{KeyManagerType, KeySpec, KeyState, KeyUsageType};
+use tokio::time::Instant;
+
+use super::calls::Calls;
+use super::error::{CallError, Fate};
+use crate::failure::{Failure, Step, code};
+use crate::key::{KeyFacts, KeyRef, Readiness};
+
+/// Looks at keys.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    client: Client,
+    calls: Arc<Calls>,
+}
+
+impl Keys {
+    pub(super) fn new(client: Client, calls: Arc<Calls>) -> Self {
+        Self { client, calls }
+    }
+
+    /// `DescribeKey`. Must not be asked about `alias/aws/…`: describing such an alias creates the key where there is none.
+    pub async fn describe(&self, key: &KeyRef, until: Instant) -> Result<KeyFacts, CallError> {
+        let step = Step::DescribeKey;
+        let answer = self
+            .calls
+            .read(step, key, until, || async {
+                self.client.describe_key().key_id(key.as_str()).send().await.map_err(|error| CallError::from_sdk(step, key, &error))
+            })
+            .await?;
+        let unreadable = || CallError {
+            failure: Failure::new(step, code::UNREADABLE_ANSWER, key, "the answer is not what the API reference says"),
+            fate: Fate::Unknown,
+        };
+        let metadata = answer.key_metadata.ok_or_else(unreadable)?;
+        let arn = metadata.arn.as_deref().and_then(|arn| arn.parse().ok()).ok_or_else(unreadable)?;
+        Ok(KeyFacts {
+            arn,
+            readiness: match metadata.key_state {
+                Some(KeyState::Enabled) => Readiness::Enabled,
+                Some(KeyState::Disabled) => Readiness::Disabled,
+                Some(KeyState::PendingDeletion | KeyState::PendingReplicaDeletion) => Readiness::PendingDeletion,
+                Some(KeyState::PendingImport) => Readiness::PendingImport,
+                Some(KeyState::Unavailable) => Readiness::Unavailable,
+                // Creating, Updating, and what AWS may add.
+                state => Readiness::NotReady(state.map_or_else(|| "without a state".to_owned(), |state| state.as_str().to_owned())),
+            },
+            encrypts: metadata.key_usage == Some(KeyUsageType::EncryptDecrypt),
+            symmetric: metadata.key_spec == Some(KeySpec::SymmetricDefault),
+            of_customer: metadata.key_manager == Some(KeyManagerType::Customer),
+        })
+    }
+}

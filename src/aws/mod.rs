@@ -1,0 +1,67 @@
+//! The only place that knows the AWS SDK. Errors are classified beside the call that made them.
+//!
+//! The SDK's own retries are off: its token bucket is process-wide, its jitter cannot be seeded, and it sends `StartStreamEncryption` twice
+//! when an answer is lost. [`Calls`] retries instead, inside the deadline, and logs what it did.
+
+mod calls;
+pub mod config;
+mod error;
+pub mod kinesis;
+pub mod kms;
+pub mod sqs;
+
+use std::sync::Arc;
+
+use aws_types::SdkConfig;
+
+use crate::clock::Clock;
+use crate::settings::{Mode, Settings};
+
+pub use calls::Calls;
+pub(crate) use calls::millis;
+pub use error::{CallError, Fate};
+
+/// The IAM actions that the calls in this module need; the template's role grants exactly these.
+pub const ACTIONS: [&str; 6] = [
+    "kinesis:DescribeStreamSummary",
+    "kinesis:ListStreams",
+    "kinesis:ListTagsForStream",
+    "kinesis:StartStreamEncryption",
+    "kms:DescribeKey",
+    "sqs:SendMessage",
+];
+
+/// The clients, made once per process.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    /// Looks at streams.
+    pub streams: kinesis::Streams,
+    /// Changes their encryption. In audit mode it does not exist.
+    pub encryption: Option<kinesis::Encryption>,
+    /// Looks at keys.
+    pub keys: kms::Keys,
+    /// Writes dead letters, where a queue is configured.
+    pub dead_letters: Option<sqs::DeadLetters>,
+    /// The Region that all of them talk to.
+    pub region: String,
+}
+
+impl Aws {
+    /// Makes the clients that `settings` ask for.
+    #[must_use]
+    pub fn new(config: &SdkConfig, settings: &Settings, clock: &Clock) -> Self {
+        let calls = Arc::new(Calls::new(clock.clone()));
+        let kinesis = aws_sdk_kinesis::Client::new(config);
+        let writes = settings.mode == Mode::Enforce;
+        Self {
+            streams: kinesis::Streams::new(kinesis.clone(), Arc::clone(&calls)),
+            encryption: writes.then(|| kinesis::Encryption::new(kinesis, Arc::clone(&calls))),
+            keys: kms::Keys::new(aws_sdk_kms::Client::new(config), Arc::clone(&calls)),
+            dead_letters: settings
+                .failure_queue_url
+                .as_ref()
+                .map(|url| sqs::DeadLetters::new(aws_sdk_sqs::Client::new(config), calls, url.clone())),
+            region: config.region().map(ToString::to_string).unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What KMS said about keys, looked up once per invocation.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use crate::aws::CallError;
+use crate::aws::kms::Keys;
+use crate::decide::{Desired, Present, Standing};
+use crate::failure::{Failure, Kind, Step, code};
+use crate::key::{KeyArn, KeyFacts, KeyRef, Readiness, in_other_region};
+use crate::settings::OnOtherKey;
+use crate::stream::StreamArn;
+
+type Looked = Arc<OnceCell<Result<KeyFacts, CallError>>>;
+
+/// The keys of one invocation: the desired one, and those that streams have.
+#[derive(Debug)]
+pub struct KeyBook<'a> {
+    keys: &'a Keys,
+    wanted: &'a KeyRef,
+    region: &'a str,
+    on_other_key: OnOtherKey,
+    until: Instant,
+    looked: Mutex<HashMap<String, Looked>>,
+}
+
+impl<'a> KeyBook<'a> {
+    /// A book without entries, for streams in `region` that are to have the key `wanted`.
+    #[must_use]
+    pub fn new(keys: &'a Keys, wanted: &'a KeyRef, region: &'a str, on_other_key: OnOtherKey, until: Instant) -> Self {
+        Self { keys, wanted, region, on_other_key, until, looked: Mutex::default() }
+    }
+
+    /// The key that streams are to have.
+    pub async fn desired(&self) -> Result<Desired, Failure> {
+        if self.wanted.is_aws_managed() {
+            return Ok(Desired::AwsManaged);
+        }
+        match self.wanted {
+            // KMS is Regional: its endpoint here knows nothing of a key there, and "not found" would mislead.
+            KeyRef::Arn(arn) if arn.region() != self.region => {
+                Ok(Desired::Key { arn: arn.clone(), trouble: Some(in_other_region(self.wanted, arn.region(), self.region)) })
+            }
+            KeyRef::AliasArn { region, .. } if region != self.region => Err(in_other_region(self.wanted, region, self.region)),
+            wanted => {
+                let facts = self.look(wanted).await.map_err(|error| error.failure)?;
+                Ok(Desired::Key { trouble: facts.trouble(self.region), arn: facts.arn })
+            }
+        }
+    }
+
+    /// How `stream` is encrypted, given the `KeyId` that it shows.
+    ///
+    /// No call is made for a key ARN or a key id, unless `ON_OTHER_KEY=accept` makes it matter what kind of key it is.
+    pub async fn present(&self, stream: &StreamArn, key_id: Option<&str>, desired: &Desired) -> Present {
+        let Some(key_id) = key_id else { return Present::Unencrypted };
+        let unresolvable = || Present::Unresolvable { key_id: key_id.to_owned() };
+        let Ok(key) = key_id.parse::<KeyRef>() else { return unresolvable() };
+        if key.is_aws_managed() {
+            return Present::AwsManaged;
+        }
+        let known = key.canonical(stream.region(), stream.account());
+        let is_desired = |arn: &KeyArn| matches!(desired, Desired::Key { arn: desired, .. } if desired == arn);
+        let found = |arn, standing| Present::Key { arn, by_alias: key.alias().cloned(), standing };
+        let judged = self.on_other_key == OnOtherKey::Accept;
+        match known {
+            Some(arn) if !judged || is_desired(&arn) => return found(arn, Standing::NotAsked),
+            _ => {}
+        }
+        match self.look(&key).await {
+            Ok(facts) if facts.of_customer && facts.readiness == Readiness::Enabled => found(facts.arn, Standing::Enabled),
+            Ok(facts) => found(facts.arn, Standing::Unfit),
+            Err(error) => match (error.failure.kind(), known) {
+                (Kind::KeyNotFound | Kind::Invalid, Some(arn)) => found(arn, Standing::Unfit),
+                (Kind::KeyNotFound | Kind::Invalid, None) => unresolvable(),
+                // Under `replace` a key that may not be looked at is certainly not the desired one, which we could look at.
+                (Kind::Denied, None) if !judged => unresolvable(),
+                (Kind::Denied, _) => {
+                    Present::Unreadable(Failure::new(Step::DescribeKey, code::PRESENT_KEY_UNREADABLE, &key, &error.failure.message))
+                }
+                _ => Present::Unreadable(error.failure),
+            },
+        }
+    }
+
+    async fn look(&self, key: &KeyRef) -> Result<KeyFacts, CallError> {
+        let entry = {
+            let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(looked.entry(key.as_str().to_owned()).or_default())
+        };
+        entry.get_or_init(|| self.keys.describe(key, self.until)).await.clone()
+    }
+}

@@ -1,0 +1,409 @@
+//! Brings one stream right: look, decide, act or wait, until it is settled or the time is up.
+//!
+//! The thinking happens in [`decide`](crate::decide); this module keeps what was seen, makes the calls, and tells the time. It cannot fail: the
+//! [`Outcome`] says how it ended.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::time::{Instant, sleep_until};
+
+use crate::aws::kinesis::{Encryption, Streams};
+use crate::aws::{CallError, Fate};
+use crate::clock::Clock;
+use crate::deadline::Deadline;
+use crate::decide::{Decision, Desired, InSync, Pending, Present, Progress, Situation, Tags, Why, decide};
+use crate::failure::{Class, Failure, Kind, Step, code};
+use crate::key::AliasName;
+use crate::key_book::KeyBook;
+use crate::outcome::{Outcome, Status, Warning};
+use crate::policy::{Exemption, exemption};
+use crate::settings::{Mode, OnOtherKey};
+use crate::stream::{Description, StreamArn, StreamRef, StreamStatus};
+
+/// An observation older than this is repeated before a start.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// How often a start that AWS throttles is sent in one invocation. "Rate exceeded" may mean that the allowance of 25 in 24 hours is spent, and
+/// then no repetition helps.
+const STARTS: u32 = 4;
+
+/// What all streams of an invocation have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Looks at streams.
+    pub streams: &'a Streams,
+    /// Changes their encryption; `None` in audit mode and dry runs.
+    pub encryption: Option<&'a Encryption>,
+    /// Looks at keys.
+    pub keys: &'a KeyBook<'a>,
+    /// Tells the time.
+    pub clock: &'a Clock,
+    /// When to stop.
+    pub deadline: Deadline,
+    /// The mode that outcomes are reported in.
+    pub mode: Mode,
+    /// What to make of another customer managed key.
+    pub on_other_key: OnOtherKey,
+    /// The tag that exempts a stream.
+    pub exempt_tag_key: Option<&'a str>,
+    /// Whether a fresh application was asked for.
+    pub reapply: bool,
+    /// An alias that was re-pointed.
+    pub doubted_alias: Option<&'a AliasName>,
+    /// Whether a person asked for this stream by name: that it does not exist is a failure then.
+    pub asked_for: bool,
+}
+
+/// Brings `target` right, and says how that ended.
+pub async fn reconcile(target: &StreamRef, context: &Context<'_>) -> Outcome {
+    let mut run = Run::new(target.clone(), context);
+    // Boxed: the SDK's futures are some 20 KB, and a sweep holds many of these.
+    let ending = Box::pin(run.until_settled()).await;
+    run.outcome(ending)
+}
+
+/// What was seen in one look.
+struct Look {
+    description: Description,
+    desired: Desired,
+    present: Present,
+    at: Instant,
+}
+
+/// What the first look showed.
+struct FirstLook {
+    created: Option<DateTime<Utc>>,
+    key_id: Option<String>,
+}
+
+/// A start of ours.
+#[derive(Clone, Copy)]
+struct Start {
+    at: Instant,
+    accepted: bool,
+    seen_updating: bool,
+}
+
+/// How a run ended.
+enum Ending {
+    InSync(InSync),
+    WouldApply(Why),
+    Exempt { reason: String, without_end: bool },
+    KeyAtRisk(Failure),
+    Gone(String),
+    Failed(Failure),
+}
+
+struct Run<'a> {
+    context: &'a Context<'a>,
+    target: StreamRef,
+    arn: Option<StreamArn>,
+    first_look: Option<FirstLook>,
+    desired: Option<Desired>,
+    tags: Tags,
+    start: Option<Start>,
+    applied_because: Option<Why>,
+    refusals: u32,
+    last_refusal: Option<Failure>,
+    /// When the present wait began, by which its polls are spaced.
+    waiting_since: Option<Instant>,
+    /// When the first wait began.
+    first_wait: Option<Instant>,
+    waited: Duration,
+    warnings: Vec<Warning>,
+}
+
+impl<'a> Run<'a> {
+    fn new(target: StreamRef, context: &'a Context<'a>) -> Self {
+        let arn = match &target {
+            StreamRef::Arn(arn) => Some(arn.clone()),
+            StreamRef::Name(_) => None,
+        };
+        Self {
+            context,
+            target,
+            arn,
+            first_look: None,
+            desired: None,
+            tags: untouched(context),
+            start: None,
+            applied_because: None,
+            refusals: 0,
+            last_refusal: None,
+            waiting_since: None,
+            first_wait: None,
+            waited: Duration::ZERO,
+            warnings: Vec::new(),
+        }
+    }
+
+    async fn until_settled(&mut self) -> Ending {
+        let mut look = match Box::pin(self.look()).await {
+            Ok(look) => look,
+            Err(ending) => return ending,
+        };
+        loop {
+            let stale = || self.now() - look.at > FRESH;
+            let arn = look.description.arn.clone();
+            match decide(&self.situation(&look)) {
+                Decision::InSync(in_sync) => return Ending::InSync(in_sync),
+                Decision::KeyAtRisk(failure) => return Ending::KeyAtRisk(failure),
+                Decision::Exempt { reason, until } => return Ending::Exempt { reason, without_end: until.is_none() },
+                Decision::Gone => return Ending::Gone(format!("{arn} is being deleted")),
+                Decision::Refuse(failure) => return Ending::Failed(failure),
+                Decision::ReadTags => {
+                    if let Err(ending) = self.read_tags(&arn).await {
+                        return ending;
+                    }
+                    continue;
+                }
+                Decision::Apply(why) => match self.context.encryption {
+                    None => return Ending::WouldApply(why),
+                    Some(_) if self.now() >= self.context.deadline.work_until() => {
+                        let detail = format!("the time was up before the start ({why})");
+                        let failure = || Failure::new(Step::StartStreamEncryption, code::OUT_OF_TIME, &arn, &detail);
+                        return Ending::Failed(self.last_refusal.take().unwrap_or_else(failure));
+                    }
+                    Some(_) if stale() => {}
+                    Some(encryption) => {
+                        if let Err(ending) = self.apply(encryption, &arn, &look.desired, why).await {
+                            return ending;
+                        }
+                    }
+                },
+                Decision::Wait(pending) => {
+                    if self.now() >= self.context.deadline.work_until() {
+                        return Ending::Failed(self.out_of_time(&arn, &pending));
+                    }
+                    self.wait().await;
+                }
+            }
+            look = match Box::pin(self.look()).await {
+                Ok(look) => look,
+                Err(ending) => return ending,
+            };
+        }
+    }
+
+    fn situation<'b>(&'b self, look: &'b Look) -> Situation<'b> {
+        Situation {
+            stream: &look.description.arn,
+            status: &look.description.status,
+            present: &look.present,
+            desired: &look.desired,
+            on_other_key: self.context.on_other_key,
+            tags: &self.tags,
+            progress: self.start.map_or(Progress::NotStarted, |start| Progress::Started {
+                accepted: start.accepted,
+                seen_updating: start.seen_updating,
+                ago: look.at - start.at,
+            }),
+            reapply: self.context.reapply,
+            doubted_alias: self.context.doubted_alias,
+        }
+    }
+
+    /// Describes the stream and, the first time, the desired key beside it.
+    async fn look(&mut self) -> Result<Look, Ending> {
+        let target = self.arn.clone().map_or_else(|| self.target.clone(), StreamRef::Arn);
+        let described = self.context.streams.describe(&target, self.context.deadline.look_until());
+        let (described, desired) = tokio::join!(described, self.context.keys.desired());
+        let description = described.map_err(|error| gone_or_failed(error.failure))?;
+        let at = self.now();
+        self.remember(&description, at);
+        if description.status == StreamStatus::Deleting {
+            return Err(Ending::Gone(format!("{} is being deleted", description.arn)));
+        }
+        let desired = desired.map_err(Ending::Failed)?;
+        self.desired = Some(desired.clone());
+        let present = self.context.keys.present(&description.arn, description.key_id.as_deref(), &desired).await;
+        Ok(Look { description, desired, present, at })
+    }
+
+    fn remember(&mut self, description: &Description, at: Instant) {
+        self.arn = Some(description.arn.clone());
+        if self.first_look.as_ref().is_some_and(|first| first.created != description.created) {
+            // Deleted and made anew in the middle of the run: another stream, of which nothing is known yet.
+            tracing::info!(stream = description.arn.as_str(), "stream was deleted and created again, starting over");
+            self.start = None;
+            self.tags = untouched(self.context);
+            self.first_look = None;
+        }
+        self.first_look.get_or_insert_with(|| FirstLook { created: description.created, key_id: description.key_id.clone() });
+        if description.status == StreamStatus::Updating
+            && let Some(start) = &mut self.start
+        {
+            start.seen_updating = true;
+        }
+        if let Some(since) = self.first_wait {
+            self.waited = at - since;
+        }
+    }
+
+    async fn read_tags(&mut self, arn: &StreamArn) -> Result<(), Ending> {
+        let Some(key) = self.context.exempt_tag_key else {
+            self.tags = Tags::Read(Exemption::None);
+            return Ok(());
+        };
+        self.tags = match self.context.streams.tags(arn, self.context.deadline.look_until()).await {
+            Ok(tags) => {
+                let exemption = exemption(&tags, key, self.context.clock.utc().date_naive());
+                if let Exemption::Expired { reason, until } = &exemption {
+                    let warning = Warning::ExemptionExpired { reason: reason.clone(), until: until.to_string() };
+                    if !self.warnings.contains(&warning) {
+                        self.warnings.push(warning);
+                    }
+                }
+                Tags::Read(exemption)
+            }
+            Err(error) if error.failure.class == Class::Gone => return Err(gone_or_failed(error.failure)),
+            Err(error) => Tags::Unreadable(error.failure),
+        };
+        Ok(())
+    }
+
+    /// Sends the start, once.
+    async fn apply(&mut self, encryption: &Encryption, arn: &StreamArn, desired: &Desired, why: Why) -> Result<(), Ending> {
+        let sent = encryption.start(arn, desired.key_id(), self.context.deadline.look_until()).await;
+        let at = self.now();
+        let accepted = match sent {
+            Ok(()) => true,
+            Err(CallError { failure, fate: Fate::Unknown }) => {
+                tracing::warn!(
+                    stream = arn.as_str(),
+                    code = failure.code,
+                    "answer to the start was lost, looking at the stream instead of sending it again"
+                );
+                self.warnings.push(Warning::StartAnswerLost);
+                false
+            }
+            Err(CallError { failure, fate: Fate::Refused }) => return self.refused(failure).await,
+        };
+        self.start = Some(Start { at, accepted, seen_updating: false });
+        self.applied_because = Some(why);
+        self.last_refusal = None;
+        // The wait for the change has its own schedule, whatever was waited for before.
+        self.wait_from(at).await;
+        Ok(())
+    }
+
+    /// What to do after AWS refused a start in so many words.
+    async fn refused(&mut self, failure: Failure) -> Result<(), Ending> {
+        match failure.kind() {
+            Kind::InUse => {
+                // Somebody changes the stream: it is waited for like any other change.
+                self.last_refusal = Some(failure);
+                self.wait().await;
+                Ok(())
+            }
+            Kind::Throttled => {
+                self.refusals += 1;
+                let now = self.now();
+                let resume = now + self.context.streams.calls().backoff(self.refusals);
+                if self.refusals == STARTS || resume >= self.context.deadline.work_until() {
+                    return Err(Ending::Failed(failure));
+                }
+                tracing::warn!(code = failure.code, refusals = self.refusals, "start was throttled, trying again");
+                self.last_refusal = Some(failure);
+                self.pause_until(resume).await;
+                Ok(())
+            }
+            _ => Err(gone_or_failed(failure)),
+        }
+    }
+
+    /// Sleeps until the next poll is due; never past the time for working, so that one last look follows.
+    async fn wait(&mut self) {
+        self.wait_from(self.waiting_since.unwrap_or_else(|| self.now())).await;
+    }
+
+    async fn wait_from(&mut self, since: Instant) {
+        let now = self.now();
+        let next = now + self.context.streams.calls().jittered(poll_interval(now - since));
+        self.pause_until(next).await;
+        self.waiting_since = Some(since);
+    }
+
+    async fn pause_until(&mut self, instant: Instant) {
+        let now = self.now();
+        self.first_wait.get_or_insert(now);
+        // What was read of the tags may change while we wait.
+        if self.start.is_none() {
+            self.tags = untouched(self.context);
+        }
+        sleep_until(instant.min(self.context.deadline.work_until())).await;
+    }
+
+    fn out_of_time(&mut self, arn: &StreamArn, pending: &Pending) -> Failure {
+        if let (None, Some(refusal)) = (self.start, self.last_refusal.take()) {
+            return refusal;
+        }
+        let started = match self.start {
+            Some(Start { accepted: true, .. }) => "started, not yet confirmed",
+            Some(Start { accepted: false, .. }) => "perhaps started, not yet confirmed",
+            None => "not started",
+        };
+        Failure::new(Step::Wait, code::STILL_UPDATING, arn, &format!("{started}: {pending}, and the time is up"))
+    }
+
+    fn outcome(self, ending: Ending) -> Outcome {
+        let stream = Some(self.arn.as_ref().map_or_else(|| self.target.to_string(), ToString::to_string));
+        let applied = self.start.is_some_and(|start| start.accepted);
+        let mode = self.context.mode;
+        let mut warnings = self.warnings;
+        let mut outcome = match ending {
+            Ending::InSync(InSync::DesiredKey) if self.start.is_some() => {
+                let why = self.applied_because.map(|why| why.to_string()).unwrap_or_default();
+                Outcome::new(stream, Status::Encrypted, format!("{why}; the key was applied and is in place"), mode)
+            }
+            Ending::InSync(in_sync) => Outcome::new(stream, Status::Compliant, in_sync.to_string(), mode),
+            Ending::WouldApply(why) => Outcome::new(stream, Status::WouldEncrypt, why.to_string(), mode),
+            Ending::Exempt { reason, without_end } => {
+                if without_end {
+                    warnings.push(Warning::ExemptionWithoutEnd);
+                }
+                Outcome::new(stream, Status::Exempt, format!("exempt by tag: {reason}"), mode)
+            }
+            Ending::KeyAtRisk(failure) => {
+                Outcome::new(stream, Status::KeyAtRisk, format!("the stream has the configured key, but {}", failure.message), mode)
+            }
+            Ending::Gone(reason) if self.context.asked_for => {
+                let failure = Failure::new(Step::DescribeStream, code::STREAM_NOT_FOUND, &self.target, &reason).classed(Class::Terminal);
+                Outcome::failed(stream, failure, mode)
+            }
+            Ending::Gone(reason) => Outcome::new(stream, Status::Gone, reason, mode),
+            Ending::Failed(failure) => Outcome::failed(stream, failure, mode),
+        };
+        outcome.key = self.desired.map(|desired| desired.key_id().to_owned());
+        outcome.previous_key = self.first_look.and_then(|first| first.key_id);
+        outcome.waited_ms = crate::aws::millis(self.waited);
+        outcome.applied = applied || (outcome.status == Status::Encrypted);
+        outcome.warnings = warnings;
+        outcome
+    }
+
+    fn now(&self) -> Instant {
+        self.context.clock.instant()
+    }
+}
+
+/// How long to wait for the next look, `waited` after the wait began: 1 s at first, then 0.35·√t seconds, within 0.5 and 2.5.
+///
+/// With transitions of a few seconds and a long tail, the mean lag times the mean number of calls is near its bound with this, and polling
+/// faster only makes many streams wait for the account's 20 describes a second. Doubling would be the one bad schedule.
+fn poll_interval(waited: Duration) -> Duration {
+    if waited < Duration::from_millis(500) {
+        return Duration::from_secs(1);
+    }
+    Duration::from_secs_f64((0.35 * waited.as_secs_f64().sqrt()).clamp(0.5, 2.5))
+}
+
+/// What is known of the tags of a stream that has not been looked at: nothing, which is enough where no tag exempts.
+fn untouched(context: &Context<'_>) -> Tags {
+    if context.exempt_tag_key.is_some() { Tags::Unread } else { Tags::Read(Exemption::None) }
+}
+
+fn gone_or_failed(failure: Failure) -> Ending {
+    if failure.class == Class::Gone { Ending::Gone(failure.message) } else { Ending::Failed(failure) }
+}

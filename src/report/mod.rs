@@ -1,0 +1,228 @@
+//! The answer: what happened, counted and listed.
+
+pub mod letter;
+pub mod metrics;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::event::Trigger;
+use crate::outcome::{Outcome, Status};
+use crate::settings::Mode;
+
+/// At most this many outcomes are listed in an answer; all are counted.
+pub const LISTED: usize = 500;
+
+/// An invocation that fails carries its answer in the `errorMessage`, up to this many bytes.
+pub const ERROR_MESSAGE: usize = 4096;
+
+/// The outcomes of an invocation: all counted, the most important ones kept. Its memory does not grow with the fleet.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Whether only outcomes worth a person's time are listed, failures first.
+    sweeping: bool,
+    counts: BTreeMap<Status, u64>,
+    listed: Vec<Outcome>,
+    dropped: bool,
+}
+
+impl Tally {
+    /// A tally of named targets: all are listed, in their order.
+    #[must_use]
+    pub fn of_targets() -> Self {
+        Self::default()
+    }
+
+    /// A tally of a sweep: compliant streams are only counted, failures are listed first.
+    #[must_use]
+    pub fn of_sweep() -> Self {
+        Self { sweeping: true, ..Self::default() }
+    }
+
+    /// Counts `outcome`, and lists it where there is room or it matters more than another.
+    pub fn add(&mut self, outcome: Outcome) {
+        *self.counts.entry(outcome.status).or_default() += 1;
+        if self.sweeping && outcome.status == Status::Compliant {
+            return;
+        }
+        self.listed.push(outcome);
+        if self.listed.len() >= 2 * LISTED {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        if self.sweeping || self.listed.len() > LISTED {
+            self.listed.sort_by_key(|outcome| weight(outcome.status));
+        }
+        self.dropped |= self.listed.len() > LISTED;
+        self.listed.truncate(LISTED);
+    }
+}
+
+fn weight(status: Status) -> u8 {
+    match status {
+        Status::Failed => 0,
+        Status::Contested => 1,
+        Status::KeyAtRisk => 2,
+        Status::Deferred => 3,
+        Status::WouldEncrypt => 4,
+        Status::Encrypted => 5,
+        Status::Exempt => 6,
+        Status::Queued => 7,
+        Status::Gone => 8,
+        Status::Compliant => 9,
+    }
+}
+
+/// The answer of the contract.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Lambda's request id.
+    pub request_id: String,
+    /// The function's mode.
+    pub mode: Mode,
+    /// Why the function woke.
+    pub trigger: Trigger,
+    /// The outcomes: at most [`LISTED`].
+    pub outcomes: Vec<Outcome>,
+    /// How many outcomes had each status.
+    pub summary: BTreeMap<&'static str, u64>,
+    /// Whether there were more outcomes than are listed.
+    pub outcomes_truncated: bool,
+    /// The stream after which a sweep that ran out of time is to go on.
+    pub continue_after: Option<String>,
+}
+
+impl Report {
+    /// The report of `tally`.
+    #[must_use]
+    pub fn new(request_id: &str, mode: Mode, trigger: Trigger, mut tally: Tally, continue_after: Option<String>) -> Self {
+        tally.cut();
+        Self {
+            request_id: request_id.to_owned(),
+            mode,
+            trigger,
+            outcomes: tally.listed,
+            summary: tally.counts.iter().map(|(status, count)| (status.as_str(), *count)).collect(),
+            outcomes_truncated: tally.dropped,
+            continue_after,
+        }
+    }
+
+    /// One answer of two: where a batch was wrapped in an envelope, its requests share the answer. The first one's trigger stands for both.
+    #[must_use]
+    pub fn joined(mut self, other: Self) -> Self {
+        for (status, count) in other.summary {
+            *self.summary.entry(status).or_default() += count;
+        }
+        self.outcomes.extend(other.outcomes);
+        self.outcomes_truncated |= other.outcomes_truncated || self.outcomes.len() > LISTED;
+        self.outcomes.truncate(LISTED);
+        self.continue_after = self.continue_after.or(other.continue_after);
+        self
+    }
+
+    /// The answer as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// The answer as JSON text of at most [`ERROR_MESSAGE`] bytes: outcomes are left out from the end, then texts are cut, until it fits.
+    #[must_use]
+    pub fn to_error_message(&self) -> String {
+        let mut report = self.clone();
+        loop {
+            let text = report.to_json().to_string();
+            if text.len() <= ERROR_MESSAGE {
+                return text;
+            }
+            report.outcomes_truncated = true;
+            match &mut report.outcomes[..] {
+                [] => {
+                    report.trigger.reason = None;
+                    let text = report.to_json().to_string();
+                    return text.char_indices().take_while(|(at, _)| *at < ERROR_MESSAGE).map(|(_, character)| character).collect();
+                }
+                [only] if only.reason.len() > 200 || only.error.as_ref().is_some_and(|error| error.message.len() > 200) => {
+                    shorten(&mut only.reason);
+                    if let Some(error) = &mut only.error {
+                        shorten(&mut error.message);
+                    }
+                }
+                _ => {
+                    report.outcomes.pop();
+                }
+            }
+        }
+    }
+}
+
+fn shorten(text: &mut String) {
+    let half = (text.len() / 2..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+    text.truncate(half);
+    text.push('…');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::TriggerKind;
+    use crate::failure::{Failure, Step, code};
+
+    fn outcome(name: &str, status: Status) -> Outcome {
+        Outcome::new(Some(name.to_owned()), status, "because", Mode::Enforce)
+    }
+
+    fn report(tally: Tally) -> Report {
+        let trigger = Trigger { kind: TriggerKind::Scheduled, reason: None, event_id: None, event_time: None, account: None, region: None };
+        Report::new("request", Mode::Enforce, trigger, tally, None)
+    }
+
+    #[test]
+    fn a_sweep_lists_failures_first_and_compliant_streams_not_at_all() {
+        let mut tally = Tally::of_sweep();
+        for (name, status) in [("a", Status::Compliant), ("b", Status::Encrypted), ("c", Status::Failed), ("d", Status::Contested)] {
+            tally.add(outcome(name, status));
+        }
+        let report = report(tally);
+        let names: Vec<_> = report.outcomes.iter().filter_map(|outcome| outcome.stream.as_deref()).collect();
+        assert_eq!(names, ["c", "d", "b"]);
+        assert_eq!(report.summary, BTreeMap::from([("compliant", 1), ("encrypted", 1), ("failed", 1), ("contested", 1)]));
+        assert!(!report.outcomes_truncated);
+    }
+
+    #[test]
+    fn of_many_outcomes_the_failures_are_kept_and_all_are_counted() {
+        let mut tally = Tally::of_sweep();
+        for index in 0..2_000 {
+            tally.add(outcome(&index.to_string(), Status::Encrypted));
+        }
+        tally.add(outcome("late", Status::Failed));
+        let report = report(tally);
+        assert_eq!(report.outcomes.len(), LISTED);
+        assert_eq!(report.outcomes[0].stream.as_deref(), Some("late"));
+        assert_eq!(report.summary["encrypted"], 2_000);
+        assert!(report.outcomes_truncated);
+    }
+
+    #[test]
+    fn an_error_message_is_an_answer_that_fits() {
+        let mut tally = Tally::of_targets();
+        let failure = Failure::new(Step::Wait, code::STILL_UPDATING, &"orders", &"x".repeat(9_000));
+        tally.add(Outcome::failed(Some("orders".to_owned()), failure, Mode::Enforce));
+        for _ in 0..50 {
+            tally.add(outcome("other", Status::Encrypted));
+        }
+        let text = report(tally).to_error_message();
+        assert!(text.len() <= ERROR_MESSAGE, "{}", text.len());
+        let answer: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(answer["outcomes"][0]["error"]["code"], "StillUpdating");
+        assert_eq!(answer["outcomesTruncated"], true);
+        assert_eq!(answer["summary"]["encrypted"], 50);
+    }
+}
