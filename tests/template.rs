@@ -2,7 +2,7 @@
 //!
 //! The template is evaluated for a set of parameters, as CloudFormation would, in account 111122223333 and Region us-east-1.
 
-#![expect(clippy::panic, reason = "a helper of tests fails as a test does")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper of tests fails as a test does")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -444,7 +444,7 @@ fn findings_and_configuration_items_that_ask_for_nothing_stay_outside() {
         assert_eq!(matches(&rules[rule]["EventPattern"], &event), passes, "{file}{pointer} {value}");
     };
     let finding = |pointer: &str, value: &str, passes| {
-        check("FindingImportedRule", "security-finding", &format!("/detail/findings/0{pointer}"), value, passes)
+        check("FindingImportedRule", "security-finding", &format!("/detail/findings/0{pointer}"), value, passes);
     };
     finding("/GeneratorId", "aws-foundational-security-best-practices/v/1.0.0/Kinesis.1", true);
     finding("/GeneratorId", "security-control/Kinesis.2", false);
