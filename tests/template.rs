@@ -1,0 +1,608 @@
+//! template.yaml against the code: what the function is given, may do and is told, and which rule delivers which event.
+//!
+//! The template is evaluated for a set of parameters, as CloudFormation would, in account 111122223333 and Region us-east-1.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper of tests fails as a test does")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kinesis_encryption_enforcer::aws::ACTIONS;
+use kinesis_encryption_enforcer::settings::{DEFAULT_EXEMPT_TAG_KEY, DEFAULT_METRICS_NAMESPACE, Environment, RESERVE, SUPPORTED, Settings};
+use serde_json::{Map, Value, json};
+use serde_yaml_ng::Value as Yaml;
+
+const OWN_ROLE: &str = "arn:aws:iam::111122223333:role/kinesis-encryption-enforcer";
+const QUEUE_URL: &str = "https://sqs.us-east-1.amazonaws.com/111122223333/dead-letters";
+const STREAMS: &str = "arn:aws:kinesis:us-east-1:111122223333:stream/*";
+const KEY_ID: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
+const KEY_ARN: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+const KEYS_HERE: &str = "arn:aws:kms:us-east-1:111122223333:key/*";
+const FOREIGN_KEY: &str = "arn:aws:kms:us-east-1:444455556666:key/0987dcba-09fe-87dc-65ba-ab0987654321";
+
+/// What Lambda itself does with the role: no call in the code stands for it.
+const LOG_ACTIONS: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
+
+/// Every file of `events/`, and the rule that delivers it. The schedule, people and queues deliver the others, or nobody does.
+const DELIVERED_BY: [(&str, Option<&str>); 46] = [
+    ("alias-created", Some("KeyCalledRule")),
+    ("alias-created-elsewhere", Some("KeyCalledRule")),
+    ("alias-deleted", Some("KeyCalledRule")),
+    ("alias-repointed", Some("KeyCalledRule")),
+    ("compliance-changed", Some("ConfigComplianceRule")),
+    ("compliance-restored", None),
+    ("configuration-item-changed", Some("ConfigItemRule")),
+    ("dead-letter", None),
+    ("encryption-changed", Some("EncryptionStartedRule")),
+    ("encryption-changed-by-enforcer", None),
+    ("encryption-changed-by-role", Some("EncryptionStartedRule")),
+    ("encryption-stop-denied", None),
+    ("encryption-stopped", Some("StreamChangedRule")),
+    ("encryption-stopped-by-arn", Some("StreamChangedRule")),
+    ("key-deleted", Some("KeyEventRule")),
+    ("key-deletion-cancelled", Some("KeyCalledRule")),
+    ("key-deletion-scheduled", Some("KeyCalledRule")),
+    ("key-disabled", Some("KeyCalledRule")),
+    ("key-enabled", Some("KeyCalledRule")),
+    ("key-material-deleted", Some("KeyCalledRule")),
+    ("key-material-expiring", Some("KeyEventRule")),
+    ("key-material-imported", Some("KeyCalledRule")),
+    ("key-rotated", Some("KeyEventRule")),
+    ("key-rotated-old-form", Some("KeyEventRule")),
+    ("key-rotated-on-demand", None),
+    ("key-rotated-service-event", None),
+    ("manual-dry-run", None),
+    ("manual-stream", None),
+    ("manual-streams", None),
+    ("manual-sweep", None),
+    ("on-failure-record", None),
+    ("queue-batch", None),
+    ("scheduled", None),
+    ("scheduled-by-rule", None),
+    ("security-finding", Some("FindingImportedRule")),
+    ("security-finding-custom-action", Some("FindingActionRule")),
+    ("security-finding-suppressed", None),
+    ("security-finding-v2", Some("FindingImportedV2Rule")),
+    ("stream-created", Some("StreamChangedRule")),
+    ("stream-created-by-cloudformation", Some("StreamChangedRule")),
+    ("stream-creation-failed", None),
+    ("stream-deleted", None),
+    ("tags-added", Some("StreamChangedRule")),
+    ("tags-changed", Some("StreamChangedRule")),
+    ("unknown", None),
+    ("work-item", None),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &PathBuf) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn event(name: &str) -> Value {
+    let path = root().join("events").join(format!("{name}.json"));
+    serde_json::from_str(&read(&path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The template, with CloudFormation's short tags written out: `!Ref X` is `{"Ref": "X"}`, `!GetAtt X.Y` is `{"Fn::GetAtt": "X.Y"}`.
+fn template() -> Value {
+    fn plain(yaml: Yaml) -> Value {
+        match yaml {
+            Yaml::Sequence(items) => items.into_iter().map(plain).collect(),
+            Yaml::Mapping(mapping) => Value::Object(
+                mapping.into_iter().map(|(key, value)| (key.as_str().expect("a text as key").to_owned(), plain(value))).collect(),
+            ),
+            Yaml::Tagged(tagged) => {
+                let tag = tagged.tag.to_string();
+                let tag = tag.trim_start_matches('!');
+                let name = if tag == "Ref" { tag.to_owned() } else { format!("Fn::{tag}") };
+                json!({ name: plain(tagged.value) })
+            }
+            scalar => serde_json::to_value(scalar).expect("a scalar"),
+        }
+    }
+    plain(serde_yaml_ng::from_str(&read(&root().join("template.yaml"))).expect("YAML"))
+}
+
+/// The template as CloudFormation would deploy it with some parameters.
+struct Stack {
+    template: Value,
+    parameters: BTreeMap<String, String>,
+}
+
+impl Stack {
+    fn new(given: &[(&str, &str)]) -> Self {
+        let template = template();
+        let mut parameters = BTreeMap::from([("KmsKeyId".to_owned(), KEY_ARN.to_owned())]);
+        for (name, parameter) in template["Parameters"].as_object().expect("parameters") {
+            if let Some(default) = parameter.get("Default") {
+                parameters.insert(name.clone(), default.as_str().map_or_else(|| default.to_string(), str::to_owned));
+            }
+        }
+        for (name, value) in given {
+            assert!(template["Parameters"].get(name).is_some(), "no parameter {name}");
+            parameters.insert((*name).to_owned(), (*value).to_owned());
+        }
+        Self { template, parameters }
+    }
+
+    /// The resources that are made, by logical id, each with its `Type` and `Properties`.
+    fn resources(&self) -> BTreeMap<String, Value> {
+        let resources = self.template["Resources"].as_object().expect("resources");
+        let made = resources.iter().filter(|(_, resource)| resource["Condition"].as_str().is_none_or(|condition| self.holds(condition)));
+        made.map(|(id, resource)| (id.clone(), self.value(resource).expect("a resource"))).collect()
+    }
+
+    fn of_type(&self, resource_type: &str) -> BTreeMap<String, Value> {
+        let wanted = |resource: &Value| resource["Type"] == resource_type;
+        self.resources()
+            .into_iter()
+            .filter(|(_, resource)| wanted(resource))
+            .map(|(id, mut resource)| (id, resource["Properties"].take()))
+            .collect()
+    }
+
+    fn properties(&self, id: &str) -> Value {
+        self.resources().get(id).unwrap_or_else(|| panic!("no resource {id}"))["Properties"].clone()
+    }
+
+    /// The statements of the policies that the function's role has.
+    fn statements(&self) -> Vec<Value> {
+        let role = self.properties("Role");
+        assert!(role.get("Policies").is_none(), "an inline policy that this test would not see");
+        let policies = strings(&role["ManagedPolicyArns"]);
+        let attached: BTreeSet<_> = policies.iter().map(|policy| policy.trim_matches(['<', '>']).to_owned()).collect();
+        let made: BTreeSet<_> = self.of_type("AWS::IAM::ManagedPolicy").into_keys().collect();
+        assert_eq!(attached, made, "policies attached to the role, and policies made");
+        policies
+            .iter()
+            .flat_map(|policy| {
+                let statements = self.properties(policy.trim_matches(['<', '>']))["PolicyDocument"]["Statement"].take();
+                statements.as_array().expect("statements").clone()
+            })
+            .collect()
+    }
+
+    fn actions(&self) -> BTreeSet<String> {
+        self.statements().iter().flat_map(|statement| strings(&statement["Action"])).collect()
+    }
+
+    /// The resources of all statements that allow `action`.
+    fn may(&self, action: &str) -> BTreeSet<String> {
+        let statements = self.statements();
+        let with = statements.iter().filter(|statement| strings(&statement["Action"]).iter().any(|found| found == action));
+        with.flat_map(|statement| strings(&statement["Resource"])).collect()
+    }
+
+    fn holds(&self, condition: &str) -> bool {
+        let value = self.value(&self.template["Conditions"][condition]).unwrap_or_else(|| panic!("condition {condition}"));
+        value.as_bool().unwrap_or_else(|| panic!("condition {condition} is {value}"))
+    }
+
+    /// What `value` comes to; `None` stands for `AWS::NoValue`. A function that is not known fails the test.
+    fn value(&self, value: &Value) -> Option<Value> {
+        match value {
+            Value::Array(items) => Some(items.iter().filter_map(|item| self.value(item)).collect()),
+            Value::Object(object) => match object.iter().next() {
+                Some((name, argument)) if object.len() == 1 && (name == "Ref" || name.starts_with("Fn::")) => self.function(name, argument),
+                _ => Some(Value::Object(object.iter().filter_map(|(key, value)| Some((key.clone(), self.value(value)?))).collect())),
+            },
+            plain => Some(plain.clone()),
+        }
+    }
+
+    fn function(&self, name: &str, argument: &Value) -> Option<Value> {
+        if name == "Fn::If" {
+            let branch = if self.holds(argument[0].as_str().expect("a condition's name")) { 1 } else { 2 };
+            return self.value(&argument[branch]);
+        }
+        if name == "Ref" && argument == "AWS::NoValue" {
+            return None;
+        }
+        let argument = self.value(argument)?;
+        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{name} of {value}")).to_owned();
+        Some(match name {
+            "Ref" => self.reference(&text(&argument)),
+            "Fn::GetAtt" if argument == "Role.Arn" => json!(OWN_ROLE),
+            "Fn::GetAtt" => json!(format!("<{}>", text(&argument))),
+            "Fn::Sub" => {
+                let mut pieces = Vec::new();
+                for piece in text(&argument).split("${") {
+                    match piece.split_once('}') {
+                        Some((variable, rest)) if !pieces.is_empty() => pieces.push(text(&self.reference(variable)) + rest),
+                        _ => pieces.push(piece.to_owned()),
+                    }
+                }
+                json!(pieces.concat())
+            }
+            "Fn::Join" => json!(strings(&argument[1]).join(&text(&argument[0]))),
+            "Fn::Split" => text(&argument[1]).split(&text(&argument[0])).collect(),
+            "Fn::Select" => argument[1][usize::try_from(argument[0].as_u64().expect("an index")).expect("a small index")].clone(),
+            "Fn::Equals" => json!(argument[0] == argument[1]),
+            "Fn::Not" => json!(!argument[0].as_bool().expect("a condition")),
+            other => panic!("this test does not know {other}"),
+        })
+    }
+
+    fn reference(&self, name: &str) -> Value {
+        let list = self.template["Parameters"][name]["Type"] == "CommaDelimitedList";
+        match (name, self.parameters.get(name)) {
+            ("AWS::Partition", _) => json!("aws"),
+            ("AWS::Region", _) => json!("us-east-1"),
+            ("AWS::AccountId", _) => json!("111122223333"),
+            ("AWS::StackName", _) => json!("enforcer"),
+            ("DeadLetterQueue", _) => json!(QUEUE_URL),
+            (_, Some(value)) if list => value.split(',').collect(),
+            (_, Some(value)) => json!(value),
+            _ => {
+                assert!(self.template["Resources"].get(name).is_some(), "Ref of {name}, which is nothing");
+                json!(format!("<{name}>"))
+            }
+        }
+    }
+}
+
+/// A text, or a list of texts.
+fn strings(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![text.clone()],
+        Value::Array(items) => items.iter().map(|item| item.as_str().unwrap_or_else(|| panic!("{item} is no text")).to_owned()).collect(),
+        other => panic!("{other} is neither a text nor a list"),
+    }
+}
+
+fn set(texts: &[&str]) -> BTreeSet<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+/// Whether an EventBridge pattern matches.
+///
+/// Source: *EventBridge User Guide, Creating event patterns*. In the event, an array stands for any of its elements; objects in an array are
+/// matched one by one. An operator that is not known fails the test.
+fn matches(pattern: &Value, event: &Value) -> bool {
+    pattern.as_object().expect("a pattern is an object").iter().all(|(field, wanted)| match wanted {
+        Value::Array(alternatives) if field == "$or" => alternatives.iter().any(|alternative| matches(alternative, event)),
+        Value::Array(alternatives) => {
+            let values: Vec<&Value> = match event.get(field) {
+                None => vec![],
+                Some(Value::Array(elements)) => elements.iter().collect(),
+                Some(value) => vec![value],
+            };
+            assert!(values.iter().all(|value| !value.is_object()), "{field} is compared with a value, but the event has an object there");
+            alternatives.iter().any(|alternative| alternative_matches(alternative, &values))
+        }
+        Value::Object(_) => match event.get(field) {
+            Some(Value::Array(elements)) => elements.iter().any(|element| matches(wanted, element)),
+            Some(value) => matches(wanted, value),
+            None => matches(wanted, &Value::Null),
+        },
+        other => panic!("{field}: {other} is neither a list nor an object"),
+    })
+}
+
+fn alternative_matches(alternative: &Value, values: &[&Value]) -> bool {
+    let Value::Object(operator) = alternative else { return values.contains(&alternative) };
+    let [(name, operand)] = operator.iter().collect::<Vec<_>>()[..] else { panic!("{alternative} is not one operator") };
+    let text = || operand.as_str().unwrap_or_else(|| panic!("{name} of {operand}"));
+    let mut texts = values.iter().filter_map(|value| value.as_str());
+    match name.as_str() {
+        "exists" => operand.as_bool().expect("exists is true or false") != values.is_empty(),
+        "prefix" => texts.any(|value| value.starts_with(text())),
+        "suffix" => texts.any(|value| value.ends_with(text())),
+        "anything-but" => {
+            let excluded = strings(operand);
+            values.iter().any(|value| value.as_str().is_none_or(|value| !excluded.iter().any(|other| other == value)))
+        }
+        other => panic!("this test does not know the operator {other}"),
+    }
+}
+
+#[test]
+fn the_function_gets_exactly_the_variables_that_the_code_reads() {
+    let function = Stack::new(&[]).properties("Function");
+    let variables = function["Environment"]["Variables"].as_object().expect("variables");
+    assert_eq!(variables.keys().cloned().collect::<BTreeSet<_>>(), set(&SUPPORTED));
+}
+
+#[test]
+fn the_code_accepts_what_the_template_sets_by_default_and_both_have_the_same_defaults() {
+    let environment = |given: &[(&str, &str)]| {
+        let function = Stack::new(given).properties("Function");
+        let variables = function["Environment"]["Variables"].as_object().expect("variables").clone();
+        variables.iter().fold(Environment::default(), |environment, (name, value)| environment.with(name, value.as_str().expect("a text")))
+    };
+    let by_template = Settings::from_environment(&environment(&[])).expect("accepted");
+    assert_eq!(by_template.exempt_tag_key.as_deref(), Some(DEFAULT_EXEMPT_TAG_KEY));
+    assert_eq!(by_template.metrics_namespace, DEFAULT_METRICS_NAMESPACE);
+    assert_eq!((by_template.own_role_arn.as_deref(), by_template.failure_queue_url.as_deref()), (Some(OWN_ROLE), Some(QUEUE_URL)));
+    let by_code = Settings::from_environment(&Environment::default().with("KMS_KEY_ID", KEY_ARN)).expect("accepted");
+    assert_eq!(Settings { own_role_arn: None, failure_queue_url: None, ..by_template }, by_code);
+
+    for (parameter, values) in template()["Parameters"].as_object().expect("parameters") {
+        for value in values["AllowedValues"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            let settings = Settings::from_environment(&environment(&[(parameter, value)]));
+            assert!(settings.is_ok(), "{parameter}={value}: {settings:?}");
+        }
+    }
+}
+
+#[test]
+fn the_role_may_do_what_the_code_calls_and_nothing_else() {
+    let calls = set(&[&ACTIONS[..], &LOG_ACTIONS].concat());
+    assert_eq!(Stack::new(&[]).actions(), calls);
+    assert_eq!(Stack::new(&[("KmsKeyArns", FOREIGN_KEY), ("OnOtherKey", "accept")]).actions(), calls);
+}
+
+#[test]
+fn in_audit_mode_the_role_cannot_change_a_stream() {
+    let mut calls = set(&[&ACTIONS[..], &LOG_ACTIONS].concat());
+    calls.remove("kinesis:StartStreamEncryption");
+    assert_eq!(Stack::new(&[("Mode", "audit")]).actions(), calls);
+}
+
+#[test]
+fn start_stream_encryption_is_allowed_on_the_streams_and_on_the_keys_that_the_key_parameters_mean() {
+    let foreign_and_own = format!("{FOREIGN_KEY},{KEY_ARN}");
+    let check = |key: &str, key_arns: &str, keys: &[&str]| {
+        let stack = Stack::new(&[("KmsKeyId", key), ("KmsKeyArns", key_arns)]);
+        assert_eq!(stack.may("kinesis:StartStreamEncryption"), set(&[&[STREAMS], keys].concat()), "{key} {key_arns}");
+    };
+    check(KEY_ARN, "", &[KEY_ARN]);
+    check(FOREIGN_KEY, "", &[FOREIGN_KEY]);
+    check(KEY_ID, "", &[KEY_ARN]);
+    check("alias/orders", "", &[KEYS_HERE]);
+    check("arn:aws:kms:us-east-1:111122223333:alias/orders", "", &[KEYS_HERE]);
+    check("alias/orders", &foreign_and_own, &[FOREIGN_KEY, KEY_ARN]);
+    check(KEY_ARN, FOREIGN_KEY, &[FOREIGN_KEY]);
+}
+
+#[test]
+fn keys_may_be_looked_at_wherever_one_can_be_met() {
+    let check =
+        |parameters: &[(&str, &str)], keys: &[&str]| assert_eq!(Stack::new(parameters).may("kms:DescribeKey"), set(keys), "{parameters:?}");
+    check(&[("KmsKeyId", "alias/orders")], &[KEYS_HERE]);
+    check(&[("KmsKeyId", FOREIGN_KEY)], &[KEYS_HERE, FOREIGN_KEY]);
+    check(&[("KmsKeyId", "alias/orders"), ("KmsKeyArns", FOREIGN_KEY)], &[KEYS_HERE, FOREIGN_KEY]);
+    check(&[("KmsKeyId", KEY_ID), ("OnOtherKey", "accept")], &[KEYS_HERE, "arn:aws:kms:us-east-1:*:key/*"]);
+}
+
+#[test]
+fn only_list_streams_is_allowed_on_everything_and_every_statement_is_named() {
+    let stack = Stack::new(&[("KmsKeyArns", FOREIGN_KEY), ("OnOtherKey", "accept")]);
+    let mut sids = BTreeSet::new();
+    for statement in stack.statements() {
+        let everything = strings(&statement["Resource"]).contains(&"*".to_owned());
+        assert_eq!(everything, statement["Action"] == "kinesis:ListStreams", "{statement}");
+        assert_eq!(statement["Effect"], "Allow");
+        assert!(sids.insert(statement["Sid"].as_str().expect("a Sid").to_owned()), "{} is there twice", statement["Sid"]);
+    }
+    assert_eq!(stack.may("kinesis:DescribeStreamSummary"), set(&[STREAMS]));
+    assert_eq!(stack.may("kinesis:ListTagsForStream"), set(&[STREAMS]));
+    assert_eq!(stack.may("sqs:SendMessage"), set(&["<DeadLetterQueue.Arn>"]));
+    assert_eq!(stack.may("logs:PutLogEvents"), set(&["<LogGroup.Arn>"]));
+}
+
+#[test]
+fn every_event_file_is_delivered_by_the_one_rule_that_should_or_by_none() {
+    let files = fs::read_dir(root().join("events")).expect("events/").map(|entry| entry.expect("an entry").path());
+    let files: BTreeSet<_> = files.map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned()).collect();
+    assert_eq!(files, DELIVERED_BY.iter().map(|(file, _)| (*file).to_owned()).collect(), "files of events/, and rows of this table");
+
+    let rules = Stack::new(&[]).of_type("AWS::Events::Rule");
+    for (file, expected) in DELIVERED_BY {
+        let event = event(file);
+        let found: Vec<_> = rules.iter().filter(|(_, rule)| matches(&rule["EventPattern"], &event)).map(|(id, _)| id.as_str()).collect();
+        assert_eq!(found, expected.as_slice(), "{file}");
+    }
+    let used: BTreeSet<_> = DELIVERED_BY.iter().filter_map(|(_, rule)| rule.map(str::to_owned)).collect();
+    assert_eq!(used, rules.into_keys().collect(), "rules that deliver a file, and rules there are");
+}
+
+#[test]
+fn every_operation_that_a_rule_names_passes_it_and_a_failed_call_does_not() {
+    let rules = Stack::new(&[]).of_type("AWS::Events::Rule");
+    for (rule, file) in
+        [("StreamChangedRule", "stream-created"), ("KeyCalledRule", "key-disabled"), ("EncryptionStartedRule", "encryption-changed")]
+    {
+        let pattern = &rules[rule]["EventPattern"];
+        for operation in strings(&pattern["detail"]["eventName"]) {
+            let mut event = event(file);
+            event["detail"]["eventName"] = json!(operation);
+            assert!(matches(pattern, &event), "{operation}");
+            event["detail"]["errorCode"] = json!("AccessDenied");
+            assert!(!matches(pattern, &event), "{operation}, denied");
+        }
+    }
+}
+
+#[test]
+fn only_our_own_roles_start_is_left_out() {
+    let rules = Stack::new(&[]).of_type("AWS::Events::Rule");
+    let passes = |event: &Value| matches(&rules["EncryptionStartedRule"]["EventPattern"], event);
+    let mut own = event("encryption-changed-by-enforcer");
+    assert!(!passes(&own));
+    own["detail"]["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"] = json!(format!("{OWN_ROLE}-2"));
+    assert!(passes(&own), "a role whose name begins like ours");
+    own["detail"]["userIdentity"] = json!({"type": "Root", "arn": "arn:aws:iam::111122223333:root"});
+    assert!(passes(&own), "the account's root has no session issuer");
+
+    let mut stopped = event("encryption-changed-by-enforcer");
+    stopped["detail"]["eventName"] = json!("StopStreamEncryption");
+    assert!(matches(&rules["StreamChangedRule"]["EventPattern"], &stopped), "we never stop encryption: that is somebody with our role");
+}
+
+#[test]
+fn findings_and_configuration_items_that_ask_for_nothing_stay_outside() {
+    let rules = Stack::new(&[]).of_type("AWS::Events::Rule");
+    let check = |rule: &str, file: &str, pointer: &str, value: &str, passes: bool| {
+        let mut event = event(file);
+        *event.pointer_mut(pointer).unwrap_or_else(|| panic!("{file}{pointer}")) = json!(value);
+        assert_eq!(matches(&rules[rule]["EventPattern"], &event), passes, "{file}{pointer} {value}");
+    };
+    let finding = |pointer: &str, value: &str, passes| {
+        check("FindingImportedRule", "security-finding", &format!("/detail/findings/0{pointer}"), value, passes);
+    };
+    finding("/GeneratorId", "aws-foundational-security-best-practices/v/1.0.0/Kinesis.1", true);
+    finding("/GeneratorId", "security-control/Kinesis.2", false);
+    finding("/Workflow/Status", "NOTIFIED", true);
+    finding("/Workflow/Status", "RESOLVED", false);
+    finding("/RecordState", "ARCHIVED", false);
+    finding("/Compliance/Status", "PASSED", false);
+    finding("/Resources/0/Id", "arn:aws:kinesis:us-east-1:444455556666:stream/orders", false);
+    finding("/Resources/0/Id", "arn:aws:kinesis:eu-west-1:111122223333:stream/orders", false);
+    let item = |status, passes| {
+        check("ConfigItemRule", "configuration-item-changed", "/detail/configurationItem/configurationItemStatus", status, passes);
+    };
+    item("OK", true);
+    item("ResourceDeleted", false);
+    item("ResourceNotRecorded", false);
+    check("ConfigItemRule", "configuration-item-changed", "/detail/configurationItem/resourceType", "AWS::S3::Bucket", false);
+    check("ConfigComplianceRule", "compliance-changed", "/detail/resourceType", "AWS::S3::Bucket", false);
+}
+
+#[test]
+fn every_rule_hands_over_the_whole_event_and_leaves_what_it_could_not_on_the_queue() {
+    let stack = Stack::new(&[]);
+    let permissions: Vec<_> = stack.of_type("AWS::Lambda::Permission").into_values().collect();
+    let rules = stack.of_type("AWS::Events::Rule");
+    assert_eq!(permissions.len(), rules.len());
+    for (id, rule) in rules {
+        assert_eq!(
+            rule["Targets"],
+            json!([{
+                "Id": "Function",
+                "Arn": "<Function.Arn>",
+                "RetryPolicy": {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185},
+                "DeadLetterConfig": {"Arn": "<DeadLetterQueue.Arn>"},
+            }]),
+            "{id}"
+        );
+        let permission = json!({
+            "FunctionName": "<Function>",
+            "Action": "lambda:InvokeFunction",
+            "Principal": "events.amazonaws.com",
+            "SourceArn": format!("<{id}.Arn>"),
+        });
+        assert!(permissions.contains(&permission), "{id} may not invoke the function");
+    }
+}
+
+#[test]
+fn the_queue_takes_messages_of_the_rules_that_are_there_and_of_nothing_else() {
+    for given in
+        [&[][..], &[("WatchConfig", "false")], &[("WatchSecurityHub", "false")], &[("WatchConfig", "false"), ("WatchSecurityHub", "false")]]
+    {
+        let stack = Stack::new(given);
+        let policies = stack.of_type("AWS::SQS::QueuePolicy");
+        assert_eq!(policies.len(), 1);
+        let statements = policies["DeadLetterQueuePolicy"]["PolicyDocument"]["Statement"].as_array().expect("statements");
+        let allowed: Vec<_> = statements.iter().filter(|statement| statement["Effect"] == "Allow").collect();
+        let [allowed] = allowed[..] else { panic!("one statement allows: {allowed:?}") };
+        assert_eq!((&allowed["Principal"], &allowed["Action"]), (&json!({"Service": "events.amazonaws.com"}), &json!("sqs:SendMessage")));
+        let rules: BTreeSet<_> = stack.of_type("AWS::Events::Rule").into_keys().map(|id| format!("<{id}.Arn>")).collect();
+        let admitted = strings(&allowed["Condition"]["ArnEquals"]["aws:SourceArn"]);
+        assert_eq!(admitted.len(), rules.len());
+        assert_eq!(admitted.into_iter().collect::<BTreeSet<_>>(), rules);
+        assert!(statements.iter().any(|statement| {
+            statement["Effect"] == "Deny"
+                && statement["Principal"] == "*"
+                && statement["Condition"]["Bool"]["aws:SecureTransport"] == "false"
+        }));
+    }
+}
+
+#[test]
+fn the_queue_keeps_letters_fourteen_days_and_needs_no_kms_key() {
+    let queue = Stack::new(&[]).properties("DeadLetterQueue");
+    let days = queue["MessageRetentionPeriod"].as_u64().expect("seconds") / 86400;
+    assert_eq!((days, &queue["SqsManagedSseEnabled"], queue.get("KmsMasterKeyId")), (14, &json!(true), None));
+    for (id, resource) in Stack::new(&[]).resources() {
+        for property in ["KmsKeyId", "KmsMasterKeyId", "KmsKeyArn"] {
+            assert!(resource["Properties"].get(property).is_none(), "{id} would be encrypted with a KMS key");
+        }
+    }
+}
+
+#[test]
+fn what_fails_for_good_goes_to_the_queue_after_two_retries() {
+    let function = Stack::new(&[]).properties("Function");
+    let invoke = &function["EventInvokeConfig"];
+    assert_eq!(invoke["DestinationConfig"]["OnFailure"], json!({"Type": "SQS", "Destination": "<DeadLetterQueue.Arn>"}));
+    assert_eq!(invoke["MaximumRetryAttempts"], 2);
+    // Lambda waits one minute, then two, between three attempts.
+    let longest = template()["Parameters"]["Timeout"]["MaxValue"].as_u64().expect("seconds") * 3 + 60 + 120;
+    assert!(invoke["MaximumEventAgeInSeconds"].as_u64().expect("seconds") > longest);
+    assert_eq!(function["RecursiveLoop"], "Terminate");
+}
+
+#[test]
+fn the_shortest_timeout_leaves_time_to_wait() {
+    let shortest = Duration::from_secs(template()["Parameters"]["Timeout"]["MinValue"].as_u64().expect("seconds"));
+    // Below four times the reserve the function keeps a quarter, and no longer all that it needs.
+    assert!(shortest > RESERVE * 4, "{shortest:?} against {RESERVE:?}");
+}
+
+#[test]
+fn the_schedule_sends_what_an_event_of_the_scheduler_looks_like() {
+    let schedule = Stack::new(&[]).properties("Schedule");
+    let text = schedule["Target"]["Input"].as_str().expect("a text");
+    let input: Map<String, Value> = serde_json::from_str(text).expect("JSON");
+    let sample = event("scheduled");
+    let sample = sample.as_object().expect("an object");
+    assert_eq!(input.keys().collect::<BTreeSet<_>>(), sample.keys().collect::<BTreeSet<_>>());
+    for field in ["version", "source", "detail-type", "account", "region", "detail"] {
+        assert_eq!(input[field], sample[field], "{field}");
+    }
+    assert_eq!(input["id"], "<aws.scheduler.execution-id>");
+    assert_eq!(input["time"], "<aws.scheduler.scheduled-time>");
+    assert_eq!(input["resources"], json!(["<aws.scheduler.schedule-arn>"]));
+    assert_eq!(schedule["Target"]["DeadLetterConfig"]["Arn"], "<DeadLetterQueue.Arn>");
+    assert_eq!(schedule["ScheduleExpression"], "rate(1 hour)");
+}
+
+#[test]
+fn an_empty_schedule_expression_makes_no_schedule_and_no_role_for_it() {
+    let resources = Stack::new(&[("ScheduleExpression", "")]).resources();
+    assert!(!resources.contains_key("Schedule") && !resources.contains_key("ScheduleRole"));
+    assert!(Stack::new(&[]).resources().contains_key("ScheduleRole"));
+}
+
+#[test]
+fn the_template_carries_the_crates_version_and_licence() {
+    let application = &template()["Metadata"]["AWS::ServerlessRepo::Application"];
+    assert_eq!(application["SemanticVersion"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(application["SpdxLicenseId"], env!("CARGO_PKG_LICENSE"));
+    assert!(root().join(application["LicenseUrl"].as_str().expect("a path")).is_file());
+}
+
+#[test]
+fn every_parameter_has_its_place_and_label_in_the_console() {
+    let template = template();
+    let parameters: BTreeSet<_> = template["Parameters"].as_object().expect("parameters").keys().cloned().collect();
+    let interface = &template["Metadata"]["AWS::CloudFormation::Interface"];
+    let groups = interface["ParameterGroups"].as_array().expect("groups");
+    let grouped: Vec<_> = groups.iter().flat_map(|group| strings(&group["Parameters"])).collect();
+    assert_eq!(grouped.len(), parameters.len());
+    assert_eq!(grouped.into_iter().collect::<BTreeSet<_>>(), parameters);
+    assert_eq!(interface["ParameterLabels"].as_object().expect("labels").keys().cloned().collect::<BTreeSet<_>>(), parameters);
+}
+
+#[test]
+fn anything_but_does_not_match_what_is_absent() {
+    let pattern = json!({"a": {"b": [{"anything-but": ["x"]}]}});
+    assert!(matches(&pattern, &json!({"a": {"b": "y"}})));
+    assert!(!matches(&pattern, &json!({"a": {"b": "x"}})));
+    assert!(!matches(&pattern, &json!({"a": {}})));
+    assert!(!matches(&pattern, &json!({})));
+    assert!(matches(&json!({"a": {"b": [{"exists": false}]}}), &json!({})));
+}
+
+#[test]
+#[should_panic(expected = "does not know the operator wildcard")]
+fn an_operator_that_this_test_does_not_know_fails_it() {
+    matches(&json!({"a": [{"wildcard": "x*"}]}), &json!({"a": "x"}));
+}
