@@ -75,6 +75,17 @@ def test_a_schedule_finds_the_one_stream_that_is_wrong(account, function):
     assert only(answer["outcomes"])["stream"] == wrong
 
 
+@pytest.mark.kinesis(creating=0)
+def test_a_sweep_reaches_the_streams_beyond_the_first_page(account, function):
+    # kinesis-local hands out pages of 100 at most, and says that there are more without a NextToken to get them with.
+    for number in range(105):
+        account.kinesis.create_stream(StreamName=f"orders-{number:03}", ShardCount=1)
+
+    answer = function(ENFORCEMENT_MODE="audit").invoke(event("manual-sweep"))
+
+    assert answer["summary"] == {"would-encrypt": 105}
+
+
 def test_a_rotation_of_the_configured_key_leaves_streams_that_are_right_alone(account, function):
     account.create_stream(key=account.key)
 
