@@ -1,0 +1,63 @@
+# Needs the Rust toolchain, Python 3.10 or later with venv, and Node with npm. Everything else is installed by the targets that need it, in
+# pinned versions, into .tools/. The emulator tests need Linux.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO := cargo
+LOCKED := --locked
+PYTEST := .tools/emulators/python/bin/python -B -m pytest
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Tell the whole story on an embedded AWS, in seconds and without an account
+	$(CARGO) run $(LOCKED) -- demo
+
+.PHONY: check
+check: format lint docs template ## Formatting, lints, documentation and template
+
+.PHONY: test
+test: test-rust test-emulators ## All tests
+
+.PHONY: format
+format: ## Formatting
+	$(CARGO) fmt --check
+
+.PHONY: lint
+lint: ## Clippy; for the function also without the terminal program
+	$(CARGO) clippy $(LOCKED) --all-targets -- -D warnings
+	$(CARGO) clippy $(LOCKED) --no-default-features --lib --bin bootstrap -- -D warnings
+
+.PHONY: docs
+docs: ## Documentation, without a warning
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(LOCKED) --no-deps
+
+.PHONY: template
+template: .tools/template/installed ## Template: syntax, lints, and what it becomes in CloudFormation
+	.tools/template/bin/python -B tests/template/check.py
+
+.PHONY: test-rust
+test-rust: ## Tests of the crate, against its embedded AWS
+	$(CARGO) test $(LOCKED)
+
+.PHONY: test-emulators
+test-emulators: tools ## Tests of the bootstrap binary under local Lambda hosts, against kinesis-local and moto
+	$(PYTEST) tests/emulators
+
+.PHONY: tools
+tools: ## Install the emulators; quick when they are there
+	tests/emulators/install
+
+.PHONY: pins
+pins: ## Pin the emulators anew, from tests/emulators/*.in and package.json
+	tests/emulators/pin
+
+.tools/template/installed: tests/template/requirements.txt
+	rm -rf $(@D)
+	python3 -m venv $(@D)
+	$(@D)/bin/python -m pip --quiet --disable-pip-version-check install --requirement $<
+	touch $@

@@ -1,0 +1,138 @@
+"""The AWS account that the tests act in: kinesis-local for Kinesis, moto for KMS and SQS."""
+
+import json
+import os
+import pathlib
+import sys
+import time
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from process import Process, free_port
+
+PROJECT = pathlib.Path(__file__).parents[2]
+TOOLS = PROJECT / ".tools" / "emulators"
+
+# Account, Region, key, alias and stream of the files in events/.
+ACCOUNT = "111122223333"
+REGION = "us-east-1"
+EXAMPLE_KEY = "1234abcd-12ab-34cd-56ef-1234567890ab"
+ALIAS = "alias/streams"
+
+# kinesis-local reads the account out of the access key id.
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": "secret"}
+
+
+def event(name, *, key=None):
+    """The payload of events/`name`.json; where it names the example key, `key` (an ARN) is named instead."""
+    text = (PROJECT / "events" / f"{name}.json").read_text()
+    if key is not None:
+        assert EXAMPLE_KEY in text, f"events/{name}.json names no key"
+        text = text.replace(EXAMPLE_KEY, key.rsplit("/", 1)[1])
+    return json.loads(text)
+
+
+def moto():
+    """KMS and SQS."""
+    port = free_port()
+    return _at(port, Process("moto", [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port], port=port, environment={"MOTO_ACCOUNT_ID": ACCOUNT}))
+
+
+def kinesis_local(*, creating, updating):
+    """Kinesis, with streams CREATING for `creating` seconds and UPDATING for `updating` seconds."""
+    port = free_port()
+    package = TOOLS / "node_modules" / "kinesis-local"
+    environment = {
+        "AWS_ACCOUNT_ID": ACCOUNT,
+        "AWS_REGION": REGION,
+        "KINESIS_MOCK_CERT_PATH": str(package / "server.json"),
+        "KINESIS_MOCK_PLAIN_PORT": str(port),
+        "KINESIS_MOCK_TLS_PORT": str(free_port()),
+        "CREATE_STREAM_DURATION": f"{creating * 1000:.0f}ms",
+        # In kinesis-local 0.6.2 this one holds for Start, too, and START_STREAM_ENCRYPTION_DURATION for nothing.
+        "STOP_STREAM_ENCRYPTION_DURATION": f"{updating * 1000:.0f}ms",
+        "SHARD_LIMIT": "1000",
+    }
+    command = ["node", "--require", pathlib.Path(__file__).parent / "loopback.js", package / "main.js"]
+    return _at(port, Process("kinesis-local", command, port=port, environment=environment))
+
+
+def _at(port, process):
+    process.endpoint = f"http://127.0.0.1:{port}"
+    return process
+
+
+class Account:
+    """What a person would look at and change with the AWS CLI."""
+
+    def __init__(self, kinesis, moto):
+        self.endpoints = {
+            "AWS_ENDPOINT_URL_KINESIS": kinesis.endpoint,
+            "AWS_ENDPOINT_URL_KMS": moto.endpoint,
+            "AWS_ENDPOINT_URL_SQS": moto.endpoint,
+        }
+        self.kinesis, self.kms, self.sqs = (_client(service, url) for service, url in
+                                            [("kinesis", kinesis.endpoint), ("kms", moto.endpoint), ("sqs", moto.endpoint)])
+        self.key = self.create_key()
+        self.kms.create_alias(AliasName=ALIAS, TargetKeyId=self.key)
+        self.queue = self.sqs.create_queue(QueueName="failures")["QueueUrl"]
+
+    def create_key(self):
+        """A new symmetric encryption key: its ARN."""
+        # moto does not fill in the usage that a key has by default.
+        return self.kms.create_key(KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]["Arn"]
+
+    def disable_key(self):
+        self.kms.disable_key(KeyId=self.key.rsplit("/", 1)[1])
+
+    def enable_key(self):
+        self.kms.enable_key(KeyId=self.key.rsplit("/", 1)[1])
+
+    def create_stream(self, name="orders", *, key=None):
+        """A stream that is ACTIVE, encrypted if there is a `key`: its ARN."""
+        self.kinesis.create_stream(StreamName=name, ShardCount=1)
+        self._settle(name)
+        if key is not None:
+            self.kinesis.start_stream_encryption(StreamName=name, EncryptionType="KMS", KeyId=key)
+            self._settle(name)
+        return self.stream(name)["StreamARN"]
+
+    def stop_encryption(self, name="orders"):
+        self.kinesis.stop_stream_encryption(StreamName=name, EncryptionType="KMS", KeyId=self.stream(name)["KeyId"])
+        self._settle(name)
+
+    def stream(self, name="orders"):
+        return self.kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
+
+    def state(self, name="orders"):
+        """Its status, and the key that it is encrypted with."""
+        stream = self.stream(name)
+        return stream["StreamStatus"], stream.get("KeyId") if stream["EncryptionType"] == "KMS" else None
+
+    def letters(self):
+        """Takes all messages out of the dead-letter queue: their bodies, with the attributes added as `attributes`."""
+        letters = []
+        while messages := self.sqs.receive_message(QueueUrl=self.queue, MessageAttributeNames=["All"], MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                attributes = {name: value["StringValue"] for name, value in message.get("MessageAttributes", {}).items()}
+                letters.append((json.loads(message["Body"]), attributes))
+                self.sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])
+        return letters
+
+    def _settle(self, name):
+        give_up = time.monotonic() + 30
+        while self.stream(name)["StreamStatus"] != "ACTIVE":
+            assert time.monotonic() < give_up, f"{name} is not ACTIVE after 30 s"
+            time.sleep(0.1)
+
+
+def _client(service, endpoint):
+    return boto3.client(
+        service,
+        endpoint_url=endpoint,
+        region_name=REGION,
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=10, proxies={}),
+    )
