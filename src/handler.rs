@@ -162,11 +162,22 @@ impl Worked {
 impl Handler {
     /// Handles one invocation.
     pub async fn handle(&self, payload: &Value, invocation: &Invocation) -> Result<Value, InvocationError> {
+        self.read_and_work(payload, invocation, false).await
+    }
+
+    /// Handles one invocation without changing anything, whatever the payload asks for: nothing is started, nothing is dead-lettered.
+    pub async fn rehearse(&self, payload: &Value, invocation: &Invocation) -> Result<Value, InvocationError> {
+        self.read_and_work(payload, invocation, true).await
+    }
+
+    async fn read_and_work(&self, payload: &Value, invocation: &Invocation, dry_run: bool) -> Result<Value, InvocationError> {
         let deadline = Deadline::at(invocation.deadline, &self.clock);
         let Settings { key, on_other_key, own_role_arn, .. } = &self.settings;
         let keys = KeyBook::new(&self.aws.keys, key, &self.aws.region, *on_other_key, deadline.look_until());
         let shared = Shared { invocation, deadline, keys };
-        match event::read(payload, own_role_arn.as_deref()) {
+        let mut delivery = event::read(payload, own_role_arn.as_deref());
+        delivery.requests_mut().for_each(|request| request.wishes.dry_run |= dry_run);
+        match delivery {
             Delivery::Direct(requests) => self.direct(&requests, &shared).await,
             Delivery::Batch(messages) => Ok(self.batch(&messages, &shared).await),
         }

@@ -24,4 +24,6 @@ pub mod sweep;
 pub mod telemetry;
 
 #[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "cli")]
 pub mod sandbox;

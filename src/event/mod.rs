@@ -185,6 +185,26 @@ pub enum Delivery {
     Batch(Vec<Message>),
 }
 
+impl Delivery {
+    /// All requests in it.
+    pub fn requests(&self) -> impl Iterator<Item = &Request> {
+        let (direct, batch) = match self {
+            Self::Direct(requests) => (requests.as_slice(), [].as_slice()),
+            Self::Batch(messages) => ([].as_slice(), messages.as_slice()),
+        };
+        direct.iter().chain(batch.iter().flat_map(|message: &Message| &message.requests))
+    }
+
+    /// All requests in it, to be changed.
+    pub fn requests_mut(&mut self) -> impl Iterator<Item = &mut Request> {
+        let (direct, batch) = match self {
+            Self::Direct(requests) => (requests.as_mut_slice(), [].as_mut_slice()),
+            Self::Batch(messages) => ([].as_mut_slice(), messages.as_mut_slice()),
+        };
+        direct.iter_mut().chain(batch.iter_mut().flat_map(|message: &mut Message| &mut message.requests))
+    }
+}
+
 /// Reads a payload: takes it out of its envelopes and finds out where it points.
 ///
 /// It cannot fail. What is not understood becomes [`Scope::Unknown`] with a reason and keeps its payload, so that it can be dead-lettered.

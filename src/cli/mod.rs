@@ -1,0 +1,107 @@
+//! The terminal program `enforcer`.
+
+mod demo;
+mod event;
+mod local;
+mod paint;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde_json::Value;
+
+use self::paint::warn;
+
+/// Everything settled, was skipped, or there was nothing to do.
+const SETTLED: u8 = 0;
+/// Something failed, was deferred, or is contested.
+const FAILED: u8 = 1;
+/// The arguments, the settings or the input are wrong.
+const USAGE: u8 = 2;
+/// Changes are pending: a dry run or audit found something to do.
+const PENDING: u8 = 3;
+
+/// Keeps every Kinesis data stream encrypted with the configured KMS key.
+///
+/// The same code as the Lambda function, run from a terminal. Settings are the function's environment variables.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Exit codes: 0 settled or nothing to do, 1 something failed, 2 wrong usage or settings, 3 changes are pending.\n\n\
+Examples:\n  enforcer demo\n  enforcer event events/stream-created.json --sandbox\n  echo '{\"stream\": \"orders\"}' | enforcer event - --key alias/streams --dry-run\n  enforcer sandbox --port 4566"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Tell the whole story on the embedded AWS, in seconds and without an account.
+    Demo,
+    /// Run the handler on an event, as Lambda would.
+    Event(event::Arguments),
+    /// Serve an embedded AWS account (Kinesis, KMS, SQS) on 127.0.0.1 until Ctrl-C.
+    Sandbox(serve::Arguments),
+}
+
+/// Runs the terminal program, and says how it ended.
+pub async fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // Help and version are no errors; clap says which is which.
+        Err(error) => {
+            let wrong = error.use_stderr();
+            return if error.print().is_ok() && !wrong { ExitCode::from(SETTLED) } else { ExitCode::from(USAGE) };
+        }
+    };
+    let ended = match arguments.command {
+        Command::Demo => Box::pin(demo::run()).await.map(|()| SETTLED).map_err(|error| (FAILED, error)),
+        Command::Event(arguments) => Box::pin(event::run(&arguments)).await.map_err(|error| (USAGE, error)),
+        Command::Sandbox(arguments) => serve::run(&arguments).await.map(|()| SETTLED).map_err(|error| (USAGE, error)),
+    };
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err((code, error)) => {
+            warn(&format!("{error:#}"));
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// The exit code that an answer's summary deserves.
+fn exit_code(answer: &Value) -> u8 {
+    let count = |status: &str| answer["summary"][status].as_u64().unwrap_or_default();
+    if count("failed") + count("deferred") + count("contested") + count("key-at-risk") > 0 {
+        FAILED
+    } else if count("would-encrypt") > 0 {
+        PENDING
+    } else {
+        SETTLED
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_worst_outcome_decides_the_exit_code() {
+        for (summary, code) in [
+            (json!({}), SETTLED),
+            (json!({"encrypted": 2, "exempt": 1, "gone": 1}), SETTLED),
+            (json!({"compliant": 9, "would-encrypt": 1}), PENDING),
+            (json!({"would-encrypt": 1, "failed": 1}), FAILED),
+            (json!({"contested": 1}), FAILED),
+        ] {
+            assert_eq!(exit_code(&json!({"summary": summary})), code);
+        }
+    }
+
+    #[test]
+    fn the_arguments_are_sound() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+}

@@ -1,0 +1,68 @@
+//! How outcomes look in a terminal: in colour where somebody is looking, plain elsewhere, as `NO_COLOR` and pipes demand.
+
+use std::io::Write;
+
+use anstyle::{AnsiColor, Style};
+use serde_json::Value;
+
+pub(super) const BOLD: Style = Style::new().bold();
+pub(super) const DIM: Style = Style::new().dimmed();
+const GREEN: Style = AnsiColor::Green.on_default();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
+const RED: Style = AnsiColor::Red.on_default();
+
+/// Prints a line. Whoever stopped reading (`| head`) has seen enough.
+pub(super) fn say(line: &str) {
+    drop(writeln!(anstream::stdout(), "{line}"));
+}
+
+/// Prints a line of warning to standard error.
+pub(super) fn warn(line: &str) {
+    drop(writeln!(anstream::stderr(), "{RED}error:{RED:#} {line}"));
+}
+
+/// One outcome of an answer, as lines.
+pub(super) fn outcome(outcome: &Value) -> Vec<String> {
+    let text = |field: &str| outcome[field].as_str().unwrap_or_default();
+    let status = text("status");
+    let (mark, style) = match status {
+        "encrypted" | "compliant" => ("✔", GREEN),
+        "would-encrypt" | "exempt" | "gone" | "deferred" | "queued" => ("•", YELLOW),
+        _ => ("✘", RED),
+    };
+    let stream = match text("stream") {
+        "" => "the whole fleet",
+        stream => stream.rsplit_once("stream/").map_or(stream, |(_, name)| name),
+    };
+    let waited = match outcome["waitedMs"].as_u64() {
+        Some(waited @ 1..) => format!("{DIM}, waited {waited} ms{DIM:#}"),
+        _ => String::new(),
+    };
+    let mut lines = vec![format!("{style}{mark} {status}{style:#} {BOLD}{stream}{BOLD:#}: {}{waited}", text("reason"))];
+    if let Some(remedy) = outcome["error"]["remedy"].as_str() {
+        lines.push(format!("  {DIM}remedy:{DIM:#} {remedy}"));
+    }
+    for warning in outcome["warnings"].as_array().into_iter().flatten() {
+        lines.push(format!("  {YELLOW}warning:{YELLOW:#} {}", warning["code"].as_str().unwrap_or_default()));
+    }
+    lines
+}
+
+/// A whole answer, as lines.
+pub(super) fn answer(answer: &Value) -> Vec<String> {
+    let trigger = &answer["trigger"];
+    let mut lines = Vec::new();
+    if let Some(reason) = trigger["reason"].as_str().filter(|_| trigger["kind"] == "ignored") {
+        lines.push(format!("{YELLOW}• ignored{YELLOW:#}: {reason}"));
+    }
+    lines.extend(answer["outcomes"].as_array().into_iter().flatten().flat_map(outcome));
+    let summary = answer["summary"].as_object().into_iter().flatten();
+    let counts: Vec<_> = summary.map(|(status, count)| format!("{count} {status}")).collect();
+    if !counts.is_empty() {
+        lines.push(format!("{DIM}{}{DIM:#}", counts.join(", ")));
+    }
+    if let Some(after) = answer["continueAfter"].as_str() {
+        lines.push(format!("{YELLOW}not finished{YELLOW:#}: go on with {{\"sweep\": true, \"startAfter\": {after:?}}}"));
+    }
+    lines
+}

@@ -1,0 +1,50 @@
+//! `enforcer sandbox`: an embedded AWS account for other programs to talk to.
+
+use anyhow::{Context, Result};
+use tokio::net::TcpListener;
+
+use super::local::ALIAS;
+use super::paint::{BOLD, DIM, say};
+use crate::clock::Clock;
+use crate::sandbox::{Account, NewStream, serve};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The port on 127.0.0.1; 0 takes a free one.
+    #[arg(long, default_value_t = 4566)]
+    port: u16,
+    /// The Region of the account.
+    #[arg(long, default_value = "us-east-1")]
+    region: String,
+    /// The account's id: 12 digits.
+    #[arg(long, default_value = "111122223333", value_parser = account_id)]
+    account: String,
+}
+
+fn account_id(text: &str) -> Result<String, String> {
+    if crate::arn::is_account(text) { Ok(text.to_owned()) } else { Err("an account has 12 digits".to_owned()) }
+}
+
+pub(super) async fn run(Arguments { port, region, account }: &Arguments) -> Result<()> {
+    let listener = TcpListener::bind(("127.0.0.1", *port)).await.with_context(|| format!("port {port} of 127.0.0.1 cannot be had"))?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let embedded = Account::new(Clock::system(), region, account);
+    let key = embedded.create_key();
+    embedded.alias(ALIAS, &key);
+    let queue = embedded.queue("enforcer-dead-letters");
+    let stream = embedded.stream(NewStream::named("orders"));
+    say(&format!("{BOLD}An embedded AWS account{BOLD:#} {account} in {region} at {BOLD}{url}{BOLD:#} until Ctrl-C. In it:"));
+    for (what, name) in [("key", format!("{key} ({ALIAS})")), ("stream", format!("{stream}, not encrypted")), ("queue", queue.clone())] {
+        say(&format!("  {what:<7} {name}"));
+    }
+    say(&format!("{DIM}In another terminal:{DIM:#}"));
+    say(&format!("  export AWS_ENDPOINT_URL={url} AWS_REGION={region} AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE AWS_SECRET_ACCESS_KEY=any"));
+    say(&format!("  echo '{{\"stream\": \"orders\"}}' | KMS_KEY_ID={ALIAS} FAILURE_QUEUE_URL={queue} enforcer event -"));
+    let interrupted = async {
+        // Without a handler for Ctrl-C the system ends the program, which is what it is for.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    serve(embedded, listener, interrupted).await.context("serving stopped")
+}
