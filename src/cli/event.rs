@@ -152,7 +152,11 @@ async fn embedded(environment: Environment, payload: Value) -> Result<(Handler, 
                     }
                     KeySignal::Trouble { key: named, what } => {
                         text = renamed(&text, named, key_id);
-                        let state = if what.contains("Delet") { KeyState::PendingDeletion } else { KeyState::Disabled };
+                        let state = match what {
+                            material if material.contains("Material") => KeyState::PendingImport,
+                            deletion if deletion.contains("Deletion") => KeyState::PendingDeletion,
+                            _ => KeyState::Disabled,
+                        };
                         account.set_key_state(&key, state);
                     }
                     KeySignal::AliasPointed { alias: named, target } => {

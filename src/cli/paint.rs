@@ -31,6 +31,7 @@ pub(super) fn outcome(outcome: &Value) -> Vec<String> {
         _ => ("✘", RED),
     };
     let stream = match text("stream") {
+        "" if outcome["error"]["step"] == "read-event" => "the payload",
         "" => "the whole fleet",
         stream => stream.rsplit_once("stream/").map_or(stream, |(_, name)| name),
     };
@@ -60,6 +61,9 @@ pub(super) fn answer(answer: &Value) -> Vec<String> {
     let counts: Vec<_> = summary.map(|(status, count)| format!("{count} {status}")).collect();
     if !counts.is_empty() {
         lines.push(format!("{DIM}{}{DIM:#}", counts.join(", ")));
+    }
+    if lines.is_empty() {
+        lines.push(format!("{YELLOW}• nothing to do{YELLOW:#}: there is no stream to look at"));
     }
     if let Some(after) = answer["continueAfter"].as_str() {
         lines.push(format!("{YELLOW}not finished{YELLOW:#}: go on with {{\"sweep\": true, \"startAfter\": {after:?}}}"));
