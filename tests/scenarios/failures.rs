@@ -106,6 +106,8 @@ enum Fate {
     Gone,
 }
 
+type Table = &'static [(&'static str, Fate)];
+
 #[tokio::test(start_paused = true)]
 async fn every_error_of_every_call_has_its_fate_and_a_remedy() {
     use Fate::{Gone, Letter, Retried};
@@ -134,7 +136,7 @@ async fn every_error_of_every_call_has_its_fate_and_a_remedy() {
         ("KMSInternalException", Retried("AwsUnavailable")),
         ("DependencyTimeoutException", Retried("AwsUnavailable")),
     ];
-    let steps: [(&str, &str, &[&[(&str, Fate)]]); 4] = [
+    let steps: [(&str, &str, &[Table]); 4] = [
         ("StartStreamEncryption", "start-stream-encryption", &[&ANYWHERE, &KINESIS, &START]),
         ("DescribeStreamSummary", "describe-stream", &[&ANYWHERE, &KINESIS]),
         ("ListTagsForStream", "list-tags", &[&ANYWHERE, &KINESIS]),

@@ -1,5 +1,7 @@
 //! What the function does, from an event to the state of the account, the answer and the dead letters.
 
+#![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
 mod failures;
 mod fleet;
 mod one_stream;
