@@ -1,0 +1,51 @@
+//! README.md names what there is.
+
+use kinesis_encryption_enforcer::outcome::Status;
+use kinesis_encryption_enforcer::settings::{NOT_YET_SUPPORTED, SUPPORTED};
+
+const README: &str = include_str!("../README.md");
+const FAILURE: &str = include_str!("../src/failure.rs");
+
+#[test]
+fn every_setting_and_outcome_is_explained() {
+    for name in SUPPORTED.iter().chain(&NOT_YET_SUPPORTED) {
+        assert!(README.contains(&format!("`{name}")), "{name}");
+    }
+    for status in Status::ALL {
+        assert!(README.contains(&format!("`{}`", status.as_str())), "{}", status.as_str());
+    }
+}
+
+#[test]
+fn every_error_code_of_ours_and_of_the_start_has_its_remedy() {
+    let ours: Vec<_> = FAILURE.lines().filter_map(|line| line.trim().strip_prefix("pub const ")?.split('"').nth(1)).collect();
+    assert!(ours.len() > 20, "{ours:?}");
+    const OF_START: [&str; 11] = [
+        "AccessDeniedException",
+        "InvalidArgumentException",
+        "KMSAccessDeniedException",
+        "KMSDisabledException",
+        "KMSInvalidStateException",
+        "KMSNotFoundException",
+        "KMSOptInRequired",
+        "KMSThrottlingException",
+        "LimitExceededException",
+        "ResourceInUseException",
+        "ResourceNotFoundException",
+    ];
+    for code in ours.iter().chain(&OF_START) {
+        assert!(README.contains(&format!("`{code}`")), "{code}");
+    }
+}
+
+#[test]
+fn every_event_file_that_it_names_exists() {
+    let named: Vec<_> = README
+        .split(|character: char| !(character.is_ascii_alphanumeric() || "/-.".contains(character)))
+        .filter(|word| word.starts_with("events/") && word.ends_with(".json"))
+        .collect();
+    assert!(named.len() > 10, "{named:?}");
+    for file in named {
+        assert!(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file).exists(), "{file}");
+    }
+}
