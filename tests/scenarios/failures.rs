@@ -121,6 +121,7 @@ async fn every_error_of_every_call_has_its_fate_and_a_remedy() {
     ];
     const KINESIS: [(&str, Fate); 3] =
         [("InvalidArgumentException", Letter), ("LimitExceededException", Retried("Throttled")), ("ResourceNotFoundException", Gone)];
+    const LISTING: [(&str, Fate); 2] = [("InvalidArgumentException", Letter), ("LimitExceededException", Retried("Throttled"))];
     const START: [(&str, Fate); 7] = [
         ("ResourceInUseException", Retried("ResourceInUse")),
         ("KMSAccessDeniedException", Letter),
@@ -136,18 +137,20 @@ async fn every_error_of_every_call_has_its_fate_and_a_remedy() {
         ("KMSInternalException", Retried("AwsUnavailable")),
         ("DependencyTimeoutException", Retried("AwsUnavailable")),
     ];
-    let steps: [(&str, &str, &[Table]); 4] = [
+    let steps: [(&str, &str, &[Table]); 5] = [
         ("StartStreamEncryption", "start-stream-encryption", &[&ANYWHERE, &KINESIS, &START]),
         ("DescribeStreamSummary", "describe-stream", &[&ANYWHERE, &KINESIS]),
         ("ListTagsForStream", "list-tags", &[&ANYWHERE, &KINESIS]),
         ("DescribeKey", "describe-key", &[&ANYWHERE, &KMS]),
+        ("ListStreams", "list-streams", &[&ANYWHERE, &LISTING]),
     ];
     for (operation, step, tables) in steps {
         for (code, fate) in tables.iter().copied().flatten().copied() {
             let world = World::new();
             world.stream(NewStream::named("orders"));
             world.account.fault(Fault::on(operation).error(code, "as AWS words it"));
-            let (found, answer) = match world.run(&event("encryption-stopped")).await {
+            let payload = if operation == "ListStreams" { event("scheduled") } else { event("encryption-stopped") };
+            let (found, answer) = match world.run(&payload).await {
                 Ok(answer) if answer["outcomes"][0]["status"] == "gone" => (Gone, answer),
                 Ok(answer) => (Letter, answer),
                 Err(error) => (Retried(error.error_type.as_str()), serde_json::from_str(&error.message).expect("the answer")),
