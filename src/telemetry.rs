@@ -23,9 +23,7 @@ use crate::settings::Environment;
 /// Starts logging to standard output as Lambda's logging configuration says: `AWS_LAMBDA_LOG_LEVEL` (`TRACE` … `FATAL`, default `INFO`) and
 /// `AWS_LAMBDA_LOG_FORMAT` (`JSON`, the default here, or `Text`). `POWERTOOLS_SERVICE_NAME` names the service.
 pub fn start(environment: &Environment, clock: &Clock) {
-    let level = level(environment.get("AWS_LAMBDA_LOG_LEVEL").unwrap_or("INFO"));
-    // The SDK and hyper say nothing below a warning that an operator could use.
-    let filter = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target(env!("CARGO_CRATE_NAME"), level);
+    let filter = filter(environment.get("AWS_LAMBDA_LOG_LEVEL").unwrap_or("INFO"));
     let text = environment.get("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("text"));
     let registry = tracing_subscriber::registry().with(filter);
     let started = if text {
@@ -36,6 +34,13 @@ pub fn start(environment: &Environment, clock: &Clock) {
     };
     // A second start finds the first one's subscriber in place, which is as good.
     drop(started);
+}
+
+/// Our own events and spans, the bootstrap's among them, from the level on; of the SDK and hyper only warnings, which an operator could use.
+fn filter(level_name: &str) -> Targets {
+    let level = level(level_name);
+    let ours = [env!("CARGO_CRATE_NAME"), "bootstrap"].map(|target| (target, level));
+    Targets::new().with_default(level.min(LevelFilter::WARN)).with_targets(ours)
 }
 
 fn level(name: &str) -> LevelFilter {
@@ -167,6 +172,20 @@ mod tests {
                 "function_request_id": "request-1", "cold_start": true, "correlation_id": "event-1", "waited_ms": 42, "stream": "orders",
             })
         );
+    }
+
+    #[test]
+    fn the_span_that_carries_the_request_id_passes_the_filter() {
+        let filter = filter("INFO");
+        for (target, level, passes) in [
+            ("bootstrap", Level::INFO, true),
+            ("kinesis_encryption_enforcer::handler", Level::INFO, true),
+            ("kinesis_encryption_enforcer::handler", Level::DEBUG, false),
+            ("hyper_util::client", Level::INFO, false),
+            ("aws_smithy_runtime", Level::WARN, true),
+        ] {
+            assert_eq!(filter.would_enable(target, &level), passes, "{target} {level}");
+        }
     }
 
     #[test]
