@@ -4,5 +4,6 @@
 
 mod failures;
 mod fleet;
+mod in_the_middle;
 mod one_stream;
 mod support;
