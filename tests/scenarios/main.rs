@@ -5,5 +5,7 @@
 mod failures;
 mod fleet;
 mod in_the_middle;
+mod keys;
+mod letters;
 mod one_stream;
 mod support;

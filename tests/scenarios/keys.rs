@@ -1,0 +1,167 @@
+//! Keys: what makes one unusable, and what events about them lead to.
+
+use std::time::Duration;
+
+use kinesis_encryption_enforcer::sandbox::{KeyState, NewStream};
+use serde_json::{Value, json};
+
+use crate::support::{ALIAS, World, event};
+
+const SAMPLE_KEY: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
+const SAMPLE_TIME: &str = "2026-09-19T11:25:27Z";
+
+/// The event NAME about `key`.
+fn about(name: &str, key: &str) -> Value {
+    let id = key.rsplit('/').next().expect("an id");
+    serde_json::from_str(&event(name).to_string().replace(SAMPLE_KEY, id)).expect("JSON")
+}
+
+/// The same event, as if it had happened when the world of a test begins.
+fn just_now(event: &Value) -> Value {
+    serde_json::from_str(&event.to_string().replace(SAMPLE_TIME, "2026-11-24T00:00:00Z")).expect("JSON")
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_unusable_key_is_ever_applied_and_each_has_its_name() {
+    type Prepare = fn(&World) -> String;
+    let keys: [(&str, Prepare); 8] = [
+        ("KeyDisabled", |world| state(world, KeyState::Disabled)),
+        ("KeyPendingDeletion", |world| state(world, KeyState::PendingDeletion)),
+        ("KeyPendingImport", |world| state(world, KeyState::PendingImport)),
+        ("KeyUnavailable", |world| state(world, KeyState::Unavailable)),
+        ("KeyUnsuitable", |world| world.account.create_key_of("RSA_2048", "ENCRYPT_DECRYPT")),
+        ("KeyUnsuitable", |world| world.account.create_key_of("HMAC_256", "GENERATE_VERIFY_MAC")),
+        ("KeyInOtherRegion", |world| world.key.replace("us-east-1", "eu-west-1")),
+        ("NotFoundException", |_| "alias/nowhere".to_owned()),
+    ];
+    for (code, prepare) in keys {
+        let world = World::new();
+        let key = prepare(&world);
+        let world = world.with("KMS_KEY_ID", &key);
+        world.stream(NewStream::named("orders"));
+        let outcome = world.outcome(&event("encryption-stopped")).await;
+        assert_eq!((&outcome["status"], &outcome["error"]["code"]), (&json!("failed"), &json!(code)), "{outcome:#}");
+        assert_eq!(outcome["error"]["class"], "terminal", "{code}");
+        assert_eq!((world.starts(), world.letters().len()), (0, 1), "{code}");
+    }
+}
+
+fn state(world: &World, state: KeyState) -> String {
+    world.account.set_key_state(&world.key, state);
+    world.key.clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_has_the_configured_key_is_at_risk_when_that_key_is_disabled() {
+    let world = World::new();
+    world.stream(NewStream::named("orders").encrypted_with(&world.key));
+    world.account.set_key_state(&world.key, KeyState::Disabled);
+    let outcome = world.outcome(&event("encryption-changed")).await;
+    assert_eq!((&outcome["status"], &outcome["applied"]), (&json!("key-at-risk"), &json!(false)));
+    assert_eq!((world.starts(), world.letters().len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_aws_managed_key_may_be_the_configured_one_and_is_never_described() {
+    let world = World::new().with("KMS_KEY_ID", "alias/aws/kinesis");
+    world.stream(NewStream::named("orders"));
+    assert_eq!(world.outcome(&event("encryption-stopped")).await["status"], "encrypted");
+    assert_eq!(world.outcome(&event("encryption-stopped")).await["status"], "compliant");
+    assert_eq!((world.starts(), world.account.count("DescribeKey")), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_enabled_again_starts_a_reconciliation_of_the_fleet() {
+    let world = World::new();
+    world.stream(NewStream::named("right").encrypted_with(&world.key));
+    world.stream(NewStream::named("wrong"));
+    let answer = world.run(&about("key-enabled", &world.key)).await.expect("an answer");
+    assert_eq!((&answer["summary"], world.starts()), (&json!({"compliant": 1, "encrypted": 1}), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelling_the_deletion_leaves_the_key_disabled_and_the_answer_says_so() {
+    let world = World::new();
+    world.account.set_key_state(&world.key, KeyState::Disabled);
+    let outcome = world.outcome(&about("key-deletion-cancelled", &world.key)).await;
+    assert_eq!(outcome["status"], "key-at-risk");
+    assert!(outcome["reason"].as_str().is_some_and(|reason| reason.contains("disabled until somebody enables it")), "{outcome:#}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_configured_alias_deleted_is_a_key_at_risk_and_touches_no_stream() {
+    let world = World::new().with("KMS_KEY_ID", "alias/gone");
+    world.stream(NewStream::named("orders"));
+    let payload = serde_json::from_str(&event("alias-deleted").to_string().replace(ALIAS, "alias/gone")).expect("JSON");
+    assert_eq!(world.outcome(&payload).await["status"], "key-at-risk");
+    assert_eq!((world.operations(), world.starts()), (vec!["DescribeKey".to_owned()], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rotation_of_a_key_that_is_disabled_is_one_letter_and_touches_no_stream() {
+    let world = World::new();
+    for name in ["a", "b"] {
+        world.stream(NewStream::named(name));
+    }
+    world.account.set_key_state(&world.key, KeyState::Disabled);
+    let outcome = world.outcome(&about("key-rotated", &world.key)).await;
+    assert_eq!((&outcome["status"], &outcome["error"]["code"]), (&json!("failed"), &json!("KeyDisabled")));
+    assert_eq!((world.letters().len(), world.operations()), (1, vec!["DescribeKey".to_owned(), "SendMessage".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_key_is_configured_by_alias_an_event_of_another_key_costs_one_look_at_the_key() {
+    let world = World::new().with("KMS_KEY_ID", ALIAS);
+    let other = world.account.create_key();
+    world.stream(NewStream::named("orders"));
+    let answer = world.run(&about("key-disabled", &other)).await.expect("an answer");
+    assert_eq!((&answer["trigger"]["kind"], &answer["outcomes"]), (&json!("ignored"), &json!([])));
+    assert_eq!(world.operations(), ["DescribeKey"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_kms_does_not_show_yet_is_retried_at_first_and_settled_by_kms_later() {
+    // DisableKey, while KMS says that the key is enabled.
+    let world = World::new();
+    let disabled = about("key-disabled", &world.key);
+    let error = world.run(&just_now(&disabled)).await.expect_err("retried");
+    assert_eq!(error.error_type.as_str(), "StillUpdating");
+    assert!(error.message.contains("KeyStateSettling"), "{}", error.message);
+    let answer = world.run(&disabled).await.expect("an answer");
+    assert_eq!(answer["trigger"]["kind"], "ignored", "{answer:#}");
+
+    // EnableKey, while KMS says that the key is disabled.
+    world.account.set_key_state(&world.key, KeyState::Disabled);
+    let enabled = about("key-enabled", &world.key);
+    let error = world.run(&just_now(&enabled)).await.expect_err("retried");
+    assert_eq!(error.error_type.as_str(), "StillUpdating");
+    assert_eq!(world.outcome(&enabled).await["status"], "key-at-risk");
+    assert_eq!((world.starts(), world.letters().len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_change_kms_shows_late_is_followed_when_lambda_retries() {
+    let world = World::new();
+    world.stream(NewStream::named("orders"));
+    world.account.set_key_state(&world.key, KeyState::Disabled);
+    world.account.configure(|options| options.kms_lag = Duration::from_secs(45));
+    world.account.set_key_state(&world.key, KeyState::Enabled);
+    let payload = just_now(&about("key-enabled", &world.key));
+    world.run(&payload).await.expect_err("retried");
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    let answer = world.run(&payload).await.expect("an answer");
+    assert_eq!((&answer["summary"], world.starts()), (&json!({"encrypted": 1}), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_happens_whichever_way_the_stream_shows_an_alias() {
+    use kinesis_encryption_enforcer::sandbox::AliasEcho;
+    for echo in [AliasEcho::AsGiven, AliasEcho::KeyArn] {
+        let world = World::new().with("KMS_KEY_ID", ALIAS);
+        world.account.configure(|options| options.alias_echo = echo);
+        world.stream(NewStream::named("orders"));
+        assert_eq!(world.outcome(&event("encryption-stopped")).await["status"], "encrypted", "{echo:?}");
+        assert_eq!(world.outcome(&event("encryption-stopped")).await["status"], "compliant", "{echo:?}");
+        assert_eq!(world.account.snapshot("orders").and_then(|stream| stream.key_id), Some(world.key.clone()), "applied by ARN, {echo:?}");
+    }
+}
