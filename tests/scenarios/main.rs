@@ -9,3 +9,5 @@ mod keys;
 mod letters;
 mod one_stream;
 mod support;
+mod table;
+mod together;
