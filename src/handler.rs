@@ -21,7 +21,7 @@ use crate::key::AliasName;
 use crate::key_book::KeyBook;
 use crate::key_signal::{Meaning, weigh};
 use crate::outcome::{Outcome, Status};
-use crate::reconcile::{Context, reconcile};
+use crate::reconcile::{Context, Turns, reconcile};
 use crate::report::letter::{Letter, Place, Sender};
 use crate::report::metrics::{self, Letters};
 use crate::report::{Report, Tally};
@@ -140,6 +140,7 @@ struct Shared<'a> {
     invocation: &'a Invocation,
     deadline: Deadline,
     keys: KeyBook<'a>,
+    turns: Turns,
 }
 
 /// How one request ended.
@@ -174,7 +175,7 @@ impl Handler {
         let deadline = Deadline::at(invocation.deadline, &self.clock);
         let Settings { key, on_other_key, own_role_arn, .. } = &self.settings;
         let keys = KeyBook::new(&self.aws.keys, key, &self.aws.region, *on_other_key, deadline.look_until());
-        let shared = Shared { invocation, deadline, keys };
+        let shared = Shared { invocation, deadline, keys, turns: Turns::default() };
         let mut delivery = event::read(payload, own_role_arn.as_deref());
         delivery.requests_mut().for_each(|request| request.wishes.dry_run |= dry_run);
         match delivery {
@@ -420,6 +421,7 @@ impl<'a> Job<'a> {
             streams: &aws.streams,
             encryption: aws.encryption.as_ref().filter(|_| !request.wishes.dry_run),
             keys: &shared.keys,
+            turns: &shared.turns,
             clock,
             deadline: shared.deadline,
             mode: settings.mode,

@@ -3,9 +3,12 @@
 //! The thinking happens in [`decide`](crate::decide); this module keeps what was seen, makes the calls, and tells the time. It cannot fail: the
 //! [`Outcome`] says how it ended.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep_until};
 
 use crate::aws::kinesis::{Encryption, Streams};
@@ -37,6 +40,8 @@ pub struct Context<'a> {
     pub encryption: Option<&'a Encryption>,
     /// Looks at keys.
     pub keys: &'a KeyBook<'a>,
+    /// Whose turn it is, where several requests concern one stream.
+    pub turns: &'a Turns,
     /// Tells the time.
     pub clock: &'a Clock,
     /// When to stop.
@@ -55,8 +60,27 @@ pub struct Context<'a> {
     pub asked_for: bool,
 }
 
+/// Lets one run at a time work on a stream.
+///
+/// A batch may hold two messages about one stream, and a person may name it both by name and by ARN. Runs side by side would each look before the
+/// other acted, and both would start. One after the other, the second finds the stream right.
+#[derive(Debug, Default)]
+pub struct Turns(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    /// Waits until nobody else works on `target`; it is the caller's until the guard is dropped.
+    async fn take(&self, target: &StreamRef) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(turns.entry(target.name().to_owned()).or_default())
+        };
+        turn.lock_owned().await
+    }
+}
+
 /// Brings `target` right, and says how that ended.
 pub async fn reconcile(target: &StreamRef, context: &Context<'_>) -> Outcome {
+    let _turn = context.turns.take(target).await;
     let mut run = Run::new(target.clone(), context);
     // Boxed: the SDK's futures are some 20 KB, and a sweep holds many of these.
     let ending = Box::pin(run.until_settled()).await;

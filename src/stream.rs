@@ -127,6 +127,17 @@ pub enum StreamRef {
     Name(StreamName),
 }
 
+impl StreamRef {
+    /// The stream's name, which is unique within an account and Region.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Arn(arn) => arn.name(),
+            Self::Name(name) => name.as_str(),
+        }
+    }
+}
+
 impl FromStr for StreamRef {
     type Err = Malformed;
 

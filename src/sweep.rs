@@ -4,7 +4,7 @@ use futures_util::stream::{self, StreamExt};
 
 use crate::outcome::Outcome;
 use crate::reconcile::{Context, reconcile};
-use crate::stream::{StreamRef, StreamStatus};
+use crate::stream::StreamStatus;
 
 use crate::failure::{Failure, Step, code};
 
@@ -38,7 +38,7 @@ pub async fn sweep(start_after: Option<String>, context: &Context<'_>, mut each:
                 left = true;
                 return None;
             }
-            reached = Some(name(&stream).to_owned());
+            reached = Some(stream.name().to_owned());
             Some(async move { reconcile(&stream, context).await })
         });
         let mut running = stream::iter(taken).buffer_unordered(AT_ONCE);
@@ -66,11 +66,4 @@ fn out_of_time(reached: Option<String>) -> NotReached {
         &format!("the time was up; not reached are the streams after {after}"),
     );
     NotReached { after: reached, failure }
-}
-
-fn name(stream: &StreamRef) -> &str {
-    match stream {
-        StreamRef::Arn(arn) => arn.name(),
-        StreamRef::Name(name) => name.as_str(),
-    }
 }

@@ -23,6 +23,10 @@ async fn a_stream_that_is_named_twice_is_started_once() {
             let world = World::new();
             world.account.configure(|options| options.updating = Duration::from_millis(updating));
             world.stream(NewStream::named("orders"));
+            // Calls that take their time overlap.
+            for operation in ["DescribeStreamSummary", "ListTagsForStream", START] {
+                world.account.fault(Fault::on(operation).delay(Duration::from_millis(20)).delay_answer(Duration::from_millis(20)));
+            }
             world.run(&payload).await.expect("an answer");
             assert_eq!(world.account.accepted(START, "orders"), 1, "{name}, {updating} ms");
             assert_eq!(world.letters().len(), 0, "{name}, {updating} ms");
