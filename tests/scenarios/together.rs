@@ -80,3 +80,16 @@ async fn only_the_configured_tag_exempts() {
     assert_eq!(world.outcome(&manual("by-default")).await["status"], "encrypted");
     assert_eq!(world.outcome(&manual("by-setting")).await["status"], "exempt");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_keeps_within_the_calls_per_second_that_aws_allows() {
+    let world = World::new();
+    world.account.configure(|options| options.rate_limits = true);
+    for index in 0..120 {
+        world.stream(NewStream::named(&format!("stream-{index:03}")));
+    }
+    let answer = world.run(&event("scheduled")).await.expect("an answer");
+    assert_eq!((&answer["summary"], &answer["continueAfter"]), (&json!({"encrypted": 120}), &json!(null)), "{answer:#}");
+    let accepted: usize = (0..120).map(|index| world.account.accepted(START, &format!("stream-{index:03}"))).sum();
+    assert_eq!((accepted, world.letters().len()), (120, 0));
+}
