@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -14,26 +16,34 @@ use crate::arn::is_account;
 use crate::key::{AWS_MANAGED_ALIAS, KeyRef};
 
 /// The variables this version understands; the template sets exactly these.
-pub const SUPPORTED: [&str; 7] =
-    ["KMS_KEY_ID", "ENFORCEMENT_MODE", "FAILURE_QUEUE_URL", "OWN_ROLE_ARN", "ON_OTHER_KEY", "EXEMPT_TAG_KEY", "METRICS_NAMESPACE"];
-
-/// Variables whose behaviour a later version brings. Setting one is refused: somebody who relies on it must not be left to believe that it works.
-pub const NOT_YET_SUPPORTED: [&str; 8] = [
+pub const SUPPORTED: [&str; 11] = [
+    "KMS_KEY_ID",
+    "ENFORCEMENT_MODE",
+    "FAILURE_QUEUE_URL",
     "WORK_QUEUE_URL",
     "WORK_QUEUE_MAX_RECEIVES",
+    "OWN_ROLE_ARN",
+    "ON_OTHER_KEY",
     "ON_KEY_ROTATION",
     "IAC_GRACE_SECONDS",
-    "POLICY",
-    "POLICY_PARAMETER",
-    "MAX_APPLIES_PER_DAY",
-    "OUTCOME_EVENT_BUS",
+    "EXEMPT_TAG_KEY",
+    "METRICS_NAMESPACE",
 ];
+
+/// Variables whose behaviour a later version brings. Setting one is refused: somebody who relies on it must not be left to believe that it works.
+pub const NOT_YET_SUPPORTED: [&str; 4] = ["POLICY", "POLICY_PARAMETER", "MAX_APPLIES_PER_DAY", "OUTCOME_EVENT_BUS"];
 
 /// The share of the function's timeout kept for what must happen after the waiting: one last look, dead letters, the answer.
 ///
 /// Five seconds hold a describe and a `SendMessage` that each run into their first attempt timeout. A timeout so short that this would be more
 /// than a quarter of it keeps a quarter.
 pub const RESERVE: Duration = Duration::from_secs(5);
+
+/// How long a young stream must have been ACTIVE and quiet before it is touched, unless `IAC_GRACE_SECONDS` says otherwise.
+pub const DEFAULT_IAC_GRACE: Duration = Duration::from_secs(60);
+
+/// How often a message of the work queue is received before it counts as failed, unless `WORK_QUEUE_MAX_RECEIVES` says otherwise.
+pub const DEFAULT_MAX_RECEIVES: u32 = 5;
 
 /// The tag that exempts a stream, unless `EXEMPT_TAG_KEY` names another.
 pub const DEFAULT_EXEMPT_TAG_KEY: &str = "kinesis-encryption-enforcer:exempt";
@@ -99,6 +109,24 @@ pub enum OnOtherKey {
     Accept,
 }
 
+/// `ON_KEY_ROTATION`: what the rotation of the configured key asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnKeyRotation {
+    /// Every stream is looked at; those that have the key already are left alone.
+    Verify,
+    /// The key is applied once more to every stream that has it.
+    Reapply,
+}
+
+/// `WORK_QUEUE_URL` and `WORK_QUEUE_MAX_RECEIVES`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkQueue {
+    /// The queue that sweeps fan out to and deferred work waits on.
+    pub url: String,
+    /// `maxReceiveCount` of its redrive policy: at this receive the function itself writes the dead letter, with the diagnosis.
+    pub max_receives: u32,
+}
+
 /// The function's settings, from its environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -108,10 +136,16 @@ pub struct Settings {
     pub mode: Mode,
     /// `FAILURE_QUEUE_URL`: the dead-letter queue.
     pub failure_queue_url: Option<String>,
+    /// The work queue; without one, fan-out and deferral happen inside the invocation.
+    pub work_queue: Option<WorkQueue>,
     /// `OWN_ROLE_ARN`: the function's role, whose own successful calls are ignored, and whose account is the function's.
     pub own_role_arn: Option<String>,
     /// `ON_OTHER_KEY`.
     pub on_other_key: OnOtherKey,
+    /// `ON_KEY_ROTATION`.
+    pub on_key_rotation: OnKeyRotation,
+    /// `IAC_GRACE_SECONDS`: how long a stream that infrastructure as code may still be busy with must have been quiet; zero switches it off.
+    pub iac_grace: Duration,
     /// `EXEMPT_TAG_KEY`; `None` switches exemption by tag off.
     pub exempt_tag_key: Option<String>,
     /// `METRICS_NAMESPACE`.
@@ -128,8 +162,8 @@ impl Settings {
     pub fn from_environment(environment: &Environment) -> Result<Self, SettingsError> {
         let mut problems = Vec::new();
         for name in NOT_YET_SUPPORTED {
-            // An empty value of an optional variable means unset; `ON_KEY_ROTATION=verify` is what this version does.
-            if environment.get(name).is_some_and(|value| (name, value) != ("ON_KEY_ROTATION", "verify")) {
+            // An empty value of an optional variable means unset.
+            if environment.get(name).is_some() {
                 problems.push(format!("{name} is not supported by this version: unset it"));
             }
         }
@@ -146,6 +180,15 @@ impl Settings {
             &[("replace", OnOtherKey::Replace), ("accept", OnOtherKey::Accept)],
             &mut problems,
         );
+        let on_key_rotation = choice(
+            environment,
+            "ON_KEY_ROTATION",
+            OnKeyRotation::Verify,
+            &[("verify", OnKeyRotation::Verify), ("reapply", OnKeyRotation::Reapply)],
+            &mut problems,
+        );
+        let iac_grace = number(environment, "IAC_GRACE_SECONDS", 0..=900, &mut problems).map_or(DEFAULT_IAC_GRACE, Duration::from_secs);
+        let max_receives = number(environment, "WORK_QUEUE_MAX_RECEIVES", 1..=1_000, &mut problems).unwrap_or(DEFAULT_MAX_RECEIVES);
         let mut checked = |name: &str, is_right: fn(&str) -> bool, expected: &str| {
             let value = environment.get(name)?;
             if !is_right(value) {
@@ -155,6 +198,8 @@ impl Settings {
         };
         let failure_queue_url =
             checked("FAILURE_QUEUE_URL", is_queue_url, "the URL of an SQS queue: https://sqs.<region>.amazonaws.com/<account>/<name>");
+        let work_queue_url =
+            checked("WORK_QUEUE_URL", is_queue_url, "the URL of an SQS queue: https://sqs.<region>.amazonaws.com/<account>/<name>");
         let own_role_arn = checked("OWN_ROLE_ARN", |arn| role_account(arn).is_some(), "a role ARN: arn:aws:iam::<account>:role/<name>");
         let metrics_namespace =
             checked("METRICS_NAMESPACE", is_namespace, "1 to 255 characters of a-z, A-Z, 0-9, '.', '-', '_', '/', '#', ':' and ' '");
@@ -172,8 +217,11 @@ impl Settings {
                 key,
                 mode,
                 failure_queue_url,
+                work_queue: work_queue_url.map(|url| WorkQueue { url, max_receives }),
                 own_role_arn,
                 on_other_key,
+                on_key_rotation,
+                iac_grace,
                 exempt_tag_key,
                 metrics_namespace: metrics_namespace.unwrap_or_else(|| DEFAULT_METRICS_NAMESPACE.to_owned()),
             }),
@@ -210,6 +258,18 @@ fn choice<T: Copy>(environment: &Environment, name: &str, default: T, choices: &
     let allowed: Vec<_> = choices.iter().map(|(text, _)| *text).collect();
     problems.push(format!("{name} is {found:?}: it takes {}", allowed.join(" or ")));
     default
+}
+
+fn number<T>(environment: &Environment, name: &str, range: RangeInclusive<T>, problems: &mut Vec<String>) -> Option<T>
+where
+    T: FromStr + PartialOrd + fmt::Display,
+{
+    let found = environment.get(name)?;
+    let number = found.parse().ok().filter(|number| range.contains(number));
+    if number.is_none() {
+        problems.push(format!("{name} is {found:?}: it takes a whole number from {} to {}", range.start(), range.end()));
+    }
+    number
 }
 
 fn is_queue_url(text: &str) -> bool {
@@ -254,8 +314,11 @@ mod tests {
                 key: KEY.parse().expect("a key"),
                 mode: Mode::Enforce,
                 failure_queue_url: None,
+                work_queue: None,
                 own_role_arn: None,
                 on_other_key: OnOtherKey::Replace,
+                on_key_rotation: OnKeyRotation::Verify,
+                iac_grace: Duration::from_secs(60),
                 exempt_tag_key: Some(DEFAULT_EXEMPT_TAG_KEY.to_owned()),
                 metrics_namespace: DEFAULT_METRICS_NAMESPACE.to_owned(),
             }
@@ -277,8 +340,12 @@ mod tests {
             ("KMS_KEY_ID", "orders-key"),
             ("ENFORCEMENT_MODE", "Enforce"),
             ("FAILURE_QUEUE_URL", "enforcer-dlq"),
+            ("WORK_QUEUE_URL", "enforcer-work"),
+            ("WORK_QUEUE_MAX_RECEIVES", "0"),
             ("OWN_ROLE_ARN", "arn:aws:iam::111122223333:user/me"),
             ("ON_OTHER_KEY", "keep"),
+            ("ON_KEY_ROTATION", "always"),
+            ("IAC_GRACE_SECONDS", "901"),
             ("EXEMPT_TAG_KEY", "aws:exempt"),
             ("METRICS_NAMESPACE", "a*b"),
         ]);
@@ -301,6 +368,15 @@ mod tests {
         for name in NOT_YET_SUPPORTED {
             assert_eq!(problems(&[("KMS_KEY_ID", KEY), (name, "5")]), [format!("{name} is not supported by this version: unset it")]);
         }
+    }
+
+    #[test]
+    fn the_work_queue_is_its_url_and_how_often_a_message_is_received() {
+        let url = "https://sqs.us-east-1.amazonaws.com/111122223333/work";
+        let queue = |variables: &[(&str, &str)]| Settings::from_environment(&environment(variables)).expect("accepted").work_queue;
+        let expected = |max_receives| Some(WorkQueue { url: url.to_owned(), max_receives });
+        assert_eq!(queue(&[("KMS_KEY_ID", KEY), ("WORK_QUEUE_URL", url)]), expected(DEFAULT_MAX_RECEIVES));
+        assert_eq!(queue(&[("KMS_KEY_ID", KEY), ("WORK_QUEUE_URL", url), ("WORK_QUEUE_MAX_RECEIVES", "8")]), expected(8));
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod config;
 mod error;
 pub mod kinesis;
 pub mod kms;
+pub mod pace;
 pub mod sqs;
 
 use std::sync::Arc;
