@@ -108,6 +108,15 @@ pub enum Progress {
     },
 }
 
+/// Why the key is to be applied although it is in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reapply {
+    /// Somebody asked for it.
+    Asked,
+    /// The key was rotated, and `ON_KEY_ROTATION=reapply`.
+    Rotated,
+}
+
 /// Everything that the decision rests on.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {
@@ -125,10 +134,12 @@ pub struct Situation<'a> {
     pub tags: &'a Tags,
     /// Our own change.
     pub progress: Progress,
-    /// Whether a fresh application was asked for even if the key is in place.
-    pub reapply: bool,
+    /// Why a fresh application is wanted even if the key is in place, if it is.
+    pub reapply: Option<Reapply>,
     /// An alias that was re-pointed: what a stream that names its key by it is really encrypted with is not documented.
     pub doubted_alias: Option<&'a AliasName>,
+    /// How long the stream must still be left alone, because whoever made it may not be done with it.
+    pub quiet_for: Duration,
 }
 
 /// Why a stream is right.
@@ -153,6 +164,8 @@ pub enum Why {
     RepointedAlias(AliasName),
     /// A fresh application was asked for.
     Asked,
+    /// The key was rotated, and a fresh application is wanted after that.
+    Rotated,
 }
 
 /// What is being waited for.
@@ -188,6 +201,8 @@ pub enum Decision {
     Apply(Why),
     /// Look again later.
     Wait(Pending),
+    /// Leave the stream alone for so long, then look again: its creator may bring it right, and must not find it UPDATING.
+    Hold(Duration),
     /// Nothing can be done.
     Refuse(Failure),
 }
@@ -208,7 +223,8 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
 fn decide_active(situation: &Situation<'_>) -> Decision {
     let why = match judge(situation) {
         Verdict::Right(in_sync) => match (situation.progress, situation.reapply) {
-            (Progress::NotStarted, true) => Why::Asked,
+            (Progress::NotStarted, Some(Reapply::Asked)) => Why::Asked,
+            (Progress::NotStarted, Some(Reapply::Rotated)) => Why::Rotated,
             _ => {
                 return match (in_sync, situation.desired) {
                     (InSync::DesiredKey, Desired::Key { trouble: Some(trouble), .. }) => Decision::KeyAtRisk(trouble.clone()),
@@ -250,6 +266,9 @@ fn judge<'a>(situation: &Situation<'a>) -> Verdict<'a> {
 }
 
 fn may_apply(situation: &Situation<'_>, why: Why) -> Decision {
+    if !situation.quiet_for.is_zero() {
+        return Decision::Hold(situation.quiet_for);
+    }
     match situation.tags {
         Tags::Unread => Decision::ReadTags,
         Tags::Unreadable(failure) => Decision::Refuse(failure.clone()),
@@ -302,6 +321,7 @@ impl fmt::Display for Why {
             Self::OtherKey(key) => write!(f, "the stream was encrypted with another key, {key}"),
             Self::RepointedAlias(alias) => write!(f, "the stream named its key by {alias}, which was re-pointed"),
             Self::Asked => f.write_str("a fresh application of the key was asked for"),
+            Self::Rotated => f.write_str("the key was rotated, and ON_KEY_ROTATION=reapply"),
         }
     }
 }
@@ -333,8 +353,9 @@ mod tests {
         on_other_key: OnOtherKey,
         tags: Tags,
         progress: Progress,
-        reapply: bool,
+        reapply: Option<Reapply>,
         doubted_alias: Option<AliasName>,
+        quiet_for: Duration,
     }
 
     impl World {
@@ -346,8 +367,9 @@ mod tests {
                 on_other_key: OnOtherKey::Replace,
                 tags: Tags::Unread,
                 progress: Progress::NotStarted,
-                reapply: false,
+                reapply: None,
                 doubted_alias: None,
+                quiet_for: Duration::ZERO,
             }
         }
 
@@ -366,6 +388,7 @@ mod tests {
                 progress: self.progress,
                 reapply: self.reapply,
                 doubted_alias: self.doubted_alias.as_ref(),
+                quiet_for: self.quiet_for,
             })
         }
     }
@@ -498,7 +521,7 @@ mod tests {
         let desired = Desired::Key { arn: arn(DESIRED), trouble: Some(trouble()) };
         let world = World { desired: desired.clone(), ..World::unencrypted() };
         assert_eq!(world.decide(), Decision::Refuse(trouble()));
-        assert_eq!(World { reapply: true, present: key(DESIRED), ..world }.decide(), Decision::Refuse(trouble()));
+        assert_eq!(World { reapply: Some(Reapply::Asked), present: key(DESIRED), ..world }.decide(), Decision::Refuse(trouble()));
         assert_eq!(World { desired, ..World::right() }.decide(), Decision::KeyAtRisk(trouble()));
     }
 
@@ -512,7 +535,7 @@ mod tests {
 
     #[test]
     fn a_fresh_application_is_made_once_where_it_is_asked_for() {
-        let world = World { reapply: true, tags: Tags::Read(Exemption::None), ..World::right() };
+        let world = World { reapply: Some(Reapply::Asked), tags: Tags::Read(Exemption::None), ..World::right() };
         assert_eq!(world.decide(), Decision::Apply(Why::Asked));
         let world = World { progress: started(true, true, JUST_NOW), ..world };
         assert_eq!(world.decide(), Decision::InSync(InSync::DesiredKey));
@@ -535,5 +558,21 @@ mod tests {
         assert_eq!(refused_with(&after(started(true, false, VISIBILITY_LIMIT))), code::ACCEPTED_NOT_VISIBLE);
         assert_eq!(refused_with(&after(started(false, false, VISIBILITY_LIMIT))), code::START_UNCONFIRMED);
         assert_eq!(refused_with(&after(started(false, true, VISIBILITY_LIMIT))), code::START_UNCONFIRMED);
+    }
+
+    #[test]
+    fn a_stream_that_must_be_left_quiet_is_held_before_anything_is_read_and_only_if_it_is_wrong() {
+        let grace = Duration::from_secs(60);
+        let world = World { quiet_for: grace, tags: Tags::Unread, ..World::unencrypted() };
+        assert_eq!(world.decide(), Decision::Hold(grace));
+        assert_eq!(World { quiet_for: grace, ..World::right() }.decide(), Decision::InSync(InSync::DesiredKey));
+        let started = World { quiet_for: grace, progress: started(true, false, JUST_NOW), ..World::unencrypted() };
+        assert_eq!(started.decide(), Decision::Wait(Pending::NotVisible));
+    }
+
+    #[test]
+    fn a_rotation_asks_for_a_fresh_application_in_its_own_words() {
+        let world = World { reapply: Some(Reapply::Rotated), tags: Tags::Read(Exemption::None), ..World::right() };
+        assert_eq!(world.decide(), Decision::Apply(Why::Rotated));
     }
 }

@@ -32,6 +32,10 @@ pub enum Step {
     Wait,
     /// `sqs:SendMessage` to the dead-letter queue.
     SendDeadLetter,
+    /// `sqs:SendMessage` to the work queue.
+    SendWorkItem,
+    /// `sqs:ChangeMessageVisibility` on the work queue.
+    ChangeVisibility,
 }
 
 impl Step {
@@ -48,6 +52,8 @@ impl Step {
             Self::StartStreamEncryption => "start-stream-encryption",
             Self::Wait => "wait",
             Self::SendDeadLetter => "send-dead-letter",
+            Self::SendWorkItem => "send-work-item",
+            Self::ChangeVisibility => "change-visibility",
         }
     }
 }
@@ -384,6 +390,8 @@ fn action(step: Step) -> &'static str {
         Step::StartStreamEncryption => "kinesis:StartStreamEncryption on the stream and the key",
         Step::DescribeKey => "kms:DescribeKey on the key",
         Step::SendDeadLetter => "sqs:SendMessage on the queue",
+        Step::SendWorkItem => "sqs:SendMessage on the queue in WORK_QUEUE_URL",
+        Step::ChangeVisibility => "sqs:ChangeMessageVisibility on the queue in WORK_QUEUE_URL",
         Step::ReadEvent | Step::CheckTarget | Step::Wait => "the call that the message names",
     }
 }

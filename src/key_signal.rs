@@ -9,7 +9,7 @@ use crate::key::{AliasName, KeyRef};
 use crate::key_book::KeyBook;
 
 /// How long KMS may take to show a change everywhere ("typically within seconds, sometimes minutes": KMS Developer Guide, *Eventual consistency*).
-const SETTLING: TimeDelta = TimeDelta::minutes(5);
+pub const SETTLING: TimeDelta = TimeDelta::minutes(5);
 
 /// What is to be done about a [`KeySignal`].
 #[derive(Clone, Debug, PartialEq, Eq)]

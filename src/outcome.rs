@@ -1,5 +1,8 @@
 //! How it ended for one stream: every target ends in exactly one [`Outcome`].
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::failure::{Class, Failure};
@@ -108,6 +111,18 @@ pub struct Outcome {
     /// What went wrong, where something did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
+    /// When to look again, where it is deferred.
+    #[serde(skip)]
+    pub deferral: Option<Deferral>,
+}
+
+/// When to look at a stream again, and what is known of its quiet by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deferral {
+    /// After how long.
+    pub after: Duration,
+    /// Since when the stream was only seen ACTIVE.
+    pub quiet_since: Option<DateTime<Utc>>,
 }
 
 impl Outcome {
@@ -126,6 +141,7 @@ impl Outcome {
             applied: false,
             warnings: Vec::new(),
             error: None,
+            deferral: None,
         }
     }
 

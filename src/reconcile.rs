@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep_until};
 
@@ -15,12 +15,13 @@ use crate::aws::kinesis::{Encryption, Streams};
 use crate::aws::{CallError, Fate};
 use crate::clock::Clock;
 use crate::deadline::Deadline;
-use crate::decide::{Decision, Desired, InSync, Pending, Present, Progress, Situation, Tags, Why, decide};
+use crate::decide::{Decision, Desired, InSync, Pending, Present, Progress, Reapply, Situation, Tags, Why, decide};
 use crate::failure::{Class, Failure, Kind, Step, code};
 use crate::key::AliasName;
 use crate::key_book::KeyBook;
-use crate::outcome::{Outcome, Status, Warning};
+use crate::outcome::{Deferral, Outcome, Status, Warning};
 use crate::policy::{Exemption, exemption};
+use crate::quiet::{Actor, Hint};
 use crate::settings::{Mode, OnOtherKey};
 use crate::stream::{Description, StreamArn, StreamRef, StreamStatus};
 
@@ -52,12 +53,34 @@ pub struct Context<'a> {
     pub on_other_key: OnOtherKey,
     /// The tag that exempts a stream.
     pub exempt_tag_key: Option<&'a str>,
-    /// Whether a fresh application was asked for.
-    pub reapply: bool,
+    /// Why a fresh application is wanted, if it is.
+    pub reapply: Option<Reapply>,
+    /// For how long streams that their creators may be busy with are left alone.
+    pub quiet: Quiet,
     /// An alias that was re-pointed.
     pub doubted_alias: Option<&'a AliasName>,
     /// Whether a person asked for this stream by name: that it does not exist is a failure then.
     pub asked_for: bool,
+}
+
+/// How old a stream is when its creator must be done with it.
+const YOUNG: TimeDelta = TimeDelta::minutes(15);
+
+/// How often a stream is left alone for its quiet; then it is touched all the same.
+const MOST_DEFERRALS: u32 = 5;
+
+/// For how long a stream is left alone that infrastructure as code may still be busy with.
+///
+/// Such a tool creates the stream, waits until it is ACTIVE, changes its retention, and only then encrypts it; a stream that is UPDATING for our sake
+/// at that moment makes it fail with `ResourceInUseException`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quiet {
+    /// `IAC_GRACE_SECONDS`.
+    pub grace: Duration,
+    /// What is known of the stream: who made it, since when it is quiet, and how often it was deferred.
+    pub hint: Hint,
+    /// Whether the rest of the grace is waited for elsewhere, in the work queue, and not here.
+    pub elsewhere: bool,
 }
 
 /// Lets one run at a time work on a stream.
@@ -116,6 +139,7 @@ enum Ending {
     Exempt { reason: String, without_end: bool },
     KeyAtRisk(Failure),
     Gone(String),
+    Deferred(Duration),
     Failed(Failure),
 }
 
@@ -135,6 +159,12 @@ struct Run<'a> {
     /// When the first wait began.
     first_wait: Option<Instant>,
     waited: Duration,
+    /// Since when the stream was only seen ACTIVE; `None` while it is not.
+    quiet_since: Option<DateTime<Utc>>,
+    /// How often its quiet was waited for.
+    held: u32,
+    /// Whether it was seen in another state than ACTIVE.
+    seen_busy: bool,
     warnings: Vec<Warning>,
 }
 
@@ -158,6 +188,9 @@ impl<'a> Run<'a> {
             waiting_since: None,
             first_wait: None,
             waited: Duration::ZERO,
+            quiet_since: context.quiet.hint.quiet_since,
+            held: context.quiet.hint.deferrals,
+            seen_busy: false,
             warnings: Vec::new(),
         }
     }
@@ -196,6 +229,15 @@ impl<'a> Run<'a> {
                         }
                     }
                 },
+                Decision::Hold(left) if self.context.quiet.elsewhere => return Ending::Deferred(left),
+                Decision::Hold(left) => {
+                    let resume = self.now() + left;
+                    if resume >= self.context.deadline.work_until() {
+                        return Ending::Failed(self.out_of_grace(&arn, left));
+                    }
+                    self.held += 1;
+                    self.pause_until(resume).await;
+                }
                 Decision::Wait(pending) => {
                     if self.now() >= self.context.deadline.work_until() {
                         return Ending::Failed(self.out_of_time(&arn, &pending));
@@ -223,9 +265,27 @@ impl<'a> Run<'a> {
                 seen_updating: start.seen_updating,
                 ago: look.at - start.at,
             }),
-            reapply: self.context.reapply,
+            // Seen UPDATING, it may well be the application that the rotation asks for.
+            reapply: self.context.reapply.filter(|why| *why == Reapply::Asked || !self.seen_busy),
             doubted_alias: self.context.doubted_alias,
+            quiet_for: self.quiet_for(&look.description),
         }
+    }
+
+    /// For how long the stream must still be left alone.
+    fn quiet_for(&self, description: &Description) -> Duration {
+        let Quiet { grace, hint, .. } = self.context.quiet;
+        let now = self.context.clock.utc();
+        let owed = match hint.actor {
+            Some(Actor::InfrastructureAsCode) => true,
+            Some(Actor::Other) => false,
+            None => description.created.is_some_and(|created| now - created < YOUNG),
+        };
+        if self.context.encryption.is_none() || !owed || self.held >= MOST_DEFERRALS {
+            return Duration::ZERO;
+        }
+        let quiet = self.quiet_since.map(|since| (now - since).to_std().unwrap_or_default());
+        grace.saturating_sub(quiet.unwrap_or_default())
     }
 
     /// Describes the stream and, the first time, the desired key beside it.
@@ -253,6 +313,12 @@ impl<'a> Run<'a> {
             self.start = None;
             self.tags = untouched(self.context);
             self.first_look = None;
+        }
+        if description.status == StreamStatus::Active {
+            self.quiet_since.get_or_insert(self.context.clock.utc());
+        } else {
+            self.quiet_since = None;
+            self.seen_busy = true;
         }
         self.first_look.get_or_insert_with(|| FirstLook { created: description.created, key_id: description.key_id.clone() });
         if description.status == StreamStatus::Updating
@@ -371,11 +437,20 @@ impl<'a> Run<'a> {
         Failure::new(Step::Wait, code::STILL_UPDATING, arn, &format!("{started}: {pending}, and the time is up"))
     }
 
+    fn out_of_grace(&self, arn: &StreamArn, left: Duration) -> Failure {
+        let seconds = left.as_secs_f64().ceil();
+        let detail = format!(
+            "not started: whoever made the stream may not be done with it, it must be quiet for another {seconds} s, and the time is up"
+        );
+        Failure::new(Step::Wait, code::OUT_OF_TIME, arn, &detail)
+    }
+
     fn outcome(self, ending: Ending) -> Outcome {
         let stream = Some(self.arn.as_ref().map_or_else(|| self.target.to_string(), ToString::to_string));
         let applied = self.start.is_some_and(|start| start.accepted);
         let mode = self.context.mode;
         let mut warnings = self.warnings;
+        let mut deferral = None;
         let mut outcome = match ending {
             Ending::InSync(InSync::DesiredKey) if self.start.is_some() => {
                 let why = self.applied_because.map(|why| why.to_string()).unwrap_or_default();
@@ -397,6 +472,12 @@ impl<'a> Run<'a> {
                 Outcome::failed(stream, failure, mode)
             }
             Ending::Gone(reason) => Outcome::new(stream, Status::Gone, reason, mode),
+            Ending::Deferred(after) => {
+                deferral = Some(Deferral { after, quiet_since: self.quiet_since });
+                let seconds = after.as_secs_f64().ceil();
+                let reason = format!("whoever made the stream may not be done with it: it is looked at again in {seconds} s");
+                Outcome::new(stream, Status::Deferred, reason, mode)
+            }
             Ending::Failed(failure) => Outcome::failed(stream, failure, mode),
         };
         outcome.key = self.desired.map(|desired| desired.key_id().to_owned());
@@ -404,6 +485,7 @@ impl<'a> Run<'a> {
         outcome.waited_ms = crate::aws::millis(self.waited);
         outcome.applied = applied || (outcome.status == Status::Encrypted);
         outcome.warnings = warnings;
+        outcome.deferral = deferral;
         outcome
     }
 

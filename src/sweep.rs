@@ -57,7 +57,7 @@ pub async fn sweep(start_after: Option<String>, context: &Context<'_>, mut each:
     }
 }
 
-fn out_of_time(reached: Option<String>) -> NotReached {
+pub(crate) fn out_of_time(reached: Option<String>) -> NotReached {
     let after = reached.as_deref().unwrap_or("the beginning");
     let failure = Failure::new(
         Step::ListStreams,

@@ -5,9 +5,10 @@ use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::error::{CallError, Fate};
+use super::pace::Pace;
 use crate::clock::Clock;
 use crate::failure::{Kind, Step};
 
@@ -36,6 +37,33 @@ impl Calls {
         Self { clock, random: Mutex::new(fastrand::Rng::with_seed(seed)) }
     }
 
+    /// [`read`](Self::read) at a pace: every attempt waits for its turn.
+    pub(super) async fn read_paced<T, F>(
+        &self,
+        pace: Option<&Pace>,
+        step: Step,
+        subject: &(dyn Display + Sync),
+        until: Instant,
+        call: impl Fn() -> F,
+    ) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
+        let Some(pace) = pace else { return self.read(step, subject, until, call).await };
+        let paced = async || {
+            // Waiting for the turn outlasts no deadline: one that comes too late is not waited for.
+            let turn = pace.turn(self.clock.instant(), until).ok_or_else(|| CallError::no_turn(step, subject))?;
+            sleep_until(turn).await;
+            let result = call().await;
+            match &result {
+                Err(error) if error.failure.kind() == Kind::Throttled => pace.slow_down(),
+                _ => pace.speed_up(),
+            }
+            result
+        };
+        self.read(step, subject, until, paced).await
+    }
+
     /// Makes a call that changes nothing, again and again while that may help and there is time before `until`.
     ///
     /// Throttling, failures inside AWS and lost answers are retried: reading twice harms nobody.
@@ -57,7 +85,7 @@ impl Calls {
             };
             let helps = error.fate == Fate::Unknown || error.failure.kind() == Kind::Throttled;
             let delay = self.backoff(attempt);
-            if !helps || attempt == ATTEMPTS || self.clock.instant() + delay >= until {
+            if !helps || attempt == ATTEMPTS || self.is_late(delay, until) {
                 return Err(error);
             }
             tracing::warn!(
@@ -81,6 +109,11 @@ impl Calls {
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
         timeout_at(until, call).await.unwrap_or_else(|_| Err(CallError::timed_out(step, subject)))
+    }
+
+    /// Whether something that begins after `delay` would begin too late.
+    pub(super) fn is_late(&self, delay: Duration, until: Instant) -> bool {
+        self.clock.instant() + delay >= until
     }
 
     /// How long to wait after the `attempt`-th refusal: doubling, half of it at random.

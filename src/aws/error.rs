@@ -32,6 +32,12 @@ impl CallError {
         Self { failure: Failure::new(step, code::TIMEOUT, subject, "no answer in time"), fate: Fate::Unknown }
     }
 
+    /// The call was not made: its turn in the pace would have come too late.
+    pub(super) fn no_turn(step: Step, subject: &dyn Display) -> Self {
+        let detail = "the time was up before the function's share of the account's calls a second allowed this one";
+        Self { failure: Failure::new(step, code::OUT_OF_TIME, subject, detail), fate: Fate::Refused }
+    }
+
     /// Classifies what the SDK reported. `E` is the operation's error, which carries the code also where the code is not modelled.
     pub(super) fn from_sdk<E, R>(step: Step, subject: &dyn Display, error: &SdkError<E, R>) -> Self
     where

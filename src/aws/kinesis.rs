@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::calls::Calls;
 use super::error::CallError;
+use super::pace::{Api, Paces};
 use crate::failure::{Failure, Step, code};
 use crate::stream::{Description, StreamArn, StreamRef, StreamStatus};
 
@@ -20,6 +21,7 @@ use crate::stream::{Description, StreamArn, StreamRef, StreamStatus};
 pub struct Streams {
     client: Client,
     calls: Arc<Calls>,
+    paces: Arc<Paces>,
 }
 
 /// One page of `ListStreams`, in the order of the streams' names.
@@ -32,8 +34,8 @@ pub struct Page {
 }
 
 impl Streams {
-    pub(super) fn new(client: Client, calls: Arc<Calls>) -> Self {
-        Self { client, calls }
+    pub(super) fn new(client: Client, calls: Arc<Calls>, paces: Paces) -> Self {
+        Self { client, calls, paces: Arc::new(paces) }
     }
 
     /// The calls' retry and jitter.
@@ -47,7 +49,7 @@ impl Streams {
         let step = Step::DescribeStream;
         let answer = self
             .calls
-            .read(step, stream, until, || async {
+            .read_paced(self.paces.of(Api::DescribeStreamSummary), step, stream, until, || async {
                 let request = match stream {
                     StreamRef::Arn(arn) => self.client.describe_stream_summary().stream_arn(arn.as_str()),
                     StreamRef::Name(name) => self.client.describe_stream_summary().stream_name(name.as_str()),
@@ -66,7 +68,7 @@ impl Streams {
             let after = tags.last().map(|(key, _)| key.clone());
             let answer = self
                 .calls
-                .read(step, stream, until, || async {
+                .read_paced(self.paces.of(Api::ListTagsForStream), step, stream, until, || async {
                     let request = self.client.list_tags_for_stream().stream_arn(stream.as_str()).set_exclusive_start_tag_key(after.clone());
                     request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error))
                 })
@@ -91,7 +93,7 @@ impl Streams {
         let subject = "the streams of the account and Region";
         let answer = self
             .calls
-            .read(step, &subject, until, || async {
+            .read_paced(self.paces.of(Api::ListStreams), step, &subject, until, || async {
                 let request = self.client.list_streams().set_exclusive_start_stream_name(after.map(str::to_owned));
                 request.send().await.map_err(|error| CallError::from_sdk(step, &subject, &error))
             })

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use aws_types::SdkConfig;
 
+use self::pace::{INVOCATIONS, Paces};
 use crate::clock::Clock;
 use crate::settings::{Mode, Settings};
 
@@ -43,6 +44,8 @@ pub struct Aws {
     pub keys: kms::Keys,
     /// Writes dead letters, where a queue is configured.
     pub dead_letters: Option<sqs::DeadLetters>,
+    /// The work queue, where one is configured.
+    pub work: Option<sqs::Work>,
     /// The Region that all of them talk to.
     pub region: String,
 }
@@ -53,15 +56,19 @@ impl Aws {
     pub fn new(config: &SdkConfig, settings: &Settings, clock: &Clock) -> Self {
         let calls = Arc::new(Calls::new(clock.clone()));
         let kinesis = aws_sdk_kinesis::Client::new(config);
+        let sqs = aws_sdk_sqs::Client::new(config);
         let writes = settings.mode == Mode::Enforce;
+        // Without a work queue nothing fans out: one invocation has the whole budget.
+        let side_by_side = if settings.work_queue.is_some() { INVOCATIONS } else { 1 };
         Self {
-            streams: kinesis::Streams::new(kinesis.clone(), Arc::clone(&calls)),
+            streams: kinesis::Streams::new(kinesis.clone(), Arc::clone(&calls), Paces::for_invocations(side_by_side)),
             encryption: writes.then(|| kinesis::Encryption::new(kinesis, Arc::clone(&calls))),
             keys: kms::Keys::new(aws_sdk_kms::Client::new(config), Arc::clone(&calls)),
             dead_letters: settings
                 .failure_queue_url
                 .as_ref()
-                .map(|url| sqs::DeadLetters::new(aws_sdk_sqs::Client::new(config), calls, url.clone())),
+                .map(|url| sqs::DeadLetters::new(sqs.clone(), Arc::clone(&calls), url.clone())),
+            work: settings.work_queue.as_ref().map(|queue| sqs::Work::new(sqs, calls, queue.url.clone(), writes)),
             region: config.region().map(ToString::to_string).unwrap_or_default(),
         }
     }

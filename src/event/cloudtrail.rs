@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::eventbridge::{Event, detail};
 use super::{Declined, Found, Scope, TriggerKind, typed};
+use crate::quiet::Actor;
 use crate::stream::{StreamArn, StreamName, StreamRef};
 
 /// The `detail-type` of what somebody called.
@@ -29,11 +30,15 @@ pub(super) struct Call {
     aws_region: Option<String>,
     recipient_account_id: Option<String>,
     user_identity: Option<UserIdentity>,
+    user_agent: Option<String>,
+    #[serde(rename = "sourceIPAddress")]
+    source: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct UserIdentity {
+    invoked_by: Option<String>,
     session_context: Option<SessionContext>,
 }
 
@@ -85,6 +90,32 @@ impl Call {
     /// The role whose credentials were used. A user, the account's root and an AWS service have none.
     fn role(&self) -> Option<&str> {
         self.user_identity.as_ref()?.session_context.as_ref()?.session_issuer.as_ref()?.arn.as_deref()
+    }
+}
+
+/// What user agents and source addresses of infrastructure as code contain. `CloudFormation` puts its own name in both, and in `invokedBy`.
+const INFRASTRUCTURE_AS_CODE: [&str; 4] = ["terraform/", "opentofu/", "pulumi", "cloudformation.amazonaws.com"];
+
+/// Who made the call, as far as it matters for waiting.
+///
+/// A tool is waited for whatever it called. That somebody is no tool is known of a stream's creator only: who stopped its encryption need not have made it.
+pub(super) fn actor(event: &Event) -> Option<Actor> {
+    let call = Call::succeeded(event).ok()?;
+    let invoked_by = call.user_identity.as_ref().and_then(|identity| identity.invoked_by.as_deref());
+    let named: Vec<_> = [call.user_agent.as_deref(), call.source.as_deref(), invoked_by].into_iter().flatten().collect();
+    let is_tool = |text: &str| {
+        let text = text.to_ascii_lowercase();
+        INFRASTRUCTURE_AS_CODE.iter().any(|tool| text.contains(tool))
+    };
+    match call.name() {
+        "CreateStream" | "StartStreamEncryption" | "StopStreamEncryption" if named.iter().any(|text| is_tool(text)) => {
+            Some(Actor::InfrastructureAsCode)
+        }
+        // "AWS Internal" is a service that acts for somebody, and says no more.
+        "CreateStream" if invoked_by.is_none() && call.user_agent.as_deref().is_some_and(|agent| agent != "AWS Internal") => {
+            Some(Actor::Other)
+        }
+        _ => None,
     }
 }
 

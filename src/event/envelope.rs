@@ -50,8 +50,8 @@ impl<'a> Reader<'a> {
         }
         let Some(envelope) = Envelope::of(payload) else {
             self.room -= 1;
-            let Reading { trigger, scope, wishes, manual } = self.trigger(payload);
-            return vec![Request { trigger, scope, wishes, manual, feed_backs, payload: payload.clone() }];
+            let Reading { trigger, scope, wishes, carried, manual } = self.trigger(payload);
+            return vec![Request { trigger, scope, wishes, carried, manual, feed_backs, payload: payload.clone() }];
         };
         if depth == MAX_DEPTH {
             self.room -= 1;
@@ -79,8 +79,9 @@ impl<'a> Reader<'a> {
         }
         if requests.is_empty() {
             self.room -= 1;
-            let Reading { trigger, scope, wishes, manual } = Reading::new(Err(Declined::ignored("an empty batch")), Origin::default());
-            requests.push(Request { trigger, scope, wishes, manual, feed_backs, payload: payload.clone() });
+            let Reading { trigger, scope, wishes, carried, manual } =
+                Reading::new(Err(Declined::ignored("an empty batch")), Origin::default());
+            requests.push(Request { trigger, scope, wishes, carried, manual, feed_backs, payload: payload.clone() });
         }
         requests
     }
@@ -207,8 +208,8 @@ impl Record {
 
 /// A request that is not understood, because of its envelope.
 fn refused(reason: String, payload: &Value, feed_backs: u32) -> Request {
-    let Reading { trigger, scope, wishes, manual } = Reading::unknown(reason);
-    Request { trigger, scope, wishes, manual, feed_backs, payload: innermost(payload) }
+    let Reading { trigger, scope, wishes, carried, manual } = Reading::unknown(reason);
+    Request { trigger, scope, wishes, carried, manual, feed_backs, payload: innermost(payload) }
 }
 
 /// What a dead letter about `payload` carries. It is never itself a letter: a letter that keeps failing would grow with every feed-back.

@@ -22,7 +22,11 @@ pub(super) fn read(payload: &Value, own_role: Option<&str>) -> Reading {
     };
     let event_id = event.id.clone().or_else(|| text(event.detail.as_ref().and_then(|detail| detail.get("eventID"))));
     let origin = Origin { event_id, event_time: event.time, account: event.account.clone(), region: event.region.clone() };
-    Reading::new(find(&event, own_role), origin)
+    let mut reading = Reading::new(find(&event, own_role), origin);
+    if event.source == "aws.kinesis" {
+        reading.carried.hint.actor = cloudtrail::actor(&event);
+    }
+    reading
 }
 
 fn find(event: &Event, own_role: Option<&str>) -> Found {

@@ -13,18 +13,22 @@ mod own;
 mod securityhub;
 #[cfg(test)]
 mod tests;
+mod work_item;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::arn::Malformed;
 use crate::key::{AliasName, KeyRef};
+use crate::quiet::Hint;
 use crate::stream::StreamRef;
 
+pub use self::work_item::{ItemOrigin, ItemSweep, MOST_HOPS, WorkItem};
+
 /// Why the function woke, as answers and logs show it. Recorded, never branched on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TriggerKind {
     /// `CreateStream` was called.
@@ -146,6 +150,21 @@ pub struct Wishes {
     pub no_dead_letter: bool,
 }
 
+/// What a request brings along that may delay its work. Of a work item all of it; of a recorded call who made it; of anything else nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// What kind of thing the event was that a work item goes back to.
+    pub origin_kind: Option<TriggerKind>,
+    /// How often the work was sent on.
+    pub hops: u32,
+    /// Not to be worked on before.
+    pub not_before: Option<DateTime<Utc>>,
+    /// After this a fresh application is no longer wanted.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// What is known of the stream's quiet.
+    pub hint: Hint,
+}
+
 /// One understood request, taken out of whatever envelopes it came in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
@@ -155,6 +174,8 @@ pub struct Request {
     pub scope: Scope,
     /// What a manual request asks for.
     pub wishes: Wishes,
+    /// What may delay it.
+    pub carried: Carried,
     /// Whether a person asked, and therefore gets an answer instead of a function error.
     pub manual: bool,
     /// How often this was fed back from a dead letter.
@@ -248,6 +269,7 @@ struct Reading {
     trigger: Trigger,
     scope: Scope,
     wishes: Wishes,
+    carried: Carried,
     manual: bool,
 }
 
@@ -262,7 +284,7 @@ impl Reading {
         let reason = reason.map(|reason| shorten(&reason, LONGEST_REASON));
         let Origin { event_id, event_time, account, region } = origin;
         let trigger = Trigger { kind, reason, event_id, event_time, account, region };
-        Self { trigger, scope, wishes: Wishes::default(), manual: false }
+        Self { trigger, scope, wishes: Wishes::default(), carried: Carried::default(), manual: false }
     }
 
     fn unknown(reason: impl Into<String>) -> Self {

@@ -1,10 +1,9 @@
 //! What we wrote ourselves: dead letters and work items.
 
-use chrono::{DateTime, Utc};
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Declined, Found, Origin, Reading, Scope, TriggerKind, typed};
+use super::work_item::{ItemOrigin, ItemSweep, WorkItem};
+use super::{Carried, Declined, Found, Origin, Reading, Scope, TriggerKind, typed};
 use crate::stream::{StreamName, StreamRef};
 
 /// The version of letters and work items that this program writes, and the only one it reads.
@@ -63,35 +62,14 @@ pub(super) fn attempts(payload: &Value) -> u32 {
     u32::try_from(attempts).unwrap_or(u32::MAX)
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WorkItem {
-    stream: Option<String>,
-    sweep: Option<Sweep>,
-    origin: Option<ItemOrigin>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Sweep {
-    start_after: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ItemOrigin {
-    event_id: Option<String>,
-    event_time: Option<DateTime<Utc>>,
-}
-
 /// Reads a work item. Its trigger carries the id and the time of the event that it goes back to, so that the logs of both can be joined.
 pub(super) fn work_item(payload: &Value) -> Reading {
     let item: WorkItem = match check_version(payload, "a work item").and_then(|()| typed(payload)) {
         Ok(item) => item,
         Err(reason) => return Reading::unknown(reason),
     };
-    let WorkItem { stream, sweep, origin } = item;
-    let (event_id, event_time) = origin.map_or((None, None), |origin| (origin.event_id, origin.event_time));
+    let WorkItem { stream, sweep, origin: ItemOrigin { event_id, event_time, kind }, hops, not_before, expires_at, hint, reapply, .. } =
+        item;
     let mut origin = Origin { event_id, event_time, account: None, region: None };
     let found = work_scope(stream.as_deref(), sweep);
     if let Ok((_, Scope::Streams(streams))) = &found
@@ -100,13 +78,16 @@ pub(super) fn work_item(payload: &Value) -> Reading {
         origin.account = Some(arn.account().to_owned());
         origin.region = Some(arn.region().to_owned());
     }
-    Reading::new(found, origin)
+    let mut reading = Reading::new(found, origin);
+    reading.wishes.reapply = reapply;
+    reading.carried = Carried { origin_kind: kind, hops, not_before, expires_at, hint: hint.unwrap_or_default() };
+    reading
 }
 
-fn work_scope(stream: Option<&str>, sweep: Option<Sweep>) -> Found {
+fn work_scope(stream: Option<&str>, sweep: Option<ItemSweep>) -> Found {
     let scope = match (stream, sweep) {
         (Some(stream), None) => Scope::Streams(vec![stream.parse()?]),
-        (None, Some(Sweep { start_after })) => {
+        (None, Some(ItemSweep { start_after })) => {
             if let Some(name) = &start_after {
                 name.parse::<StreamName>()?;
             }

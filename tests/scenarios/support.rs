@@ -40,6 +40,7 @@ impl World {
         let environment = Environment::default()
             .with("KMS_KEY_ID", &key)
             .with("FAILURE_QUEUE_URL", &queue_url)
+            .with("IAC_GRACE_SECONDS", "0")
             .with("OWN_ROLE_ARN", &format!("arn:aws:iam::{ACCOUNT}:role/kinesis-encryption-enforcer"));
         Self { account, clock, key, queue_url, environment }
     }

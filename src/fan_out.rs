@@ -1,0 +1,54 @@
+//! Spreads a sweep over the work queue: one item for every stream of the account and Region.
+
+use crate::aws::kinesis::Streams;
+use crate::aws::sqs::Sender;
+use crate::clock::Clock;
+use crate::deadline::Deadline;
+use crate::stream::{StreamRef, StreamStatus};
+use crate::sweep::{NotReached, out_of_time};
+
+/// What a fan-out works with.
+#[derive(Clone, Copy, Debug)]
+pub struct FanOut<'a> {
+    /// Looks at streams.
+    pub streams: &'a Streams,
+    /// Sends the items.
+    pub sender: Sender<'a>,
+    /// Tells the time.
+    pub clock: &'a Clock,
+    /// When to stop.
+    pub deadline: Deadline,
+}
+
+impl FanOut<'_> {
+    /// Sends an item, made by `item`, for every stream after the one named `start_after`, and then tells `queued` of it. Streams that are DELETING are left
+    /// out.
+    ///
+    /// A page's items are all sent before the next page is asked for: whatever breaks, what is not reached are the streams after a name. Some of the last page
+    /// may then be sent twice, which is harmless, and none is missing.
+    pub async fn run(
+        &self,
+        start_after: Option<String>,
+        item: impl Fn(&StreamRef) -> String,
+        mut queued: impl FnMut(StreamRef),
+    ) -> Result<(), NotReached> {
+        let mut reached = start_after;
+        loop {
+            let not_reached = |failure| NotReached { after: reached.clone(), failure };
+            let page = self.streams.list(reached.as_deref(), self.deadline.look_until()).await;
+            let page = page.map_err(|error| not_reached(error.failure))?;
+            let present = page.streams.into_iter().filter(|(_, status)| *status != Some(StreamStatus::Deleting));
+            let streams: Vec<_> = present.map(|(stream, _)| stream).collect();
+            let items: Vec<_> = streams.iter().map(&item).collect();
+            self.sender.send_all(&items, self.deadline.look_until()).await.map_err(|error| not_reached(error.failure))?;
+            streams.into_iter().for_each(&mut queued);
+            match page.go_on_after {
+                None => return Ok(()),
+                after => reached = after,
+            }
+            if self.clock.instant() >= self.deadline.work_until() {
+                return Err(out_of_time(reached));
+            }
+        }
+    }
+}

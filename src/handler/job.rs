@@ -1,0 +1,468 @@
+//! One request at work: which streams it concerns, and what becomes of each outcome.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use super::{Handler, Shared};
+use crate::aws::sqs::{LONGEST_DELAY, Sender as WorkSender};
+use crate::decide::{Desired, Reapply};
+use crate::event::{ItemOrigin, ItemSweep, KeySignal, MOST_HOPS, Message, Request, Scope, Trigger, TriggerKind, WorkItem};
+use crate::failure::{Class, Failure, Kind, Step, code};
+use crate::fan_out::FanOut;
+use crate::key::AliasName;
+use crate::key_signal::{Meaning, SETTLING, weigh};
+use crate::outcome::{Outcome, Status, Warning};
+use crate::quiet::Hint;
+use crate::reconcile::{Context, Quiet, reconcile};
+use crate::report::Tally;
+use crate::report::letter::{Letter, Place, Sender};
+use crate::report::metrics::Letters;
+use crate::settings::{Mode, OnKeyRotation};
+use crate::stream::{StreamArn, StreamRef};
+use crate::sweep::{NotReached, sweep};
+
+/// How long an application that a rotation or a person asked for is wanted. What is not applied by then is only verified.
+const REAPPLY_WITHIN: TimeDelta = TimeDelta::hours(24);
+
+/// The first delay of work that is tried again through the queue; it doubles, up to what SQS takes.
+const FIRST_DELAY: Duration = Duration::from_secs(30);
+
+/// How long work that failed for the `count`-th time rests.
+pub(super) fn rest(count: u32) -> Duration {
+    FIRST_DELAY.saturating_mul(1 << count.saturating_sub(1).min(16)).min(LONGEST_DELAY)
+}
+
+/// One request at work.
+pub(super) struct Job<'a> {
+    pub(super) handler: &'a Handler,
+    pub(super) request: &'a Request,
+    pub(super) shared: &'a Shared<'a>,
+    /// The message of the work queue that the request came in, if it did.
+    pub(super) message: Option<&'a Message>,
+    /// Whether the whole delivery, or message, may be tried again for this request's sake.
+    pub(super) alone: bool,
+    pub(super) letters: Letters,
+    /// The failure that Lambda or SQS is to retry.
+    pub(super) retry: Option<Failure>,
+    several: bool,
+}
+
+impl<'a> Job<'a> {
+    pub(super) fn new(
+        handler: &'a Handler,
+        request: &'a Request,
+        shared: &'a Shared<'a>,
+        message: Option<&'a Message>,
+        alone: bool,
+    ) -> Self {
+        Self { handler, request, shared, message, alone, letters: Letters::default(), retry: None, several: false }
+    }
+
+    pub(super) async fn run(&mut self) -> (Trigger, Tally, Option<String>) {
+        let mut trigger = self.request.trigger.clone();
+        let mut tally = Tally::of_targets();
+        let mut continue_after = None;
+        match &self.request.scope {
+            Scope::Nothing => {}
+            Scope::Unknown => {
+                let reason = trigger.reason.clone().unwrap_or_default();
+                let failure = Failure::new(Step::ReadEvent, code::UNKNOWN_PAYLOAD, &"the payload", &reason);
+                // A work item of another version may be understood by the version that is being deployed just now.
+                let newer = self.request.payload.get("kind").is_some_and(|kind| kind == "work-item");
+                let failure = if newer { failure.classed(Class::Retryable) } else { failure };
+                self.settle(Outcome::failed(None, failure, self.mode()), &mut tally).await;
+            }
+            Scope::Streams(streams) => {
+                self.several = streams.len() > 1;
+                match self.too_early() {
+                    Some(left) => self.postpone(streams, left, &mut tally).await,
+                    None => self.streams(streams, &mut tally).await,
+                }
+            }
+            Scope::Fleet { start_after } => (tally, continue_after) = self.fleet(start_after.clone(), self.re_pointed()).await,
+            Scope::Key(signal) => match self.weigh(signal).await {
+                Meaning::Nothing(reason) => {
+                    trigger.kind = TriggerKind::Ignored;
+                    trigger.reason = Some(reason);
+                }
+                meaning => {
+                    let looked_at_again = self.second_look(signal).await;
+                    match meaning {
+                        Meaning::Nothing(_) => {}
+                        Meaning::KeyAtRisk(reason) => self.settle(self.about_the_key(Status::KeyAtRisk, reason), &mut tally).await,
+                        Meaning::Failed(failure) if looked_at_again && failure.kind() == Kind::KeyUnsettled => {
+                            let reason = format!("{}; it is looked at again when KMS must have settled", failure.message);
+                            self.settle(self.about_the_key(Status::Deferred, reason), &mut tally).await;
+                        }
+                        Meaning::Failed(failure) => {
+                            let outcome = Outcome { key: Some(self.key()), ..Outcome::failed(None, failure, self.mode()) };
+                            self.settle(outcome, &mut tally).await;
+                        }
+                        Meaning::Fleet { doubted_alias } => (tally, continue_after) = self.fleet(None, doubted_alias.as_ref()).await,
+                    }
+                }
+            },
+        }
+        (trigger, tally, continue_after)
+    }
+
+    async fn weigh(&self, signal: &KeySignal) -> Meaning {
+        let trigger = &self.request.trigger;
+        if let (Some(region), true) = (trigger.region.as_deref(), !self.handler.aws.region.is_empty())
+            && region != self.handler.aws.region
+        {
+            return Meaning::Nothing(format!("it happened in {region}, streams of {} are kept here", self.handler.aws.region));
+        }
+        weigh(signal, trigger, self.age(), &self.handler.settings.key, &self.shared.keys).await
+    }
+
+    fn age(&self) -> Option<TimeDelta> {
+        self.request.trigger.event_time.map(|time| self.now() - time)
+    }
+
+    /// KMS shows a change everywhere only after a while: what an event says about a key or an alias is looked at now, and once more when that time is over.
+    ///
+    /// The event itself is sent, so that its age tells when to stop. One from the future, which only a forger could send, would come back for ever.
+    async fn second_look(&self, signal: &KeySignal) -> bool {
+        let (Some(sender), Some(age)) = (self.sender(), self.age()) else { return false };
+        if matches!(signal, KeySignal::Rotated { .. }) || age >= SETTLING || age < -SETTLING || self.request.feed_backs > 0 {
+            return false;
+        }
+        let after = (SETTLING - age).to_std().unwrap_or_default();
+        match sender.send(&self.request.payload.to_string(), after, self.shared.deadline.write_until()).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(code = error.failure.code, error = %error.failure, "second look at the key could not be queued");
+                false
+            }
+        }
+    }
+
+    /// For how long the work must still rest, where it came back too early and can be sent on.
+    fn too_early(&self) -> Option<Duration> {
+        let left = (self.request.carried.not_before? - self.now()).to_std().ok()?;
+        // SQS counts in seconds.
+        (left > Duration::from_secs(1) && self.can_send_on()).then_some(left)
+    }
+
+    async fn postpone(&mut self, streams: &[StreamRef], left: Duration, tally: &mut Tally) {
+        for stream in streams {
+            let reason = format!("not to be worked on for another {} s", left.as_secs());
+            let outcome = Outcome::new(Some(stream.to_string()), Status::Deferred, reason.clone(), self.mode());
+            let item = WorkItem { not_before: self.request.carried.not_before, ..self.item(stream.to_string(), reason) };
+            let outcome = self.sent_on(outcome, &item, left).await;
+            self.settle(outcome, tally).await;
+        }
+    }
+
+    async fn streams(&mut self, streams: &[StreamRef], tally: &mut Tally) {
+        let context = self.context(self.re_pointed());
+        let outcomes = join_all(streams.iter().map(|stream| self.one(stream, &context))).await;
+        for outcome in outcomes {
+            self.settle(outcome, tally).await;
+        }
+    }
+
+    async fn one(&self, stream: &StreamRef, context: &Context<'_>) -> Outcome {
+        if let StreamRef::Arn(arn) = stream
+            && let Some(failure) = self.foreign(arn)
+        {
+            return Outcome::failed(Some(arn.to_string()), failure, self.mode());
+        }
+        reconcile(stream, context).await
+    }
+
+    /// A stream of another account or Region is refused before any call: what an event says must not send us there.
+    fn foreign(&self, arn: &StreamArn) -> Option<Failure> {
+        let refuse = |code, detail: String| Some(Failure::new(Step::CheckTarget, code, arn, &detail));
+        let region = &self.handler.aws.region;
+        if arn.region() != region {
+            return refuse(code::FOREIGN_REGION, format!("this function keeps the streams of {region}"));
+        }
+        match self.handler.settings.own_account() {
+            Some(account) if account != arn.account() => {
+                refuse(code::FOREIGN_ACCOUNT, format!("this function keeps the streams of account {account}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// The configured alias, where this is work that goes back to its being re-pointed.
+    fn re_pointed(&self) -> Option<&'a AliasName> {
+        let of_alias = self.request.carried.origin_kind == Some(TriggerKind::AliasRepointed);
+        self.handler.settings.key.alias().filter(|_| of_alias)
+    }
+
+    /// Every stream. A cause that all of them share is found first, and is one failure.
+    async fn fleet(&mut self, start_after: Option<String>, doubted_alias: Option<&AliasName>) -> (Tally, Option<String>) {
+        let mut tally = Tally::of_sweep();
+        let shared_failure = match self.shared.keys.desired().await {
+            Err(failure) | Ok(Desired::Key { trouble: Some(failure), .. }) => Some(failure),
+            Ok(_) => None,
+        };
+        if let Some(failure) = shared_failure {
+            let outcome = Outcome { key: Some(self.key()), ..Outcome::failed(None, failure, self.mode()) };
+            self.settle(outcome, &mut tally).await;
+            return (tally, None);
+        }
+        let ended = match self.sender() {
+            Some(sender) => self.fan_out(sender, start_after.clone(), &mut tally).await,
+            None => self.sweep(start_after.clone(), doubted_alias, &mut tally).await,
+        };
+        let Err(NotReached { after, failure }) = ended else { return (tally, None) };
+        let seen = after != start_after;
+        if failure.class == Class::Retryable && (seen || failure.kind() == Kind::Unsettled) && self.go_on(after.clone(), &failure).await {
+            return (tally, after);
+        }
+        // Nothing was done yet: the event itself is retried. Otherwise the rest becomes a letter of its own, which goes on from there.
+        self.several |= seen || self.shared.deadline.work_until() <= self.handler.clock.instant();
+        let rest = match &after {
+            Some(after) => json!({"sweep": true, "startAfter": after}),
+            None => json!({"sweep": true}),
+        };
+        self.settle_as(Outcome::failed(None, failure, self.mode()), rest, &mut tally).await;
+        (tally, after)
+    }
+
+    async fn sweep(&mut self, start_after: Option<String>, doubted_alias: Option<&AliasName>, tally: &mut Tally) -> Result<(), NotReached> {
+        let context = self.context(doubted_alias);
+        sweep(start_after, &context, async |outcome| {
+            self.several = true;
+            self.settle(outcome, tally).await;
+        })
+        .await
+    }
+
+    /// Sends an item for every stream; the workers do the rest.
+    async fn fan_out(&self, sender: WorkSender<'a>, start_after: Option<String>, tally: &mut Tally) -> Result<(), NotReached> {
+        let Handler { aws, clock, .. } = self.handler;
+        let fan_out = FanOut { streams: &aws.streams, sender, clock, deadline: self.shared.deadline };
+        let item = |stream: &StreamRef| json!(self.item(stream.to_string(), "part of a sweep".to_owned())).to_string();
+        let queued = |stream: StreamRef| {
+            tracing::debug!(stream = %stream, "stream queued");
+            tally.add(Outcome::new(Some(stream.to_string()), Status::Queued, "part of a sweep", self.mode()));
+        };
+        fan_out.run(start_after, item, queued).await
+    }
+
+    /// Queues the rest of a sweep that got no further; says whether that went well.
+    async fn go_on(&self, after: Option<String>, failure: &Failure) -> bool {
+        let Some(sender) = self.sender().filter(|_| self.can_send_on()) else { return false };
+        let reason = format!("the rest of a sweep: {}", failure.message);
+        let item = WorkItem { stream: None, sweep: Some(ItemSweep { start_after: after }), ..self.item(String::new(), reason) };
+        let delay = if failure.kind() == Kind::Unsettled { Duration::ZERO } else { rest(self.request.carried.hops + 1) };
+        match sender.send(&json!(item).to_string(), delay, self.shared.deadline.write_until()).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(code = error.failure.code, error = %error.failure, "rest of the sweep could not be queued");
+                false
+            }
+        }
+    }
+
+    /// Counts, logs and routes an outcome.
+    async fn settle(&mut self, outcome: Outcome, tally: &mut Tally) {
+        self.settle_as(outcome, self.request.payload.clone(), tally).await;
+    }
+
+    async fn settle_as(&mut self, outcome: Outcome, event: Value, tally: &mut Tally) {
+        let outcome = self.send_on(outcome).await;
+        super::log_outcome(&outcome);
+        if let Some(failure) = &outcome.error {
+            self.route(outcome.stream.clone(), failure, event).await;
+        }
+        tally.add(outcome);
+    }
+
+    /// Sends on, as a work item, what is to be looked at again later and can be. The outcome is then `deferred`.
+    async fn send_on(&self, outcome: Outcome) -> Outcome {
+        let Some(stream) = outcome.stream.clone() else { return outcome };
+        if let Some(deferral) = outcome.deferral {
+            let Hint { actor, deferrals, .. } = self.request.carried.hint;
+            let hint = Some(Hint { actor, quiet_since: deferral.quiet_since, deferrals: deferrals + 1 });
+            let not_before = TimeDelta::from_std(deferral.after).ok().map(|after| self.now() + after);
+            let item = WorkItem { hint, not_before, ..self.item(stream, outcome.reason.clone()) };
+            return self.sent_on(outcome, &item, deferral.after).await;
+        }
+        let Some(failure) = outcome.error.clone() else { return outcome };
+        if failure.class != Class::Retryable || self.request.manual || !self.can_send_on() {
+            return outcome;
+        }
+        let from_queue = self.message.is_some();
+        // Healthy work that is merely not settled goes on without using up its receives; so does an application that is wanted once, and would be taken for
+        // done at the next receive.
+        let is_fresh = from_queue && (failure.kind() == Kind::Unsettled || self.reapply().is_some());
+        if !is_fresh && self.alone && !self.several {
+            return outcome;
+        }
+        let delay = if failure.kind() == Kind::Unsettled { FIRST_DELAY } else { rest(self.request.carried.hops + 1) };
+        let mut item = self.item(stream, failure.message.clone());
+        if outcome.applied || outcome.warnings.contains(&Warning::StartAnswerLost) {
+            item.expires_at = Some(self.now());
+        }
+        let seconds = delay.as_secs();
+        let reason = format!("{}; it is looked at again in {seconds} s", failure.message);
+        let deferred = Outcome { status: Status::Deferred, reason, error: None, ..outcome.clone() };
+        let sent = self.sent_on(deferred, &item, delay).await;
+        // The failure that led here says more than that the queue is not writable either.
+        if sent.error.is_some() { outcome } else { sent }
+    }
+
+    /// `deferred`, if `item` can be sent; otherwise the failure to send it.
+    async fn sent_on(&self, deferred: Outcome, item: &WorkItem, delay: Duration) -> Outcome {
+        let Some(sender) = self.sender() else { return deferred };
+        match sender.send(&json!(item).to_string(), delay, self.shared.deadline.write_until()).await {
+            Ok(()) => deferred,
+            Err(error) => {
+                let failed = Outcome::failed(deferred.stream.clone(), error.failure.classed(Class::Retryable), self.mode());
+                Outcome { key: deferred.key, previous_key: deferred.previous_key, ..failed }
+            }
+        }
+    }
+
+    /// The work that is left to do for `stream`, in the name of the event that this request goes back to.
+    fn item(&self, stream: String, reason: String) -> WorkItem {
+        let Request { trigger, carried, wishes, .. } = self.request;
+        let kind = if trigger.kind == TriggerKind::WorkItem { carried.origin_kind } else { Some(trigger.kind) };
+        let asked = wishes.reapply || kind == Some(TriggerKind::KeyRotated);
+        let expires_at = carried.expires_at.or_else(|| asked.then(|| trigger.event_time.unwrap_or(self.now()) + REAPPLY_WITHIN));
+        WorkItem {
+            version: 1,
+            kind: "work-item".to_owned(),
+            stream: Some(stream),
+            sweep: None,
+            reason,
+            origin: ItemOrigin { event_id: trigger.event_id.clone(), event_time: trigger.event_time, kind },
+            hops: carried.hops + 1,
+            not_before: None,
+            expires_at,
+            hint: Some(carried.hint),
+            reapply: wishes.reapply,
+        }
+    }
+
+    /// The means to send work to the queue: none in audit mode, in a dry run, and without a queue.
+    fn sender(&self) -> Option<WorkSender<'a>> {
+        self.handler.aws.work.as_ref()?.sender().filter(|_| !self.request.wishes.dry_run)
+    }
+
+    fn can_send_on(&self) -> bool {
+        self.sender().is_some() && self.request.carried.hops < MOST_HOPS
+    }
+
+    /// Whether this is the message's last receive: what fails now must be lettered by us, with the diagnosis, or SQS moves it without one.
+    fn is_last_receive(&self) -> bool {
+        let most = self.handler.settings.work_queue.as_ref().map_or(u32::MAX, |queue| queue.max_receives);
+        self.message.is_some_and(|message| message.receive_count >= most)
+    }
+
+    /// Decides what becomes of a failure: retried with the invocation or the message, dead-lettered, or only answered.
+    async fn route(&mut self, stream: Option<String>, failure: &Failure, event: Value) {
+        let Request { wishes, manual, feed_backs, trigger, .. } = self.request;
+        if wishes.dry_run || wishes.no_dead_letter {
+            return;
+        }
+        if failure.class == Class::Retryable && self.alone && !self.several && !manual && !self.is_last_receive() {
+            self.retry = Some(failure.clone());
+            return;
+        }
+        let queue = self.handler.aws.dead_letters.as_ref();
+        if queue.is_none() && *manual {
+            // The person who asked reads the answer.
+            return;
+        }
+        let sender = Sender { request_id: &self.shared.invocation.request_id, function: &self.handler.function, now: self.now() };
+        let place = self.place(stream.as_deref(), trigger);
+        let (letter, reduced) = Letter::new(sender, stream, failure.clone(), feed_backs + 1, event.clone(), place).fitting();
+        if reduced {
+            tracing::warn!(event = %event, "event is too large for a dead letter, which carries a reduced one; this is the whole");
+        }
+        let body = letter.body();
+        let refused = match queue {
+            Some(queue) => {
+                queue.send(&body, &letter.attributes(), self.shared.deadline.write_until()).await.err().map(|error| error.failure)
+            }
+            None => Some(Failure::new(Step::SendDeadLetter, code::NO_FAILURE_QUEUE, &"the dead letter", "FAILURE_QUEUE_URL is not set")),
+        };
+        match refused {
+            None => self.letters.stored += 1,
+            Some(refused) => {
+                self.letters.not_stored += 1;
+                tracing::error!(code = refused.code, error = %refused, letter = body, "dead letter could not be stored");
+            }
+        }
+    }
+
+    fn place(&self, stream: Option<&str>, trigger: &Trigger) -> Place {
+        if let Some(arn) = stream.and_then(|stream| stream.parse::<StreamArn>().ok()) {
+            return Place { account: Some(arn.account().to_owned()), region: Some(arn.region().to_owned()) };
+        }
+        let account = trigger.account.clone().or_else(|| self.handler.settings.own_account().map(str::to_owned));
+        Place { account, region: trigger.region.clone().or_else(|| Some(self.handler.aws.region.clone())) }
+    }
+
+    /// Why a fresh application is wanted, if it is: a person asked for it, or the key was rotated and `ON_KEY_ROTATION=reapply`.
+    ///
+    /// It costs one of 25 in 24 hours, so it is done once: not after a day, not from a dead letter, and not at a second receive, since whoever died at the
+    /// first may have done it.
+    fn reapply(&self) -> Option<Reapply> {
+        let Request { wishes, carried, trigger, feed_backs, .. } = self.request;
+        let received_before = self.message.is_some_and(|message| message.receive_count > 1);
+        let expired = carried.expires_at.is_some_and(|at| at <= self.now());
+        let of_rotation = [Some(trigger.kind), carried.origin_kind].contains(&Some(TriggerKind::KeyRotated));
+        let due = |age: TimeDelta| age >= TimeDelta::zero() && age < REAPPLY_WITHIN;
+        match () {
+            () if received_before || expired => None,
+            () if wishes.reapply => Some(Reapply::Asked),
+            () if of_rotation
+                && *feed_backs == 0
+                && self.handler.settings.on_key_rotation == OnKeyRotation::Reapply
+                && self.age().is_some_and(due) =>
+            {
+                Some(Reapply::Rotated)
+            }
+            () => None,
+        }
+    }
+
+    fn context<'b>(&self, doubted_alias: Option<&'b AliasName>) -> Context<'b>
+    where
+        'a: 'b,
+    {
+        let Self { handler: Handler { settings, aws, clock, .. }, request, shared, .. } = *self;
+        Context {
+            streams: &aws.streams,
+            encryption: aws.encryption.as_ref().filter(|_| !request.wishes.dry_run),
+            keys: &shared.keys,
+            turns: &shared.turns,
+            clock,
+            deadline: shared.deadline,
+            mode: settings.mode,
+            on_other_key: settings.on_other_key,
+            exempt_tag_key: settings.exempt_tag_key.as_deref(),
+            reapply: self.reapply(),
+            quiet: Quiet { grace: settings.iac_grace, hint: request.carried.hint, elsewhere: self.can_send_on() },
+            doubted_alias,
+            asked_for: request.manual && matches!(request.scope, Scope::Streams(_)),
+        }
+    }
+
+    fn about_the_key(&self, status: Status, reason: String) -> Outcome {
+        Outcome { key: Some(self.key()), ..Outcome::new(None, status, reason, self.mode()) }
+    }
+
+    fn key(&self) -> String {
+        self.handler.settings.key.to_string()
+    }
+
+    fn mode(&self) -> Mode {
+        self.handler.settings.mode
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.handler.clock.utc()
+    }
+}
