@@ -562,7 +562,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_must_be_left_quiet_is_held_before_anything_is_read_and_only_if_it_is_wrong() {
-        let grace = Duration::from_secs(60);
+        let grace = Duration::from_mins(1);
         let world = World { quiet_for: grace, tags: Tags::Unread, ..World::unencrypted() };
         assert_eq!(world.decide(), Decision::Hold(grace));
         assert_eq!(World { quiet_for: grace, ..World::right() }.decide(), Decision::InSync(InSync::DesiredKey));

@@ -233,7 +233,7 @@ impl<'a> Run<'a> {
                 Decision::Hold(left) => {
                     let resume = self.now() + left;
                     if resume >= self.context.deadline.work_until() {
-                        return Ending::Failed(self.out_of_grace(&arn, left));
+                        return Ending::Failed(out_of_grace(&arn, left));
                     }
                     self.held += 1;
                     self.pause_until(resume).await;
@@ -437,14 +437,6 @@ impl<'a> Run<'a> {
         Failure::new(Step::Wait, code::STILL_UPDATING, arn, &format!("{started}: {pending}, and the time is up"))
     }
 
-    fn out_of_grace(&self, arn: &StreamArn, left: Duration) -> Failure {
-        let seconds = left.as_secs_f64().ceil();
-        let detail = format!(
-            "not started: whoever made the stream may not be done with it, it must be quiet for another {seconds} s, and the time is up"
-        );
-        Failure::new(Step::Wait, code::OUT_OF_TIME, arn, &detail)
-    }
-
     fn outcome(self, ending: Ending) -> Outcome {
         let stream = Some(self.arn.as_ref().map_or_else(|| self.target.to_string(), ToString::to_string));
         let applied = self.start.is_some_and(|start| start.accepted);
@@ -508,6 +500,14 @@ fn poll_interval(waited: Duration) -> Duration {
 /// What is known of the tags of a stream that has not been looked at: nothing, which is enough where no tag exempts.
 fn untouched(context: &Context<'_>) -> Tags {
     if context.exempt_tag_key.is_some() { Tags::Unread } else { Tags::Read(Exemption::None) }
+}
+
+fn out_of_grace(arn: &StreamArn, left: Duration) -> Failure {
+    let seconds = left.as_secs_f64().ceil();
+    let detail = format!(
+        "not started: whoever made the stream may not be done with it, it must be quiet for another {seconds} s, and the time is up"
+    );
+    Failure::new(Step::Wait, code::OUT_OF_TIME, arn, &detail)
 }
 
 fn gone_or_failed(failure: Failure) -> Ending {

@@ -40,7 +40,7 @@ pub const NOT_YET_SUPPORTED: [&str; 4] = ["POLICY", "POLICY_PARAMETER", "MAX_APP
 pub const RESERVE: Duration = Duration::from_secs(5);
 
 /// How long a young stream must have been ACTIVE and quiet before it is touched, unless `IAC_GRACE_SECONDS` says otherwise.
-pub const DEFAULT_IAC_GRACE: Duration = Duration::from_secs(60);
+pub const DEFAULT_IAC_GRACE: Duration = Duration::from_mins(1);
 
 /// How often a message of the work queue is received before it counts as failed, unless `WORK_QUEUE_MAX_RECEIVES` says otherwise.
 pub const DEFAULT_MAX_RECEIVES: u32 = 5;
@@ -318,7 +318,7 @@ mod tests {
                 own_role_arn: None,
                 on_other_key: OnOtherKey::Replace,
                 on_key_rotation: OnKeyRotation::Verify,
-                iac_grace: Duration::from_secs(60),
+                iac_grace: Duration::from_mins(1),
                 exempt_tag_key: Some(DEFAULT_EXEMPT_TAG_KEY.to_owned()),
                 metrics_namespace: DEFAULT_METRICS_NAMESPACE.to_owned(),
             }

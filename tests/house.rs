@@ -45,8 +45,18 @@ fn the_pure_modules_know_no_sdk_no_runtime_no_log_and_no_clock() {
 
 #[test]
 fn only_the_aws_module_knows_the_sdk_of_what_goes_into_the_function() {
-    let rest =
-        ["handler", "fan_out.rs", "reconcile.rs", "sweep.rs", "key_book.rs", "key_signal.rs", "report", "deadline.rs", "telemetry.rs", "main.rs"];
+    let rest = [
+        "handler",
+        "fan_out.rs",
+        "reconcile.rs",
+        "sweep.rs",
+        "key_book.rs",
+        "key_signal.rs",
+        "report",
+        "deadline.rs",
+        "telemetry.rs",
+        "main.rs",
+    ];
     none_says(&rest, &["aws_sdk", "aws_smithy", "aws_types"]);
 }
 
@@ -59,6 +69,7 @@ fn imports_go_downwards() {
 
 #[test]
 fn the_embedded_aws_stays_out_of_the_function() {
-    let function = ["handler", "fan_out.rs", "reconcile.rs", "sweep.rs", "aws", "report", "event", "main.rs", "settings.rs", "telemetry.rs"];
+    let function =
+        ["handler", "fan_out.rs", "reconcile.rs", "sweep.rs", "aws", "report", "event", "main.rs", "settings.rs", "telemetry.rs"];
     none_says(&function, &["sandbox", "crate::cli"]);
 }

@@ -284,7 +284,7 @@ impl<'a> Job<'a> {
             let Hint { actor, deferrals, .. } = self.request.carried.hint;
             let hint = Some(Hint { actor, quiet_since: deferral.quiet_since, deferrals: deferrals + 1 });
             let not_before = TimeDelta::from_std(deferral.after).ok().map(|after| self.now() + after);
-            let item = WorkItem { hint, not_before, ..self.item(stream, outcome.reason.clone()) };
+            let item = WorkItem { not_before, hint, ..self.item(stream, outcome.reason.clone()) };
             return self.sent_on(outcome, &item, deferral.after).await;
         }
         let Some(failure) = outcome.error.clone() else { return outcome };

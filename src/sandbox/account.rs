@@ -273,6 +273,14 @@ impl Account {
         });
     }
 
+    /// Puts a message on a queue. Nothing happens if there is no such queue.
+    pub fn send(&self, queue: &str, body: &str) {
+        self.with(|model, now| {
+            let url = model.queue_url(queue);
+            drop(model.send(&url, body.to_owned(), serde_json::Map::new(), None, now));
+        });
+    }
+
     /// Says who calls with this access key. Unknown ones are an IAM user.
     pub fn identity(&self, access_key: &str, identity: Identity) {
         self.with(|model, _| model.identities.insert(access_key.to_owned(), identity));

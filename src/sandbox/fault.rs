@@ -59,6 +59,8 @@ pub(crate) enum Effect {
     None,
     /// AWS answers with an error, and does nothing.
     Error(Refusal),
+    /// AWS refuses every other entry of a batch, and does the others.
+    EntriesRefused(Refusal),
     /// The connection breaks before AWS sees the call.
     Dropped,
     /// AWS does what was asked, but its answer is lost.
@@ -111,6 +113,12 @@ impl Fault {
     /// AWS answers with this error and this HTTP status, and does nothing.
     pub fn error_with_status(mut self, code: &str, message: &str, status: u16) -> Self {
         self.effect = Effect::Error(Refusal { code: code.to_owned(), message: message.to_owned(), status });
+        self
+    }
+
+    /// Every other entry of a batch, beginning with the first, is refused with this error, for which the service takes the blame; the others are done.
+    pub fn entries_refused(mut self, code: &str, message: &str) -> Self {
+        self.effect = Effect::EntriesRefused(Refusal { code: code.to_owned(), message: message.to_owned(), status: 200 });
         self
     }
 

@@ -144,6 +144,7 @@ async fn carry_out(account: &Account, call: Understood<'_>) -> Result<Response, 
             return Err(ConnectionLost);
         }
         Effect::Error(refusal) => Err(refusal.clone()),
+        Effect::EntriesRefused(refusal) => refuse_entries(account, &call, refusal),
         Effect::None | Effect::AnswerLost | Effect::AnswerGarbled => {
             let deadline = account.with(|model, now| now + sqs::wait(model, call.operation, Input(call.input)));
             loop {
@@ -163,8 +164,29 @@ async fn carry_out(account: &Account, call: Understood<'_>) -> Result<Response, 
     match effect {
         Effect::AnswerLost => Err(ConnectionLost),
         Effect::AnswerGarbled => Ok(Response { body: "<html>\u{fffd}".to_owned(), ..respond(account, call.service, result) }),
-        Effect::None | Effect::Error(_) | Effect::Dropped => Ok(respond(account, call.service, result)),
+        Effect::None | Effect::Error(_) | Effect::EntriesRefused(_) | Effect::Dropped => Ok(respond(account, call.service, result)),
     }
+}
+
+/// Does every other entry of a batch, and refuses the rest.
+fn refuse_entries(account: &Account, call: &Understood<'_>, refusal: &Refusal) -> Result<Value, Refusal> {
+    let entries = call.input.get("Entries").and_then(Value::as_array).cloned().unwrap_or_default();
+    let (refused, done): (Vec<_>, Vec<_>) = entries.into_iter().enumerate().partition(|(index, _)| index % 2 == 0);
+    let mut input = call.input.clone();
+    input.insert("Entries".to_owned(), done.iter().map(|(_, entry)| entry.clone()).collect());
+    let mut answer = if done.is_empty() {
+        json!({ "Successful": [], "Failed": [] })
+    } else {
+        account.with(|model, now| call.service.answer(model, call.operation, Input(&input), now))?
+    };
+    if let Some(failed) = answer.get_mut("Failed").and_then(Value::as_array_mut) {
+        failed.extend(
+            refused
+                .iter()
+                .map(|(_, entry)| json!({ "Id": entry["Id"], "SenderFault": false, "Code": refusal.code, "Message": refusal.message })),
+        );
+    }
+    Ok(answer)
 }
 
 /// Writes the call down, its events too, and lets happen what follows it.

@@ -14,11 +14,12 @@ const ARN_PATTERN: &str = r"Member must satisfy regular expression pattern: arn:
 const TOKEN_LIFETIME_MS: i64 = 300_000;
 
 /// The operations spoken here.
-pub(crate) const OPERATIONS: [&str; 11] = [
+pub(crate) const OPERATIONS: [&str; 12] = [
     "AddTagsToStream",
     "CreateStream",
     "DeleteStream",
     "DescribeStreamSummary",
+    "IncreaseStreamRetentionPeriod",
     "ListStreams",
     "ListTagsForStream",
     "PutRecord",
@@ -57,6 +58,10 @@ pub(crate) fn answer(model: &mut Model, operation: &str, input: Input<'_>, now: 
             model.delete_stream(&name, now).map(|()| Value::Null)
         }
         "UpdateShardCount" => reshard(model, input, now),
+        "IncreaseStreamRetentionPeriod" => {
+            let name = selected(model, input)?;
+            model.update_retention(&name, now).map(|()| Value::Null)
+        }
         "PutRecord" => put_record(model, input, now),
         _ => Err(Refusal::new("UnknownOperationException", String::new())),
     }

@@ -31,6 +31,7 @@
 
 mod account;
 mod client;
+mod event_source;
 mod fault;
 mod happening;
 mod http;

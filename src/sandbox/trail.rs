@@ -50,7 +50,7 @@ pub(crate) struct Caller {
 }
 
 /// The calls that change something, and are recorded as write events.
-const RECORDED: [&str; 16] = [
+const RECORDED: [&str; 17] = [
     "AddTagsToStream",
     "CancelKeyDeletion",
     "CreateAlias",
@@ -66,6 +66,7 @@ const RECORDED: [&str; 16] = [
     "StartStreamEncryption",
     "StopStreamEncryption",
     "UpdateAlias",
+    "IncreaseStreamRetentionPeriod",
     "UpdateShardCount",
 ];
 
@@ -213,7 +214,10 @@ fn response_elements(operation: &str, answer: &Value) -> Value {
             }
             shown
         }
-        ("UpdateShardCount" | "CancelKeyDeletion" | "RotateKeyOnDemand" | "CreateKey", Value::Object(members)) => camel_members(members),
+        (
+            "UpdateShardCount" | "IncreaseStreamRetentionPeriod" | "CancelKeyDeletion" | "RotateKeyOnDemand" | "CreateKey",
+            Value::Object(members),
+        ) => camel_members(members),
         _ => Value::Null,
     }
 }

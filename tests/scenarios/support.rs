@@ -8,7 +8,7 @@ use chrono::DateTime;
 use kinesis_encryption_enforcer::aws::{Aws, config};
 use kinesis_encryption_enforcer::clock::Clock;
 use kinesis_encryption_enforcer::handler::{Handler, Invocation, InvocationError};
-use kinesis_encryption_enforcer::sandbox::{Account, NewStream};
+use kinesis_encryption_enforcer::sandbox::{Account, NewStream, QueuedMessage};
 use kinesis_encryption_enforcer::settings::{Environment, Settings};
 use serde_json::{Value, json};
 
@@ -16,6 +16,9 @@ pub(crate) const ACCOUNT: &str = "111122223333";
 pub(crate) const REGION: &str = "us-east-1";
 pub(crate) const ALIAS: &str = "alias/streams";
 pub(crate) const QUEUE: &str = "dead-letters";
+pub(crate) const WORK: &str = "work";
+/// `maxReceiveCount` of the work queue.
+pub(crate) const RECEIVES: u32 = 5;
 
 pub(crate) struct World {
     pub(crate) account: Account,
@@ -50,8 +53,30 @@ impl World {
         self
     }
 
+    /// With a work queue beside the dead-letter queue, made as the template makes it, and the grace that the template gives.
+    pub(crate) fn with_work_queue(self) -> Self {
+        let url = self.account.queue(WORK);
+        let dead_letters = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{QUEUE}");
+        let policy = json!({"deadLetterTargetArn": dead_letters, "maxReceiveCount": RECEIVES}).to_string();
+        for (name, value) in [("VisibilityTimeout", "1800"), ("RedrivePolicy", policy.as_str())] {
+            self.account.set_queue_attribute(WORK, name, value);
+        }
+        self.with("WORK_QUEUE_URL", &url).with("WORK_QUEUE_MAX_RECEIVES", &RECEIVES.to_string())
+    }
+
     pub(crate) fn stream(&self, stream: NewStream) -> String {
         self.account.stream(stream)
+    }
+
+    /// A client of somebody else, with this access key and user agent.
+    pub(crate) fn kinesis(&self, access_key: &str, application: &'static str) -> aws_sdk_kinesis::Client {
+        let credentials = aws_credential_types::Credentials::new(access_key, "secret", None, None, application);
+        let base = SdkConfig::builder()
+            .region(Region::new(REGION))
+            .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(credentials))
+            .http_client(self.account.http_client())
+            .build();
+        aws_sdk_kinesis::Client::new(&config::tamed(base, &self.clock))
     }
 
     /// Handles `payload` with a timeout of `seconds`.
@@ -85,6 +110,36 @@ impl World {
     /// The bodies of the dead letters.
     pub(crate) fn letters(&self) -> Vec<Value> {
         self.account.messages(QUEUE).iter().map(|message| serde_json::from_str(&message.body).expect("JSON")).collect()
+    }
+
+    /// The bodies of the messages on the work queue, and how long each is hidden, in seconds.
+    pub(crate) fn work(&self) -> Vec<(Value, i64)> {
+        let now = DateTime::<chrono::Utc>::from(self.clock.wall());
+        let messages = self.account.messages(WORK);
+        let hidden = |message: &QueuedMessage| (message.visible_from - now).num_seconds();
+        messages.iter().map(|message| (serde_json::from_str(&message.body).expect("JSON"), hidden(message))).collect()
+    }
+
+    /// Puts a message on the work queue.
+    pub(crate) fn enqueue(&self, body: &Value) {
+        self.account.send(WORK, &body.to_string());
+    }
+
+    /// One invocation with a batch of the work queue, as Lambda makes it, if there is one to receive.
+    pub(crate) async fn batch(&self) -> Option<Value> {
+        let batch = self.account.receive_batch(WORK, 10)?;
+        let answer = self.run(&batch).await;
+        self.account.settle_batch(WORK, &batch, answer.as_ref().ok());
+        answer.ok()
+    }
+
+    /// Works until the work queue is empty, however long its messages hide.
+    pub(crate) async fn drain(&self) {
+        while !self.account.messages(WORK).is_empty() {
+            if self.batch().await.is_none() {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+            }
+        }
     }
 
     pub(crate) fn operations(&self) -> Vec<String> {

@@ -199,6 +199,12 @@ impl Model {
         self.update(name, Target::Shards(shards), now)
     }
 
+    /// The retention itself is not kept: it matters only that the stream is UPDATING meanwhile.
+    pub(crate) fn update_retention(&mut self, name: &str, now: DateTime<Utc>) -> Result<(), Refusal> {
+        self.at_rest(name, now)?;
+        self.update(name, Target::Unchanged, now)
+    }
+
     fn update(&mut self, name: &str, target: Target, now: DateTime<Utc>) -> Result<(), Refusal> {
         let shows_from = later(now, self.options.visibility_lag);
         let ends = Some(later(shows_from, self.options.updating));
