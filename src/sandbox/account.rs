@@ -281,6 +281,15 @@ impl Account {
         });
     }
 
+    /// Empties a queue.
+    pub fn purge(&self, queue: &str) {
+        self.with(|model, _| {
+            if let Some(queue) = model.queues.get_mut(queue) {
+                queue.messages.clear();
+            }
+        });
+    }
+
     /// Says who calls with this access key. Unknown ones are an IAM user.
     pub fn identity(&self, access_key: &str, identity: Identity) {
         self.with(|model, _| model.identities.insert(access_key.to_owned(), identity));

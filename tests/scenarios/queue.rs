@@ -113,7 +113,7 @@ async fn a_batch_of_ten_waits_once() {
     let began = world.clock.instant();
     assert_eq!(world.batch().await, Some(json!({"batchItemFailures": []})));
     let took = world.clock.instant() - began;
-    assert!(took < Duration::from_secs(60), "{took:?}");
+    assert!(took < Duration::from_mins(1), "{took:?}");
     assert_eq!((wrong(&world, 10), world.work().len()), (0, 0));
 }
 
@@ -215,7 +215,7 @@ async fn an_event_about_the_alias_is_looked_at_again_when_kms_must_have_settled(
     // The event is ten seconds old, and KMS still shows the alias as it was.
     world.account.configure(|options| options.kms_lag = Duration::from_secs(200));
     let new = world.account.create_key();
-    tokio::time::sleep(Duration::from_secs(300)).await;
+    tokio::time::sleep(Duration::from_mins(5)).await;
     world.account.alias(ALIAS, &new);
     let mut payload: Value = serde_json::from_str(
         &event("alias-repointed").to_string().replace("1234abcd-12ab-34cd-56ef-1234567890ab", new.rsplit('/').next().expect("an id")),
