@@ -1,0 +1,190 @@
+//! A fleet of streams, half of them wrong, brought right through the work queue, under the rate limits that AWS has: how long it takes, how many calls,
+//! how many of them throttled, and how that compares with the least that those limits allow.
+//!
+//! `make fleet`, or `cargo run --release --example fleet -- 1000 10000`. The time is virtual: the account, its limits and all waiting are simulated, the
+//! handler, the SDK and every request and answer are real.
+
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a measurement that cannot be set up has failed, and prints what it measured"
+)]
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+use chrono::DateTime;
+use kinesis_encryption_enforcer::aws::pace::{Api, WORKERS};
+use kinesis_encryption_enforcer::aws::{Aws, config};
+use kinesis_encryption_enforcer::clock::Clock;
+use kinesis_encryption_enforcer::handler::{Handler, Invocation};
+use kinesis_encryption_enforcer::sandbox::{Account, NewStream};
+use kinesis_encryption_enforcer::settings::{Environment, Settings};
+use serde_json::{Value, json};
+
+const REGION: &str = "us-east-1";
+const ACCOUNT: &str = "111122223333";
+const WORK: &str = "work";
+/// The template's default.
+const TIMEOUT: Duration = Duration::from_mins(5);
+/// `BatchSize` of the event source mapping.
+const BATCH: usize = 10;
+
+/// Calls by operation: how many were made, and how many of them AWS throttled.
+type Calls = BTreeMap<String, (u64, u64)>;
+
+struct Fleet {
+    account: Account,
+    clock: Clock,
+    environment: Environment,
+    calls: RefCell<Calls>,
+}
+
+impl Fleet {
+    fn new(streams: usize) -> Self {
+        let clock = Clock::starting_at(SystemTime::from(DateTime::parse_from_rfc3339("2026-11-24T00:00:00Z").expect("a time")));
+        let account = Account::new(clock.clone(), REGION, ACCOUNT);
+        let key = account.create_key();
+        let dead_letters = account.queue("dead-letters");
+        let work = account.queue(WORK);
+        account.set_queue_attribute(WORK, "VisibilityTimeout", "1800");
+        for index in 0..streams {
+            let stream = NewStream::named(&format!("stream-{index:05}"));
+            account.stream(if index % 2 == 0 { stream.encrypted_with(&key) } else { stream });
+        }
+        let environment =
+            Environment::default().with("KMS_KEY_ID", &key).with("FAILURE_QUEUE_URL", &dead_letters).with("WORK_QUEUE_URL", &work);
+        Self { account, clock, environment, calls: RefCell::default() }
+    }
+
+    /// A process of the function: its clients, and its pace, are its own.
+    fn process(&self) -> Handler {
+        let base = SdkConfig::builder()
+            .region(Region::new(REGION))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("ASIAENFORCEREXAMPLE1", "secret", None, None, "fleet")))
+            .http_client(self.account.http_client())
+            .build();
+        let settings = Settings::from_environment(&self.environment).expect("settings");
+        let aws = Aws::new(&config::tamed(base, &self.clock), &settings, &self.clock);
+        Handler { settings, aws, clock: self.clock.clone(), function: "enforcer".to_owned(), emit: |_| {} }
+    }
+
+    async fn invoke(&self, handler: &Handler, payload: &Value) -> Option<Value> {
+        let invocation = Invocation { request_id: "fleet".to_owned(), deadline: self.clock.wall() + TIMEOUT };
+        let answer = Box::pin(handler.handle(payload, &invocation)).await;
+        self.count();
+        answer.ok()
+    }
+
+    /// Counts the calls since the last time, and forgets them.
+    fn count(&self) {
+        let mut calls = self.calls.borrow_mut();
+        for call in self.account.calls() {
+            let (made, throttled) = calls.entry(call.operation).or_default();
+            *made += 1;
+            *throttled += u64::from(call.result.is_err_and(|code| code == "LimitExceededException"));
+        }
+        self.account.forget_calls();
+        drop(self.account.take_events());
+    }
+
+    async fn sweep(&self) {
+        let schedule = json!({"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {}});
+        let mut payload = Some(schedule);
+        let handler = self.process();
+        while let Some(event) = payload.take() {
+            if self.invoke(&handler, &event).await.is_none() {
+                payload = Some(event);
+            }
+        }
+    }
+
+    /// One of the event source mapping's invocations after the other, until the queue is empty.
+    async fn work(&self) {
+        let handler = self.process();
+        while !self.account.messages(WORK).is_empty() {
+            match self.account.receive_batch(WORK, BATCH) {
+                None => tokio::time::sleep(Duration::from_secs(1)).await,
+                Some(batch) => {
+                    let answer = self.invoke(&handler, &batch).await;
+                    self.account.settle_batch(WORK, &batch, answer.as_ref());
+                }
+            }
+        }
+    }
+
+    async fn run(&self) -> Duration {
+        let began = self.clock.instant();
+        let workers = async {
+            // Lambda's pollers find the first items a moment after they were sent.
+            while self.account.messages(WORK).is_empty() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            futures_util::future::join_all((0..WORKERS).map(|_| self.work())).await;
+        };
+        tokio::join!(self.sweep(), workers);
+        // What was queued after the workers had found the queue empty.
+        self.work().await;
+        self.clock.instant() - began
+    }
+}
+
+/// The least time for which the account's limits allow this fleet, at `share` of each: a look at every stream, and for every wrong one its tags and a look
+/// that verifies.
+fn floor(streams: usize, wrong: usize, share: f64) -> Duration {
+    let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    let calls = |api| match api {
+        Api::DescribeStreamSummary => number(streams + wrong),
+        Api::ListTagsForStream => number(wrong),
+        Api::ListStreams => number(streams.div_ceil(100)),
+    };
+    let seconds = Api::ALL.map(|api| calls(api) / (f64::from(api.limit()) * share));
+    Duration::from_secs_f64(seconds.into_iter().fold(0.0, f64::max))
+}
+
+/// A field of the process's status, in MiB; Linux tells.
+fn memory(field: &str) -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with(field))?;
+    Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
+}
+
+fn minutes(time: Duration) -> String {
+    format!("{} min {:02} s", time.as_secs() / 60, time.as_secs() % 60)
+}
+
+fn main() {
+    let sizes: Vec<usize> = std::env::args().skip(1).map(|text| text.parse().expect("a number of streams")).collect();
+    for streams in if sizes.is_empty() { vec![1_000, 10_000] } else { sizes } {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+        runtime.block_on(async {
+            let fleet = Fleet::new(streams);
+            let wrong = streams / 2;
+            let before = memory("VmRSS");
+            let took = fleet.run().await;
+            let right = (0..streams).filter(|index| {
+                let snapshot = fleet.account.snapshot(&format!("stream-{index:05}"));
+                snapshot.is_some_and(|stream| stream.key_id.is_some() && stream.status == "ACTIVE")
+            });
+            let right = right.count();
+            println!("{streams} streams, {wrong} of them wrong: {right} right after {}", minutes(took));
+            println!("  least at the limits' half, which the function keeps to: {}", minutes(floor(streams, wrong, 0.5)));
+            println!("  least at the whole limits: {}", minutes(floor(streams, wrong, 1.0)));
+            println!("  dead letters: {}", fleet.account.messages("dead-letters").len());
+            let number = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+            for (operation, (made, throttled)) in fleet.calls.borrow().iter() {
+                let each = number(*made) / number(streams as u64);
+                println!("  {operation:<24} {made:>7} calls, {each:>6.3} a stream, {throttled} throttled");
+            }
+            if let (Some(before), Some(peak)) = (before, memory("VmHWM")) {
+                println!("  memory, the embedded AWS and its queue included: {before:.0} MiB before, {peak:.0} MiB at most");
+            }
+            assert_eq!(right, streams, "every stream is right");
+        });
+    }
+}
