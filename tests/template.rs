@@ -10,12 +10,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kinesis_encryption_enforcer::aws::ACTIONS;
-use kinesis_encryption_enforcer::settings::{DEFAULT_EXEMPT_TAG_KEY, DEFAULT_METRICS_NAMESPACE, Environment, RESERVE, SUPPORTED, Settings};
+use kinesis_encryption_enforcer::aws::pace::WORKERS;
+use kinesis_encryption_enforcer::settings::{
+    DEFAULT_EXEMPT_TAG_KEY, DEFAULT_MAX_RECEIVES, DEFAULT_METRICS_NAMESPACE, Environment, RESERVE, SUPPORTED, Settings, WorkQueue,
+};
 use serde_json::{Map, Value, json};
 use serde_yaml_ng::Value as Yaml;
 
 const OWN_ROLE: &str = "arn:aws:iam::111122223333:role/kinesis-encryption-enforcer";
 const QUEUE_URL: &str = "https://sqs.us-east-1.amazonaws.com/111122223333/dead-letters";
+const WORK_QUEUE_URL: &str = "https://sqs.us-east-1.amazonaws.com/111122223333/work";
 const STREAMS: &str = "arn:aws:kinesis:us-east-1:111122223333:stream/*";
 const KEY_ID: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
 const KEY_ARN: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -23,7 +27,8 @@ const KEYS_HERE: &str = "arn:aws:kms:us-east-1:111122223333:key/*";
 const FOREIGN_KEY: &str = "arn:aws:kms:us-east-1:444455556666:key/0987dcba-09fe-87dc-65ba-ab0987654321";
 
 /// What Lambda itself does with the role: no call in the code stands for it.
-const LOG_ACTIONS: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
+const LAMBDAS_ACTIONS: [&str; 5] =
+    ["logs:CreateLogStream", "logs:PutLogEvents", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"];
 
 /// Every file of `events/`, and the rule that delivers it. The schedule, people and queues deliver the others, or nobody does.
 const DELIVERED_BY: [(&str, Option<&str>); 46] = [
@@ -236,6 +241,7 @@ impl Stack {
             ("AWS::AccountId", _) => json!("111122223333"),
             ("AWS::StackName", _) => json!("enforcer"),
             ("DeadLetterQueue", _) => json!(QUEUE_URL),
+            ("WorkQueue", _) => json!(WORK_QUEUE_URL),
             (_, Some(value)) if list => value.split(',').collect(),
             (_, Some(value)) => json!(value),
             _ => {
@@ -319,8 +325,10 @@ fn the_code_accepts_what_the_template_sets_by_default_and_both_have_the_same_def
     assert_eq!(by_template.exempt_tag_key.as_deref(), Some(DEFAULT_EXEMPT_TAG_KEY));
     assert_eq!(by_template.metrics_namespace, DEFAULT_METRICS_NAMESPACE);
     assert_eq!((by_template.own_role_arn.as_deref(), by_template.failure_queue_url.as_deref()), (Some(OWN_ROLE), Some(QUEUE_URL)));
+    let work_queue = WorkQueue { url: WORK_QUEUE_URL.to_owned(), max_receives: DEFAULT_MAX_RECEIVES };
+    assert_eq!(by_template.work_queue, Some(work_queue));
     let by_code = Settings::from_environment(&Environment::default().with("KMS_KEY_ID", KEY_ARN)).expect("accepted");
-    assert_eq!(Settings { own_role_arn: None, failure_queue_url: None, ..by_template }, by_code);
+    assert_eq!(Settings { own_role_arn: None, failure_queue_url: None, work_queue: None, ..by_template }, by_code);
 
     for (parameter, values) in template()["Parameters"].as_object().expect("parameters") {
         for value in values["AllowedValues"].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -332,16 +340,18 @@ fn the_code_accepts_what_the_template_sets_by_default_and_both_have_the_same_def
 
 #[test]
 fn the_role_may_do_what_the_code_calls_and_nothing_else() {
-    let calls = set(&[&ACTIONS[..], &LOG_ACTIONS].concat());
+    let calls = set(&[&ACTIONS[..], &LAMBDAS_ACTIONS].concat());
     assert_eq!(Stack::new(&[]).actions(), calls);
     assert_eq!(Stack::new(&[("KmsKeyArns", FOREIGN_KEY), ("OnOtherKey", "accept")]).actions(), calls);
 }
 
 #[test]
 fn in_audit_mode_the_role_cannot_change_a_stream() {
-    let mut calls = set(&[&ACTIONS[..], &LOG_ACTIONS].concat());
+    let mut calls = set(&[&ACTIONS[..], &LAMBDAS_ACTIONS].concat());
     calls.remove("kinesis:StartStreamEncryption");
-    assert_eq!(Stack::new(&[("Mode", "audit")]).actions(), calls);
+    let stack = Stack::new(&[("Mode", "audit")]);
+    assert_eq!(stack.actions(), calls);
+    assert_eq!(stack.may("sqs:SendMessage"), set(&["<DeadLetterQueue.Arn>"]), "nor may it queue work");
 }
 
 #[test]
@@ -382,7 +392,9 @@ fn only_list_streams_is_allowed_on_everything_and_every_statement_is_named() {
     }
     assert_eq!(stack.may("kinesis:DescribeStreamSummary"), set(&[STREAMS]));
     assert_eq!(stack.may("kinesis:ListTagsForStream"), set(&[STREAMS]));
-    assert_eq!(stack.may("sqs:SendMessage"), set(&["<DeadLetterQueue.Arn>"]));
+    assert_eq!(stack.may("sqs:SendMessage"), set(&["<DeadLetterQueue.Arn>", "<WorkQueue.Arn>"]));
+    assert_eq!(stack.may("sqs:ReceiveMessage"), set(&["<WorkQueue.Arn>"]));
+    assert_eq!(stack.may("sqs:ChangeMessageVisibility"), set(&["<WorkQueue.Arn>"]));
     assert_eq!(stack.may("logs:PutLogEvents"), set(&["<LogGroup.Arn>"]));
 }
 
@@ -498,7 +510,6 @@ fn the_queue_takes_messages_of_the_rules_that_are_there_and_of_nothing_else() {
     {
         let stack = Stack::new(given);
         let policies = stack.of_type("AWS::SQS::QueuePolicy");
-        assert_eq!(policies.len(), 1);
         let statements = policies["DeadLetterQueuePolicy"]["PolicyDocument"]["Statement"].as_array().expect("statements");
         let allowed: Vec<_> = statements.iter().filter(|statement| statement["Effect"] == "Allow").collect();
         let [allowed] = allowed[..] else { panic!("one statement allows: {allowed:?}") };
@@ -537,6 +548,38 @@ fn what_fails_for_good_goes_to_the_queue_after_two_retries() {
     let longest = template()["Parameters"]["Timeout"]["MaxValue"].as_u64().expect("seconds") * 3 + 60 + 120;
     assert!(invoke["MaximumEventAgeInSeconds"].as_u64().expect("seconds") > longest);
     assert_eq!(function["RecursiveLoop"], "Terminate");
+}
+
+#[test]
+fn the_work_queue_feeds_as_many_workers_as_the_pace_is_made_for_and_takes_back_only_what_failed() {
+    let source = Stack::new(&[]).properties("WorkSource");
+    assert_eq!((&source["FunctionName"], &source["EventSourceArn"]), (&json!("<Function>"), &json!("<WorkQueue.Arn>")));
+    assert_eq!(source["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]));
+    assert_eq!(source["ScalingConfig"]["MaximumConcurrency"], WORKERS);
+    assert_eq!(source["BatchSize"], 10);
+}
+
+#[test]
+fn a_message_does_not_come_back_while_it_is_worked_on_and_the_function_writes_the_last_letter_before_sqs_does() {
+    let queue = Stack::new(&[]).properties("WorkQueue");
+    let longest = template()["Parameters"]["Timeout"]["MaxValue"].as_u64().expect("seconds");
+    assert!(queue["VisibilityTimeout"].as_u64().expect("seconds") >= 6 * longest);
+    assert_eq!(queue["RedrivePolicy"], json!({"deadLetterTargetArn": "<DeadLetterQueue.Arn>", "maxReceiveCount": DEFAULT_MAX_RECEIVES}));
+    assert!(queue["MessageRetentionPeriod"].as_u64().expect("seconds") >= 4 * 86400);
+    assert_eq!((&queue["SqsManagedSseEnabled"], queue.get("KmsMasterKeyId")), (&json!(true), None));
+}
+
+#[test]
+fn nobody_is_admitted_to_the_work_queue_by_a_policy_of_its_own() {
+    let policies = Stack::new(&[]).of_type("AWS::SQS::QueuePolicy");
+    let of_work: Vec<_> = policies.values().filter(|policy| policy["Queues"] == json!([WORK_QUEUE_URL])).collect();
+    assert_eq!(of_work.len(), 1);
+    for policy in of_work {
+        for statement in policy["PolicyDocument"]["Statement"].as_array().expect("statements") {
+            assert_eq!(statement["Effect"], "Deny", "{statement}");
+        }
+    }
+    assert_eq!(policies.len(), 2);
 }
 
 #[test]

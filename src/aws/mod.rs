@@ -24,12 +24,13 @@ pub(crate) use calls::millis;
 pub use error::{CallError, Fate};
 
 /// The IAM actions that the calls in this module need; the template's role grants exactly these.
-pub const ACTIONS: [&str; 6] = [
+pub const ACTIONS: [&str; 7] = [
     "kinesis:DescribeStreamSummary",
     "kinesis:ListStreams",
     "kinesis:ListTagsForStream",
     "kinesis:StartStreamEncryption",
     "kms:DescribeKey",
+    "sqs:ChangeMessageVisibility",
     "sqs:SendMessage",
 ];
 
