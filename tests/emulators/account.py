@@ -77,6 +77,10 @@ class Account:
         self.key = self.create_key()
         self.kms.create_alias(AliasName=ALIAS, TargetKeyId=self.key)
         self.queue = self.sqs.create_queue(QueueName="failures")["QueueUrl"]
+        self.work = self.sqs.create_queue(QueueName="work", Attributes={
+            "VisibilityTimeout": "60",
+            "RedrivePolicy": json.dumps({"deadLetterTargetArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:failures", "maxReceiveCount": 5}),
+        })["QueueUrl"]
 
     def create_key(self):
         """A new symmetric encryption key: its ARN."""
@@ -119,6 +123,36 @@ class Account:
                 letters.append((json.loads(message["Body"]), attributes))
                 self.sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])
         return letters
+
+    def batch(self):
+        """Takes up to ten messages off the work queue, as the event that Lambda's event source mapping makes of them; None if there is none."""
+        messages = self.sqs.receive_message(QueueUrl=self.work, AttributeNames=["All"], MaxNumberOfMessages=10).get("Messages", [])
+        records = [{
+            "messageId": message["MessageId"],
+            "receiptHandle": message["ReceiptHandle"],
+            "body": message["Body"],
+            "attributes": message["Attributes"],
+            "messageAttributes": {},
+            "eventSource": "aws:sqs",
+            "eventSourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:work",
+            "awsRegion": REGION,
+        } for message in messages]
+        return {"Records": records} if records else None
+
+    def settle(self, batch, answer):
+        """Deletes from the work queue what the function settled of a batch."""
+        failed = {item["itemIdentifier"] for item in answer["batchItemFailures"]}
+        for record in batch["Records"]:
+            if record["messageId"] not in failed:
+                self.sqs.delete_message(QueueUrl=self.work, ReceiptHandle=record["receiptHandle"])
+
+    def drain(self, enforcer):
+        """Works until the work queue has nothing to receive: how many batches there were."""
+        batches = 0
+        while batch := self.batch():
+            self.settle(batch, enforcer.invoke(batch))
+            batches += 1
+        return batches
 
     def _settle(self, name):
         give_up = time.monotonic() + 30

@@ -48,10 +48,14 @@ def bootstrap():
 
 @pytest.fixture
 def account(request, moto, started):
-    """An account with a key, its alias and a dead-letter queue. `@pytest.mark.kinesis(creating=…, updating=…)` sets how long streams take, in seconds."""
+    """An account with a key, its alias and a dead-letter queue. `@pytest.mark.kinesis(creating=…, updating=…)` sets how long streams take, in seconds;
+    `by="moto"` takes moto's Kinesis instead, where a stream is ACTIVE at once."""
     urllib.request.urlopen(urllib.request.Request(f"{moto.endpoint}/moto-api/reset", method="POST"), timeout=10).close()
     marker = request.node.get_closest_marker("kinesis")
-    durations = {"creating": 0.3, "updating": 0.3} | (marker.kwargs if marker else {})
+    options = {"creating": 0.3, "updating": 0.3} | (marker.kwargs if marker else {})
+    if options.pop("by", None) == "moto":
+        return aws.Account(moto, moto)
+    durations = options
     return aws.Account(started(aws.kinesis_local(**durations)), moto)
 
 

@@ -28,6 +28,8 @@ def settings(account, **changes):
         "FAILURE_QUEUE_URL": account.queue,
         "ENFORCEMENT_MODE": "enforce",
         "OWN_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/enforcer",
+        # Every stream here is young, and nobody waits a minute for each.
+        "IAC_GRACE_SECONDS": "0",
     } | changes
     return {name: value for name, value in environment.items() if value is not None}
 

@@ -81,7 +81,8 @@ def test_a_sweep_reaches_the_streams_beyond_the_first_page(account, function):
     for number in range(105):
         account.kinesis.create_stream(StreamName=f"orders-{number:03}", ShardCount=1)
 
-    answer = function(ENFORCEMENT_MODE="audit").invoke(event("manual-sweep"))
+    # Without exemptions no tags are read, of which AWS allows few a second.
+    answer = function(ENFORCEMENT_MODE="audit", EXEMPT_TAG_KEY="").invoke(event("manual-sweep"))
 
     assert answer["summary"] == {"would-encrypt": 105}
 
