@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::calls::Calls;
 use super::error::CallError;
-use super::pace::{Api, Paces};
+use super::pace::{Api, Paces, Share};
 use crate::failure::{Failure, Step, code};
 use crate::stream::{Description, StreamArn, StreamRef, StreamStatus};
 
@@ -36,6 +36,11 @@ pub struct Page {
 impl Streams {
     pub(super) fn new(client: Client, calls: Arc<Calls>, paces: Paces) -> Self {
         Self { client, calls, paces: Arc::new(paces) }
+    }
+
+    /// Calls are paced by this share from now on.
+    pub fn pace_by(&self, share: Share) {
+        self.paces.set(share);
     }
 
     /// The calls' retry and jitter.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use aws_types::SdkConfig;
 
-use self::pace::{INVOCATIONS, Paces};
+use self::pace::{Paces, Share};
 use crate::clock::Clock;
 use crate::settings::{Mode, Settings};
 
@@ -59,10 +59,8 @@ impl Aws {
         let kinesis = aws_sdk_kinesis::Client::new(config);
         let sqs = aws_sdk_sqs::Client::new(config);
         let writes = settings.mode == Mode::Enforce;
-        // Without a work queue nothing fans out: one invocation has the whole budget.
-        let side_by_side = if settings.work_queue.is_some() { INVOCATIONS } else { 1 };
         Self {
-            streams: kinesis::Streams::new(kinesis.clone(), Arc::clone(&calls), Paces::for_invocations(side_by_side)),
+            streams: kinesis::Streams::new(kinesis.clone(), Arc::clone(&calls), Paces::with(Share::Whole)),
             encryption: writes.then(|| kinesis::Encryption::new(kinesis, Arc::clone(&calls))),
             keys: kms::Keys::new(aws_sdk_kms::Client::new(config), Arc::clone(&calls)),
             dead_letters: settings

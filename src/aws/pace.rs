@@ -1,7 +1,7 @@
 //! Pacing: how many calls a second the function makes, so that the account's own applications keep theirs.
 //!
 //! The limits are the account's, per Region, and shared with everybody in it. All invocations that work side by side stay together under half of each:
-//! every one paces itself, and [`INVOCATIONS`] times the [rate](Api::rate) of one is that half.
+//! every one paces itself, by its [`Share`] of that half.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,8 +13,26 @@ use tokio::time::Instant;
 /// More would not be faster: ten streams wait in each, and the account's limits, not our processors, are what there is little of.
 pub const WORKERS: u32 = 2;
 
-/// By how many invocations the budget is divided: the workers, and one that EventBridge, the schedule or a person woke.
-pub const INVOCATIONS: u32 = WORKERS + 1;
+/// What an invocation has of the budget, which is half of each limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// All of it: there is no work queue, so that nothing fans out.
+    Whole,
+    /// That of each of the [`WORKERS`].
+    Worker,
+    /// That of an invocation by EventBridge, the schedule or a person, which looks at one stream as a rule, or only lists them.
+    Direct,
+}
+
+impl Share {
+    fn of_budget(self) -> f64 {
+        match self {
+            Self::Whole => 1.0,
+            Self::Worker => 0.4,
+            Self::Direct => 0.2,
+        }
+    }
+}
 
 /// The calls that the account's limits make scarce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +58,10 @@ impl Api {
         }
     }
 
-    /// Calls a second of each of `invocations` that work side by side.
+    /// Calls a second of an invocation with this share.
     #[must_use]
-    pub fn rate(self, invocations: u32) -> f64 {
-        f64::from(self.limit()) / 2.0 / f64::from(invocations)
+    pub fn rate(self, share: Share) -> f64 {
+        f64::from(self.limit()) / 2.0 * share.of_budget()
     }
 }
 
@@ -55,10 +73,17 @@ const SLOWEST: f64 = 8.0;
 pub struct Paces([(Api, Pace); 3]);
 
 impl Paces {
-    /// Paces for a function of which `invocations` may work side by side.
+    /// The paces of an invocation with this share.
     #[must_use]
-    pub fn for_invocations(invocations: u32) -> Self {
-        Self(Api::ALL.map(|api| (api, Pace::new(api.rate(invocations)))))
+    pub fn with(share: Share) -> Self {
+        Self(Api::ALL.map(|api| (api, Pace::new(api.rate(share)))))
+    }
+
+    /// From now on it is an invocation with this share.
+    pub(super) fn set(&self, share: Share) {
+        for (api, pace) in &self.0 {
+            pace.state().interval = interval(api.rate(share));
+        }
     }
 
     pub(super) fn of(&self, wanted: Api) -> Option<&Pace> {
@@ -68,13 +93,11 @@ impl Paces {
 
 /// The pace of one API: calls are let through one by one, an interval apart. There is no allowance to save up, so that a new worker cannot burst.
 #[derive(Debug)]
-pub(super) struct Pace {
-    interval: Duration,
-    state: Mutex<State>,
-}
+pub(super) struct Pace(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
+    interval: Duration,
     /// When the next call may be made.
     next: Option<Instant>,
     /// By what the interval is stretched: it doubles when AWS throttles, and shrinks again with every call that goes through.
@@ -83,7 +106,7 @@ struct State {
 
 impl Pace {
     fn new(rate: f64) -> Self {
-        Self { interval: Duration::from_secs_f64(rate.recip()), state: Mutex::new(State { next: None, stretch: 1.0 }) }
+        Self(Mutex::new(State { interval: interval(rate), next: None, stretch: 1.0 }))
     }
 
     /// When the next call may be made; `None` where that is not before `until`, and then no turn is taken.
@@ -93,7 +116,7 @@ impl Pace {
         if turn >= until {
             return None;
         }
-        state.next = Some(turn + self.interval.mul_f64(state.stretch));
+        state.next = Some(turn + state.interval.mul_f64(state.stretch));
         Some(turn)
     }
 
@@ -110,8 +133,12 @@ impl Pace {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn interval(rate: f64) -> Duration {
+    Duration::from_secs_f64(rate.recip())
 }
 
 #[cfg(test)]
@@ -125,7 +152,8 @@ mod tests {
     #[test]
     fn invocations_side_by_side_stay_under_half_of_every_limit() {
         for api in Api::ALL {
-            let together = api.rate(INVOCATIONS) * f64::from(INVOCATIONS);
+            let together = api.rate(Share::Worker) * f64::from(WORKERS) + api.rate(Share::Direct);
+            assert!(api.rate(Share::Whole) <= f64::from(api.limit()) / 2.0);
             assert!(together <= f64::from(api.limit()) / 2.0 + 1e-9, "{api:?}: {together}");
         }
     }
@@ -155,6 +183,20 @@ mod tests {
         assert_eq!(gap(), 800);
         (0..99).for_each(|_| pace.speed_up());
         assert_eq!(gap(), 100);
+    }
+
+    #[test]
+    fn the_share_can_change_from_one_invocation_to_the_next() {
+        let (paces, now) = (Paces::with(Share::Worker), start());
+        let far = now + Duration::from_mins(1);
+        let gap = || {
+            let pace = paces.of(Api::DescribeStreamSummary).expect("a pace");
+            let first = pace.turn(now, far).expect("a turn");
+            (pace.turn(now, far).expect("a turn") - first).as_millis()
+        };
+        assert_eq!(gap(), 250);
+        paces.set(Share::Direct);
+        assert_eq!(gap(), 500);
     }
 
     #[test]

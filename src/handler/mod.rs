@@ -15,6 +15,7 @@ use tracing::Instrument;
 
 use self::job::{Job, rest};
 use crate::aws::Aws;
+use crate::aws::pace::Share;
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::event::{self, Delivery, Message, Request};
@@ -181,6 +182,11 @@ impl Handler {
         let shared = Shared { invocation, deadline, keys, turns: Turns::default() };
         let mut delivery = event::read(payload, own_role_arn.as_deref());
         delivery.requests_mut().for_each(|request| request.wishes.dry_run |= dry_run);
+        self.aws.streams.pace_by(match (&delivery, &self.settings.work_queue) {
+            (_, None) => Share::Whole,
+            (Delivery::Batch(_), Some(_)) => Share::Worker,
+            (Delivery::Direct(_), Some(_)) => Share::Direct,
+        });
         match delivery {
             Delivery::Direct(requests) => self.direct(&requests, &shared).await,
             Delivery::Batch(messages) => Ok(self.batch(&messages, &shared).await),
