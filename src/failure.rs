@@ -36,6 +36,8 @@ pub enum Step {
     SendWorkItem,
     /// `sqs:ChangeMessageVisibility` on the work queue.
     ChangeVisibility,
+    /// Receiving, moving or deleting dead letters, from the terminal.
+    HandleDeadLetters,
 }
 
 impl Step {
@@ -54,6 +56,7 @@ impl Step {
             Self::SendDeadLetter => "send-dead-letter",
             Self::SendWorkItem => "send-work-item",
             Self::ChangeVisibility => "change-visibility",
+            Self::HandleDeadLetters => "handle-dead-letters",
         }
     }
 }
@@ -391,6 +394,9 @@ fn action(step: Step) -> &'static str {
         Step::DescribeKey => "kms:DescribeKey on the key",
         Step::SendDeadLetter => "sqs:SendMessage on the queue",
         Step::SendWorkItem => "sqs:SendMessage on the queue in WORK_QUEUE_URL",
+        Step::HandleDeadLetters => {
+            "sqs:ReceiveMessage, sqs:ChangeMessageVisibility and sqs:DeleteMessage on the dead-letter queue, sqs:SendMessage on the work queue"
+        }
         Step::ChangeVisibility => "sqs:ChangeMessageVisibility on the queue in WORK_QUEUE_URL",
         Step::ReadEvent | Step::CheckTarget | Step::Wait => "the call that the message names",
     }

@@ -8,6 +8,8 @@ pub mod config;
 mod error;
 pub mod kinesis;
 pub mod kms;
+#[cfg(feature = "cli")]
+pub mod letters;
 pub mod pace;
 pub mod sqs;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use aws_config::BehaviorVersion;
+use aws_types::SdkConfig;
 use aws_types::region::Region;
 use serde_json::Value;
 
@@ -99,20 +100,26 @@ fn print(answer: &Value, json: bool) {
 async fn real(arguments: &Arguments, environment: &Environment) -> Result<Handler> {
     let settings = Settings::from_environment(environment)?;
     let clock = Clock::system();
+    let config = sdk_config(arguments.profile.as_deref(), arguments.region.as_deref(), environment, &clock).await?;
+    let aws = Aws::new(&config, &settings, &clock);
+    Ok(Handler { settings, aws, clock, function: "enforcer".to_owned(), emit: |_| {} })
+}
+
+/// The configuration that a profile, or the environment, describes.
+pub(super) async fn sdk_config(profile: Option<&str>, region: Option<&str>, environment: &Environment, clock: &Clock) -> Result<SdkConfig> {
     let mut chain = aws_config::defaults(BehaviorVersion::latest());
-    if let Some(profile) = &arguments.profile {
+    if let Some(profile) = profile {
         chain = chain.profile_name(profile);
     }
-    if let Some(region) = &arguments.region {
-        chain = chain.region(Region::new(region.clone()));
+    if let Some(region) = region {
+        chain = chain.region(Region::new(region.to_owned()));
     }
     // The Region of a profile is known only after loading: the platform's roots serve every partition here.
     let loaded = chain.http_client(config::http_client(environment, "any")?).load().await;
     if loaded.region().is_none() {
         return Err(anyhow!("no Region: give --region, set AWS_REGION, or choose a profile that has one"));
     }
-    let aws = Aws::new(&config::tamed(loaded, &clock), &settings, &clock);
-    Ok(Handler { settings, aws, clock, function: "enforcer".to_owned(), emit: |_| {} })
+    Ok(config::tamed(loaded, clock))
 }
 
 /// The handler on an embedded account that holds what the event names; the event then names the embedded account's key.

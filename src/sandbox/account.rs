@@ -275,9 +275,18 @@ impl Account {
 
     /// Puts a message on a queue. Nothing happens if there is no such queue.
     pub fn send(&self, queue: &str, body: &str) {
+        self.send_with(queue, body, &[]);
+    }
+
+    /// Puts a message with these attributes, of type String, on a queue. Nothing happens if there is no such queue.
+    pub fn send_with(&self, queue: &str, body: &str, attributes: &[(&str, &str)]) {
+        let attributes = attributes.iter().map(|(name, value)| {
+            let value = serde_json::json!({ "DataType": "String", "StringValue": value });
+            ((*name).to_owned(), value)
+        });
         self.with(|model, now| {
             let url = model.queue_url(queue);
-            drop(model.send(&url, body.to_owned(), serde_json::Map::new(), None, now));
+            drop(model.send(&url, body.to_owned(), attributes.collect(), None, now));
         });
     }
 
