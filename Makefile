@@ -44,6 +44,10 @@ template: .tools/template/installed ## Template: syntax, lints, and what it beco
 test-rust: ## Tests of the crate, against its embedded AWS
 	$(CARGO) test $(LOCKED)
 
+.PHONY: fleet
+fleet: ## Bring 1,000 and 10,000 streams right under AWS's rate limits, in simulated time: calls, throttles, memory
+	$(CARGO) run $(LOCKED) --example fleet
+
 .PHONY: test-emulators
 test-emulators: tools ## Tests of the bootstrap binary under local Lambda hosts, against kinesis-local and moto
 	$(PYTEST) tests/emulators

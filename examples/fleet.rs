@@ -1,7 +1,7 @@
 //! A fleet of streams, half of them wrong, brought right through the work queue, under the rate limits that AWS has: how long it takes, how many calls,
 //! how many of them throttled, and how that compares with the least that those limits allow.
 //!
-//! `make fleet`, or `cargo run --release --example fleet -- 1000 10000`. The time is virtual: the account, its limits and all waiting are simulated, the
+//! `make fleet`, or `cargo run --example fleet -- 1000 10000`. The time is virtual: the account, its limits and all waiting are simulated, the
 //! handler, the SDK and every request and answer are real.
 
 #![expect(

@@ -42,6 +42,7 @@ async fn invoke(world: &World, payload: &Value, random: &mut fastrand::Rng, kill
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_killed_at_any_moment_ends_with_every_stream_right_and_every_message_accounted_for() {
+    let mut killed = 0;
     for seed in 0..SEEDS {
         let mut random = fastrand::Rng::with_seed(seed);
         let world = World::new().with_work_queue();
@@ -52,6 +53,7 @@ async fn a_sweep_killed_at_any_moment_ends_with_every_stream_right_and_every_mes
         });
         fleet(&world);
         let mut kills = random.u32(1..12);
+        killed += kills;
         // Lambda keeps an event until it was handled.
         while invoke(&world, &event("scheduled"), &mut random, &mut kills).await.is_none() {
             tokio::time::sleep(Duration::from_mins(1)).await;
@@ -75,6 +77,7 @@ async fn a_sweep_killed_at_any_moment_ends_with_every_stream_right_and_every_mes
             }
             world.account.purge(QUEUE);
         }
+        killed -= kills;
         for index in 0..STREAMS {
             let stream = world.account.snapshot(&name(index)).expect("a stream");
             assert_eq!(stream.key_id.as_ref(), Some(&world.key), "seed {seed}: {}", name(index));
@@ -82,4 +85,5 @@ async fn a_sweep_killed_at_any_moment_ends_with_every_stream_right_and_every_mes
             assert_eq!(starts, usize::from(index % 3 != 0), "seed {seed}: {}", name(index));
         }
     }
+    assert!(u64::from(killed) > 2 * SEEDS, "only {killed} invocations were killed");
 }
