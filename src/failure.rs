@@ -24,6 +24,8 @@ pub enum Step {
     DescribeKey,
     /// `kinesis:ListTagsForStream`, or reading the exemption in the tags.
     ListTags,
+    /// `tag:GetResources`.
+    GetResources,
     /// `kinesis:ListStreams`.
     ListStreams,
     /// `kinesis:StartStreamEncryption`.
@@ -50,6 +52,7 @@ impl Step {
             Self::DescribeStream => "describe-stream",
             Self::DescribeKey => "describe-key",
             Self::ListTags => "list-tags",
+            Self::GetResources => "get-resources",
             Self::ListStreams => "list-streams",
             Self::StartStreamEncryption => "start-stream-encryption",
             Self::Wait => "wait",
@@ -389,6 +392,7 @@ fn action(step: Step) -> &'static str {
     match step {
         Step::DescribeStream => "kinesis:DescribeStreamSummary on the stream",
         Step::ListTags => "kinesis:ListTagsForStream on the stream",
+        Step::GetResources => "tag:GetResources",
         Step::ListStreams => "kinesis:ListStreams",
         Step::StartStreamEncryption => "kinesis:StartStreamEncryption on the stream and the key",
         Step::DescribeKey => "kms:DescribeKey on the key",

@@ -4,6 +4,9 @@ use crate::aws::kinesis::Streams;
 use crate::aws::sqs::Sender;
 use crate::clock::Clock;
 use crate::deadline::Deadline;
+use crate::exemptions::Exemptions;
+use crate::outcome::{Outcome, Status};
+use crate::settings::Mode;
 use crate::stream::{StreamRef, StreamStatus};
 use crate::sweep::{NotReached, out_of_time};
 
@@ -14,6 +17,10 @@ pub struct FanOut<'a> {
     pub streams: &'a Streams,
     /// Sends the items.
     pub sender: Sender<'a>,
+    /// The streams that need not be looked at.
+    pub exemptions: &'a Exemptions,
+    /// The mode that outcomes are reported in.
+    pub mode: Mode,
     /// Tells the time.
     pub clock: &'a Clock,
     /// When to stop.
@@ -21,8 +28,8 @@ pub struct FanOut<'a> {
 }
 
 impl FanOut<'_> {
-    /// Sends an item, made by `item`, for every stream after the one named `start_after`, and then tells `queued` of it. Streams that are DELETING are left
-    /// out.
+    /// Hands the outcome of every stream that is exempt to `each`. Sends an item, made by `item`, for every stream after the one named `start_after`, and hands its outcome, `queued`, to `each` too. Streams
+    /// that are DELETING are left out.
     ///
     /// A page's items are all sent before the next page is asked for: whatever breaks, what is not reached are the streams after a name. Some of the last page
     /// may then be sent twice, which is harmless, and none is missing.
@@ -30,7 +37,7 @@ impl FanOut<'_> {
         &self,
         start_after: Option<String>,
         item: impl Fn(&StreamRef) -> String,
-        mut queued: impl FnMut(StreamRef),
+        mut each: impl FnMut(Outcome),
     ) -> Result<(), NotReached> {
         let mut reached = start_after;
         loop {
@@ -39,9 +46,13 @@ impl FanOut<'_> {
             let page = page.map_err(|error| not_reached(error.failure))?;
             let present = page.streams.into_iter().filter(|(_, status)| *status != Some(StreamStatus::Deleting));
             let streams: Vec<_> = present.map(|(stream, _)| stream).collect();
+            let (exempt, streams): (Vec<_>, Vec<_>) =
+                streams.into_iter().partition(|stream| self.exemptions.outcome(stream, self.mode).is_some());
             let items: Vec<_> = streams.iter().map(&item).collect();
             self.sender.send_all(&items, self.deadline.look_until()).await.map_err(|error| not_reached(error.failure))?;
-            streams.into_iter().for_each(&mut queued);
+            exempt.iter().filter_map(|stream| self.exemptions.outcome(stream, self.mode)).for_each(&mut each);
+            let queued = |stream: StreamRef| Outcome::new(Some(stream.to_string()), Status::Queued, "part of a sweep", self.mode);
+            streams.into_iter().map(queued).for_each(&mut each);
             match page.go_on_after {
                 None => return Ok(()),
                 after => reached = after,

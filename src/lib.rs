@@ -9,6 +9,7 @@ pub mod clock;
 pub mod deadline;
 pub mod decide;
 pub mod event;
+pub mod exemptions;
 pub mod failure;
 pub mod fan_out;
 pub mod handler;

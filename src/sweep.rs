@@ -2,6 +2,7 @@
 
 use futures_util::stream::{self, StreamExt};
 
+use crate::exemptions::Exemptions;
 use crate::outcome::Outcome;
 use crate::reconcile::{Context, reconcile};
 use crate::stream::StreamStatus;
@@ -24,7 +25,12 @@ pub struct NotReached {
 /// Works through all streams after the one named `start_after`; hands each outcome to `each` as soon as it is known.
 ///
 /// Streams that are DELETING are left out. One stream's failure does not stop the others.
-pub async fn sweep(start_after: Option<String>, context: &Context<'_>, mut each: impl AsyncFnMut(Outcome)) -> Result<(), NotReached> {
+pub async fn sweep(
+    start_after: Option<String>,
+    exemptions: &Exemptions,
+    context: &Context<'_>,
+    mut each: impl AsyncFnMut(Outcome),
+) -> Result<(), NotReached> {
     let mut reached = start_after;
     let has_time = || context.clock.instant() < context.deadline.work_until();
     loop {
@@ -39,7 +45,12 @@ pub async fn sweep(start_after: Option<String>, context: &Context<'_>, mut each:
                 return None;
             }
             reached = Some(stream.name().to_owned());
-            Some(async move { reconcile(&stream, context).await })
+            Some(async move {
+                match exemptions.outcome(&stream, context.mode) {
+                    Some(exempt) => exempt,
+                    None => reconcile(&stream, context).await,
+                }
+            })
         });
         let mut running = stream::iter(taken).buffer_unordered(AT_ONCE);
         while let Some(outcome) = running.next().await {

@@ -50,6 +50,7 @@ fn only_the_aws_module_knows_the_sdk_of_what_goes_into_the_function() {
         "fan_out.rs",
         "reconcile.rs",
         "sweep.rs",
+        "exemptions.rs",
         "key_book.rs",
         "key_signal.rs",
         "report",

@@ -117,7 +117,13 @@ pub fn http_client(environment: &Environment, region: &str) -> Result<SharedHttp
 }
 
 fn names_trust_of_its_own(environment: &Environment) -> bool {
-    const ENDPOINTS: [&str; 4] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL_SQS"];
+    const ENDPOINTS: [&str; 5] = [
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_KINESIS",
+        "AWS_ENDPOINT_URL_KMS",
+        "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API",
+        "AWS_ENDPOINT_URL_SQS",
+    ];
     let own_endpoint = |name: &str| environment.get(name).is_some_and(|url| url.starts_with("https://"));
     environment.get("SSL_CERT_FILE").is_some()
         || environment.get("SSL_CERT_DIR").is_some()

@@ -12,6 +12,7 @@ pub mod kms;
 pub mod letters;
 pub mod pace;
 pub mod sqs;
+pub mod tagging;
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ pub(crate) use calls::millis;
 pub use error::{CallError, Fate};
 
 /// The IAM actions that the calls in this module need; the template's role grants exactly these.
-pub const ACTIONS: [&str; 7] = [
+pub const ACTIONS: [&str; 8] = [
     "kinesis:DescribeStreamSummary",
     "kinesis:ListStreams",
     "kinesis:ListTagsForStream",
@@ -34,6 +35,7 @@ pub const ACTIONS: [&str; 7] = [
     "kms:DescribeKey",
     "sqs:ChangeMessageVisibility",
     "sqs:SendMessage",
+    "tag:GetResources",
 ];
 
 /// The clients, made once per process.
@@ -49,6 +51,8 @@ pub struct Aws {
     pub dead_letters: Option<sqs::DeadLetters>,
     /// The work queue, where one is configured.
     pub work: Option<sqs::Work>,
+    /// Finds streams by their tags.
+    pub tagging: tagging::Tagging,
     /// The Region that all of them talk to.
     pub region: String,
 }
@@ -65,6 +69,7 @@ impl Aws {
             streams: kinesis::Streams::new(kinesis.clone(), Arc::clone(&calls), Paces::with(Share::Whole)),
             encryption: writes.then(|| kinesis::Encryption::new(kinesis, Arc::clone(&calls))),
             keys: kms::Keys::new(aws_sdk_kms::Client::new(config), Arc::clone(&calls)),
+            tagging: tagging::Tagging::new(aws_sdk_resourcegroupstagging::Client::new(config), Arc::clone(&calls)),
             dead_letters: settings
                 .failure_queue_url
                 .as_ref()

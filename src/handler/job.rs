@@ -10,6 +10,7 @@ use super::{Handler, Shared};
 use crate::aws::sqs::{LONGEST_DELAY, Sender as WorkSender};
 use crate::decide::{Desired, Reapply};
 use crate::event::{ItemOrigin, ItemSweep, KeySignal, MOST_HOPS, Message, Request, Scope, Trigger, TriggerKind, WorkItem};
+use crate::exemptions::Exemptions;
 use crate::failure::{Class, Failure, Kind, Step, code};
 use crate::fan_out::FanOut;
 use crate::key::AliasName;
@@ -208,9 +209,12 @@ impl<'a> Job<'a> {
             self.settle(outcome, &mut tally).await;
             return (tally, None);
         }
+        let exempt_tag_key = self.handler.settings.exempt_tag_key.as_deref();
+        let (tagging, today) = (&self.handler.aws.tagging, self.now().date_naive());
+        let exemptions = Exemptions::read(tagging, exempt_tag_key, today, self.handler.clock.instant()).await;
         let ended = match self.sender() {
-            Some(sender) => self.fan_out(sender, start_after.clone(), &mut tally).await,
-            None => self.sweep(start_after.clone(), doubted_alias, &mut tally).await,
+            Some(sender) => self.fan_out(sender, start_after.clone(), &exemptions, &mut tally).await,
+            None => self.sweep(start_after.clone(), doubted_alias, &exemptions, &mut tally).await,
         };
         let Err(NotReached { after, failure }) = ended else { return (tally, None) };
         let seen = after != start_after;
@@ -227,9 +231,15 @@ impl<'a> Job<'a> {
         (tally, after)
     }
 
-    async fn sweep(&mut self, start_after: Option<String>, doubted_alias: Option<&AliasName>, tally: &mut Tally) -> Result<(), NotReached> {
+    async fn sweep(
+        &mut self,
+        start_after: Option<String>,
+        doubted_alias: Option<&AliasName>,
+        exemptions: &Exemptions,
+        tally: &mut Tally,
+    ) -> Result<(), NotReached> {
         let context = self.context(doubted_alias);
-        sweep(start_after, &context, async |outcome| {
+        sweep(start_after, exemptions, &context, async |outcome| {
             self.several = true;
             self.settle(outcome, tally).await;
         })
@@ -237,15 +247,21 @@ impl<'a> Job<'a> {
     }
 
     /// Sends an item for every stream; the workers do the rest.
-    async fn fan_out(&self, sender: WorkSender<'a>, start_after: Option<String>, tally: &mut Tally) -> Result<(), NotReached> {
+    async fn fan_out(
+        &self,
+        sender: WorkSender<'a>,
+        start_after: Option<String>,
+        exemptions: &Exemptions,
+        tally: &mut Tally,
+    ) -> Result<(), NotReached> {
         let Handler { aws, clock, .. } = self.handler;
-        let fan_out = FanOut { streams: &aws.streams, sender, clock, deadline: self.shared.deadline };
+        let fan_out = FanOut { streams: &aws.streams, sender, exemptions, mode: self.mode(), clock, deadline: self.shared.deadline };
         let item = |stream: &StreamRef| json!(self.item(stream.to_string(), "part of a sweep".to_owned())).to_string();
-        let queued = |stream: StreamRef| {
-            tracing::debug!(stream = %stream, "stream queued");
-            tally.add(Outcome::new(Some(stream.to_string()), Status::Queued, "part of a sweep", self.mode()));
+        let each = |outcome: Outcome| {
+            tracing::debug!(stream = outcome.stream.as_deref().unwrap_or_default(), status = outcome.status.as_str(), "stream listed");
+            tally.add(outcome);
         };
-        fan_out.run(start_after, item, queued).await
+        fan_out.run(start_after, item, each).await
     }
 
     /// Queues the rest of a sweep that got no further; says whether that went well.

@@ -10,7 +10,7 @@ use super::input::Input;
 use super::model::Model;
 use super::refusal::Refusal;
 use super::trail::{Caller, Identity};
-use super::{Account, Call, kinesis, kms, sqs};
+use super::{Account, Call, kinesis, kms, sqs, tagging};
 
 /// As much of an HTTP request as the services look at.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +44,7 @@ enum Service {
     Kinesis,
     Kms,
     Sqs,
+    Tagging,
 }
 
 impl Service {
@@ -53,6 +54,7 @@ impl Service {
         let (service, operations): (_, &[&str]) = match prefix {
             "Kinesis_20131202" => (Self::Kinesis, &kinesis::OPERATIONS),
             "TrentService" => (Self::Kms, &kms::OPERATIONS),
+            "ResourceGroupsTaggingAPI_20170126" => (Self::Tagging, &tagging::OPERATIONS),
             "AmazonSQS" => (Self::Sqs, &sqs::OPERATIONS),
             _ => return None,
         };
@@ -64,12 +66,13 @@ impl Service {
             Self::Kinesis => "kinesis",
             Self::Kms => "kms",
             Self::Sqs => "sqs",
+            Self::Tagging => "tagging",
         }
     }
 
     fn content_type(self) -> &'static str {
         match self {
-            Self::Kinesis | Self::Kms => "application/x-amz-json-1.1",
+            Self::Kinesis | Self::Kms | Self::Tagging => "application/x-amz-json-1.1",
             Self::Sqs => "application/x-amz-json-1.0",
         }
     }
@@ -79,6 +82,7 @@ impl Service {
             Self::Kinesis => kinesis::answer(model, operation, input, now),
             Self::Kms => kms::answer(model, operation, input, now),
             Self::Sqs => sqs::answer(model, operation, input, now),
+            Self::Tagging => tagging::answer(model, input),
         }
     }
 }
@@ -205,7 +209,7 @@ fn note(account: &Account, call: &Understood<'_>, result: &Result<Value, Refusal
         if result.as_ref().is_err_and(|refusal| refusal.code == "ConnectionDropped") {
             return;
         }
-        if call.service != Service::Sqs {
+        if matches!(call.service, Service::Kinesis | Service::Kms) {
             model.record(call.service.name(), call.operation, Input(call.input), result, &call.caller, now);
         }
         model.happen(call.operation, call.stream.as_deref(), now);

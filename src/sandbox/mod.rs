@@ -44,6 +44,7 @@ mod options;
 mod refusal;
 mod serve;
 mod sqs;
+mod tagging;
 mod trail;
 
 pub use self::account::{Account, Call, NewStream, QueuedMessage, Snapshot};

@@ -71,6 +71,7 @@ class Account:
             "AWS_ENDPOINT_URL_KINESIS": kinesis.endpoint,
             "AWS_ENDPOINT_URL_KMS": moto.endpoint,
             "AWS_ENDPOINT_URL_SQS": moto.endpoint,
+            "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API": moto.endpoint,
         }
         self.kinesis, self.kms, self.sqs = (_client(service, url) for service, url in
                                             [("kinesis", kinesis.endpoint), ("kms", moto.endpoint), ("sqs", moto.endpoint)])

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
 mod crashes;
+mod exempt_fleet;
 mod failures;
 mod fleet;
 mod in_the_middle;

@@ -1,0 +1,34 @@
+//! The Resource Groups Tagging API, JSON 1.1: requests in, the model's answers out.
+
+use serde_json::{Value, json};
+
+use super::input::{Input, each_object, each_text};
+use super::model::Model;
+use super::refusal::Refusal;
+
+/// The operations spoken here.
+pub(crate) const OPERATIONS: [&str; 1] = ["GetResources"];
+
+/// Streams by their tags, in pages. The pagination token is the last ARN of the page; the last page has an empty one.
+pub(crate) fn answer(model: &mut Model, input: Input<'_>) -> Result<Value, Refusal> {
+    let types = each_text("ResourceTypeFilters", input.list("ResourceTypeFilters")?)?;
+    let filters = each_object("TagFilters", input.list("TagFilters")?)?;
+    let keys = filters.iter().map(|filter| filter.text("Key")).collect::<Result<Vec<_>, _>>()?;
+    let most = input.number("ResourcesPerPage", 1, 100)?.unwrap_or(50) as usize;
+    let after = input.text("PaginationToken")?.unwrap_or_default().to_owned();
+    let of_streams = types.is_empty() || types.iter().any(|filter| ["kinesis", "kinesis:stream"].contains(filter));
+    let mut found = Vec::new();
+    for (name, stream) in &model.streams {
+        let tagged = keys.iter().flatten().all(|key| stream.tags.contains_key(*key));
+        let arn = model.stream_arn(name);
+        if of_streams && tagged && !stream.tags.is_empty() && arn > after {
+            let tags: Vec<_> = stream.tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
+            found.push(json!({ "ResourceARN": arn, "Tags": tags }));
+        }
+    }
+    let more = found.len() > most;
+    found.truncate(most);
+    let token =
+        if more { found.last().and_then(|last| last["ResourceARN"].as_str()).unwrap_or_default().to_owned() } else { String::new() };
+    Ok(json!({ "ResourceTagMappingList": found, "PaginationToken": token }))
+}
