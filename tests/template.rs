@@ -9,10 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kinesis_encryption_enforcer::aws::ACTIONS;
-use kinesis_encryption_enforcer::aws::pace::WORKERS;
+use kinesis_encryption_enforcer::aws::{ACTIONS, pace};
 use kinesis_encryption_enforcer::settings::{
-    DEFAULT_EXEMPT_TAG_KEY, DEFAULT_MAX_RECEIVES, DEFAULT_METRICS_NAMESPACE, Environment, RESERVE, SUPPORTED, Settings, WorkQueue,
+    DEFAULT_EXEMPT_TAG_KEY, DEFAULT_IAC_GRACE, DEFAULT_MAX_RECEIVES, DEFAULT_METRICS_NAMESPACE, Environment, OnKeyRotation, RESERVE,
+    SUPPORTED, Settings, WorkQueue,
 };
 use serde_json::{Map, Value, json};
 use serde_yaml_ng::Value as Yaml;
@@ -26,9 +26,12 @@ const KEY_ARN: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd
 const KEYS_HERE: &str = "arn:aws:kms:us-east-1:111122223333:key/*";
 const FOREIGN_KEY: &str = "arn:aws:kms:us-east-1:444455556666:key/0987dcba-09fe-87dc-65ba-ab0987654321";
 
-/// What Lambda itself does with the role: no call in the code stands for it.
+/// What Lambda itself does with the role: no call in the code stands for it. It writes the log, and its event source mapping polls the work queue.
 const LAMBDAS_ACTIONS: [&str; 5] =
     ["logs:CreateLogStream", "logs:PutLogEvents", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"];
+
+/// The actions that know no resources (Service Authorization Reference), so that `"*"` is the narrowest there is.
+const ON_EVERYTHING: [&str; 2] = ["kinesis:ListStreams", "tag:GetResources"];
 
 /// Every file of `events/`, and the rule that delivers it. The schedule, people and queues deliver the others, or nobody does.
 const DELIVERED_BY: [(&str, Option<&str>); 46] = [
@@ -325,14 +328,17 @@ fn the_code_accepts_what_the_template_sets_by_default_and_both_have_the_same_def
     assert_eq!(by_template.exempt_tag_key.as_deref(), Some(DEFAULT_EXEMPT_TAG_KEY));
     assert_eq!(by_template.metrics_namespace, DEFAULT_METRICS_NAMESPACE);
     assert_eq!((by_template.own_role_arn.as_deref(), by_template.failure_queue_url.as_deref()), (Some(OWN_ROLE), Some(QUEUE_URL)));
+    assert_eq!((by_template.on_key_rotation, by_template.iac_grace), (OnKeyRotation::Verify, DEFAULT_IAC_GRACE));
     let work_queue = WorkQueue { url: WORK_QUEUE_URL.to_owned(), max_receives: DEFAULT_MAX_RECEIVES };
     assert_eq!(by_template.work_queue, Some(work_queue));
     let by_code = Settings::from_environment(&Environment::default().with("KMS_KEY_ID", KEY_ARN)).expect("accepted");
     assert_eq!(Settings { own_role_arn: None, failure_queue_url: None, work_queue: None, ..by_template }, by_code);
 
     for (parameter, values) in template()["Parameters"].as_object().expect("parameters") {
-        for value in values["AllowedValues"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            let settings = Settings::from_environment(&environment(&[(parameter, value)]));
+        let choices = values["AllowedValues"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+        let bounds = ["MinValue", "MaxValue"].into_iter().filter_map(|bound| values.get(bound)).map(Value::to_string);
+        for value in choices.chain(bounds) {
+            let settings = Settings::from_environment(&environment(&[(parameter, &value)]));
             assert!(settings.is_ok(), "{parameter}={value}: {settings:?}");
         }
     }
@@ -346,12 +352,23 @@ fn the_role_may_do_what_the_code_calls_and_nothing_else() {
 }
 
 #[test]
-fn in_audit_mode_the_role_cannot_change_a_stream() {
+fn in_audit_mode_the_role_can_change_no_stream_and_leave_no_work() {
     let mut calls = set(&[&ACTIONS[..], &LAMBDAS_ACTIONS].concat());
     calls.remove("kinesis:StartStreamEncryption");
-    let stack = Stack::new(&[("Mode", "audit")]);
-    assert_eq!(stack.actions(), calls);
-    assert_eq!(stack.may("sqs:SendMessage"), set(&["<DeadLetterQueue.Arn>"]), "nor may it queue work");
+    let audit = Stack::new(&[("Mode", "audit")]);
+    assert_eq!(audit.actions(), calls);
+    assert_eq!(audit.may("sqs:SendMessage"), set(&["<DeadLetterQueue.Arn>"]));
+    assert_eq!(Stack::new(&[]).may("sqs:SendMessage"), set(&["<DeadLetterQueue.Arn>", "<WorkQueue.Arn>"]));
+}
+
+#[test]
+fn work_is_taken_from_the_work_queue_only_and_in_audit_mode_too() {
+    for mode in ["enforce", "audit"] {
+        let stack = Stack::new(&[("Mode", mode)]);
+        for action in ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"] {
+            assert_eq!(stack.may(action), set(&["<WorkQueue.Arn>"]), "{action}, {mode}");
+        }
+    }
 }
 
 #[test]
@@ -381,20 +398,18 @@ fn keys_may_be_looked_at_wherever_one_can_be_met() {
 }
 
 #[test]
-fn only_list_streams_is_allowed_on_everything_and_every_statement_is_named() {
+fn only_what_knows_no_resources_is_allowed_on_everything_and_every_statement_is_named() {
     let stack = Stack::new(&[("KmsKeyArns", FOREIGN_KEY), ("OnOtherKey", "accept")]);
     let mut sids = BTreeSet::new();
     for statement in stack.statements() {
         let everything = strings(&statement["Resource"]).contains(&"*".to_owned());
-        assert_eq!(everything, statement["Action"] == "kinesis:ListStreams", "{statement}");
+        let knows_no_resources = strings(&statement["Action"]).iter().all(|action| ON_EVERYTHING.contains(&action.as_str()));
+        assert_eq!(everything, knows_no_resources, "{statement}");
         assert_eq!(statement["Effect"], "Allow");
         assert!(sids.insert(statement["Sid"].as_str().expect("a Sid").to_owned()), "{} is there twice", statement["Sid"]);
     }
     assert_eq!(stack.may("kinesis:DescribeStreamSummary"), set(&[STREAMS]));
     assert_eq!(stack.may("kinesis:ListTagsForStream"), set(&[STREAMS]));
-    assert_eq!(stack.may("sqs:SendMessage"), set(&["<DeadLetterQueue.Arn>", "<WorkQueue.Arn>"]));
-    assert_eq!(stack.may("sqs:ReceiveMessage"), set(&["<WorkQueue.Arn>"]));
-    assert_eq!(stack.may("sqs:ChangeMessageVisibility"), set(&["<WorkQueue.Arn>"]));
     assert_eq!(stack.may("logs:PutLogEvents"), set(&["<LogGroup.Arn>"]));
 }
 
@@ -477,7 +492,7 @@ fn findings_and_configuration_items_that_ask_for_nothing_stay_outside() {
 }
 
 #[test]
-fn every_rule_hands_over_the_whole_event_and_leaves_what_it_could_not_on_the_queue() {
+fn every_rule_hands_over_the_whole_event_and_leaves_what_it_could_not_on_the_dead_letter_queue() {
     let stack = Stack::new(&[]);
     let permissions: Vec<_> = stack.of_type("AWS::Lambda::Permission").into_values().collect();
     let rules = stack.of_type("AWS::Events::Rule");
@@ -504,13 +519,15 @@ fn every_rule_hands_over_the_whole_event_and_leaves_what_it_could_not_on_the_que
 }
 
 #[test]
-fn the_queue_takes_messages_of_the_rules_that_are_there_and_of_nothing_else() {
+fn the_dead_letter_queue_takes_messages_of_the_rules_that_are_there_and_of_nothing_else() {
     for given in
         [&[][..], &[("WatchConfig", "false")], &[("WatchSecurityHub", "false")], &[("WatchConfig", "false"), ("WatchSecurityHub", "false")]]
     {
         let stack = Stack::new(given);
         let policies = stack.of_type("AWS::SQS::QueuePolicy");
-        let statements = policies["DeadLetterQueuePolicy"]["PolicyDocument"]["Statement"].as_array().expect("statements");
+        let of_this_queue: Vec<_> = policies.values().filter(|policy| policy["Queues"] == json!([QUEUE_URL])).collect();
+        let [policy] = of_this_queue[..] else { panic!("one policy: {of_this_queue:?}") };
+        let statements = policy["PolicyDocument"]["Statement"].as_array().expect("statements");
         let allowed: Vec<_> = statements.iter().filter(|statement| statement["Effect"] == "Allow").collect();
         let [allowed] = allowed[..] else { panic!("one statement allows: {allowed:?}") };
         assert_eq!((&allowed["Principal"], &allowed["Action"]), (&json!({"Service": "events.amazonaws.com"}), &json!("sqs:SendMessage")));
@@ -527,10 +544,12 @@ fn the_queue_takes_messages_of_the_rules_that_are_there_and_of_nothing_else() {
 }
 
 #[test]
-fn the_queue_keeps_letters_fourteen_days_and_needs_no_kms_key() {
-    let queue = Stack::new(&[]).properties("DeadLetterQueue");
+fn the_dead_letter_queue_keeps_letters_fourteen_days_and_no_queue_needs_a_kms_key() {
+    let queues = Stack::new(&[]).of_type("AWS::SQS::Queue");
+    assert!(queues.values().all(|queue| queue["SqsManagedSseEnabled"] == true), "{queues:?}");
+    let queue = &queues["DeadLetterQueue"];
     let days = queue["MessageRetentionPeriod"].as_u64().expect("seconds") / 86400;
-    assert_eq!((days, &queue["SqsManagedSseEnabled"], queue.get("KmsMasterKeyId")), (14, &json!(true), None));
+    assert_eq!(days, 14);
     for (id, resource) in Stack::new(&[]).resources() {
         for property in ["KmsKeyId", "KmsMasterKeyId", "KmsKeyArn"] {
             assert!(resource["Properties"].get(property).is_none(), "{id} would be encrypted with a KMS key");
@@ -539,7 +558,7 @@ fn the_queue_keeps_letters_fourteen_days_and_needs_no_kms_key() {
 }
 
 #[test]
-fn what_fails_for_good_goes_to_the_queue_after_two_retries() {
+fn what_fails_for_good_goes_to_the_dead_letter_queue_after_two_retries() {
     let function = Stack::new(&[]).properties("Function");
     let invoke = &function["EventInvokeConfig"];
     assert_eq!(invoke["DestinationConfig"]["OnFailure"], json!({"Type": "SQS", "Destination": "<DeadLetterQueue.Arn>"}));
@@ -551,35 +570,92 @@ fn what_fails_for_good_goes_to_the_queue_after_two_retries() {
 }
 
 #[test]
-fn the_work_queue_feeds_as_many_workers_as_the_pace_is_made_for_and_takes_back_only_what_failed() {
-    let source = Stack::new(&[]).properties("WorkSource");
-    assert_eq!((&source["FunctionName"], &source["EventSourceArn"]), (&json!("<Function>"), &json!("<WorkQueue.Arn>")));
-    assert_eq!(source["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]));
-    assert_eq!(source["ScalingConfig"]["MaximumConcurrency"], WORKERS);
-    assert_eq!(source["BatchSize"], 10);
-}
-
-#[test]
-fn a_message_does_not_come_back_while_it_is_worked_on_and_the_function_writes_the_last_letter_before_sqs_does() {
-    let queue = Stack::new(&[]).properties("WorkQueue");
-    let longest = template()["Parameters"]["Timeout"]["MaxValue"].as_u64().expect("seconds");
-    assert!(queue["VisibilityTimeout"].as_u64().expect("seconds") >= 6 * longest);
-    assert_eq!(queue["RedrivePolicy"], json!({"deadLetterTargetArn": "<DeadLetterQueue.Arn>", "maxReceiveCount": DEFAULT_MAX_RECEIVES}));
-    assert!(queue["MessageRetentionPeriod"].as_u64().expect("seconds") >= 4 * 86400);
-    assert_eq!((&queue["SqsManagedSseEnabled"], queue.get("KmsMasterKeyId")), (&json!(true), None));
-}
-
-#[test]
-fn nobody_is_admitted_to_the_work_queue_by_a_policy_of_its_own() {
-    let policies = Stack::new(&[]).of_type("AWS::SQS::QueuePolicy");
-    let of_work: Vec<_> = policies.values().filter(|policy| policy["Queues"] == json!([WORK_QUEUE_URL])).collect();
-    assert_eq!(of_work.len(), 1);
-    for policy in of_work {
-        for statement in policy["PolicyDocument"]["Statement"].as_array().expect("statements") {
-            assert_eq!(statement["Effect"], "Deny", "{statement}");
-        }
+fn nobody_is_admitted_to_the_work_queue_and_nobody_without_tls() {
+    for mode in ["enforce", "audit"] {
+        let policies = Stack::new(&[("Mode", mode)]).of_type("AWS::SQS::QueuePolicy");
+        let about = |policy: &Value| strings(&policy["Queues"]).iter().any(|queue| queue == WORK_QUEUE_URL);
+        let statements: Vec<_> = policies
+            .values()
+            .filter(|policy| about(policy))
+            .flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().expect("statements"))
+            .collect();
+        let [statement] = statements[..] else { panic!("one statement: {statements:?}") };
+        assert_eq!((&statement["Effect"], &statement["Principal"], &statement["Action"]), (&json!("Deny"), &json!("*"), &json!("sqs:*")));
+        assert_eq!(statement["Resource"], "<WorkQueue.Arn>");
+        assert_eq!(statement["Condition"], json!({"Bool": {"aws:SecureTransport": "false"}}));
     }
-    assert_eq!(policies.len(), 2);
+}
+
+#[test]
+fn the_work_queue_hides_a_message_for_six_times_the_longest_timeout() {
+    let longest = template()["Parameters"]["Timeout"]["MaxValue"].as_u64().expect("seconds");
+    let visibility = Stack::new(&[]).properties("WorkQueue")["VisibilityTimeout"].as_u64().expect("seconds");
+    // Twelve hours are the longest that SQS takes.
+    assert!((longest * 6..=43200).contains(&visibility), "{visibility} for a timeout of {longest}");
+}
+
+#[test]
+fn work_becomes_a_letter_before_it_expires_and_the_letter_outlasts_it() {
+    let stack = Stack::new(&[]);
+    let (work, letters) = (stack.properties("WorkQueue"), stack.properties("DeadLetterQueue"));
+    let seconds = |queue: &Value, property: &str| queue[property].as_u64().expect("seconds");
+    let retention = seconds(&work, "MessageRetentionPeriod");
+    // Every attempt crashes, and so takes a visibility timeout.
+    let most = template()["Parameters"]["WorkQueueMaxReceives"]["MaxValue"].as_u64().expect("a number");
+    assert!(retention >= 4 * 86400 && retention > most * seconds(&work, "VisibilityTimeout"), "{retention}");
+    // A message that SQS moves keeps its age: a week to read the letter is left.
+    assert!(retention + 7 * 86400 <= seconds(&letters, "MessageRetentionPeriod"), "{retention}");
+}
+
+#[test]
+fn sqs_and_the_function_count_receives_to_the_same_number() {
+    let check = |given: &[(&str, &str)], receives: &str| {
+        let stack = Stack::new(given);
+        let redrive = json!({"deadLetterTargetArn": "<DeadLetterQueue.Arn>", "maxReceiveCount": receives});
+        assert_eq!(stack.properties("WorkQueue")["RedrivePolicy"], redrive);
+        assert_eq!(stack.properties("Function")["Environment"]["Variables"]["WORK_QUEUE_MAX_RECEIVES"], receives);
+    };
+    check(&[], &DEFAULT_MAX_RECEIVES.to_string());
+    check(&[("WorkQueueMaxReceives", "8")], "8");
+}
+
+#[test]
+fn the_function_works_on_the_queue_in_every_mode_with_as_many_workers_as_calls_are_paced_for() {
+    for given in [&[][..], &[("Mode", "audit")], &[("ScheduleExpression", "")]] {
+        let mappings = Stack::new(given).of_type("AWS::Lambda::EventSourceMapping");
+        assert_eq!(
+            mappings.into_values().collect::<Vec<_>>(),
+            [json!({
+                "EventSourceArn": "<WorkQueue.Arn>",
+                "FunctionName": "<Function>",
+                "BatchSize": 10,
+                "FunctionResponseTypes": ["ReportBatchItemFailures"],
+                "ScalingConfig": {"MaximumConcurrency": pace::WORKERS},
+            })],
+            "{given:?}"
+        );
+    }
+}
+
+#[test]
+fn letters_and_work_that_is_stuck_raise_an_alarm_that_a_topic_can_be_told_of() {
+    let topic = "arn:aws:sns:us-east-1:111122223333:alarms";
+    let (silent, told) = (Stack::new(&[]), Stack::new(&[("AlarmTopicArn", topic)]));
+    let check = |alarm: &str, metric: &str, queue: &str, above: u32| {
+        let properties = told.properties(alarm);
+        assert_eq!((&properties["Namespace"], &properties["MetricName"]), (&json!("AWS/SQS"), &json!(metric)));
+        assert_eq!(properties["Dimensions"], json!([{"Name": "QueueName", "Value": format!("<{queue}.QueueName>")}]));
+        assert_eq!((&properties["Statistic"], &properties["Threshold"]), (&json!("Maximum"), &json!(above)));
+        assert_eq!(properties["ComparisonOperator"], "GreaterThanThreshold");
+        assert_eq!(properties["TreatMissingData"], "notBreaching");
+        for actions in ["AlarmActions", "OKActions"] {
+            assert_eq!(properties[actions], json!([topic]), "{alarm}");
+            assert_eq!(silent.properties(alarm).get(actions), None, "{alarm}");
+        }
+    };
+    check("DeadLetterAlarm", "ApproximateNumberOfMessagesVisible", "DeadLetterQueue", 0);
+    check("WorkQueueAlarm", "ApproximateAgeOfOldestMessage", "WorkQueue", 7200);
+    assert_eq!(told.of_type("AWS::CloudWatch::Alarm").len(), 2);
 }
 
 #[test]
