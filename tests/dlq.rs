@@ -68,7 +68,7 @@ impl Desk {
 
     /// The bodies on a queue that can be received now.
     fn bodies(&self, queue: &str) -> Vec<Value> {
-        let now = chrono::Utc::now();
+        let now = Clock::system().utc();
         let messages = self.account.messages(queue).into_iter().filter(|message| message.visible_from <= now);
         messages.map(|message| serde_json::from_str(&message.body).unwrap_or(Value::String(message.body))).collect()
     }
