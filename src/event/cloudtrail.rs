@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::eventbridge::{Event, detail};
+use super::detail::{Event, detail};
 use super::{Declined, Found, Scope, TriggerKind, typed};
 use crate::quiet::Actor;
 use crate::stream::{StreamArn, StreamName, StreamRef};

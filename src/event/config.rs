@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use super::eventbridge::{Event, detail};
+use super::detail::{Event, detail};
 use super::{Declined, Found, Scope, TriggerKind};
 use crate::stream::{StreamArn, StreamRef};
 

@@ -2,14 +2,10 @@
 //!
 //! Source: *Amazon EventBridge User Guide, Events* and the event references of the services.
 
-use aws_lambda_events::eventbridge::EventBridgeEvent;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::detail::Event;
 use super::{Declined, Found, Origin, Reading, Scope, TriggerKind, cloudtrail, config, kms, securityhub, typed};
-
-/// An event whose detail is not looked at yet. It may be absent: a schedule's input need not have one.
-pub(super) type Event = EventBridgeEvent<Option<Value>>;
 
 pub(super) fn read(payload: &Value, own_role: Option<&str>) -> Reading {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
@@ -48,12 +44,4 @@ fn find(event: &Event, own_role: Option<&str>) -> Found {
         // AWS keeps `aws.*` to itself; with any other source, anybody who may call PutEvents could speak in its name.
         (source, detail_type) => Err(Declined::unknown(format!("not from AWS: {detail_type:?} of the source {source:?}"))),
     }
-}
-
-/// The event's detail as a `T`.
-pub(super) fn detail<T: DeserializeOwned>(event: &Event) -> Result<T, Declined> {
-    let Some(detail) = &event.detail else {
-        return Err(Declined::unknown(format!("{:?} without a detail", event.detail_type)));
-    };
-    typed(detail).map_err(|reason| Declined::unknown(format!("the detail of {:?}: {reason}", event.detail_type)))
 }

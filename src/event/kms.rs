@@ -5,7 +5,7 @@
 use serde::Deserialize;
 
 use super::cloudtrail::Call;
-use super::eventbridge::{Event, detail};
+use super::detail::{Event, detail};
 use super::{Declined, Found, KeySignal, Scope, TriggerKind};
 use crate::key::{AliasName, KeyArn, KeyRef};
 

@@ -5,6 +5,7 @@
 
 mod cloudtrail;
 mod config;
+mod detail;
 mod envelope;
 mod eventbridge;
 mod kms;

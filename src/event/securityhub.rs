@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::eventbridge::{Event, detail};
+use super::detail::{Event, detail};
 use super::{Declined, Found, Scope, TriggerKind, distinct};
 use crate::stream::{StreamArn, StreamRef};
 

@@ -43,7 +43,20 @@ def moto():
 
 @pytest.fixture(scope="session")
 def bootstrap():
-    return hosts.build()
+    return hosts.build("bootstrap")
+
+
+@pytest.fixture
+def enforcer_program(account):
+    """Runs the terminal program with these arguments in the account: what it prints."""
+    program = hosts.build("enforcer")
+
+    def run(*arguments):
+        ran = subprocess.run([program, *arguments], env=hosts.settings(account, WORK_QUEUE_URL=account.work), capture_output=True, text=True, timeout=120)
+        assert ran.returncode == 0, f"{ran.stdout}{ran.stderr}"
+        return ran.stdout
+
+    return run
 
 
 @pytest.fixture

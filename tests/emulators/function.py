@@ -34,9 +34,9 @@ def settings(account, **changes):
     return {name: value for name, value in environment.items() if value is not None}
 
 
-def build():
-    """Builds the function: the path of its `bootstrap`."""
-    command = ["cargo", "build", "--locked", "--bin", "bootstrap", "--message-format", "json-render-diagnostics"]
+def build(program):
+    """Builds `bootstrap`, the function, or `enforcer`, the terminal program: the path of it."""
+    command = ["cargo", "build", "--locked", "--bin", program, "--message-format", "json-render-diagnostics"]
     built = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, check=True, text=True).stdout
     return next(path for message in map(json.loads, built.splitlines()) if (path := message.get("executable")))
 
