@@ -16,6 +16,14 @@ fn every_setting_and_outcome_is_explained() {
     }
 }
 
+#[test]
+fn every_metric_is_named() {
+    use kinesis_encryption_enforcer::report::metrics::{DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, TIME_TO_ENCRYPTED, metric_of};
+    for metric in Status::ALL.map(metric_of).into_iter().chain([DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, TIME_TO_ENCRYPTED]) {
+        assert!(README.contains(&format!("`{metric}`")), "{metric}");
+    }
+}
+
 const OF_START: [&str; 11] = [
     "AccessDeniedException",
     "InvalidArgumentException",
