@@ -284,7 +284,9 @@ impl<'a> Run<'a> {
         if self.context.encryption.is_none() || !owed || self.held >= MOST_DEFERRALS {
             return Duration::ZERO;
         }
-        let quiet = self.quiet_since.map(|since| (now - since).to_std().unwrap_or_default());
+        // A stream that was deleted and made anew has been quiet since then at most, whatever was seen of its namesake.
+        let since = self.quiet_since.map(|since| description.created.map_or(since, |created| since.max(created)));
+        let quiet = since.map(|since| (now - since).to_std().unwrap_or_default());
         grace.saturating_sub(quiet.unwrap_or_default())
     }
 

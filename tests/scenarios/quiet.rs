@@ -118,6 +118,16 @@ async fn a_stream_that_is_found_busy_starts_its_grace_anew_but_only_so_often() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_was_made_anew_has_no_quiet_from_before() {
+    let world = graceful().with_work_queue();
+    world.stream(young(&world, 0));
+    // What the item knows of is a namesake that is gone.
+    world.enqueue(&deferred(&world, 1));
+    assert_eq!(world.batch().await, Some(json!({"batchItemFailures": []})));
+    assert_eq!((world.starts(), &world.work()[0].0["hint"]["deferrals"]), (0, &json!(2)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_queue_the_grace_is_waited_for_inside_the_invocation() {
     let world = graceful();
     world.stream(young(&world, 0));
@@ -191,7 +201,7 @@ async fn terraform_applies_undisturbed_with_the_enforcer_beside_it() {
         for encrypts in [true, false] {
             let world = if queue { graceful().with_work_queue() } else { graceful() };
             world.account.configure(|options| options.updating = Duration::from_secs(7));
-            let kinesis = world.kinesis("AKIATERRAFORMEXAMPLE", "Terraform/1.14.0");
+            let kinesis = world.kinesis("AKIATERRAFORMEXAMPLE");
             let key = world.key.clone();
             let enforcer = async {
                 // EventBridge hands over what CloudTrail records, a second later.
@@ -226,7 +236,7 @@ async fn terraform_applies_undisturbed_with_the_enforcer_beside_it() {
 async fn without_the_grace_terraform_would_have_failed() {
     let world = World::new();
     world.account.configure(|options| options.updating = Duration::from_secs(20));
-    let kinesis = world.kinesis("AKIATERRAFORMEXAMPLE", "Terraform/1.14.0");
+    let kinesis = world.kinesis("AKIATERRAFORMEXAMPLE");
     let enforcer = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         world.outcome(&event("stream-created")).await

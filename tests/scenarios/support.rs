@@ -68,29 +68,26 @@ impl World {
         self.account.stream(stream)
     }
 
-    /// A client of somebody else, with this access key and user agent.
-    pub(crate) fn kinesis(&self, access_key: &str, application: &'static str) -> aws_sdk_kinesis::Client {
-        let credentials = aws_credential_types::Credentials::new(access_key, "secret", None, None, application);
+    /// The configuration of a client with this access key.
+    fn config(&self, access_key: &str) -> SdkConfig {
+        let credentials = aws_credential_types::Credentials::new(access_key, "secret", None, None, "test");
         let base = SdkConfig::builder()
             .region(Region::new(REGION))
             .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(credentials))
             .http_client(self.account.http_client())
             .build();
-        aws_sdk_kinesis::Client::new(&config::tamed(base, &self.clock))
+        config::tamed(base, &self.clock)
+    }
+
+    /// A client of somebody else, with this access key.
+    pub(crate) fn kinesis(&self, access_key: &str) -> aws_sdk_kinesis::Client {
+        aws_sdk_kinesis::Client::new(&self.config(access_key))
     }
 
     /// Handles `payload` with a timeout of `seconds`.
     pub(crate) async fn run_for(&self, payload: &Value, seconds: u64) -> Result<Value, InvocationError> {
-        let base =
-            SdkConfig::builder()
-                .region(Region::new(REGION))
-                .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(
-                    aws_credential_types::Credentials::new("ASIAENFORCEREXAMPLE1", "secret", None, None, "test"),
-                ))
-                .http_client(self.account.http_client())
-                .build();
         let settings = Settings::from_environment(&self.environment).expect("settings");
-        let aws = Aws::new(&config::tamed(base, &self.clock), &settings, &self.clock);
+        let aws = Aws::new(&self.config("ASIAENFORCEREXAMPLE1"), &settings, &self.clock);
         let handler = Handler { settings, aws, clock: self.clock.clone(), function: "enforcer".to_owned(), emit: |_| {} };
         let invocation = Invocation { request_id: "request-1".to_owned(), deadline: self.clock.wall() + Duration::from_secs(seconds) };
         Box::pin(handler.handle(payload, &invocation)).await
