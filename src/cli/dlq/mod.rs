@@ -333,6 +333,10 @@ impl Desk {
             Way::Here(handler) => {
                 let invocation = Invocation { request_id: format!("redrive-{}", short(letter)), deadline: self.clock.wall() + TIMEOUT };
                 match Box::pin(handler.handle(&letter.body, &invocation)).await {
+                    // A batch is always answered, and names what is to come back: nothing of that is stored elsewhere.
+                    Ok(answer) if answer["batchItemFailures"].as_array().is_some_and(|failures| !failures.is_empty()) => {
+                        Err("messages of the batch in it are to be tried again".to_owned())
+                    }
                     Ok(answer) => Ok(summary(&answer)),
                     Err(error) => Err(format!("it failed with {} and can be tried again", error.error_type.as_str())),
                 }
