@@ -28,8 +28,8 @@ pub struct FanOut<'a> {
 }
 
 impl FanOut<'_> {
-    /// Hands the outcome of every stream that is exempt to `each`. Sends an item, made by `item`, for every stream after the one named `start_after`, and hands its outcome, `queued`, to `each` too. Streams
-    /// that are DELETING are left out.
+    /// Sends an item, made by `item`, for every stream after the one named `start_after` that is not exempt, and hands the outcome of each, `queued` or
+    /// `exempt`, to `each`. Streams that are DELETING are left out.
     ///
     /// A page's items are all sent before the next page is asked for: whatever breaks, what is not reached are the streams after a name. Some of the last page
     /// may then be sent twice, which is harmless, and none is missing.
@@ -44,15 +44,16 @@ impl FanOut<'_> {
             let not_reached = |failure| NotReached { after: reached.clone(), failure };
             let page = self.streams.list(reached.as_deref(), self.deadline.look_until()).await;
             let page = page.map_err(|error| not_reached(error.failure))?;
-            let present = page.streams.into_iter().filter(|(_, status)| *status != Some(StreamStatus::Deleting));
-            let streams: Vec<_> = present.map(|(stream, _)| stream).collect();
-            let (exempt, streams): (Vec<_>, Vec<_>) =
-                streams.into_iter().partition(|stream| self.exemptions.outcome(stream, self.mode).is_some());
-            let items: Vec<_> = streams.iter().map(&item).collect();
+            let present = page.streams.into_iter().filter(|(_, status)| *status != Some(StreamStatus::Deleting)).map(|(stream, _)| stream);
+            let (mut items, mut outcomes) = (Vec::new(), Vec::new());
+            for stream in present {
+                outcomes.push(self.exemptions.outcome(&stream, self.mode).unwrap_or_else(|| {
+                    items.push(item(&stream));
+                    Outcome::new(Some(stream.to_string()), Status::Queued, "part of a sweep", self.mode)
+                }));
+            }
             self.sender.send_all(&items, self.deadline.look_until()).await.map_err(|error| not_reached(error.failure))?;
-            exempt.iter().filter_map(|stream| self.exemptions.outcome(stream, self.mode)).for_each(&mut each);
-            let queued = |stream: StreamRef| Outcome::new(Some(stream.to_string()), Status::Queued, "part of a sweep", self.mode);
-            streams.into_iter().map(queued).for_each(&mut each);
+            outcomes.into_iter().for_each(&mut each);
             match page.go_on_after {
                 None => return Ok(()),
                 after => reached = after,

@@ -37,33 +37,6 @@ impl Calls {
         Self { clock, random: Mutex::new(fastrand::Rng::with_seed(seed)) }
     }
 
-    /// [`read`](Self::read) at a pace: every attempt waits for its turn.
-    pub(super) async fn read_paced<T, F>(
-        &self,
-        pace: Option<&Pace>,
-        step: Step,
-        subject: &(dyn Display + Sync),
-        until: Instant,
-        call: impl Fn() -> F,
-    ) -> Result<T, CallError>
-    where
-        F: Future<Output = Result<T, CallError>>,
-    {
-        let Some(pace) = pace else { return self.read(step, subject, until, call).await };
-        let paced = async || {
-            // Waiting for the turn outlasts no deadline: one that comes too late is not waited for.
-            let turn = pace.turn(self.clock.instant(), until).ok_or_else(|| CallError::no_turn(step, subject))?;
-            sleep_until(turn).await;
-            let result = call().await;
-            match &result {
-                Err(error) if error.failure.kind() == Kind::Throttled => pace.slow_down(),
-                _ => pace.speed_up(),
-            }
-            result
-        };
-        self.read(step, subject, until, paced).await
-    }
-
     /// Makes a call that changes nothing, again and again while that may help and there is time before `until`.
     ///
     /// Throttling, failures inside AWS and lost answers are retried: reading twice harms nobody.
@@ -98,6 +71,25 @@ impl Calls {
             attempt += 1;
             sleep(delay).await;
         }
+    }
+
+    /// Makes a call when its turn in `pace` has come. A turn that would come after `until` is not waited for.
+    pub(super) async fn paced<T>(
+        &self,
+        pace: &Pace,
+        step: Step,
+        subject: &(dyn Display + Sync),
+        until: Instant,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let turn = pace.turn(self.clock.instant(), until).ok_or_else(|| CallError::no_turn(step, subject))?;
+        sleep_until(turn).await;
+        let result = call.await;
+        match &result {
+            Err(error) if error.failure.kind() == Kind::Throttled => pace.slow_down(),
+            _ => pace.speed_up(),
+        }
+        result
     }
 
     /// Makes a call once; without an answer before `until` its fate is unknown.

@@ -54,12 +54,13 @@ impl Streams {
         let step = Step::DescribeStream;
         let answer = self
             .calls
-            .read_paced(self.paces.of(Api::DescribeStreamSummary), step, stream, until, || async {
+            .read(step, stream, until, || {
                 let request = match stream {
                     StreamRef::Arn(arn) => self.client.describe_stream_summary().stream_arn(arn.as_str()),
                     StreamRef::Name(name) => self.client.describe_stream_summary().stream_name(name.as_str()),
                 };
-                request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error))
+                let call = Box::pin(async { request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error)) });
+                self.calls.paced(self.paces.of(Api::DescribeStreamSummary), step, stream, until, call)
             })
             .await?;
         answer.stream_description_summary.as_ref().and_then(description).ok_or_else(|| unreadable(step, stream))
@@ -73,9 +74,10 @@ impl Streams {
             let after = tags.last().map(|(key, _)| key.clone());
             let answer = self
                 .calls
-                .read_paced(self.paces.of(Api::ListTagsForStream), step, stream, until, || async {
+                .read(step, stream, until, || {
                     let request = self.client.list_tags_for_stream().stream_arn(stream.as_str()).set_exclusive_start_tag_key(after.clone());
-                    request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error))
+                    let call = Box::pin(async { request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error)) });
+                    self.calls.paced(self.paces.of(Api::ListTagsForStream), step, stream, until, call)
                 })
                 .await?;
             let (more, page) = (answer.has_more_tags, answer.tags);
@@ -98,9 +100,10 @@ impl Streams {
         let subject = "the streams of the account and Region";
         let answer = self
             .calls
-            .read_paced(self.paces.of(Api::ListStreams), step, &subject, until, || async {
+            .read(step, &subject, until, || {
                 let request = self.client.list_streams().set_exclusive_start_stream_name(after.map(str::to_owned));
-                request.send().await.map_err(|error| CallError::from_sdk(step, &subject, &error))
+                let call = Box::pin(async { request.send().await.map_err(|error| CallError::from_sdk(step, &subject, &error)) });
+                self.calls.paced(self.paces.of(Api::ListStreams), step, &subject, until, call)
             })
             .await?;
         let go_on_after = if answer.has_more_streams { answer.stream_names.last().cloned() } else { None };

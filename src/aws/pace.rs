@@ -70,24 +70,33 @@ const SLOWEST: f64 = 8.0;
 
 /// The paces of one process: Lambda gives it one invocation at a time.
 #[derive(Debug)]
-pub struct Paces([(Api, Pace); 3]);
+pub struct Paces {
+    describe: Pace,
+    list: Pace,
+    tags: Pace,
+}
 
 impl Paces {
     /// The paces of an invocation with this share.
     #[must_use]
     pub fn with(share: Share) -> Self {
-        Self(Api::ALL.map(|api| (api, Pace::new(api.rate(share)))))
+        let pace = |api: Api| Pace::new(api.rate(share));
+        Self { describe: pace(Api::DescribeStreamSummary), list: pace(Api::ListStreams), tags: pace(Api::ListTagsForStream) }
     }
 
     /// From now on it is an invocation with this share.
     pub(super) fn set(&self, share: Share) {
-        for (api, pace) in &self.0 {
-            pace.state().interval = interval(api.rate(share));
+        for api in Api::ALL {
+            self.of(api).state().interval = interval(api.rate(share));
         }
     }
 
-    pub(super) fn of(&self, wanted: Api) -> Option<&Pace> {
-        self.0.iter().find_map(|(api, pace)| (*api == wanted).then_some(pace))
+    pub(super) fn of(&self, api: Api) -> &Pace {
+        match api {
+            Api::DescribeStreamSummary => &self.describe,
+            Api::ListStreams => &self.list,
+            Api::ListTagsForStream => &self.tags,
+        }
     }
 }
 
@@ -190,7 +199,7 @@ mod tests {
         let (paces, now) = (Paces::with(Share::Worker), start());
         let far = now + Duration::from_mins(1);
         let gap = || {
-            let pace = paces.of(Api::DescribeStreamSummary).expect("a pace");
+            let pace = paces.of(Api::DescribeStreamSummary);
             let first = pace.turn(now, far).expect("a turn");
             (pace.turn(now, far).expect("a turn") - first).as_millis()
         };

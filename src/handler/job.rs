@@ -84,28 +84,26 @@ impl<'a> Job<'a> {
                 }
             }
             Scope::Fleet { start_after } => (tally, continue_after) = self.fleet(start_after.clone(), self.re_pointed()).await,
-            Scope::Key(signal) => match self.weigh(signal).await {
-                Meaning::Nothing(reason) => {
-                    trigger.kind = TriggerKind::Ignored;
-                    trigger.reason = Some(reason);
-                }
-                meaning => {
-                    let looked_at_again = self.second_look(signal).await;
-                    match meaning {
-                        Meaning::Nothing(_) => {}
-                        Meaning::KeyAtRisk(reason) => self.settle(self.about_the_key(Status::KeyAtRisk, reason), &mut tally).await,
-                        Meaning::Failed(failure) if looked_at_again && failure.kind() == Kind::KeyUnsettled => {
-                            let reason = format!("{}; it is looked at again when KMS must have settled", failure.message);
-                            self.settle(self.about_the_key(Status::Deferred, reason), &mut tally).await;
-                        }
-                        Meaning::Failed(failure) => {
-                            let outcome = Outcome { key: Some(self.key()), ..Outcome::failed(None, failure, self.mode()) };
-                            self.settle(outcome, &mut tally).await;
-                        }
-                        Meaning::Fleet { doubted_alias } => (tally, continue_after) = self.fleet(None, doubted_alias.as_ref()).await,
+            Scope::Key(signal) => {
+                let meaning = self.weigh(signal).await;
+                let looked_at_again = !matches!(meaning, Meaning::Nothing(_)) && self.second_look(signal).await;
+                match meaning {
+                    Meaning::Nothing(reason) => {
+                        trigger.kind = TriggerKind::Ignored;
+                        trigger.reason = Some(reason);
                     }
+                    Meaning::KeyAtRisk(reason) => self.settle(self.about_the_key(Status::KeyAtRisk, reason), &mut tally).await,
+                    Meaning::Failed(failure) if looked_at_again && failure.kind() == Kind::KeyUnsettled => {
+                        let reason = format!("{}; it is looked at again when KMS must have settled", failure.message);
+                        self.settle(self.about_the_key(Status::Deferred, reason), &mut tally).await;
+                    }
+                    Meaning::Failed(failure) => {
+                        let outcome = Outcome { key: Some(self.key()), ..Outcome::failed(None, failure, self.mode()) };
+                        self.settle(outcome, &mut tally).await;
+                    }
+                    Meaning::Fleet { doubted_alias } => (tally, continue_after) = self.fleet(None, doubted_alias.as_ref()).await,
                 }
-            },
+            }
         }
         (trigger, tally, continue_after)
     }
@@ -133,13 +131,16 @@ impl<'a> Job<'a> {
             return false;
         }
         let after = (SETTLING - age).to_std().unwrap_or_default();
-        match sender.send(&self.request.payload.to_string(), after, self.shared.deadline.write_until()).await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(code = error.failure.code, error = %error.failure, "second look at the key could not be queued");
-                false
-            }
+        self.queued(sender, "second look at the key", &self.request.payload.to_string(), after).await
+    }
+
+    /// Sends what there is another way for, if this one fails; says whether it went well.
+    async fn queued(&self, sender: WorkSender<'a>, what: &str, body: &str, delay: Duration) -> bool {
+        let sent = sender.send(body, delay, self.shared.deadline.write_until()).await;
+        if let Err(error) = &sent {
+            tracing::warn!(code = error.failure.code, error = %error.failure, what, "could not be queued");
         }
+        sent.is_ok()
     }
 
     /// For how long the work must still rest, where it came back too early and can be sent on.
@@ -270,13 +271,7 @@ impl<'a> Job<'a> {
         let reason = format!("the rest of a sweep: {}", failure.message);
         let item = WorkItem { stream: None, sweep: Some(ItemSweep { start_after: after }), ..self.item(String::new(), reason) };
         let delay = if failure.kind() == Kind::Unsettled { Duration::ZERO } else { rest(self.request.carried.hops + 1) };
-        match sender.send(&json!(item).to_string(), delay, self.shared.deadline.write_until()).await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(code = error.failure.code, error = %error.failure, "rest of the sweep could not be queued");
-                false
-            }
-        }
+        self.queued(sender, "rest of the sweep", &json!(item).to_string(), delay).await
     }
 
     /// Counts, logs and routes an outcome.

@@ -213,7 +213,7 @@ impl Handler {
 
     /// An event or a request: answered, or failed so that Lambda retries it.
     async fn direct(&self, requests: &[Request], shared: &Shared<'_>) -> Result<Value, InvocationError> {
-        let worked = self.work_all(requests, shared).await;
+        let worked = self.work_all(requests, None, shared).await;
         let error_type = worked.iter().find_map(Worked::error_type);
         let Some(report) = worked.into_iter().map(|worked| worked.report).reduce(Report::joined) else {
             return Ok(Value::Null);
@@ -234,9 +234,8 @@ impl Handler {
 
     /// Works one message, and says whether it is settled. If not, it is handed back: hidden for a while that grows with every receive.
     async fn message(&self, message: &Message, shared: &Shared<'_>) -> bool {
-        let alone = message.requests.len() == 1;
-        let works = message.requests.iter().map(|request| self.work(request, Some(message), alone, shared));
-        if join_all(works).await.iter().all(|worked| worked.error_type().is_none()) {
+        let worked = self.work_all(&message.requests, Some(message), shared).await;
+        if worked.iter().all(|worked| worked.error_type().is_none()) {
             return true;
         }
         if let (Some(work), Some(receipt_handle)) = (&self.aws.work, &message.receipt_handle) {
@@ -248,9 +247,9 @@ impl Handler {
         false
     }
 
-    async fn work_all(&self, requests: &[Request], shared: &Shared<'_>) -> Vec<Worked> {
+    async fn work_all(&self, requests: &[Request], message: Option<&Message>, shared: &Shared<'_>) -> Vec<Worked> {
         let alone = requests.len() == 1;
-        join_all(requests.iter().map(|request| self.work(request, None, alone, shared))).await
+        join_all(requests.iter().map(|request| self.work(request, message, alone, shared))).await
     }
 
     /// Works one request, reports it, and routes what failed. `alone`: whether the whole delivery, or `message`, may be retried for its sake.

@@ -240,3 +240,15 @@ async fn an_event_from_the_future_is_not_looked_at_for_ever() {
     world.run(&payload).await.expect_err("retried by Lambda, which ends");
     assert!(world.work().iter().all(|(body, _)| body["id"] != payload["id"]), "{:?}", world.work());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_item_of_another_version_is_retried_for_the_version_that_knows_it_and_then_lettered() {
+    let world = World::new().with_work_queue();
+    world.enqueue(&json!({"version": 2, "kind": "work-item", "stream": arn("stream-000")}));
+    let id = world.account.messages(WORK)[0].id.clone();
+    assert_eq!(world.batch().await, Some(json!({"batchItemFailures": [{"itemIdentifier": id}]})));
+    assert_eq!(world.letters().len(), 0);
+    world.drain().await;
+    let letters = world.letters();
+    assert_eq!((letters.len(), &letters[0]["error"]["class"], &letters[0]["event"]["version"]), (1, &json!("retryable"), &json!(2)));
+}
