@@ -10,7 +10,7 @@ use chrono::NaiveDate;
 
 use crate::failure::{Failure, Step, code};
 use crate::key::{AWS_MANAGED_ALIAS, AliasName, KeyArn};
-use crate::policy::Exemption;
+use crate::policy::{Exemption, Leave};
 use crate::settings::OnOtherKey;
 use crate::stream::{StreamArn, StreamStatus};
 
@@ -130,7 +130,9 @@ pub struct Situation<'a> {
     pub desired: &'a Desired,
     /// What to make of another customer managed key.
     pub on_other_key: OnOtherKey,
-    /// Its exemption.
+    /// Why a rule leaves it alone, if one does.
+    pub exempt_by_rule: Option<Leave<'a>>,
+    /// What its tags say of an exemption.
     pub tags: &'a Tags,
     /// Our own change.
     pub progress: Progress,
@@ -210,6 +212,9 @@ pub enum Decision {
 /// What to do about the stream, given what was seen of it.
 #[must_use]
 pub fn decide(situation: &Situation<'_>) -> Decision {
+    if let (Some(Leave { reason, until, .. }), true) = (situation.exempt_by_rule, *situation.status != StreamStatus::Deleting) {
+        return Decision::Exempt { reason: reason.to_owned(), until };
+    }
     match situation.status {
         StreamStatus::Deleting => Decision::Gone,
         // While a stream is UPDATING its description shows the old encryption: judging it would be judging the past.
@@ -352,6 +357,7 @@ mod tests {
         desired: Desired,
         on_other_key: OnOtherKey,
         tags: Tags,
+        exempt_by_rule: Option<Leave<'static>>,
         progress: Progress,
         reapply: Option<Reapply>,
         doubted_alias: Option<AliasName>,
@@ -366,6 +372,7 @@ mod tests {
                 desired: Desired::Key { arn: arn(DESIRED), trouble: None },
                 on_other_key: OnOtherKey::Replace,
                 tags: Tags::Unread,
+                exempt_by_rule: None,
                 progress: Progress::NotStarted,
                 reapply: None,
                 doubted_alias: None,
@@ -384,6 +391,7 @@ mod tests {
                 present: &self.present,
                 desired: &self.desired,
                 on_other_key: self.on_other_key,
+                exempt_by_rule: self.exempt_by_rule,
                 tags: &self.tags,
                 progress: self.progress,
                 reapply: self.reapply,

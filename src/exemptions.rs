@@ -1,4 +1,6 @@
-//! Which streams of a fleet a tag exempts, read all at once. It may only spare work: what is not found here is looked at like any other stream.
+//! Which streams of a fleet need not be looked at one by one: those that a tag or a rule exempts, and those whose key is known to be unusable.
+//!
+//! What a tag says here was read for all streams at once. It may only spare work: what is not found here is looked at like any other stream.
 
 use std::collections::HashMap;
 
@@ -6,42 +8,77 @@ use chrono::NaiveDate;
 use tokio::time::Instant;
 
 use crate::aws::tagging::Tagging;
+use crate::key::KeyRef;
 use crate::outcome::{Outcome, Status, Warning};
-use crate::policy::{Exemption, exemption};
-use crate::settings::Mode;
+use crate::policy::{Exemption, Rulebook, Ruling, Subject, Terms, exemption};
 use crate::stream::StreamRef;
 
-/// The exempt streams of an account and Region, by name.
-#[derive(Debug, Default)]
-pub struct Exemptions(HashMap<String, (String, Option<NaiveDate>)>);
+/// What is known of an account's streams before each is looked at.
+#[derive(Debug)]
+pub struct Exemptions<'a> {
+    by_tag: HashMap<String, (String, Option<NaiveDate>)>,
+    rules: &'a Rulebook,
+    unusable: &'a [&'a KeyRef],
+    today: NaiveDate,
+}
 
-impl Exemptions {
-    /// Reads them. Where they cannot be read there are none, and every stream's own tags decide.
-    pub async fn read(tagging: &Tagging, tag_key: Option<&str>, today: NaiveDate, now: Instant) -> Self {
-        let Some(tag_key) = tag_key else { return Self::default() };
-        match tagging.streams_with(tag_key, now).await {
-            Ok(streams) => Self(
-                streams
-                    .into_iter()
-                    .filter_map(|(arn, tags)| match exemption(&tags, tag_key, today) {
-                        Exemption::Exempt { reason, until } => Some((arn.name().to_owned(), (reason, until))),
-                        // Expired, malformed or not there: that is found out, and told, where the stream is looked at.
-                        _ => None,
-                    })
-                    .collect(),
-            ),
-            Err(error) => {
-                tracing::warn!(code = error.failure.code, error = %error.failure, "exempt streams could not be listed, each is looked at");
-                Self::default()
+/// What a sweep does about a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InAdvance {
+    /// It is looked at.
+    LookAt,
+    /// It is exempt.
+    Exempt(Box<Outcome>),
+    /// It is left out: its key is unusable, which was reported once for all streams.
+    LeaveOut,
+}
+
+impl<'a> Exemptions<'a> {
+    /// Reads them. Where tags cannot be read, every stream's own tags decide. `unusable` are the keys whose trouble was reported already.
+    pub async fn read(
+        tagging: &Tagging,
+        tag_key: Option<&str>,
+        rules: &'a Rulebook,
+        unusable: &'a [&'a KeyRef],
+        today: NaiveDate,
+        now: Instant,
+    ) -> Self {
+        let mut by_tag = HashMap::new();
+        if let Some(tag_key) = tag_key {
+            match tagging.streams_with(tag_key, now).await {
+                Ok(streams) => by_tag.extend(streams.into_iter().filter_map(|(arn, tags)| match exemption(&tags, tag_key, today) {
+                    Exemption::Exempt { reason, until } => Some((arn.name().to_owned(), (reason, until))),
+                    // Expired, malformed or not there: that is found out, and told, where the stream is looked at.
+                    _ => None,
+                })),
+                Err(error) => {
+                    tracing::warn!(code = error.failure.code, error = %error.failure, "exempt streams could not be listed, each is looked at");
+                }
             }
+        }
+        Self { by_tag, rules, unusable, today }
+    }
+
+    /// What to do about `stream`.
+    #[must_use]
+    pub fn of(&self, stream: &StreamRef) -> InAdvance {
+        if let Some((reason, until)) = self.by_tag.get(stream.name()) {
+            return self.exempt(stream, format!("exempt by tag: {reason}"), *until, None);
+        }
+        let StreamRef::Arn(arn) = stream else { return InAdvance::LookAt };
+        let subject = Subject { stream: arn, mode: None, tags: None, today: self.today };
+        match self.rules.rule_on(&subject).0 {
+            Ruling::Terms(Terms { exempt: Some(leave), rule: Some(rule), .. }) => {
+                self.exempt(stream, leave.because(rule), leave.until, Some(rule))
+            }
+            Ruling::Terms(Terms { key, .. }) if self.unusable.contains(&key) => InAdvance::LeaveOut,
+            Ruling::Terms(_) | Ruling::NeedsTags { .. } | Ruling::Undecided { .. } => InAdvance::LookAt,
         }
     }
 
-    /// The outcome of a stream that is exempt.
-    #[must_use]
-    pub fn outcome(&self, stream: &StreamRef, mode: Mode) -> Option<Outcome> {
-        let (reason, until) = self.0.get(stream.name())?;
-        let outcome = Outcome::new(Some(stream.to_string()), Status::Exempt, format!("exempt by tag: {reason}"), mode);
-        Some(Outcome { warnings: until.is_none().then_some(Warning::ExemptionWithoutEnd).into_iter().collect(), ..outcome })
+    fn exempt(&self, stream: &StreamRef, because: String, until: Option<NaiveDate>, rule: Option<&str>) -> InAdvance {
+        let outcome = Outcome::new(Some(stream.to_string()), Status::Exempt, because, self.rules.mode);
+        let warnings = until.is_none().then_some(Warning::ExemptionWithoutEnd).into_iter().collect();
+        InAdvance::Exempt(Box::new(Outcome { warnings, rule: rule.map(str::to_owned), ..outcome }))
     }
 }

@@ -30,6 +30,10 @@ pub enum Step {
     ListStreams,
     /// `kinesis:StartStreamEncryption`.
     StartStreamEncryption,
+    /// Reading the policy: the variable, or `ssm:GetParameter`.
+    ReadPolicy,
+    /// Finding the policy's rule for a stream.
+    ApplyPolicy,
     /// Waiting for ACTIVE, before or after the start.
     Wait,
     /// `sqs:SendMessage` to the dead-letter queue.
@@ -55,6 +59,8 @@ impl Step {
             Self::GetResources => "get-resources",
             Self::ListStreams => "list-streams",
             Self::StartStreamEncryption => "start-stream-encryption",
+            Self::ReadPolicy => "read-policy",
+            Self::ApplyPolicy => "apply-policy",
             Self::Wait => "wait",
             Self::SendDeadLetter => "send-dead-letter",
             Self::SendWorkItem => "send-work-item",
@@ -141,6 +147,10 @@ pub mod code {
     pub const KEY_IN_OTHER_REGION: &str = "KeyInOtherRegion";
     /// The present key cannot be looked at, so whether it is acceptable is unknown.
     pub const PRESENT_KEY_UNREADABLE: &str = "PresentKeyUnreadable";
+    /// The policy cannot be understood.
+    pub const POLICY_INVALID: &str = "PolicyInvalid";
+    /// Which rule decides depends on something that is not known.
+    pub const POLICY_UNDECIDED: &str = "PolicyUndecided";
     /// The exemption tag cannot be understood.
     pub const EXEMPTION_MALFORMED: &str = "ExemptionMalformed";
     /// The answer of AWS did not arrive in time.
@@ -196,6 +206,8 @@ pub enum Kind {
     NotUnderstood,
     /// The exemption cannot be read.
     Exemption,
+    /// The policy cannot be read, or does not decide.
+    Policy,
     /// The present key cannot be judged.
     PresentKey,
     /// There is no queue to write to.
@@ -287,6 +299,7 @@ impl Kind {
             code::FOREIGN_ACCOUNT | code::FOREIGN_REGION => Self::Foreign,
             code::UNKNOWN_PAYLOAD => Self::NotUnderstood,
             code::EXEMPTION_MALFORMED => Self::Exemption,
+            code::POLICY_INVALID | code::POLICY_UNDECIDED | "ParameterNotFound" | "ParameterVersionNotFound" => Self::Policy,
             code::PRESENT_KEY_UNREADABLE => Self::PresentKey,
             code::NO_FAILURE_QUEUE => Self::NoQueue,
             _ => Self::Unknown,
@@ -315,6 +328,7 @@ impl Kind {
             | Self::Foreign
             | Self::NotUnderstood
             | Self::Exemption
+            | Self::Policy
             | Self::PresentKey => Class::Terminal,
         }
     }
@@ -379,6 +393,10 @@ impl Kind {
                 "check what sends this to the function; accepted are the events in README.md and {\"stream\": …}, {\"streams\": […]} or {\"sweep\": true}"
             }
             (Self::Exemption, _) => "correct or remove the exemption tag, then feed the letter back; until then the stream is not touched",
+            (Self::Policy, Step::ApplyPolicy) => {
+                "make the rule's conditions ones that can be known of this stream, or put a rule for it before; until then it is not touched"
+            }
+            (Self::Policy, _) => "correct the policy (enforcer policy check says what is wrong); until then no stream is touched",
             (Self::PresentKey, _) => "allow the function's role kms:DescribeKey on the stream's present key, or set ON_OTHER_KEY=replace",
             (Self::Unknown, _) => {
                 "nothing, if it passes: it is tried again. If it does not, look the code up in the API reference of the service"
@@ -402,7 +420,8 @@ fn action(step: Step) -> &'static str {
             "sqs:ReceiveMessage, sqs:ChangeMessageVisibility and sqs:DeleteMessage on the dead-letter queue, sqs:SendMessage on the work queue"
         }
         Step::ChangeVisibility => "sqs:ChangeMessageVisibility on the queue in WORK_QUEUE_URL",
-        Step::ReadEvent | Step::CheckTarget | Step::Wait => "the call that the message names",
+        Step::ReadPolicy => "ssm:GetParameter on the parameter in POLICY_PARAMETER",
+        Step::ReadEvent | Step::CheckTarget | Step::ApplyPolicy | Step::Wait => "the call that the message names",
     }
 }
 

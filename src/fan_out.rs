@@ -4,7 +4,7 @@ use crate::aws::kinesis::Streams;
 use crate::aws::sqs::Sender;
 use crate::clock::Clock;
 use crate::deadline::Deadline;
-use crate::exemptions::Exemptions;
+use crate::exemptions::{Exemptions, InAdvance};
 use crate::outcome::{Outcome, Status};
 use crate::settings::Mode;
 use crate::stream::{StreamRef, StreamStatus};
@@ -18,7 +18,7 @@ pub struct FanOut<'a> {
     /// Sends the items.
     pub sender: Sender<'a>,
     /// The streams that need not be looked at.
-    pub exemptions: &'a Exemptions,
+    pub exemptions: &'a Exemptions<'a>,
     /// The mode that outcomes are reported in.
     pub mode: Mode,
     /// Tells the time.
@@ -28,7 +28,7 @@ pub struct FanOut<'a> {
 }
 
 impl FanOut<'_> {
-    /// Sends an item, made by `item`, for every stream after the one named `start_after` that is not exempt, and hands the outcome of each, `queued` or
+    /// Sends an item, made by `item`, for every stream after the one named `start_after` that is to be looked at, and hands the outcome of each, `queued` or
     /// `exempt`, to `each`. Streams that are DELETING are left out.
     ///
     /// A page's items are all sent before the next page is asked for: whatever breaks, what is not reached are the streams after a name. Some of the last page
@@ -47,10 +47,14 @@ impl FanOut<'_> {
             let present = page.streams.into_iter().filter(|(_, status)| *status != Some(StreamStatus::Deleting)).map(|(stream, _)| stream);
             let (mut items, mut outcomes) = (Vec::new(), Vec::new());
             for stream in present {
-                outcomes.push(self.exemptions.outcome(&stream, self.mode).unwrap_or_else(|| {
-                    items.push(item(&stream));
-                    Outcome::new(Some(stream.to_string()), Status::Queued, "part of a sweep", self.mode)
-                }));
+                match self.exemptions.of(&stream) {
+                    InAdvance::LookAt => {
+                        items.push(item(&stream));
+                        outcomes.push(Outcome::new(Some(stream.to_string()), Status::Queued, "part of a sweep", self.mode));
+                    }
+                    InAdvance::Exempt(outcome) => outcomes.push(*outcome),
+                    InAdvance::LeaveOut => {}
+                }
             }
             self.sender.send_all(&items, self.deadline.look_until()).await.map_err(|error| not_reached(error.failure))?;
             outcomes.into_iter().for_each(&mut each);

@@ -16,35 +16,33 @@ use crate::stream::StreamArn;
 
 type Looked = Arc<OnceCell<Result<KeyFacts, CallError>>>;
 
-/// The keys of one invocation: the desired one, and those that streams have.
+/// The keys of one invocation: those that streams are to have, and those that they have.
 #[derive(Debug)]
 pub struct KeyBook<'a> {
     keys: &'a Keys,
-    wanted: &'a KeyRef,
     region: &'a str,
-    on_other_key: OnOtherKey,
     until: Instant,
     looked: Mutex<HashMap<String, Looked>>,
 }
 
 impl<'a> KeyBook<'a> {
-    /// A book without entries, for streams in `region` that are to have the key `wanted`.
+    /// A book without entries, for streams in `region`.
     #[must_use]
-    pub fn new(keys: &'a Keys, wanted: &'a KeyRef, region: &'a str, on_other_key: OnOtherKey, until: Instant) -> Self {
-        Self { keys, wanted, region, on_other_key, until, looked: Mutex::default() }
+    pub fn new(keys: &'a Keys, region: &'a str, until: Instant) -> Self {
+        Self { keys, region, until, looked: Mutex::default() }
     }
 
-    /// The key that streams are to have.
-    pub async fn desired(&self) -> Result<Desired, Failure> {
-        if self.wanted.is_aws_managed() {
+    /// The key `wanted`, which streams are to have.
+    pub async fn desired(&self, wanted: &KeyRef) -> Result<Desired, Failure> {
+        if wanted.is_aws_managed() {
             return Ok(Desired::AwsManaged);
         }
-        match self.wanted {
+        match wanted {
             // KMS is Regional: its endpoint here knows nothing of a key there, and "not found" would mislead.
             KeyRef::Arn(arn) if arn.region() != self.region => {
-                Ok(Desired::Key { arn: arn.clone(), trouble: Some(in_other_region(self.wanted, arn.region(), self.region)) })
+                Ok(Desired::Key { arn: arn.clone(), trouble: Some(in_other_region(wanted, arn.region(), self.region)) })
             }
-            KeyRef::AliasArn { region, .. } if region != self.region => Err(in_other_region(self.wanted, region, self.region)),
+            KeyRef::AliasArn { region, .. } if region != self.region => Err(in_other_region(wanted, region, self.region)),
             wanted => {
                 let facts = self.look(wanted).await.map_err(|error| error.failure)?;
                 Ok(Desired::Key { trouble: facts.trouble(self.region), arn: facts.arn })
@@ -55,7 +53,7 @@ impl<'a> KeyBook<'a> {
     /// How `stream` is encrypted, given the `KeyId` that it shows.
     ///
     /// No call is made for a key ARN or a key id, unless `ON_OTHER_KEY=accept` makes it matter what kind of key it is.
-    pub async fn present(&self, stream: &StreamArn, key_id: Option<&str>, desired: &Desired) -> Present {
+    pub async fn present(&self, stream: &StreamArn, key_id: Option<&str>, desired: &Desired, on_other_key: OnOtherKey) -> Present {
         let Some(key_id) = key_id else { return Present::Unencrypted };
         let unresolvable = || Present::Unresolvable { key_id: key_id.to_owned() };
         let Ok(key) = key_id.parse::<KeyRef>() else { return unresolvable() };
@@ -65,7 +63,7 @@ impl<'a> KeyBook<'a> {
         let known = key.canonical(stream.region(), stream.account());
         let is_desired = |arn: &KeyArn| matches!(desired, Desired::Key { arn: desired, .. } if desired == arn);
         let found = |arn, standing| Present::Key { arn, by_alias: key.alias().cloned(), standing };
-        let judged = self.on_other_key == OnOtherKey::Accept;
+        let judged = on_other_key == OnOtherKey::Accept;
         match known {
             Some(arn) if !judged || is_desired(&arn) => return found(arn, Standing::NotAsked),
             _ => {}

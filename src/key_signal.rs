@@ -27,12 +27,25 @@ pub enum Meaning {
     Failed(Failure),
 }
 
+impl Meaning {
+    /// How much it matters: of what an event means for several keys, the weightiest holds.
+    #[must_use]
+    pub fn weight(&self) -> u8 {
+        match self {
+            Self::Nothing(_) => 0,
+            Self::Failed(_) => 1,
+            Self::KeyAtRisk(_) => 2,
+            Self::Fleet { .. } => 3,
+        }
+    }
+}
+
 /// Finds out what `signal` means, given the configured key `wanted` and how old the event is.
 pub async fn weigh(signal: &KeySignal, trigger: &Trigger, age: Option<TimeDelta>, wanted: &KeyRef, keys: &KeyBook<'_>) -> Meaning {
     if let Some(reason) = is_foreign(signal, trigger, wanted) {
         return Meaning::Nothing(reason);
     }
-    let (desired, missing) = match keys.desired().await {
+    let (desired, missing) = match keys.desired(wanted).await {
         Ok(Desired::AwsManaged) => return Meaning::Nothing("the configured key is the AWS managed one".to_owned()),
         Ok(desired @ Desired::Key { .. }) => (Some(desired), None),
         Err(failure) if failure.kind() == Kind::KeyNotFound => (None, Some(failure)),

@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kinesis_encryption_enforcer::aws::{Aws, config};
+use kinesis_encryption_enforcer::aws::Aws;
+use kinesis_encryption_enforcer::aws::config::{self, ConfigError};
 use kinesis_encryption_enforcer::clock::Clock;
 use kinesis_encryption_enforcer::handler::{Handler, Invocation, InvocationError};
-use kinesis_encryption_enforcer::settings::{Environment, Settings};
+use kinesis_encryption_enforcer::settings::{Environment, Settings, SettingsError};
 use kinesis_encryption_enforcer::telemetry;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::Value;
@@ -21,7 +22,7 @@ async fn main() -> Result<(), Error> {
     // Wrong settings do not end the process: every invocation then fails with what is wrong, and that reaches the on-failure destination.
     let handler = handler(&environment, &clock);
     if let Err(problem) = &handler {
-        tracing::error!(error = problem, "function cannot work");
+        tracing::error!(error = %problem, "function cannot work");
     }
     let cold = AtomicBool::new(true);
     run(service_fn(async |event: LambdaEvent<Value>| {
@@ -32,15 +33,25 @@ async fn main() -> Result<(), Error> {
         let span = tracing::info_span!("invocation", function_request_id = invocation.request_id, cold_start);
         match &handler {
             Ok(handler) => handler.handle(&payload, &invocation).instrument(span).await,
-            Err(problem) => Err(InvocationError::settings(&invocation, problem)),
+            Err(StartError::Settings(error)) => Err(InvocationError::of_settings(&invocation, error)),
+            Err(StartError::Configuration(error)) => Err(InvocationError::settings(&invocation, &error.to_string())),
         }
     }))
     .await
 }
 
-fn handler(environment: &Environment, clock: &Clock) -> Result<Handler, String> {
-    let settings = Settings::from_environment(environment).map_err(|error| error.to_string())?;
-    let config = config::from_environment(environment, clock).map_err(|error| error.to_string())?;
+/// Why the function cannot work.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Configuration(#[from] ConfigError),
+}
+
+fn handler(environment: &Environment, clock: &Clock) -> Result<Handler, StartError> {
+    let settings = Settings::from_environment(environment)?;
+    let config = config::from_environment(environment, clock)?;
     let aws = Aws::new(&config, &settings, clock);
     let function = environment.get("AWS_LAMBDA_FUNCTION_NAME").unwrap_or("kinesis-encryption-enforcer").to_owned();
     Ok(Handler { settings, aws, clock: clock.clone(), function, emit })

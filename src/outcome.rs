@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::failure::{Class, Failure};
+use crate::policy::{Action, Rule};
 use crate::settings::Mode;
 
 /// How it ended.
@@ -123,6 +124,18 @@ pub struct Deferral {
     pub after: Duration,
     /// Since when the stream was only seen ACTIVE.
     pub quiet_since: Option<DateTime<Utc>>,
+}
+
+impl Warning {
+    /// A rule that exempted the stream until a day that has passed.
+    #[must_use]
+    pub fn exemption_expired(rule: &Rule) -> Self {
+        let (reason, until) = match &rule.action {
+            Action::Exempt { reason, until, .. } => (reason.clone(), until.map(|until| until.to_string()).unwrap_or_default()),
+            Action::Enforce { .. } => (rule.name.clone(), String::new()),
+        };
+        Self::ExemptionExpired { reason, until }
+    }
 }
 
 impl Outcome {

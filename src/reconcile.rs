@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep_until};
 
@@ -20,9 +20,9 @@ use crate::failure::{Class, Failure, Kind, Step, code};
 use crate::key::AliasName;
 use crate::key_book::KeyBook;
 use crate::outcome::{Deferral, Outcome, Status, Warning};
-use crate::policy::{Exemption, exemption};
+use crate::policy::{Exemption, Rulebook, Ruling, Subject, Terms, exemption};
 use crate::quiet::{Actor, Hint};
-use crate::settings::{Mode, OnOtherKey};
+use crate::settings::Mode;
 use crate::stream::{Description, StreamArn, StreamRef, StreamStatus};
 
 /// An observation older than this is repeated before a start.
@@ -47,10 +47,8 @@ pub struct Context<'a> {
     pub clock: &'a Clock,
     /// When to stop.
     pub deadline: Deadline,
-    /// The mode that outcomes are reported in.
-    pub mode: Mode,
-    /// What to make of another customer managed key.
-    pub on_other_key: OnOtherKey,
+    /// Which key a stream is to have, in which mode.
+    pub rules: &'a Rulebook,
     /// The tag that exempts a stream.
     pub exempt_tag_key: Option<&'a str>,
     /// Why a fresh application is wanted, if it is.
@@ -132,6 +130,13 @@ struct Start {
     seen_updating: bool,
 }
 
+/// What was seen of the stream's tags.
+enum TagsSeen {
+    Unread,
+    Read(Vec<(String, String)>),
+    Unreadable(Failure),
+}
+
 /// How a run ended.
 enum Ending {
     InSync(InSync),
@@ -148,8 +153,10 @@ struct Run<'a> {
     target: StreamRef,
     arn: Option<StreamArn>,
     first_look: Option<FirstLook>,
+    /// What the rules say, as soon as that is known.
+    terms: Option<Terms<'a>>,
     desired: Option<Desired>,
-    tags: Tags,
+    tags: TagsSeen,
     start: Option<Start>,
     applied_because: Option<Why>,
     refusals: u32,
@@ -179,8 +186,9 @@ impl<'a> Run<'a> {
             target,
             arn,
             first_look: None,
+            terms: None,
             desired: None,
-            tags: untouched(context),
+            tags: TagsSeen::Unread,
             start: None,
             applied_because: None,
             refusals: 0,
@@ -203,10 +211,13 @@ impl<'a> Run<'a> {
         loop {
             let stale = || self.now() - look.at > FRESH;
             let arn = look.description.arn.clone();
-            match decide(&self.situation(&look)) {
+            let tags = self.judged_tags();
+            match decide(&self.situation(&look, &tags)) {
                 Decision::InSync(in_sync) => return Ending::InSync(in_sync),
                 Decision::KeyAtRisk(failure) => return Ending::KeyAtRisk(failure),
-                Decision::Exempt { reason, until } => return Ending::Exempt { reason, without_end: until.is_none() },
+                Decision::Exempt { reason, until } => {
+                    return Ending::Exempt { reason: self.exempt_because(&reason), without_end: until.is_none() };
+                }
                 Decision::Gone => return Ending::Gone(format!("{arn} is being deleted")),
                 Decision::Refuse(failure) => return Ending::Failed(failure),
                 Decision::ReadTags => {
@@ -215,7 +226,7 @@ impl<'a> Run<'a> {
                     }
                     continue;
                 }
-                Decision::Apply(why) => match self.context.encryption {
+                Decision::Apply(why) => match self.encryption() {
                     None => return Ending::WouldApply(why),
                     Some(_) if self.now() >= self.context.deadline.work_until() => {
                         let detail = format!("the time was up before the start ({why})");
@@ -252,14 +263,27 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn situation<'b>(&'b self, look: &'b Look) -> Situation<'b> {
+    /// What writes; nothing where the stream is only judged.
+    fn encryption(&self) -> Option<&'a Encryption> {
+        self.context.encryption.filter(|_| self.terms.is_none_or(|terms| terms.mode == Mode::Enforce))
+    }
+
+    fn exempt_because(&self, reason: &str) -> String {
+        match self.terms {
+            Some(Terms { rule: Some(rule), exempt: Some(leave), .. }) => leave.because(rule),
+            _ => format!("exempt by tag: {reason}"),
+        }
+    }
+
+    fn situation<'b>(&'b self, look: &'b Look, tags: &'b Tags) -> Situation<'b> {
         Situation {
             stream: &look.description.arn,
             status: &look.description.status,
             present: &look.present,
             desired: &look.desired,
-            on_other_key: self.context.on_other_key,
-            tags: &self.tags,
+            on_other_key: self.terms.map_or(self.context.rules.on_other_key, |terms| terms.on_other_key),
+            exempt_by_rule: self.terms.and_then(|terms| terms.exempt),
+            tags,
             progress: self.start.map_or(Progress::NotStarted, |start| Progress::Started {
                 accepted: start.accepted,
                 seen_updating: start.seen_updating,
@@ -281,7 +305,7 @@ impl<'a> Run<'a> {
             Some(Actor::Other) => false,
             None => description.created.is_some_and(|created| now - created < YOUNG),
         };
-        if self.context.encryption.is_none() || !owed || self.held >= MOST_DEFERRALS {
+        if self.encryption().is_none() || !owed || self.held >= MOST_DEFERRALS {
             return Duration::ZERO;
         }
         // A stream that was deleted and made anew has been quiet since then at most, whatever was seen of its namesake.
@@ -294,17 +318,62 @@ impl<'a> Run<'a> {
     async fn look(&mut self) -> Result<Look, Ending> {
         let target = self.arn.clone().map_or_else(|| self.target.clone(), StreamRef::Arn);
         let described = self.context.streams.describe(&target, self.context.deadline.look_until());
-        let (described, desired) = tokio::join!(described, self.context.keys.desired());
+        // Looked up beside it: with no rule of another key this is the key.
+        let (described, _) = tokio::join!(described, self.context.keys.desired(&self.context.rules.key));
         let description = described.map_err(|error| gone_or_failed(error.failure))?;
         let at = self.now();
         self.remember(&description, at);
         if description.status == StreamStatus::Deleting {
             return Err(Ending::Gone(format!("{} is being deleted", description.arn)));
         }
-        let desired = desired.map_err(Ending::Failed)?;
-        self.desired = Some(desired.clone());
-        let present = self.context.keys.present(&description.arn, description.key_id.as_deref(), &desired).await;
+        self.terms = self.terms_of(&description).await?;
+        let terms = self.terms.unwrap_or_else(|| self.context.rules.default_terms());
+        if terms.exempt.is_some() {
+            // Neither its key nor the one that it might have matters.
+            return Ok(Look { description, desired: Desired::AwsManaged, present: Present::Unencrypted, at });
+        }
+        let desired = self.context.keys.desired(terms.key).await.map_err(Ending::Failed)?;
+        if self.terms.is_some() {
+            self.desired = Some(desired.clone());
+        }
+        let present = self.context.keys.present(&description.arn, description.key_id.as_deref(), &desired, terms.on_other_key).await;
         Ok(Look { description, desired, present, at })
+    }
+
+    /// What the rules say about the stream; tags are read where a rule asks for them. Nothing yet where they cannot say before the stream is ACTIVE.
+    async fn terms_of(&mut self, description: &Description) -> Result<Option<Terms<'a>>, Ending> {
+        let Description { arn, mode, status, .. } = description;
+        loop {
+            let tags = match &self.tags {
+                TagsSeen::Read(tags) => Some(tags.as_slice()),
+                TagsSeen::Unread | TagsSeen::Unreadable(_) => None,
+            };
+            let subject = Subject { stream: arn, mode: mode.as_ref(), tags, today: self.today() };
+            let (ruling, expired) = self.context.rules.rule_on(&subject);
+            for rule in expired {
+                self.warn_once(Warning::exemption_expired(rule));
+            }
+            match (ruling, &self.tags) {
+                (Ruling::Terms(terms), _) => return Ok(Some(terms)),
+                _ if *status != StreamStatus::Active => return Ok(None),
+                (Ruling::NeedsTags { .. }, TagsSeen::Unreadable(failure)) => return Err(Ending::Failed(failure.clone())),
+                (Ruling::NeedsTags { .. }, _) => self.read_tags(arn).await?,
+                (Ruling::Undecided { rule, missing }, _) => {
+                    let detail = format!("whether rule {rule} matches depends on {missing}, which is not known");
+                    return Err(Ending::Failed(Failure::new(Step::ApplyPolicy, code::POLICY_UNDECIDED, arn, &detail)));
+                }
+            }
+        }
+    }
+
+    fn warn_once(&mut self, warning: Warning) {
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
+    fn today(&self) -> NaiveDate {
+        self.context.clock.utc().date_naive()
     }
 
     fn remember(&mut self, description: &Description, at: Instant) {
@@ -313,7 +382,7 @@ impl<'a> Run<'a> {
             // Deleted and made anew in the middle of the run: another stream, of which nothing is known yet.
             tracing::info!(stream = description.arn.as_str(), "stream was deleted and created again, starting over");
             self.start = None;
-            self.tags = untouched(self.context);
+            self.tags = TagsSeen::Unread;
             self.first_look = None;
         }
         if description.status == StreamStatus::Active {
@@ -333,25 +402,25 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// What the tags say of an exemption. Where no tag exempts they need not be read.
+    fn judged_tags(&self) -> Tags {
+        let Some(key) = self.context.exempt_tag_key else { return Tags::Read(Exemption::None) };
+        match &self.tags {
+            TagsSeen::Unread => Tags::Unread,
+            TagsSeen::Read(tags) => Tags::Read(exemption(tags, key, self.today())),
+            TagsSeen::Unreadable(failure) => Tags::Unreadable(failure.clone()),
+        }
+    }
+
     async fn read_tags(&mut self, arn: &StreamArn) -> Result<(), Ending> {
-        let Some(key) = self.context.exempt_tag_key else {
-            self.tags = Tags::Read(Exemption::None);
-            return Ok(());
-        };
         self.tags = match self.context.streams.tags(arn, self.context.deadline.look_until()).await {
-            Ok(tags) => {
-                let exemption = exemption(&tags, key, self.context.clock.utc().date_naive());
-                if let Exemption::Expired { reason, until } = &exemption {
-                    let warning = Warning::ExemptionExpired { reason: reason.clone(), until: until.to_string() };
-                    if !self.warnings.contains(&warning) {
-                        self.warnings.push(warning);
-                    }
-                }
-                Tags::Read(exemption)
-            }
+            Ok(tags) => TagsSeen::Read(tags),
             Err(error) if error.failure.class == Class::Gone => return Err(gone_or_failed(error.failure)),
-            Err(error) => Tags::Unreadable(error.failure),
+            Err(error) => TagsSeen::Unreadable(error.failure),
         };
+        if let Tags::Read(Exemption::Expired { reason, until }) = self.judged_tags() {
+            self.warn_once(Warning::ExemptionExpired { reason, until: until.to_string() });
+        }
         Ok(())
     }
 
@@ -422,7 +491,7 @@ impl<'a> Run<'a> {
         self.first_wait.get_or_insert(now);
         // What was read of the tags may change while we wait.
         if self.start.is_none() {
-            self.tags = untouched(self.context);
+            self.tags = TagsSeen::Unread;
         }
         sleep_until(instant.min(self.context.deadline.work_until())).await;
     }
@@ -442,7 +511,7 @@ impl<'a> Run<'a> {
     fn outcome(self, ending: Ending) -> Outcome {
         let stream = Some(self.arn.as_ref().map_or_else(|| self.target.to_string(), ToString::to_string));
         let applied = self.start.is_some_and(|start| start.accepted);
-        let mode = self.context.mode;
+        let mode = self.terms.map_or(self.context.rules.mode, |terms| terms.mode);
         let mut warnings = self.warnings;
         let mut deferral = None;
         let mut outcome = match ending {
@@ -456,7 +525,7 @@ impl<'a> Run<'a> {
                 if without_end {
                     warnings.push(Warning::ExemptionWithoutEnd);
                 }
-                Outcome::new(stream, Status::Exempt, format!("exempt by tag: {reason}"), mode)
+                Outcome::new(stream, Status::Exempt, reason, mode)
             }
             Ending::KeyAtRisk(failure) => {
                 Outcome::new(stream, Status::KeyAtRisk, format!("the stream has the configured key, but {}", failure.message), mode)
@@ -474,6 +543,7 @@ impl<'a> Run<'a> {
             }
             Ending::Failed(failure) => Outcome::failed(stream, failure, mode),
         };
+        outcome.rule = self.terms.and_then(|terms| terms.rule).map(str::to_owned);
         outcome.key = self.desired.map(|desired| desired.key_id().to_owned());
         outcome.previous_key = self.first_look.and_then(|first| first.key_id);
         outcome.waited_ms = crate::aws::millis(self.waited);
@@ -497,11 +567,6 @@ fn poll_interval(waited: Duration) -> Duration {
         return Duration::from_secs(1);
     }
     Duration::from_secs_f64((0.35 * waited.as_secs_f64().sqrt()).clamp(0.5, 2.5))
-}
-
-/// What is known of the tags of a stream that has not been looked at: nothing, which is enough where no tag exempts.
-fn untouched(context: &Context<'_>) -> Tags {
-    if context.exempt_tag_key.is_some() { Tags::Unread } else { Tags::Read(Exemption::None) }
 }
 
 fn out_of_grace(arn: &StreamArn, left: Duration) -> Failure {

@@ -7,16 +7,18 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::arn::is_account;
+use crate::arn::{Malformed, is_account};
 use crate::key::{AWS_MANAGED_ALIAS, KeyRef};
+use crate::policy::Policy;
 
 /// The variables this version understands; the template sets exactly these.
-pub const SUPPORTED: [&str; 11] = [
+pub const SUPPORTED: [&str; 14] = [
     "KMS_KEY_ID",
     "ENFORCEMENT_MODE",
     "FAILURE_QUEUE_URL",
@@ -27,11 +29,14 @@ pub const SUPPORTED: [&str; 11] = [
     "ON_KEY_ROTATION",
     "IAC_GRACE_SECONDS",
     "EXEMPT_TAG_KEY",
+    "POLICY",
+    "POLICY_PARAMETER",
+    "MAX_APPLIES_PER_DAY",
     "METRICS_NAMESPACE",
 ];
 
 /// Variables whose behaviour a later version brings. Setting one is refused: somebody who relies on it must not be left to believe that it works.
-pub const NOT_YET_SUPPORTED: [&str; 4] = ["POLICY", "POLICY_PARAMETER", "MAX_APPLIES_PER_DAY", "OUTCOME_EVENT_BUS"];
+pub const NOT_YET_SUPPORTED: [&str; 1] = ["OUTCOME_EVENT_BUS"];
 
 /// The share of the function's timeout kept for what must happen after the waiting: one last look, dead letters, the answer.
 ///
@@ -44,6 +49,12 @@ pub const DEFAULT_IAC_GRACE: Duration = Duration::from_mins(1);
 
 /// How often a message of the work queue is received before it counts as failed, unless `WORK_QUEUE_MAX_RECEIVES` says otherwise.
 pub const DEFAULT_MAX_RECEIVES: u32 = 5;
+
+/// How many bytes `POLICY` may have: Lambda gives all variables together 4 KB.
+pub const LARGEST_POLICY: usize = 3072;
+
+/// How often a key is applied to one stream in 24 hours before the stream counts as contested, unless `MAX_APPLIES_PER_DAY` says otherwise.
+pub const DEFAULT_MAX_APPLIES: u32 = 5;
 
 /// The tag that exempts a stream, unless `EXEMPT_TAG_KEY` names another.
 pub const DEFAULT_EXEMPT_TAG_KEY: &str = "kinesis-encryption-enforcer:exempt";
@@ -127,6 +138,15 @@ pub struct WorkQueue {
     pub max_receives: u32,
 }
 
+/// `POLICY` and `POLICY_PARAMETER`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicySource {
+    /// The rules themselves; none where neither variable is set.
+    Inline(Arc<Policy>),
+    /// The SSM parameter that holds them.
+    Parameter(String),
+}
+
 /// The function's settings, from its environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -148,6 +168,10 @@ pub struct Settings {
     pub iac_grace: Duration,
     /// `EXEMPT_TAG_KEY`; `None` switches exemption by tag off.
     pub exempt_tag_key: Option<String>,
+    /// The policy, or where it is to be read.
+    pub policy: PolicySource,
+    /// `MAX_APPLIES_PER_DAY`.
+    pub max_applies_per_day: u32,
     /// `METRICS_NAMESPACE`.
     pub metrics_namespace: String,
 }
@@ -156,6 +180,14 @@ pub struct Settings {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{}", .0.join("; "))]
 pub struct SettingsError(pub Vec<String>);
+
+impl SettingsError {
+    /// Whether nothing but the policy is wrong.
+    #[must_use]
+    pub fn is_policy(&self) -> bool {
+        self.0.iter().all(|problem| problem.starts_with("POLICY"))
+    }
+}
 
 impl Settings {
     /// Reads the settings; every problem is reported, not only the first.
@@ -169,7 +201,7 @@ impl Settings {
         }
         let key = match environment.get("KMS_KEY_ID") {
             None => Err(format!("KMS_KEY_ID is not set: it takes {}", KeyRef::EXPECTED)),
-            Some(text) => parse_key(text),
+            Some(text) => parse_key(text).map_err(|problem| format!("KMS_KEY_ID: {problem}")),
         };
         let mode =
             choice(environment, "ENFORCEMENT_MODE", Mode::Enforce, &[("enforce", Mode::Enforce), ("audit", Mode::Audit)], &mut problems);
@@ -189,6 +221,11 @@ impl Settings {
         );
         let iac_grace = number(environment, "IAC_GRACE_SECONDS", 0..=900, &mut problems).map_or(DEFAULT_IAC_GRACE, Duration::from_secs);
         let max_receives = number(environment, "WORK_QUEUE_MAX_RECEIVES", 1..=1_000, &mut problems).unwrap_or(DEFAULT_MAX_RECEIVES);
+        let max_applies_per_day = number(environment, "MAX_APPLIES_PER_DAY", 1..=25, &mut problems).unwrap_or(DEFAULT_MAX_APPLIES);
+        let policy = policy(environment).unwrap_or_else(|problem| {
+            problems.push(problem);
+            PolicySource::Inline(Arc::default())
+        });
         let mut checked = |name: &str, is_right: fn(&str) -> bool, expected: &str| {
             let value = environment.get(name)?;
             if !is_right(value) {
@@ -223,6 +260,8 @@ impl Settings {
                 on_key_rotation,
                 iac_grace,
                 exempt_tag_key,
+                policy,
+                max_applies_per_day,
                 metrics_namespace: metrics_namespace.unwrap_or_else(|| DEFAULT_METRICS_NAMESPACE.to_owned()),
             }),
             Ok(_) => Err(SettingsError(problems)),
@@ -240,14 +279,40 @@ impl Settings {
     }
 }
 
-fn parse_key(text: &str) -> Result<KeyRef, String> {
-    let key: KeyRef = text.parse().map_err(|malformed| format!("KMS_KEY_ID: {malformed}"))?;
+/// A key as a person configures it: of the AWS managed ones only Kinesis' own will do.
+pub(crate) fn parse_key(text: &str) -> Result<KeyRef, String> {
+    let key: KeyRef = text.parse().map_err(|malformed: Malformed| malformed.to_string())?;
     match key.alias() {
-        Some(alias) if alias.is_aws_managed() && alias.as_str() != AWS_MANAGED_ALIAS => Err(format!(
-            "KMS_KEY_ID is {text:?}, the AWS managed key of another service: of those only {AWS_MANAGED_ALIAS} works for Kinesis"
-        )),
+        Some(alias) if alias.is_aws_managed() && alias.as_str() != AWS_MANAGED_ALIAS => {
+            Err(format!("{text:?} is the AWS managed key of another service: of those only {AWS_MANAGED_ALIAS} works for Kinesis"))
+        }
         _ => Ok(key),
     }
+}
+
+fn policy(environment: &Environment) -> Result<PolicySource, String> {
+    match (environment.get("POLICY"), environment.get("POLICY_PARAMETER")) {
+        (None, None) => Ok(PolicySource::Inline(Arc::default())),
+        (Some(_), Some(_)) => Err("POLICY and POLICY_PARAMETER are both set: set one of them".to_owned()),
+        (Some(text), None) if text.len() > LARGEST_POLICY => Err(format!(
+            "POLICY has {} bytes: it takes {LARGEST_POLICY}; keep a longer one in an SSM parameter, named by POLICY_PARAMETER",
+            text.len()
+        )),
+        (Some(text), None) => match text.parse() {
+            Ok(policy) => Ok(PolicySource::Inline(Arc::new(policy))),
+            Err(invalid) => Err(format!("POLICY: {invalid}")),
+        },
+        (None, Some(name)) if is_parameter(name) => Ok(PolicySource::Parameter(name.to_owned())),
+        (None, Some(name)) => {
+            Err(format!("POLICY_PARAMETER is {name:?}: it takes the name of an SSM parameter, such as /kinesis/policy, or its ARN"))
+        }
+    }
+}
+
+fn is_parameter(text: &str) -> bool {
+    let part_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-/:".contains(&byte);
+    let is_arn = text.starts_with("arn:");
+    text.len() <= 2048 && text.bytes().all(part_of_a_name) && (is_arn && text.contains(":parameter/") || !is_arn && !text.contains(':'))
 }
 
 fn choice<T: Copy>(environment: &Environment, name: &str, default: T, choices: &[(&str, T)], problems: &mut Vec<String>) -> T {
@@ -320,6 +385,8 @@ mod tests {
                 on_key_rotation: OnKeyRotation::Verify,
                 iac_grace: Duration::from_mins(1),
                 exempt_tag_key: Some(DEFAULT_EXEMPT_TAG_KEY.to_owned()),
+                policy: PolicySource::Inline(Arc::default()),
+                max_applies_per_day: 5,
                 metrics_namespace: DEFAULT_METRICS_NAMESPACE.to_owned(),
             }
         );
@@ -347,11 +414,15 @@ mod tests {
             ("ON_KEY_ROTATION", "always"),
             ("IAC_GRACE_SECONDS", "901"),
             ("EXEMPT_TAG_KEY", "aws:exempt"),
+            ("POLICY", "{}"),
+            ("POLICY_PARAMETER", "/policy"),
+            ("MAX_APPLIES_PER_DAY", "26"),
             ("METRICS_NAMESPACE", "a*b"),
         ]);
-        assert_eq!(found.len(), SUPPORTED.len(), "{found:#?}");
+        // POLICY and POLICY_PARAMETER share a problem.
+        assert_eq!(found.len(), SUPPORTED.len() - 1, "{found:#?}");
         for name in SUPPORTED {
-            assert!(found.iter().any(|problem| problem.starts_with(name)), "{name}: {found:#?}");
+            assert!(found.iter().any(|problem| problem.contains(name)), "{name}: {found:#?}");
         }
     }
 

@@ -188,6 +188,51 @@ impl fmt::Display for StreamStatus {
     }
 }
 
+impl From<&str> for StreamStatus {
+    fn from(text: &str) -> Self {
+        match text {
+            "CREATING" => Self::Creating,
+            "ACTIVE" => Self::Active,
+            "UPDATING" => Self::Updating,
+            "DELETING" => Self::Deleting,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
+/// `StreamMode` of the API: how the stream's capacity is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamMode {
+    /// A number of shards that somebody sets.
+    Provisioned,
+    /// AWS sets it.
+    OnDemand,
+    /// A mode that AWS introduced after this version.
+    Other(String),
+}
+
+impl StreamMode {
+    /// The mode's name in the API.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Provisioned => "PROVISIONED",
+            Self::OnDemand => "ON_DEMAND",
+            Self::Other(other) => other,
+        }
+    }
+}
+
+impl From<&str> for StreamMode {
+    fn from(text: &str) -> Self {
+        match text {
+            "PROVISIONED" => Self::Provisioned,
+            "ON_DEMAND" => Self::OnDemand,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
 /// What one `DescribeStreamSummary` said, as far as this program is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
@@ -199,4 +244,10 @@ pub struct Description {
     pub key_id: Option<String>,
     /// When it was created; tells a stream from its namesake made after it was deleted.
     pub created: Option<DateTime<Utc>>,
+    /// How its capacity is set; `None` where the service does not say.
+    pub mode: Option<StreamMode>,
+    /// For how many hours it keeps records.
+    pub retention_hours: Option<u32>,
+    /// How many consumers with enhanced fan-out are registered.
+    pub consumers: Option<u32>,
 }

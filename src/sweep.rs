@@ -2,7 +2,7 @@
 
 use futures_util::stream::{self, StreamExt};
 
-use crate::exemptions::Exemptions;
+use crate::exemptions::{Exemptions, InAdvance};
 use crate::outcome::Outcome;
 use crate::reconcile::{Context, reconcile};
 use crate::stream::StreamStatus;
@@ -27,7 +27,7 @@ pub struct NotReached {
 /// Streams that are DELETING are left out. One stream's failure does not stop the others.
 pub async fn sweep(
     start_after: Option<String>,
-    exemptions: &Exemptions,
+    exemptions: &Exemptions<'_>,
     context: &Context<'_>,
     mut each: impl AsyncFnMut(Outcome),
 ) -> Result<(), NotReached> {
@@ -46,15 +46,18 @@ pub async fn sweep(
             }
             reached = Some(stream.name().to_owned());
             Some(async move {
-                match exemptions.outcome(&stream, context.mode) {
-                    Some(exempt) => exempt,
-                    None => reconcile(&stream, context).await,
+                match exemptions.of(&stream) {
+                    InAdvance::LookAt => Some(reconcile(&stream, context).await),
+                    InAdvance::Exempt(outcome) => Some(*outcome),
+                    InAdvance::LeaveOut => None,
                 }
             })
         });
         let mut running = stream::iter(taken).buffer_unordered(AT_ONCE);
         while let Some(outcome) = running.next().await {
-            each(outcome).await;
+            if let Some(outcome) = outcome {
+                each(outcome).await;
+            }
         }
         drop(running);
         if left {

@@ -346,15 +346,26 @@ fn the_code_accepts_what_the_template_sets_by_default_and_both_have_the_same_def
 
 #[test]
 fn the_role_may_do_what_the_code_calls_and_nothing_else() {
-    let calls = set(&[&ACTIONS[..], &LAMBDAS_ACTIONS].concat());
+    let mut calls = set(&[&ACTIONS[..], &LAMBDAS_ACTIONS].concat());
+    let everything = [("KmsKeyArns", FOREIGN_KEY), ("OnOtherKey", "accept"), ("PolicyParameter", "/kinesis/policy")];
+    assert_eq!(Stack::new(&everything).actions(), calls);
+    calls.remove("ssm:GetParameter");
     assert_eq!(Stack::new(&[]).actions(), calls);
-    assert_eq!(Stack::new(&[("KmsKeyArns", FOREIGN_KEY), ("OnOtherKey", "accept")]).actions(), calls);
+}
+
+#[test]
+fn of_parameters_the_role_may_read_the_one_that_holds_the_policy() {
+    for (name, path) in [("/kinesis/policy", "/kinesis/policy"), ("policy", "/policy")] {
+        let arn = format!("arn:aws:ssm:us-east-1:111122223333:parameter{path}");
+        assert_eq!(Stack::new(&[("PolicyParameter", name)]).may("ssm:GetParameter"), set(&[&arn]));
+    }
 }
 
 #[test]
 fn in_audit_mode_the_role_can_change_no_stream_and_leave_no_work() {
     let mut calls = set(&[&ACTIONS[..], &LAMBDAS_ACTIONS].concat());
     calls.remove("kinesis:StartStreamEncryption");
+    calls.remove("ssm:GetParameter");
     let audit = Stack::new(&[("Mode", "audit")]);
     assert_eq!(audit.actions(), calls);
     assert_eq!(audit.may("sqs:SendMessage"), set(&["<DeadLetterQueue.Arn>"]));

@@ -73,3 +73,70 @@ fn wrong_settings_are_named() {
     assert_eq!(output.status.code(), Some(2));
     assert!(error.contains("KMS_KEY_ID") && error.contains("orders-key") && error.contains("enforce or audit"), "{error}");
 }
+
+const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+#[test]
+fn policies_are_checked_file_by_file_and_every_problem_has_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let endless = file("endless.json", r#"{"version": 1, "rules": [{"name": "a", "match": {}, "mode": "exempt", "reason": "r"}]}"#);
+    let wrong = file(
+        "wrong.json",
+        "{\"version\": 1, \"rules\": [\n  {\"name\": \"a\", \"match\": {}, \"key\": \"orders\"},\n  {\"name\": \"b\"}\n]}",
+    );
+    let output = enforcer(&["policy", "check", "docs/policy.example.json", &endless, &wrong], "", &[]);
+    let printed = text(&output.stdout).replace(folder.path().to_str().expect("UTF-8"), "FOLDER");
+    assert_eq!(output.status.code(), Some(2), "{printed}");
+    insta::assert_snapshot!("policy_check", printed);
+    assert_eq!(enforcer(&["policy", "check", "docs/policy.example.json"], "", &[]).status.code(), Some(0));
+}
+
+#[test]
+fn the_schema_that_is_committed_is_the_one_that_is_printed() {
+    let printed = text(&enforcer(&["policy", "schema"], "", &[]).stdout);
+    let committed = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policy.schema.json")).expect("the schema");
+    assert_eq!(printed, committed, "write it anew: cargo run -- policy schema > docs/policy.schema.json");
+}
+
+#[test]
+fn explain_says_which_rule_decides_why_the_others_do_not_and_what_would_happen() {
+    let described = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/stream.example.json")).expect("the example");
+    let explain = |stream: &str, more: &[&str], variables: &[(&str, &str)]| {
+        let mut arguments = [&["policy", "explain", "-"], more].concat();
+        for (option, value) in [("--on", "2026-11-24"), ("--key", KEY)] {
+            if !more.contains(&option) {
+                arguments.extend([option, value]);
+            }
+        }
+        let output = enforcer(&arguments, stream, variables);
+        let (printed, code) = (text(&output.stdout) + &text(&output.stderr), output.status.code());
+        format!("{printed}exit code {}", code.expect("a code"))
+    };
+    let policy = ["--policy", "docs/policy.example.json"];
+    let plain = described.replace("payments-eu", "orders");
+    let on_demand = plain.replace("PROVISIONED", "ON_DEMAND");
+    let unencrypted = plain.replace("\"EncryptionType\": \"KMS\"", "\"EncryptionType\": \"NONE\"");
+    let exempt = unencrypted.replace("{ \"Key\": \"team\"", "{ \"Key\": \"kinesis-encryption-enforcer:exempt\"");
+    let stories = [
+        ("a rule with another key", explain(&described, &policy, &[])),
+        ("the default, and it is right", explain(&plain, &policy, &[])),
+        ("the default, unencrypted", explain(&unencrypted, &policy, &[])),
+        ("audit", explain(&unencrypted, &[], &[("ENFORCEMENT_MODE", "audit")])),
+        ("exempt by rule", explain(&described.replace("payments-eu", "vendor-a"), &policy, &[])),
+        (
+            "an expired exemption",
+            explain(&described.replace("payments-eu", "vendor-a"), &[policy[0], policy[1], "--on", "2027-04-01"], &[]),
+        ),
+        ("exempt by tag", explain(&exempt, &policy, &[])),
+        ("tags are needed", explain(&on_demand.replace("\"Tags\"", "\"Labels\""), &policy, &[])),
+        ("an alias that only AWS can resolve", explain(&plain, &["--key", "alias/streams"], &[])),
+        ("another key may be accepted", explain(&plain, &["--key", "0987dcba-09fe-87dc-65ba-ab0987654321"], &[("ON_OTHER_KEY", "accept")])),
+        ("not the answer of describe-stream-summary", explain("{\"StreamDescriptionSummary\": {\"StreamName\": \"a\"}}", &policy, &[])),
+    ];
+    insta::assert_snapshot!("policy_explain", stories.map(|(name, told)| format!("# {name}\n{told}")).join("\n\n"));
+}

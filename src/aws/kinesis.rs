@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::types::{EncryptionType, StreamDescriptionSummary, StreamStatus as ApiStatus};
+use aws_sdk_kinesis::types::{EncryptionType, StreamDescriptionSummary};
 use chrono::DateTime;
 use tokio::time::Instant;
 
@@ -14,7 +14,7 @@ use super::calls::Calls;
 use super::error::CallError;
 use super::pace::{Api, Paces, Share};
 use crate::failure::{Failure, Step, code};
-use crate::stream::{Description, StreamArn, StreamRef, StreamStatus};
+use crate::stream::{Description, StreamArn, StreamMode, StreamRef, StreamStatus};
 
 /// Looks at streams. It has no method that writes.
 #[derive(Clone, Debug)]
@@ -116,7 +116,9 @@ impl Streams {
         } else {
             summaries
                 .iter()
-                .map(|summary| summary.stream_arn.parse().map(|arn| (StreamRef::Arn(arn), Some(status(&summary.stream_status)))))
+                .map(|summary| {
+                    summary.stream_arn.parse().map(|arn| (StreamRef::Arn(arn), Some(StreamStatus::from(summary.stream_status.as_str()))))
+                })
                 .collect::<Result<Vec<_>, _>>()
         };
         let streams = streams.map_err(|_| unreadable(step, &subject))?;
@@ -150,20 +152,13 @@ fn description(summary: &StreamDescriptionSummary) -> Option<Description> {
     let created = &summary.stream_creation_timestamp;
     Some(Description {
         arn: summary.stream_arn.parse().ok()?,
-        status: status(&summary.stream_status),
+        status: StreamStatus::from(summary.stream_status.as_str()),
         key_id: summary.key_id.clone().filter(|_| encrypted),
         created: DateTime::from_timestamp(created.secs(), created.subsec_nanos()),
+        mode: summary.stream_mode_details.as_ref().map(|details| StreamMode::from(details.stream_mode.as_str())),
+        retention_hours: u32::try_from(summary.retention_period_hours).ok().filter(|hours| *hours > 0),
+        consumers: summary.consumer_count.and_then(|count| u32::try_from(count).ok()),
     })
-}
-
-fn status(status: &ApiStatus) -> StreamStatus {
-    match status {
-        ApiStatus::Creating => StreamStatus::Creating,
-        ApiStatus::Active => StreamStatus::Active,
-        ApiStatus::Updating => StreamStatus::Updating,
-        ApiStatus::Deleting => StreamStatus::Deleting,
-        other => StreamStatus::Other(other.as_str().to_owned()),
-    }
 }
 
 fn unreadable(step: Step, subject: &dyn std::fmt::Display) -> CallError {

@@ -12,6 +12,7 @@ pub mod kms;
 pub mod letters;
 pub mod pace;
 pub mod sqs;
+pub mod ssm;
 pub mod tagging;
 
 use std::sync::Arc;
@@ -20,14 +21,14 @@ use aws_types::SdkConfig;
 
 use self::pace::{Paces, Share};
 use crate::clock::Clock;
-use crate::settings::{Mode, Settings};
+use crate::settings::{Mode, PolicySource, Settings};
 
 pub use calls::Calls;
 pub(crate) use calls::millis;
 pub use error::{CallError, Fate};
 
 /// The IAM actions that the calls in this module need; the template's role grants exactly these.
-pub const ACTIONS: [&str; 8] = [
+pub const ACTIONS: [&str; 9] = [
     "kinesis:DescribeStreamSummary",
     "kinesis:ListStreams",
     "kinesis:ListTagsForStream",
@@ -35,6 +36,7 @@ pub const ACTIONS: [&str; 8] = [
     "kms:DescribeKey",
     "sqs:ChangeMessageVisibility",
     "sqs:SendMessage",
+    "ssm:GetParameter",
     "tag:GetResources",
 ];
 
@@ -51,6 +53,8 @@ pub struct Aws {
     pub dead_letters: Option<sqs::DeadLetters>,
     /// The work queue, where one is configured.
     pub work: Option<sqs::Work>,
+    /// Reads the policy, where it is kept in a parameter.
+    pub policy: Option<ssm::PolicyParameter>,
     /// Finds streams by their tags.
     pub tagging: tagging::Tagging,
     /// The Region that all of them talk to.
@@ -70,6 +74,12 @@ impl Aws {
             encryption: writes.then(|| kinesis::Encryption::new(kinesis, Arc::clone(&calls))),
             keys: kms::Keys::new(aws_sdk_kms::Client::new(config), Arc::clone(&calls)),
             tagging: tagging::Tagging::new(aws_sdk_resourcegroupstagging::Client::new(config), Arc::clone(&calls)),
+            policy: match &settings.policy {
+                PolicySource::Inline(_) => None,
+                PolicySource::Parameter(name) => {
+                    Some(ssm::PolicyParameter::new(aws_sdk_ssm::Client::new(config), Arc::clone(&calls), name.clone()))
+                }
+            },
             dead_letters: settings
                 .failure_queue_url
                 .as_ref()

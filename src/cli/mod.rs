@@ -5,6 +5,7 @@ mod dlq;
 mod event;
 mod local;
 mod paint;
+mod policy;
 mod serve;
 
 use std::process::ExitCode;
@@ -30,7 +31,7 @@ const PENDING: u8 = 3;
 #[command(
     version,
     after_help = "Exit codes: 0 settled or nothing to do, 1 something failed, 2 wrong usage or settings, 3 changes are pending.\n\n\
-Examples:\n  enforcer demo\n  enforcer event events/stream-created.json --sandbox\n  echo '{\"stream\": \"orders\"}' | enforcer event - --key alias/streams --dry-run\n  enforcer dlq list --sandbox\n  enforcer sandbox --port 4566"
+Examples:\n  enforcer demo\n  enforcer event events/stream-created.json --sandbox\n  echo '{\"stream\": \"orders\"}' | enforcer event - --key alias/streams --dry-run\n  enforcer dlq list --sandbox\n  enforcer policy check policy.json\n  enforcer sandbox --port 4566"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -45,7 +46,10 @@ enum Command {
     Event(event::Arguments),
     /// List, show, redrive or purge dead letters.
     Dlq(dlq::Arguments),
-    /// Serve an embedded AWS account (Kinesis, KMS, SQS) on 127.0.0.1 until Ctrl-C.
+    /// Check a policy, or explain what it says about a stream; offline.
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Serve an embedded AWS account (Kinesis, KMS, SQS, SSM) on 127.0.0.1 until Ctrl-C.
     Sandbox(serve::Arguments),
 }
 
@@ -63,6 +67,7 @@ pub async fn main() -> ExitCode {
         Command::Demo => Box::pin(demo::run()).await.map(|()| SETTLED).map_err(|error| (FAILED, error)),
         Command::Event(arguments) => Box::pin(event::run(&arguments)).await.map_err(|error| (USAGE, error)),
         Command::Dlq(arguments) => Box::pin(dlq::run(&arguments)).await.map_err(|error| (USAGE, error)),
+        Command::Policy(command) => policy::run(&command).map_err(|error| (USAGE, error)),
         Command::Sandbox(arguments) => serve::run(&arguments).await.map(|()| SETTLED).map_err(|error| (USAGE, error)),
     };
     match ended {

@@ -164,6 +164,8 @@ pub struct Carried {
     pub expires_at: Option<DateTime<Utc>>,
     /// What is known of the stream's quiet.
     pub hint: Hint,
+    /// The alias that was re-pointed.
+    pub alias: Option<AliasName>,
 }
 
 /// One understood request, taken out of whatever envelopes it came in.

@@ -68,8 +68,18 @@ pub(super) fn work_item(payload: &Value) -> Reading {
         Ok(item) => item,
         Err(reason) => return Reading::unknown(reason),
     };
-    let WorkItem { stream, sweep, origin: ItemOrigin { event_id, event_time, kind }, hops, not_before, expires_at, hint, reapply, .. } =
-        item;
+    let WorkItem {
+        stream,
+        sweep,
+        origin: ItemOrigin { event_id, event_time, kind },
+        hops,
+        not_before,
+        expires_at,
+        hint,
+        reapply,
+        alias,
+        ..
+    } = item;
     let mut origin = Origin { event_id, event_time, account: None, region: None };
     let found = work_scope(stream.as_deref(), sweep);
     if let Ok((_, Scope::Streams(streams))) = &found
@@ -80,7 +90,14 @@ pub(super) fn work_item(payload: &Value) -> Reading {
     }
     let mut reading = Reading::new(found, origin);
     reading.wishes.reapply = reapply;
-    reading.carried = Carried { origin_kind: kind, hops, not_before, expires_at, hint: hint.unwrap_or_default() };
+    reading.carried = Carried {
+        origin_kind: kind,
+        hops,
+        not_before,
+        expires_at,
+        hint: hint.unwrap_or_default(),
+        alias: alias.and_then(|alias| alias.parse().ok()),
+    };
     reading
 }
 

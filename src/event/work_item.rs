@@ -73,4 +73,7 @@ pub struct WorkItem {
     /// Whether a person asked for a fresh application.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reapply: bool,
+    /// The alias that was re-pointed, where that is what the work goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
 }

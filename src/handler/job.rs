@@ -13,7 +13,7 @@ use crate::event::{ItemOrigin, ItemSweep, KeySignal, MOST_HOPS, Message, Request
 use crate::exemptions::Exemptions;
 use crate::failure::{Class, Failure, Kind, Step, code};
 use crate::fan_out::FanOut;
-use crate::key::AliasName;
+use crate::key::{AliasName, KeyRef};
 use crate::key_signal::{Meaning, SETTLING, weigh};
 use crate::outcome::{Outcome, Status, Warning};
 use crate::quiet::Hint;
@@ -49,6 +49,8 @@ pub(super) struct Job<'a> {
     /// The failure that Lambda or SQS is to retry.
     pub(super) retry: Option<Failure>,
     several: bool,
+    /// The alias that was re-pointed, where that is what this is about.
+    doubted_alias: Option<AliasName>,
 }
 
 impl<'a> Job<'a> {
@@ -59,7 +61,8 @@ impl<'a> Job<'a> {
         message: Option<&'a Message>,
         alone: bool,
     ) -> Self {
-        Self { handler, request, shared, message, alone, letters: Letters::default(), retry: None, several: false }
+        let doubted_alias = request.carried.alias.clone();
+        Self { handler, request, shared, message, alone, letters: Letters::default(), retry: None, several: false, doubted_alias }
     }
 
     pub(super) async fn run(&mut self) -> (Trigger, Tally, Option<String>) {
@@ -83,39 +86,54 @@ impl<'a> Job<'a> {
                     None => self.streams(streams, &mut tally).await,
                 }
             }
-            Scope::Fleet { start_after } => (tally, continue_after) = self.fleet(start_after.clone(), self.re_pointed()).await,
+            Scope::Fleet { start_after } => (tally, continue_after) = Box::pin(self.fleet(start_after.clone())).await,
             Scope::Key(signal) => {
-                let meaning = self.weigh(signal).await;
+                let (meaning, key) = self.weigh(signal).await;
                 let looked_at_again = !matches!(meaning, Meaning::Nothing(_)) && self.second_look(signal).await;
                 match meaning {
                     Meaning::Nothing(reason) => {
                         trigger.kind = TriggerKind::Ignored;
                         trigger.reason = Some(reason);
                     }
-                    Meaning::KeyAtRisk(reason) => self.settle(self.about_the_key(Status::KeyAtRisk, reason), &mut tally).await,
+                    Meaning::KeyAtRisk(reason) => {
+                        self.settle(self.about_the_key(key, Status::KeyAtRisk, reason), &mut tally).await;
+                    }
                     Meaning::Failed(failure) if looked_at_again && failure.kind() == Kind::KeyUnsettled => {
                         let reason = format!("{}; it is looked at again when KMS must have settled", failure.message);
-                        self.settle(self.about_the_key(Status::Deferred, reason), &mut tally).await;
+                        self.settle(self.about_the_key(key, Status::Deferred, reason), &mut tally).await;
                     }
                     Meaning::Failed(failure) => {
-                        let outcome = Outcome { key: Some(self.key()), ..Outcome::failed(None, failure, self.mode()) };
+                        let outcome = Outcome { key: Some(key.to_string()), ..Outcome::failed(None, failure, self.mode()) };
                         self.settle(outcome, &mut tally).await;
                     }
-                    Meaning::Fleet { doubted_alias } => (tally, continue_after) = self.fleet(None, doubted_alias.as_ref()).await,
+                    Meaning::Fleet { doubted_alias } => {
+                        self.doubted_alias = doubted_alias;
+                        (tally, continue_after) = Box::pin(self.fleet(None)).await;
+                    }
                 }
             }
         }
         (trigger, tally, continue_after)
     }
 
-    async fn weigh(&self, signal: &KeySignal) -> Meaning {
+    /// What the signal means for the keys that streams are to have, and for which of them.
+    async fn weigh(&self, signal: &KeySignal) -> (Meaning, &'a KeyRef) {
         let trigger = &self.request.trigger;
+        let rules = &self.shared.rules;
         if let (Some(region), true) = (trigger.region.as_deref(), !self.handler.aws.region.is_empty())
             && region != self.handler.aws.region
         {
-            return Meaning::Nothing(format!("it happened in {region}, streams of {} are kept here", self.handler.aws.region));
+            let reason = format!("it happened in {region}, streams of {} are kept here", self.handler.aws.region);
+            return (Meaning::Nothing(reason), &rules.key);
         }
-        weigh(signal, trigger, self.age(), &self.handler.settings.key, &self.shared.keys).await
+        let mut most = (Meaning::Nothing(String::new()), &rules.key);
+        for (index, key) in rules.keys().into_iter().enumerate() {
+            let meaning = weigh(signal, trigger, self.age(), key, &self.shared.keys).await;
+            if index == 0 || meaning.weight() > most.0.weight() {
+                most = (meaning, key);
+            }
+        }
+        most
     }
 
     fn age(&self) -> Option<TimeDelta> {
@@ -161,7 +179,8 @@ impl<'a> Job<'a> {
     }
 
     async fn streams(&mut self, streams: &[StreamRef], tally: &mut Tally) {
-        let context = self.context(self.re_pointed());
+        let doubted_alias = self.doubted_alias.clone();
+        let context = self.context(doubted_alias.as_ref());
         let outcomes = join_all(streams.iter().map(|stream| self.one(stream, &context))).await;
         for outcome in outcomes {
             self.settle(outcome, tally).await;
@@ -192,30 +211,33 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// The configured alias, where this is work that goes back to its being re-pointed.
-    fn re_pointed(&self) -> Option<&'a AliasName> {
-        let of_alias = self.request.carried.origin_kind == Some(TriggerKind::AliasRepointed);
-        self.handler.settings.key.alias().filter(|_| of_alias)
-    }
-
     /// Every stream. A cause that all of them share is found first, and is one failure.
-    async fn fleet(&mut self, start_after: Option<String>, doubted_alias: Option<&AliasName>) -> (Tally, Option<String>) {
+    async fn fleet(&mut self, start_after: Option<String>) -> (Tally, Option<String>) {
         let mut tally = Tally::of_sweep();
-        let shared_failure = match self.shared.keys.desired().await {
-            Err(failure) | Ok(Desired::Key { trouble: Some(failure), .. }) => Some(failure),
-            Ok(_) => None,
-        };
-        if let Some(failure) = shared_failure {
-            let outcome = Outcome { key: Some(self.key()), ..Outcome::failed(None, failure, self.mode()) };
+        let keys = self.shared.rules.keys();
+        let mut unusable = Vec::new();
+        for key in &keys {
+            if let Err(failure) | Ok(Desired::Key { trouble: Some(failure), .. }) = self.shared.keys.desired(key).await {
+                unusable.push((*key, failure));
+            }
+        }
+        // Of several keys each failure is reported for itself, and does not keep the other keys' streams waiting.
+        self.several |= keys.len() > 1 && !unusable.is_empty();
+        for (key, failure) in &unusable {
+            let outcome = Outcome { key: Some(key.to_string()), ..Outcome::failed(None, failure.clone(), self.mode()) };
             self.settle(outcome, &mut tally).await;
+        }
+        if unusable.len() == keys.len() {
             return (tally, None);
         }
+        let unusable: Vec<_> = unusable.iter().map(|(key, _)| *key).collect();
         let exempt_tag_key = self.handler.settings.exempt_tag_key.as_deref();
         let (tagging, today) = (&self.handler.aws.tagging, self.now().date_naive());
-        let exemptions = Exemptions::read(tagging, exempt_tag_key, today, self.handler.clock.instant()).await;
+        let now = self.handler.clock.instant();
+        let exemptions = Exemptions::read(tagging, exempt_tag_key, &self.shared.rules, &unusable, today, now).await;
         let ended = match self.sender() {
             Some(sender) => self.fan_out(sender, start_after.clone(), &exemptions, &mut tally).await,
-            None => self.sweep(start_after.clone(), doubted_alias, &exemptions, &mut tally).await,
+            None => self.sweep(start_after.clone(), &exemptions, &mut tally).await,
         };
         let Err(NotReached { after, failure }) = ended else { return (tally, None) };
         let seen = after != start_after;
@@ -232,14 +254,9 @@ impl<'a> Job<'a> {
         (tally, after)
     }
 
-    async fn sweep(
-        &mut self,
-        start_after: Option<String>,
-        doubted_alias: Option<&AliasName>,
-        exemptions: &Exemptions,
-        tally: &mut Tally,
-    ) -> Result<(), NotReached> {
-        let context = self.context(doubted_alias);
+    async fn sweep(&mut self, start_after: Option<String>, exemptions: &Exemptions<'_>, tally: &mut Tally) -> Result<(), NotReached> {
+        let doubted_alias = self.doubted_alias.clone();
+        let context = self.context(doubted_alias.as_ref());
         sweep(start_after, exemptions, &context, async |outcome| {
             self.several = true;
             self.settle(outcome, tally).await;
@@ -252,7 +269,7 @@ impl<'a> Job<'a> {
         &self,
         sender: WorkSender<'a>,
         start_after: Option<String>,
-        exemptions: &Exemptions,
+        exemptions: &Exemptions<'_>,
         tally: &mut Tally,
     ) -> Result<(), NotReached> {
         let Handler { aws, clock, .. } = self.handler;
@@ -352,6 +369,7 @@ impl<'a> Job<'a> {
             expires_at,
             hint: Some(carried.hint),
             reapply: wishes.reapply,
+            alias: self.doubted_alias.as_ref().map(ToString::to_string),
         }
     }
 
@@ -451,8 +469,7 @@ impl<'a> Job<'a> {
             turns: &shared.turns,
             clock,
             deadline: shared.deadline,
-            mode: settings.mode,
-            on_other_key: settings.on_other_key,
+            rules: &shared.rules,
             exempt_tag_key: settings.exempt_tag_key.as_deref(),
             reapply: self.reapply(),
             quiet: Quiet { grace: settings.iac_grace, hint: request.carried.hint, elsewhere: self.can_send_on() },
@@ -461,12 +478,8 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn about_the_key(&self, status: Status, reason: String) -> Outcome {
-        Outcome { key: Some(self.key()), ..Outcome::new(None, status, reason, self.mode()) }
-    }
-
-    fn key(&self) -> String {
-        self.handler.settings.key.to_string()
+    fn about_the_key(&self, key: &KeyRef, status: Status, reason: String) -> Outcome {
+        Outcome { key: Some(key.to_string()), ..Outcome::new(None, status, reason, self.mode()) }
     }
 
     fn mode(&self) -> Mode {

@@ -6,6 +6,7 @@
 mod job;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
@@ -19,13 +20,14 @@ use crate::aws::pace::Share;
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::event::{self, Delivery, Message, Request};
-use crate::failure::{Class, Failure, Kind};
+use crate::failure::{Class, Failure, Kind, Step, code};
 use crate::key_book::KeyBook;
 use crate::outcome::Outcome;
+use crate::policy::{Policy, Rulebook};
 use crate::reconcile::Turns;
 use crate::report::Report;
 use crate::report::metrics::{self, Letters};
-use crate::settings::{Mode, Settings};
+use crate::settings::{Mode, PolicySource, Settings, SettingsError};
 
 /// What makes invocations work: made once per process.
 #[derive(Clone, Debug)]
@@ -75,6 +77,8 @@ pub enum ErrorType {
     DeadLetterNotStored,
     /// The settings are wrong.
     Settings,
+    /// The policy is wrong, or cannot be read.
+    Policy,
 }
 
 impl ErrorType {
@@ -97,11 +101,24 @@ impl ErrorType {
             Self::AwsUnavailable => "AwsUnavailable",
             Self::DeadLetterNotStored => "DeadLetterNotStored",
             Self::Settings => "Settings",
+            Self::Policy => "Policy",
         }
     }
 }
 
 impl InvocationError {
+    /// The failure of an invocation that cannot work at all, because of its settings or policy.
+    #[must_use]
+    pub fn of_settings(invocation: &Invocation, error: &SettingsError) -> Self {
+        if error.is_policy() { Self::policy(invocation, &policy_failure(error)) } else { Self::settings(invocation, &error.to_string()) }
+    }
+
+    /// The failure of an invocation that has no policy, and so must touch nothing.
+    fn policy(invocation: &Invocation, failure: &Failure) -> Self {
+        let message = json!({"requestId": invocation.request_id, "error": failure});
+        Self { error_type: ErrorType::Policy, message: message.to_string() }
+    }
+
     /// The failure of an invocation of a function that cannot work at all, because of `problem`.
     #[must_use]
     pub fn settings(invocation: &Invocation, problem: &str) -> Self {
@@ -117,6 +134,10 @@ impl InvocationError {
         });
         Self { error_type: ErrorType::Settings, message: message.to_string() }
     }
+}
+
+fn policy_failure(error: &SettingsError) -> Failure {
+    Failure::new(Step::ReadPolicy, code::POLICY_INVALID, &"the environment", &error.to_string())
 }
 
 impl fmt::Display for InvocationError {
@@ -141,6 +162,7 @@ struct Shared<'a> {
     invocation: &'a Invocation,
     deadline: Deadline,
     keys: KeyBook<'a>,
+    rules: Rulebook,
     turns: Turns,
 }
 
@@ -164,12 +186,12 @@ impl Worked {
 impl Handler {
     /// Handles one invocation.
     pub async fn handle(&self, payload: &Value, invocation: &Invocation) -> Result<Value, InvocationError> {
-        self.read_and_work(payload, invocation, false).await
+        Box::pin(self.read_and_work(payload, invocation, false)).await
     }
 
     /// Handles one invocation without changing anything, whatever the payload asks for: nothing is started, nothing is dead-lettered.
     pub async fn rehearse(&self, payload: &Value, invocation: &Invocation) -> Result<Value, InvocationError> {
-        self.read_and_work(payload, invocation, true).await
+        Box::pin(self.read_and_work(payload, invocation, true)).await
     }
 
     async fn read_and_work(&self, payload: &Value, invocation: &Invocation, dry_run: bool) -> Result<Value, InvocationError> {
@@ -177,9 +199,11 @@ impl Handler {
             return Err(InvocationError::settings(invocation, &problem));
         }
         let deadline = Deadline::at(invocation.deadline, &self.clock);
-        let Settings { key, on_other_key, own_role_arn, .. } = &self.settings;
-        let keys = KeyBook::new(&self.aws.keys, key, &self.aws.region, *on_other_key, deadline.look_until());
-        let shared = Shared { invocation, deadline, keys, turns: Turns::default() };
+        let Settings { key, mode, on_other_key, own_role_arn, .. } = &self.settings;
+        let policy = self.policy(&deadline).await.map_err(|failure| InvocationError::policy(invocation, &failure))?;
+        let rules = Rulebook { policy, key: key.clone(), mode: *mode, on_other_key: *on_other_key };
+        let keys = KeyBook::new(&self.aws.keys, &self.aws.region, deadline.look_until());
+        let shared = Shared { invocation, deadline, keys, rules, turns: Turns::default() };
         let mut delivery = event::read(payload, own_role_arn.as_deref());
         delivery.requests_mut().for_each(|request| request.wishes.dry_run |= dry_run);
         self.aws.streams.pace_by(match (&delivery, &self.settings.work_queue) {
@@ -190,6 +214,20 @@ impl Handler {
         match delivery {
             Delivery::Direct(requests) => self.direct(&requests, &shared).await,
             Delivery::Batch(messages) => Ok(self.batch(&messages, &shared).await),
+        }
+    }
+
+    /// The policy as of now. Without one nothing is touched: which streams it would leave alone is not known.
+    async fn policy(&self, deadline: &Deadline) -> Result<Arc<Policy>, Failure> {
+        match (&self.settings.policy, &self.aws.policy) {
+            (PolicySource::Parameter(_), Some(parameter)) => {
+                let current = Box::pin(parameter.current(self.clock.instant(), deadline.look_until())).await?;
+                Ok(current.policy)
+            }
+            (PolicySource::Parameter(name), None) => {
+                Err(Failure::new(Step::ReadPolicy, code::POLICY_INVALID, name, "nothing that could read it was made"))
+            }
+            (PolicySource::Inline(policy), _) => Ok(Arc::clone(policy)),
         }
     }
 

@@ -290,6 +290,11 @@ impl Account {
         });
     }
 
+    /// Sets a parameter of Parameter Store, of type `kind`: `String` or `SecureString`.
+    pub fn parameter(&self, name: &str, kind: &str, value: &str) {
+        self.with(|model, _| model.parameters.insert(name.to_owned(), (kind.to_owned(), value.to_owned())));
+    }
+
     /// Empties a queue.
     pub fn purge(&self, queue: &str) {
         self.with(|model, _| {

@@ -10,7 +10,7 @@ use super::input::Input;
 use super::model::Model;
 use super::refusal::Refusal;
 use super::trail::{Caller, Identity};
-use super::{Account, Call, kinesis, kms, sqs, tagging};
+use super::{Account, Call, history, kinesis, kms, sqs, ssm, tagging};
 
 /// As much of an HTTP request as the services look at.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +44,9 @@ enum Service {
     Kinesis,
     Kms,
     Sqs,
+    Ssm,
     Tagging,
+    CloudTrail,
 }
 
 impl Service {
@@ -55,6 +57,8 @@ impl Service {
             "Kinesis_20131202" => (Self::Kinesis, &kinesis::OPERATIONS),
             "TrentService" => (Self::Kms, &kms::OPERATIONS),
             "ResourceGroupsTaggingAPI_20170126" => (Self::Tagging, &tagging::OPERATIONS),
+            "AmazonSSM" => (Self::Ssm, &ssm::OPERATIONS),
+            "CloudTrail_20131101" => (Self::CloudTrail, &history::OPERATIONS),
             "AmazonSQS" => (Self::Sqs, &sqs::OPERATIONS),
             _ => return None,
         };
@@ -66,13 +70,15 @@ impl Service {
             Self::Kinesis => "kinesis",
             Self::Kms => "kms",
             Self::Sqs => "sqs",
+            Self::Ssm => "ssm",
             Self::Tagging => "tagging",
+            Self::CloudTrail => "cloudtrail",
         }
     }
 
     fn content_type(self) -> &'static str {
         match self {
-            Self::Kinesis | Self::Kms | Self::Tagging => "application/x-amz-json-1.1",
+            Self::Kinesis | Self::Kms | Self::Ssm | Self::Tagging | Self::CloudTrail => "application/x-amz-json-1.1",
             Self::Sqs => "application/x-amz-json-1.0",
         }
     }
@@ -82,7 +88,9 @@ impl Service {
             Self::Kinesis => kinesis::answer(model, operation, input, now),
             Self::Kms => kms::answer(model, operation, input, now),
             Self::Sqs => sqs::answer(model, operation, input, now),
+            Self::Ssm => ssm::answer(model, input),
             Self::Tagging => tagging::answer(model, input),
+            Self::CloudTrail => history::answer(model, input, now),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The embedded AWS: one account of Kinesis, KMS and SQS in one Region, modelled from AWS documentation and recordings, for people and for tests.
+//! The embedded AWS: one account of Kinesis, KMS, SQS and, as far as needed, Parameter Store, resource tagging and CloudTrail's history, in one Region, modelled from AWS documentation and recordings, for people and for tests.
 //!
 //! An [`Account`] holds streams, keys, aliases and queues, and a clock. It is *served on loopback* ([`serve`]) for people and for
 //! whole-process tests, and *handed to the AWS SDK as its HTTP client* ([`Account::http_client`]) for tests in tokio's paused time. Both are the
@@ -34,6 +34,7 @@ mod client;
 mod event_source;
 mod fault;
 mod happening;
+mod history;
 mod http;
 mod input;
 mod kinesis;
@@ -44,6 +45,7 @@ mod options;
 mod refusal;
 mod serve;
 mod sqs;
+mod ssm;
 mod tagging;
 mod trail;
 

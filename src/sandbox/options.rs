@@ -45,6 +45,8 @@ pub struct Options {
     pub alias_echo: AliasEcho,
     /// Whether `ListStreams` gives a `NextToken` with `HasMoreStreams`; it does, as AWS does. Emulators do not.
     pub next_token: bool,
+    /// How long after a call `CloudTrail`'s event history shows it; 15 minutes, the longest that AWS names. Five are the average.
+    pub history_lag: Duration,
     /// Whether the calls per second that AWS allows are enforced; they are.
     pub rate_limits: bool,
 }
@@ -62,6 +64,7 @@ impl Default for Options {
             same_key_spends_allowance: true,
             alias_echo: AliasEcho::default(),
             next_token: true,
+            history_lag: Duration::from_mins(15),
             rate_limits: true,
         }
     }

@@ -13,6 +13,7 @@ mod one_stream;
 mod queue;
 mod quiet;
 mod rotation;
+mod rules;
 mod support;
 mod table;
 mod together;

@@ -84,11 +84,19 @@ impl World {
         aws_sdk_kinesis::Client::new(&self.config(access_key))
     }
 
-    /// Handles `payload` with a timeout of `seconds`.
-    pub(crate) async fn run_for(&self, payload: &Value, seconds: u64) -> Result<Value, InvocationError> {
+    /// The function, as one process has it.
+    pub(crate) fn handler(&self) -> Handler {
         let settings = Settings::from_environment(&self.environment).expect("settings");
         let aws = Aws::new(&self.config("ASIAENFORCEREXAMPLE1"), &settings, &self.clock);
-        let handler = Handler { settings, aws, clock: self.clock.clone(), function: "enforcer".to_owned(), emit: |_| {} };
+        Handler { settings, aws, clock: self.clock.clone(), function: "enforcer".to_owned(), emit: |_| {} }
+    }
+
+    /// Handles `payload` in a new process, with a timeout of `seconds`.
+    pub(crate) async fn run_for(&self, payload: &Value, seconds: u64) -> Result<Value, InvocationError> {
+        self.run_with(&self.handler(), payload, seconds).await
+    }
+
+    async fn run_with(&self, handler: &Handler, payload: &Value, seconds: u64) -> Result<Value, InvocationError> {
         let invocation = Invocation { request_id: "request-1".to_owned(), deadline: self.clock.wall() + Duration::from_secs(seconds) };
         Box::pin(handler.handle(payload, &invocation)).await
     }
@@ -99,7 +107,12 @@ impl World {
 
     /// The one outcome of an invocation that is answered.
     pub(crate) async fn outcome(&self, payload: &Value) -> Value {
-        let answer = self.run(payload).await.expect("an answer");
+        self.outcome_of(&self.handler(), payload).await
+    }
+
+    /// The same, of a process that goes on living.
+    pub(crate) async fn outcome_of(&self, handler: &Handler, payload: &Value) -> Value {
+        let answer = self.run_with(handler, payload, 300).await.expect("an answer");
         assert_eq!(answer["outcomes"].as_array().map(Vec::len), Some(1), "{answer:#}");
         answer["outcomes"][0].clone()
     }
@@ -136,6 +149,13 @@ impl World {
             if self.batch().await.is_none() {
                 tokio::time::sleep(Duration::from_secs(5)).await;
             }
+        }
+    }
+
+    /// [`World::drain`], where there is a work queue.
+    pub(crate) async fn drain_if(&self, queue: bool) {
+        if queue {
+            self.drain().await;
         }
     }
 

@@ -18,6 +18,7 @@ pub(crate) use self::queues::{Message, Queue, no_such_queue};
 pub(crate) use self::streams::{Change, Stream, Target};
 use super::fault::Fault;
 use super::happening::{Action, Happening, has_to_wait};
+use super::history::Record;
 use super::input::Input;
 use super::options::Options;
 use super::refusal::Refusal;
@@ -39,6 +40,9 @@ pub(crate) struct Model {
     pub(crate) happenings: Vec<Happening>,
     pub(crate) calls: Vec<Call>,
     pub(crate) events: Vec<Value>,
+    pub(crate) history: Vec<Record>,
+    /// Type and value by name.
+    pub(crate) parameters: BTreeMap<String, (String, String)>,
     scheduled: Vec<Scheduled>,
     recent: BTreeMap<String, VecDeque<DateTime<Utc>>>,
     random: fastrand::Rng,
@@ -69,6 +73,8 @@ impl Model {
             happenings: Vec::new(),
             calls: Vec::new(),
             events: Vec::new(),
+            history: Vec::new(),
+            parameters: BTreeMap::new(),
             scheduled: Vec::new(),
             recent: BTreeMap::new(),
             // Ids only have to differ; with the same seed two runs are the same, letter by letter.
@@ -166,6 +172,8 @@ impl Model {
         now: DateTime<Utc>,
     ) {
         let events = trail::events(self, service, operation, input, result, caller, now);
+        let calls = events.iter().filter(|event| event["detail-type"] == "AWS API Call via CloudTrail");
+        self.history.extend(calls.map(|event| Record { at: now, detail: event["detail"].clone() }));
         self.events.extend(events);
     }
 
@@ -176,6 +184,7 @@ impl Model {
         let allowed = match operation {
             "DescribeStreamSummary" => 20,
             "ListStreams" | "ListTagsForStream" | "CreateStream" | "AddTagsToStream" | "RemoveTagsFromStream" | "DeleteStream" => 5,
+            "LookupEvents" => 2,
             _ => return Ok(()),
         };
         let recent = self.recent.entry(operation.to_owned()).or_default();
@@ -183,7 +192,8 @@ impl Model {
             recent.pop_front();
         }
         if self.options.rate_limits && recent.len() >= allowed {
-            return Err(Refusal::new("LimitExceededException", format!("Rate exceeded for account {}.", self.account)));
+            let code = if operation == "LookupEvents" { "ThrottlingException" } else { "LimitExceededException" };
+            return Err(Refusal::new(code, format!("Rate exceeded for account {}.", self.account)));
         }
         recent.push_back(now);
         Ok(())

@@ -1,4 +1,4 @@
-//! Which streams are left alone, and why.
+//! What a stream's tags say about exemption.
 
 use chrono::NaiveDate;
 

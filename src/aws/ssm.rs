@@ -1,0 +1,92 @@
+//! Systems Manager Parameter Store: the policy, where it is kept in a parameter.
+//!
+//! Source: Systems Manager API Reference, `GetParameter`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_ssm::Client;
+use aws_sdk_ssm::types::ParameterType;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::calls::Calls;
+use super::error::CallError;
+use crate::failure::{Failure, Step, code};
+use crate::policy::Policy;
+
+/// How long what was read is good. A policy that was changed holds everywhere after at most this.
+const GOOD_FOR: Duration = Duration::from_mins(1);
+
+/// The parameter that holds the policy. The last good version is kept for as long as the process lives.
+#[derive(Clone, Debug)]
+pub struct PolicyParameter {
+    client: Client,
+    calls: Arc<Calls>,
+    name: String,
+    kept: Arc<Mutex<Kept>>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    good: Option<Current>,
+    read_at: Option<Instant>,
+}
+
+/// The policy as of now.
+#[derive(Clone, Debug)]
+pub struct Current {
+    /// The last version that could be read and understood.
+    pub policy: Arc<Policy>,
+    /// Why that is not the present one, if it may not be.
+    pub trouble: Option<Failure>,
+}
+
+impl PolicyParameter {
+    pub(super) fn new(client: Client, calls: Arc<Calls>, name: String) -> Self {
+        Self { client, calls, name, kept: Arc::default() }
+    }
+
+    /// The policy, read anew where what is kept is older than a minute. It fails only where no good version was ever read.
+    pub async fn current(&self, now: Instant, until: Instant) -> Result<Current, Failure> {
+        // Held while reading: of the invocations of one process there is only one at a time.
+        let mut kept = self.kept.lock().await;
+        if let (Some(good), Some(read_at)) = (&kept.good, kept.read_at)
+            && now - read_at < GOOD_FOR
+        {
+            return Ok(good.clone());
+        }
+        let read = self.read(until).await;
+        kept.read_at = Some(now);
+        match (read, &mut kept.good) {
+            (Ok(policy), _) => kept.good = Some(Current { policy: Arc::new(policy), trouble: None }),
+            (Err(failure), Some(good)) => {
+                tracing::error!(code = failure.code, error = %failure, "policy could not be read, the last good version goes on");
+                good.trouble = Some(failure);
+            }
+            (Err(failure), None) => return Err(failure),
+        }
+        kept.good.clone().ok_or_else(|| self.unreadable("there is no version of it"))
+    }
+
+    async fn read(&self, until: Instant) -> Result<Policy, Failure> {
+        let step = Step::ReadPolicy;
+        let answer = self
+            .calls
+            .read(step, &self.name, until, || async {
+                let sent = self.client.get_parameter().name(&self.name).send().await;
+                sent.map_err(|error| CallError::from_sdk(step, &self.name, &error))
+            })
+            .await
+            .map_err(|error| error.failure)?;
+        let parameter = answer.parameter.ok_or_else(|| self.unreadable("the answer holds no parameter"))?;
+        if parameter.r#type == Some(ParameterType::SecureString) {
+            return Err(self.unreadable("it is a SecureString: a policy is no secret, store it as a String"));
+        }
+        parameter.value.unwrap_or_default().parse().map_err(|invalid: crate::policy::Invalid| self.unreadable(&invalid.to_string()))
+    }
+
+    fn unreadable(&self, detail: &str) -> Failure {
+        Failure::new(Step::ReadPolicy, code::POLICY_INVALID, &self.name, detail)
+    }
+}

@@ -1,0 +1,228 @@
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::stream::{StreamArn, StreamMode};
+
+const DEFAULT_KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+const OTHER_KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/ffffffff-12ab-34cd-56ef-1234567890ab";
+
+fn rulebook(rules: &str) -> Rulebook {
+    let policy = format!(r#"{{"version": 1, "rules": [{rules}]}}"#).parse::<Policy>().expect("a policy");
+    Rulebook { policy: Arc::new(policy), key: DEFAULT_KEY.parse().expect("a key"), mode: Mode::Enforce, on_other_key: OnOtherKey::Replace }
+}
+
+fn stream(name: &str) -> StreamArn {
+    format!("arn:aws:kinesis:us-east-1:111122223333:stream/{name}").parse().expect("an ARN")
+}
+
+fn today() -> NaiveDate {
+    "2026-11-24".parse().expect("a date")
+}
+
+/// What decides about `name`, with this mode and these tags: the rule's name, `default`, `tags` where they are needed, `unknown` where it cannot be said.
+fn decides<'a>(rules: &'a Rulebook, name: &str, mode: Option<&StreamMode>, tags: Option<&[(String, String)]>) -> (&'a str, Vec<&'a str>) {
+    let (ruling, expired) = rules.rule_on(&Subject { stream: &stream(name), mode, tags, today: today() });
+    let decides = match ruling {
+        Ruling::Terms(terms) => terms.rule.unwrap_or("default"),
+        Ruling::NeedsTags { .. } => "tags",
+        Ruling::Undecided { .. } => "unknown",
+    };
+    (decides, expired.into_iter().map(|rule| rule.name.as_str()).collect())
+}
+
+fn tags(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn the_first_rule_whose_conditions_all_hold_decides() {
+    let rules = rulebook(
+        r#"{"name": "payments", "match": {"stream": ["payments-*", "card?"]}, "key": "alias/payments"},
+           {"name": "elsewhere", "match": {"account": "999988887777"}},
+           {"name": "ireland", "match": {"region": ["eu-west-1", "eu-west-2"]}},
+           {"name": "on demand", "match": {"stream": "d-*", "streamMode": "ON_DEMAND"}, "mode": "audit"},
+           {"name": "team", "match": {"stream": "t-*", "tags": {"team": ["a*", "b"], "stage": "*"}}, "onOtherKey": "accept"},
+           {"name": "the rest of t", "match": {"stream": "t-*"}, "mode": "exempt", "reason": "retired"}"#,
+    );
+    let (provisioned, on_demand) = (StreamMode::Provisioned, StreamMode::OnDemand);
+    let team = tags(&[("team", "alpha"), ("stage", "")]);
+    let no_team = tags(&[("team", "gamma"), ("stage", "x")]);
+    let no_stage = tags(&[("team", "b")]);
+    for (name, mode, tags, expected) in [
+        ("payments-eu", None, None, "payments"),
+        ("cards", None, None, "payments"),
+        ("card", None, None, "default"),
+        ("my-payments-eu", None, None, "default"),
+        ("d-1", Some(&on_demand), None, "on demand"),
+        ("d-1", Some(&provisioned), None, "default"),
+        ("d-1", None, None, "unknown"),
+        ("t-1", None, None, "tags"),
+        ("t-1", None, Some(&team), "team"),
+        ("t-1", None, Some(&no_team), "the rest of t"),
+        ("t-1", None, Some(&no_stage), "the rest of t"),
+        ("orders", None, None, "default"),
+    ] {
+        assert_eq!(decides(&rules, name, mode, tags.map(Vec::as_slice)).0, expected, "{name} {mode:?} {tags:?}");
+    }
+}
+
+#[test]
+fn a_rule_replaces_key_and_other_key_and_may_only_restrict_the_mode() {
+    let mut rules = rulebook(
+        r#"{"name": "a", "match": {"stream": "a"}, "key": "alias/a", "onOtherKey": "accept"},
+           {"name": "b", "match": {"stream": "b"}, "mode": "audit"},
+           {"name": "c", "match": {"stream": "c"}, "mode": "exempt", "reason": "legacy", "owner": "ada", "until": "2026-11-24"}"#,
+    );
+    let terms = |rules: &Rulebook, name| match rules.rule_on(&Subject { stream: &stream(name), mode: None, tags: None, today: today() }).0 {
+        Ruling::Terms(Terms { rule: _, key, mode, on_other_key, exempt }) => {
+            (key.to_string(), mode, on_other_key, exempt.map(|leave| leave.because("c")))
+        }
+        other => unreachable!("{other:?}"),
+    };
+    let (key, enforce, replace) = (DEFAULT_KEY.to_owned(), Mode::Enforce, OnOtherKey::Replace);
+    assert_eq!(terms(&rules, "a"), ("alias/a".to_owned(), enforce, OnOtherKey::Accept, None));
+    assert_eq!(terms(&rules, "b"), (key.clone(), Mode::Audit, replace, None));
+    assert_eq!(terms(&rules, "c"), (key.clone(), enforce, replace, Some("exempt by rule c: legacy (owner: ada)".to_owned())));
+    assert_eq!(terms(&rules, "d"), (key, enforce, replace, None));
+    rules.mode = Mode::Audit;
+    assert_eq!(terms(&rules, "a").1, Mode::Audit);
+    assert_eq!(rules.keys().into_iter().map(KeyRef::as_str).collect::<Vec<_>>(), [DEFAULT_KEY, "alias/a"]);
+}
+
+#[test]
+fn an_expired_exemption_does_not_match_and_is_named() {
+    let rules = rulebook(
+        r#"{"name": "legacy", "match": {"stream": "a"}, "mode": "exempt", "reason": "migration", "until": "2026-11-23"},
+           {"name": "rest", "match": {}, "key": "alias/rest"}"#,
+    );
+    assert_eq!(decides(&rules, "a", None, None), ("rest", vec!["legacy"]));
+    assert_eq!(decides(&rules, "b", None, None), ("rest", vec![]));
+}
+
+/// A rule, as JSON, out of few enough words that they meet often.
+fn any_rule() -> impl Strategy<Value = serde_json::Value> {
+    let names = prop::option::of(prop::sample::select(vec!["a", "b", "a*", "?", "*b"]));
+    let modes = prop::option::of(prop::sample::select(vec!["PROVISIONED", "ON_DEMAND"]));
+    let tags = prop::option::of(prop::sample::select(vec!["x", "y", "*"]));
+    let actions = prop::sample::select(vec![
+        serde_json::json!({"key": OTHER_KEY}),
+        serde_json::json!({"mode": "audit", "onOtherKey": "accept"}),
+        serde_json::json!({"mode": "exempt", "reason": "r"}),
+        serde_json::json!({"mode": "exempt", "reason": "r", "until": "2026-11-23"}),
+        serde_json::json!({"mode": "exempt", "reason": "r", "until": "2026-11-24"}),
+    ]);
+    (names, modes, tags, actions).prop_map(|(name, mode, tag, mut rule)| {
+        let mut matches = serde_json::json!({});
+        // So that no rule is beyond all reach: a policy with such is refused.
+        matches["region"] = "us-east-1".into();
+        if let Some(name) = name {
+            matches["stream"] = name.into();
+        }
+        if let Some(mode) = mode {
+            matches["streamMode"] = mode.into();
+        }
+        if let Some(tag) = tag {
+            matches["tags"] = serde_json::json!({"t": tag});
+        }
+        rule["match"] = matches;
+        rule
+    })
+}
+
+fn built(rules: &[serde_json::Value]) -> Rulebook {
+    let named = rules.iter().enumerate().map(|(index, rule)| {
+        let mut rule = rule.clone();
+        rule["name"] = index.to_string().into();
+        rule.to_string()
+    });
+    rulebook(&named.collect::<Vec<_>>().join(","))
+}
+
+proptest! {
+    #[test]
+    fn with_everything_known_exactly_one_thing_decides_and_it_matches(
+        rules in prop::collection::vec(any_rule(), 0..6),
+        name in prop::sample::select(vec!["a", "b", "ab", "c"]),
+        on_demand: bool,
+        tag in prop::option::of(prop::sample::select(vec!["x", "y", "z"])),
+    ) {
+        let rulebook = built(&rules);
+        let mode = if on_demand { StreamMode::OnDemand } else { StreamMode::Provisioned };
+        let tags = tag.map(|tag| vec![("t".to_owned(), tag.to_owned())]).unwrap_or_default();
+        let subject = Subject { stream: &stream(name), mode: Some(&mode), tags: Some(&tags), today: today() };
+        let Ruling::Terms(terms) = rulebook.rule_on(&subject).0 else { return Err(TestCaseError::fail("undecided")) };
+        let live = |rule: &&Rule| rule.matches.of(&subject) == Match::Yes && !rule.has_expired(today());
+        prop_assert_eq!(terms.rule, rulebook.policy.rules().iter().find(live).map(|rule| rule.name.as_str()));
+
+        // A rule that does not match changes nothing, wherever it stands.
+        for at in 0..=rules.len() {
+            let mut more = rules.clone();
+            more.insert(at, serde_json::json!({"match": {"stream": "none-such"}, "key": OTHER_KEY}));
+            let more = built(&more);
+            let Ruling::Terms(again) = more.rule_on(&subject).0 else { return Err(TestCaseError::fail("undecided")) };
+            prop_assert_eq!((again.key, again.mode, again.on_other_key, again.exempt), (terms.key, terms.mode, terms.on_other_key, terms.exempt));
+        }
+
+        // With the tags unread it is the same, or it is said that they are needed.
+        match rulebook.rule_on(&Subject { tags: None, ..subject }).0 {
+            Ruling::Terms(early) => prop_assert_eq!(early, terms),
+            Ruling::NeedsTags { .. } => {}
+            Ruling::Undecided { rule, missing } => return Err(TestCaseError::fail(format!("{rule}: {missing}"))),
+        }
+    }
+}
+
+/// What is wrong with a policy, as a person reads it.
+#[test]
+fn a_malformed_policy_is_refused_with_the_place_what_was_found_and_what_is_allowed() {
+    for (name, text) in MALFORMED {
+        let Err(Invalid(problems)) = text.parse::<Policy>() else { unreachable!("{name} was accepted") };
+        let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        insta::assert_snapshot!(name.replace(' ', "_"), text);
+    }
+}
+
+const MALFORMED: &[(&str, &str)] = &[
+    ("no json", "rules:\n  - name: a\n"),
+    ("empty", ""),
+    ("cut off", "{\"version\": 1, \"rules\": [{\"name\": \"a\""),
+    ("no version", r#"{"rules": []}"#),
+    ("another version", "{\n  \"version\": 2,\n  \"rules\": []\n}"),
+    ("unknown field", r#"{"version": 1, "rules": [], "default": {}}"#),
+    ("rules that are no list", r#"{"version": 1, "rules": {"a": {}}}"#),
+    (
+        "many at once",
+        r#"{
+  "version": 1,
+  "rules": [
+    {"name": "a", "match": {"stream": "a"}, "key": "orders-key"},
+    {"name": "b", "match": {"streams": "b"}},
+    {"name": "c", "match": {"stream": "c d"}},
+    {"name": "d", "match": {"account": "1234"}},
+    {"name": "e", "match": {"region": "europe"}},
+    {"name": "f", "match": {"streamMode": "on-demand"}},
+    {"name": "g", "match": {"tags": {"team": []}}},
+    {"name": "h", "match": {}, "mode": "exempt"},
+    {"name": "i", "match": {"stream": "i"}, "mode": "exempt", "reason": "r", "until": "tomorrow"},
+    {"name": "j", "match": {"stream": "j"}, "mode": "exempt", "reason": "r", "key": "alias/a"},
+    {"name": "k", "match": {"stream": "k"}, "reason": "r"},
+    {"name": "l", "match": {"stream": "l"}, "mode": "off"},
+    {"name": "", "match": {"stream": "m"}},
+    {"name": "n"},
+    {"name": "o", "match": {"stream": ""}},
+    {"name": "p", "match": {"stream": "p"}, "onOtherKey": "keep"},
+    {"name": "q", "match": {"stream": "q"}, "key": "alias/aws/s3"},
+    "r"
+  ]
+}"#,
+    ),
+    (
+        "beyond reach and twice",
+        r#"{"version": 1, "rules": [
+  {"name": "a", "match": {"stream": "*"}},
+  {"name": "a", "match": {"stream": "b"}}
+]}"#,
+    ),
+];

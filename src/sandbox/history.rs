@@ -1,0 +1,70 @@
+//! CloudTrail's event history, JSON 1.1: requests in, the model's answers out.
+//!
+//! Source: CloudTrail API Reference, `LookupEvents`: management events of the last 90 days, newest first, up to 50 a page, two calls a second per account and
+//! Region; and the User Guide: events show up after 5 minutes on average.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::input::{Input, each_object};
+use super::model::{Model, later};
+use super::refusal::Refusal;
+
+/// The operations spoken here.
+pub(crate) const OPERATIONS: [&str; 1] = ["LookupEvents"];
+
+/// A call as the history has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) detail: Value,
+}
+
+/// The calls that a request asks for. The page's token is the number of events before it.
+pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+    model.limit_rate("LookupEvents", now)?;
+    let attributes = each_object("LookupAttributes", input.list("LookupAttributes")?)?;
+    if attributes.len() > 1 {
+        return Err(Refusal::new("InvalidLookupAttributesException", "You can specify only one attribute.".to_owned()));
+    }
+    let name = match attributes.first() {
+        None => None,
+        Some(attribute) => {
+            attribute.one_of("AttributeKey", &["EventName"])?;
+            attribute.text("AttributeValue")?
+        }
+    };
+    let seconds = |member: &str| input.0.get(member).and_then(Value::as_f64);
+    #[expect(clippy::cast_precision_loss, reason = "seconds of this century are exact")]
+    let in_time = |at: DateTime<Utc>| {
+        let at = at.timestamp() as f64;
+        seconds("StartTime").is_none_or(|start| at >= start) && seconds("EndTime").is_none_or(|end| at <= end)
+    };
+    let most = input.number("MaxResults", 1, 50)?.unwrap_or(50) as usize;
+    let skip: usize =
+        input.text("NextToken")?.map_or(Ok(0), str::parse).map_err(|_| Refusal::new("InvalidNextTokenException", String::new()))?;
+    let shown = |record: &&Record| later(record.at, model.options.history_lag) <= now && in_time(record.at);
+    let named = |record: &&Record| name.is_none_or(|name| record.detail["eventName"] == name);
+    let found: Vec<_> = model.history.iter().rev().filter(shown).filter(named).collect();
+    let page: Vec<_> = found.iter().skip(skip).take(most).map(|record| event(record)).collect();
+    let next = (skip + page.len() < found.len()).then(|| (skip + page.len()).to_string());
+    let mut answer = json!({ "Events": page });
+    if let Some(next) = next {
+        answer["NextToken"] = json!(next);
+    }
+    Ok(answer)
+}
+
+fn event(record: &Record) -> Value {
+    let detail = &record.detail;
+    json!({
+        "EventId": detail["eventID"],
+        "EventName": detail["eventName"],
+        "EventSource": detail["eventSource"],
+        "EventTime": record.at.timestamp(),
+        "ReadOnly": "false",
+        "Username": detail.pointer("/userIdentity/userName"),
+        "Resources": [],
+        "CloudTrailEvent": detail.to_string(),
+    })
+}
