@@ -34,6 +34,8 @@ pub enum Step {
     ReadPolicy,
     /// Finding the policy's rule for a stream.
     ApplyPolicy,
+    /// `cloudtrail:LookupEvents`.
+    LookupEvents,
     /// Waiting for ACTIVE, before or after the start.
     Wait,
     /// `sqs:SendMessage` to the dead-letter queue.
@@ -61,6 +63,7 @@ impl Step {
             Self::StartStreamEncryption => "start-stream-encryption",
             Self::ReadPolicy => "read-policy",
             Self::ApplyPolicy => "apply-policy",
+            Self::LookupEvents => "lookup-events",
             Self::Wait => "wait",
             Self::SendDeadLetter => "send-dead-letter",
             Self::SendWorkItem => "send-work-item",
@@ -127,6 +130,10 @@ pub mod code {
     pub const START_UNCONFIRMED: &str = "StartUnconfirmed";
     /// The stream came back from our change with something else.
     pub const UNDONE: &str = "Undone";
+    /// Others keep undoing what we do.
+    pub const CONTESTED: &str = "Contested";
+    /// A key was applied to the stream as often as AWS allows in 24 hours.
+    pub const ALLOWANCE_SPENT: &str = "AllowanceSpent";
     /// The time was up before anything was done.
     pub const OUT_OF_TIME: &str = "OutOfTime";
     /// An event and KMS tell different things about a key, soon after the event.
@@ -200,6 +207,8 @@ pub enum Kind {
     KeyUnsettled,
     /// Somebody undid it.
     Undone,
+    /// The allowance of 25 applications in 24 hours is spent.
+    Spent,
     /// Not ours to touch.
     Foreign,
     /// Not understood.
@@ -295,7 +304,8 @@ impl Kind {
             | code::START_UNCONFIRMED => Self::Unavailable,
             code::STILL_UPDATING | code::ACCEPTED_NOT_VISIBLE | code::OUT_OF_TIME => Self::Unsettled,
             code::KEY_NOT_READY | code::KEY_STATE_SETTLING => Self::KeyUnsettled,
-            code::UNDONE => Self::Undone,
+            code::UNDONE | code::CONTESTED => Self::Undone,
+            code::ALLOWANCE_SPENT => Self::Spent,
             code::FOREIGN_ACCOUNT | code::FOREIGN_REGION => Self::Foreign,
             code::UNKNOWN_PAYLOAD => Self::NotUnderstood,
             code::EXEMPTION_MALFORMED => Self::Exemption,
@@ -315,7 +325,7 @@ impl Kind {
                 Class::Retryable
             }
             Self::StreamNotFound => Class::Gone,
-            Self::Undone => Class::Contested,
+            Self::Undone | Self::Spent => Class::Contested,
             Self::Denied
             | Self::KeyDenied
             | Self::KeyDisabled
@@ -388,6 +398,9 @@ impl Kind {
             (Self::Undone, _) => {
                 "find out in CloudTrail who calls StopStreamEncryption or StartStreamEncryption on the stream, and settle with them which key it is to have"
             }
+            (Self::Spent, _) => {
+                "find out in CloudTrail who keeps changing the stream's encryption, and feed the letter back after the time that the message names"
+            }
             (Self::Foreign, _) => "deploy the function in the stream's own account and Region",
             (Self::NotUnderstood, _) => {
                 "check what sends this to the function; accepted are the events in README.md and {\"stream\": …}, {\"streams\": […]} or {\"sweep\": true}"
@@ -420,6 +433,7 @@ fn action(step: Step) -> &'static str {
             "sqs:ReceiveMessage, sqs:ChangeMessageVisibility and sqs:DeleteMessage on the dead-letter queue, sqs:SendMessage on the work queue"
         }
         Step::ChangeVisibility => "sqs:ChangeMessageVisibility on the queue in WORK_QUEUE_URL",
+        Step::LookupEvents => "cloudtrail:LookupEvents",
         Step::ReadPolicy => "ssm:GetParameter on the parameter in POLICY_PARAMETER",
         Step::ReadEvent | Step::CheckTarget | Step::ApplyPolicy | Step::Wait => "the call that the message names",
     }
@@ -454,6 +468,12 @@ impl Failure {
     #[must_use]
     pub fn classed(self, class: Class) -> Self {
         Self { class, ..self }
+    }
+
+    /// The same failure with another remedy: more is known than the code says.
+    #[must_use]
+    pub fn remedied(self, remedy: String) -> Self {
+        Self { remedy, ..self }
     }
 
     /// What the code means.

@@ -6,6 +6,7 @@
 pub mod arn;
 pub mod aws;
 pub mod clock;
+pub mod contest;
 pub mod deadline;
 pub mod decide;
 pub mod event;
@@ -13,6 +14,7 @@ pub mod exemptions;
 pub mod failure;
 pub mod fan_out;
 pub mod handler;
+pub mod history_book;
 pub mod key;
 pub mod key_book;
 pub mod key_signal;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::contest::Principal;
 use crate::failure::{Class, Failure};
 use crate::policy::{Action, Rule};
 use crate::settings::Mode;
@@ -81,6 +82,16 @@ pub enum Warning {
     },
     /// The stream is exempt without an end.
     ExemptionWithoutEnd,
+    /// Somebody else changed the stream's encryption.
+    UndoneBy {
+        /// Who, as far as `CloudTrail` says.
+        #[serde(flatten)]
+        by: Principal,
+        /// When, last.
+        at: DateTime<Utc>,
+        /// How often in the last 24 hours, as far as is known.
+        times: usize,
+    },
     /// The answer to the start was lost; what was seen afterwards is what counts.
     StartAnswerLost,
 }
@@ -118,12 +129,27 @@ pub struct Outcome {
 }
 
 /// When to look at a stream again, and what is known of its quiet by then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deferral {
     /// After how long.
     pub after: Duration,
-    /// Since when the stream was only seen ACTIVE.
-    pub quiet_since: Option<DateTime<Utc>>,
+    /// What for.
+    pub until: Until,
+}
+
+/// What a deferred stream is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Whoever made it may not be done with it.
+    Quiet {
+        /// Since when the stream was only seen ACTIVE.
+        since: Option<DateTime<Utc>>,
+    },
+    /// Somebody undoes what we do.
+    Rested {
+        /// Our applications that are known.
+        applied: Vec<DateTime<Utc>>,
+    },
 }
 
 impl Warning {

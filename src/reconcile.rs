@@ -7,19 +7,21 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep_until};
 
 use crate::aws::kinesis::{Encryption, Streams};
 use crate::aws::{CallError, Fate};
 use crate::clock::Clock;
+use crate::contest::{ALLOWANCE, Advice, Past, Suspicion, advise, allowance_opens};
 use crate::deadline::Deadline;
 use crate::decide::{Decision, Desired, InSync, Pending, Present, Progress, Reapply, Situation, Tags, Why, decide};
 use crate::failure::{Class, Failure, Kind, Step, code};
+use crate::history_book::{HistoryBook, Suspicions};
 use crate::key::AliasName;
 use crate::key_book::KeyBook;
-use crate::outcome::{Deferral, Outcome, Status, Warning};
+use crate::outcome::{Deferral, Outcome, Status, Until, Warning};
 use crate::policy::{Exemption, Rulebook, Ruling, Subject, Terms, exemption};
 use crate::quiet::{Actor, Hint};
 use crate::settings::Mode;
@@ -57,6 +59,12 @@ pub struct Context<'a> {
     pub quiet: Quiet,
     /// An alias that was re-pointed.
     pub doubted_alias: Option<&'a AliasName>,
+    /// Which streams others changed the encryption of.
+    pub suspicions: &'a Suspicions,
+    /// Who changed what in the last 24 hours.
+    pub history: &'a HistoryBook<'a>,
+    /// `MAX_APPLIES_PER_DAY`.
+    pub most_applies: usize,
     /// Whether a person asked for this stream by name: that it does not exist is a failure then.
     pub asked_for: bool,
 }
@@ -144,7 +152,7 @@ enum Ending {
     Exempt { reason: String, without_end: bool },
     KeyAtRisk(Failure),
     Gone(String),
-    Deferred(Duration),
+    Deferred(Deferral),
     Failed(Failure),
 }
 
@@ -172,6 +180,8 @@ struct Run<'a> {
     held: u32,
     /// Whether it was seen in another state than ACTIVE.
     seen_busy: bool,
+    /// Whether it was found out if somebody fights over the stream.
+    weighed: bool,
     warnings: Vec<Warning>,
 }
 
@@ -199,6 +209,7 @@ impl<'a> Run<'a> {
             quiet_since: context.quiet.hint.quiet_since,
             held: context.quiet.hint.deferrals,
             seen_busy: false,
+            weighed: false,
             warnings: Vec::new(),
         }
     }
@@ -209,7 +220,6 @@ impl<'a> Run<'a> {
             Err(ending) => return ending,
         };
         loop {
-            let stale = || self.now() - look.at > FRESH;
             let arn = look.description.arn.clone();
             let tags = self.judged_tags();
             match decide(&self.situation(&look, &tags)) {
@@ -233,14 +243,20 @@ impl<'a> Run<'a> {
                         let failure = || Failure::new(Step::StartStreamEncryption, code::OUT_OF_TIME, &arn, &detail);
                         return Ending::Failed(self.last_refusal.take().unwrap_or_else(failure));
                     }
-                    Some(_) if stale() => {}
                     Some(encryption) => {
-                        if let Err(ending) = self.apply(encryption, &arn, &look.desired, why).await {
+                        if let Some(ending) = self.contested(encryption, &look, &why).await {
+                            return ending;
+                        }
+                        if self.now() - look.at <= FRESH
+                            && let Err(ending) = self.apply(encryption, &arn, &look.desired, why).await
+                        {
                             return ending;
                         }
                     }
                 },
-                Decision::Hold(left) if self.context.quiet.elsewhere => return Ending::Deferred(left),
+                Decision::Hold(left) if self.context.quiet.elsewhere => {
+                    return Ending::Deferred(Deferral { after: left, until: Until::Quiet { since: self.quiet_since } });
+                }
                 Decision::Hold(left) => {
                     let resume = self.now() + left;
                     if resume >= self.context.deadline.work_until() {
@@ -424,6 +440,32 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// What follows where somebody undoes what we do: the stream rests for a while, or is left alone. A person who names the stream does not wait.
+    async fn contested(&mut self, encryption: &Encryption, look: &Look, why: &Why) -> Option<Ending> {
+        if self.weighed || self.context.asked_for || *why == Why::Asked {
+            return None;
+        }
+        self.weighed = true;
+        let Description { arn, created, .. } = &look.description;
+        let suspicion = self.context.suspicions.of(arn.name());
+        let remembered = encryption.accepted(arn);
+        let recorded = if suspicion.is_some() { self.context.history.changes().await } else { None };
+        let past = Past { remembered: &remembered, recorded, own_role: self.context.history.own_role(), key_id: look.desired.key_id() };
+        match advise(arn, *created, suspicion, &past, self.context.most_applies, self.context.clock.utc()) {
+            Advice::Rest(after, applied) if self.context.quiet.elsewhere => {
+                Some(Ending::Deferred(Deferral { after, until: Until::Rested { applied } }))
+            }
+            Advice::Apply | Advice::Rest(..) => None,
+            Advice::Stop(contest) => {
+                if let Some(Suspicion { at, by, .. }) = contest.last.clone() {
+                    self.warn_once(Warning::UndoneBy { by, at, times: contest.undone });
+                }
+                let failure = Failure::new(Step::StartStreamEncryption, code::CONTESTED, arn, &contest.told());
+                Some(Ending::Failed(failure.remedied(contest.remedy(look.desired.key_id()))))
+            }
+        }
+    }
+
     /// Sends the start, once.
     async fn apply(&mut self, encryption: &Encryption, arn: &StreamArn, desired: &Desired, why: Why) -> Result<(), Ending> {
         let sent = encryption.start(arn, desired.key_id(), self.context.deadline.look_until()).await;
@@ -439,7 +481,7 @@ impl<'a> Run<'a> {
                 self.warnings.push(Warning::StartAnswerLost);
                 false
             }
-            Err(CallError { failure, fate: Fate::Refused }) => return self.refused(failure).await,
+            Err(CallError { failure, fate: Fate::Refused }) => return self.refused(encryption, arn, failure).await,
         };
         self.start = Some(Start { at, accepted, seen_updating: false });
         self.applied_because = Some(why);
@@ -450,7 +492,7 @@ impl<'a> Run<'a> {
     }
 
     /// What to do after AWS refused a start in so many words.
-    async fn refused(&mut self, failure: Failure) -> Result<(), Ending> {
+    async fn refused(&mut self, encryption: &Encryption, arn: &StreamArn, failure: Failure) -> Result<(), Ending> {
         match failure.kind() {
             Kind::InUse => {
                 // Somebody changes the stream: it is waited for like any other change.
@@ -463,7 +505,7 @@ impl<'a> Run<'a> {
                 let now = self.now();
                 let resume = now + self.context.streams.calls().backoff(self.refusals);
                 if self.refusals == STARTS || resume >= self.context.deadline.work_until() {
-                    return Err(Ending::Failed(failure));
+                    return Err(Ending::Failed(self.spent_or_throttled(encryption, arn, failure).await));
                 }
                 tracing::warn!(code = failure.code, refusals = self.refusals, "start was throttled, trying again");
                 self.last_refusal = Some(failure);
@@ -471,6 +513,24 @@ impl<'a> Run<'a> {
                 Ok(())
             }
             _ => Err(gone_or_failed(failure)),
+        }
+    }
+
+    /// AWS words a spent allowance exactly like throttling: the history tells them apart.
+    async fn spent_or_throttled(&self, encryption: &Encryption, arn: &StreamArn, failure: Failure) -> Failure {
+        if failure.code != "LimitExceededException" {
+            return failure;
+        }
+        let remembered = encryption.accepted(arn);
+        let recorded = self.context.history.changes().await;
+        let past = Past { remembered: &remembered, recorded, own_role: self.context.history.own_role(), key_id: "" };
+        match allowance_opens(arn, &past, self.context.clock.utc()) {
+            None => failure,
+            Some(opens) => {
+                let opens = opens.to_rfc3339_opts(SecondsFormat::Secs, true);
+                let detail = format!("a key was applied {ALLOWANCE} times in 24 hours, as often as AWS allows; the next time is {opens}");
+                Failure::new(Step::StartStreamEncryption, code::ALLOWANCE_SPENT, arn, &detail)
+            }
         }
     }
 
@@ -535,10 +595,19 @@ impl<'a> Run<'a> {
                 Outcome::failed(stream, failure, mode)
             }
             Ending::Gone(reason) => Outcome::new(stream, Status::Gone, reason, mode),
-            Ending::Deferred(after) => {
-                deferral = Some(Deferral { after, quiet_since: self.quiet_since });
+            Ending::Deferred(Deferral { after, until }) => {
                 let seconds = after.as_secs_f64().ceil();
-                let reason = format!("whoever made the stream may not be done with it: it is looked at again in {seconds} s");
+                let because = match &until {
+                    Until::Quiet { .. } => "whoever made the stream may not be done with it".to_owned(),
+                    Until::Rested { applied } => {
+                        format!(
+                            "somebody else changed the stream's encryption, to which we applied the key {} times in 24 hours",
+                            applied.len()
+                        )
+                    }
+                };
+                let reason = format!("{because}: it is looked at again in {seconds} s");
+                deferral = Some(Deferral { after, until });
                 Outcome::new(stream, Status::Deferred, reason, mode)
             }
             Ending::Failed(failure) => Outcome::failed(stream, failure, mode),

@@ -36,7 +36,7 @@ fn none_says(paths: &[&str], words: &[&str]) {
 
 #[test]
 fn the_pure_modules_know_no_sdk_no_runtime_no_log_and_no_clock() {
-    let pure = ["arn.rs", "stream.rs", "key.rs", "policy", "decide.rs", "outcome.rs", "quiet.rs", "failure.rs", "event"];
+    let pure = ["arn.rs", "stream.rs", "key.rs", "policy", "decide.rs", "outcome.rs", "quiet.rs", "contest.rs", "failure.rs", "event"];
     none_says(
         &pure,
         &["aws_sdk", "aws_smithy", "tokio", "tracing", "Instant", "SystemTime", "std::env", "crate::aws", "crate::clock", "crate::handler"],
@@ -52,6 +52,7 @@ fn only_the_aws_module_knows_the_sdk_of_what_goes_into_the_function() {
         "sweep.rs",
         "exemptions.rs",
         "key_book.rs",
+        "history_book.rs",
         "key_signal.rs",
         "report",
         "deadline.rs",
@@ -64,7 +65,7 @@ fn only_the_aws_module_knows_the_sdk_of_what_goes_into_the_function() {
 #[test]
 fn imports_go_downwards() {
     none_says(&["aws"], &["crate::reconcile", "crate::handler", "crate::report", "crate::event", "crate::sweep"]);
-    none_says(&["reconcile.rs", "key_book.rs"], &["crate::handler", "crate::report", "crate::sweep", "crate::event"]);
+    none_says(&["reconcile.rs", "key_book.rs", "history_book.rs"], &["crate::handler", "crate::report", "crate::sweep", "crate::event"]);
     none_says(&["report", "sweep.rs", "fan_out.rs"], &["crate::handler"]);
 }
 

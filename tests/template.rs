@@ -31,7 +31,7 @@ const LAMBDAS_ACTIONS: [&str; 5] =
     ["logs:CreateLogStream", "logs:PutLogEvents", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"];
 
 /// The actions that know no resources (Service Authorization Reference), so that `"*"` is the narrowest there is.
-const ON_EVERYTHING: [&str; 2] = ["kinesis:ListStreams", "tag:GetResources"];
+const ON_EVERYTHING: [&str; 3] = ["cloudtrail:LookupEvents", "kinesis:ListStreams", "tag:GetResources"];
 
 /// Every file of `events/`, and the rule that delivers it. The schedule, people and queues deliver the others, or nobody does.
 const DELIVERED_BY: [(&str, Option<&str>); 46] = [
@@ -364,8 +364,9 @@ fn of_parameters_the_role_may_read_the_one_that_holds_the_policy() {
 #[test]
 fn in_audit_mode_the_role_can_change_no_stream_and_leave_no_work() {
     let mut calls = set(&[&ACTIONS[..], &LAMBDAS_ACTIONS].concat());
-    calls.remove("kinesis:StartStreamEncryption");
-    calls.remove("ssm:GetParameter");
+    for action in ["cloudtrail:LookupEvents", "kinesis:StartStreamEncryption", "ssm:GetParameter"] {
+        calls.remove(action);
+    }
     let audit = Stack::new(&[("Mode", "audit")]);
     assert_eq!(audit.actions(), calls);
     assert_eq!(audit.may("sqs:SendMessage"), set(&["<DeadLetterQueue.Arn>"]));

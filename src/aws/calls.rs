@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::error::{CallError, Fate};
@@ -101,6 +102,11 @@ impl Calls {
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
         timeout_at(until, call).await.unwrap_or_else(|_| Err(CallError::timed_out(step, subject)))
+    }
+
+    /// The time of day.
+    pub(super) fn utc(&self) -> DateTime<Utc> {
+        self.clock.utc()
     }
 
     /// Whether something that begins after `delay` would begin too late.

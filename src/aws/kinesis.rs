@@ -3,16 +3,18 @@
 //! Sources: Kinesis API Reference, `DescribeStreamSummary` (20 calls a second per account and Region), `ListStreams` (5), `ListTagsForStream`
 //! (5), `StartStreamEncryption` (a key at most 25 times in 24 hours).
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::{EncryptionType, StreamDescriptionSummary};
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use super::calls::Calls;
-use super::error::CallError;
+use super::error::{CallError, Fate};
 use super::pace::{Api, Paces, Share};
+use crate::contest::WINDOW;
 use crate::failure::{Failure, Step, code};
 use crate::stream::{Description, StreamArn, StreamMode, StreamRef, StreamStatus};
 
@@ -131,11 +133,30 @@ impl Streams {
 pub struct Encryption {
     client: Client,
     calls: Arc<Calls>,
+    accepted: Accepted,
 }
+
+/// When starts were accepted, by the stream's name. It is as old as the process, and forgets what is older than a day.
+type Accepted = Arc<Mutex<HashMap<String, Vec<DateTime<Utc>>>>>;
 
 impl Encryption {
     pub(super) fn new(client: Client, calls: Arc<Calls>) -> Self {
-        Self { client, calls }
+        Self { client, calls, accepted: Accepted::default() }
+    }
+
+    /// When this process had starts of `stream` accepted, in the last 24 hours.
+    #[must_use]
+    pub fn accepted(&self, stream: &StreamArn) -> Vec<DateTime<Utc>> {
+        let since = self.calls.utc() - WINDOW;
+        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        accepted.get(stream.name()).into_iter().flatten().copied().filter(|at| *at >= since).collect()
+    }
+
+    fn remember(&self, stream: &StreamArn) {
+        let now = self.calls.utc();
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        accepted.retain(|_, times| times.last().is_some_and(|last| *last >= now - WINDOW));
+        accepted.entry(stream.name().to_owned()).or_default().push(now);
     }
 
     /// `StartStreamEncryption`, sent once. AWS accepting it starts the change; that it arrived is to be seen by describing the stream.
@@ -143,7 +164,12 @@ impl Encryption {
         let step = Step::StartStreamEncryption;
         let request = self.client.start_stream_encryption().stream_arn(stream.as_str()).encryption_type(EncryptionType::Kms).key_id(key_id);
         let call = async { request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error)) };
-        self.calls.once(step, stream, until, call).await.map(|_| ())
+        let sent = self.calls.once(step, stream, until, call).await.map(|_| ());
+        // A start whose answer was lost may have been accepted, and is counted.
+        if !matches!(&sent, Err(CallError { fate: Fate::Refused, .. })) {
+            self.remember(stream);
+        }
+        sent
     }
 }
 

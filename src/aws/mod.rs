@@ -6,6 +6,7 @@
 mod calls;
 pub mod config;
 mod error;
+pub mod history;
 pub mod kinesis;
 pub mod kms;
 #[cfg(feature = "cli")]
@@ -28,7 +29,8 @@ pub(crate) use calls::millis;
 pub use error::{CallError, Fate};
 
 /// The IAM actions that the calls in this module need; the template's role grants exactly these.
-pub const ACTIONS: [&str; 9] = [
+pub const ACTIONS: [&str; 10] = [
+    "cloudtrail:LookupEvents",
     "kinesis:DescribeStreamSummary",
     "kinesis:ListStreams",
     "kinesis:ListTagsForStream",
@@ -47,6 +49,8 @@ pub struct Aws {
     pub streams: kinesis::Streams,
     /// Changes their encryption. In audit mode it does not exist.
     pub encryption: Option<kinesis::Encryption>,
+    /// Tells who changed streams' encryption.
+    pub history: history::History,
     /// Looks at keys.
     pub keys: kms::Keys,
     /// Writes dead letters, where a queue is configured.
@@ -72,6 +76,7 @@ impl Aws {
         Self {
             streams: kinesis::Streams::new(kinesis.clone(), Arc::clone(&calls), Paces::with(Share::Whole)),
             encryption: writes.then(|| kinesis::Encryption::new(kinesis, Arc::clone(&calls))),
+            history: history::History::new(aws_sdk_cloudtrail::Client::new(config), Arc::clone(&calls)),
             keys: kms::Keys::new(aws_sdk_kms::Client::new(config), Arc::clone(&calls)),
             tagging: tagging::Tagging::new(aws_sdk_resourcegroupstagging::Client::new(config), Arc::clone(&calls)),
             policy: match &settings.policy {

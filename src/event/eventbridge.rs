@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::detail::Event;
 use super::{Declined, Found, Origin, Reading, Scope, TriggerKind, cloudtrail, config, kms, securityhub, typed};
+use crate::contest::{Change, Suspicion};
 
 pub(super) fn read(payload: &Value, own_role: Option<&str>) -> Reading {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
@@ -21,6 +22,10 @@ pub(super) fn read(payload: &Value, own_role: Option<&str>) -> Reading {
     let mut reading = Reading::new(find(&event, own_role), origin);
     if event.source == "aws.kinesis" {
         reading.carried.hint.actor = cloudtrail::actor(&event);
+        if matches!(reading.trigger.kind, TriggerKind::EncryptionStopped | TriggerKind::EncryptionChanged) {
+            let change = event.detail.as_ref().and_then(Change::read);
+            reading.carried.suspicion = change.as_ref().map(Suspicion::from);
+        }
     }
     reading
 }

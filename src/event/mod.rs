@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::arn::Malformed;
+use crate::contest::Suspicion;
 use crate::key::{AliasName, KeyRef};
 use crate::quiet::Hint;
 use crate::stream::StreamRef;
@@ -166,6 +167,8 @@ pub struct Carried {
     pub hint: Hint,
     /// The alias that was re-pointed.
     pub alias: Option<AliasName>,
+    /// That somebody else changed the stream's encryption.
+    pub suspicion: Option<Suspicion>,
 }
 
 /// One understood request, taken out of whatever envelopes it came in.

@@ -78,6 +78,7 @@ pub(super) fn work_item(payload: &Value) -> Reading {
         hint,
         reapply,
         alias,
+        suspicion,
         ..
     } = item;
     let mut origin = Origin { event_id, event_time, account: None, region: None };
@@ -97,6 +98,7 @@ pub(super) fn work_item(payload: &Value) -> Reading {
         expires_at,
         hint: hint.unwrap_or_default(),
         alias: alias.and_then(|alias| alias.parse().ok()),
+        suspicion,
     };
     reading
 }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::TriggerKind;
+use crate::contest::Suspicion;
 use crate::quiet::Hint;
 
 /// How often work may be sent on before it is dead-lettered instead. Lambda cuts chains of 16 calls through SQS (*AWS Lambda Developer Guide, Recursive
@@ -76,4 +77,7 @@ pub struct WorkItem {
     /// The alias that was re-pointed, where that is what the work goes back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alias: Option<String>,
+    /// That somebody else changed the stream's encryption, and what is known of our own applications.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspicion: Option<Suspicion>,
 }

@@ -1,5 +1,6 @@
 //! One request at work: which streams it concerns, and what becomes of each outcome.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -7,15 +8,18 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{Handler, Shared};
+use crate::aws::kinesis::Encryption;
 use crate::aws::sqs::{LONGEST_DELAY, Sender as WorkSender};
+use crate::contest::Suspicion;
 use crate::decide::{Desired, Reapply};
 use crate::event::{ItemOrigin, ItemSweep, KeySignal, MOST_HOPS, Message, Request, Scope, Trigger, TriggerKind, WorkItem};
 use crate::exemptions::Exemptions;
 use crate::failure::{Class, Failure, Kind, Step, code};
 use crate::fan_out::FanOut;
+use crate::history_book::Suspicions;
 use crate::key::{AliasName, KeyRef};
 use crate::key_signal::{Meaning, SETTLING, weigh};
-use crate::outcome::{Outcome, Status, Warning};
+use crate::outcome::{Deferral, Outcome, Status, Until, Warning};
 use crate::quiet::Hint;
 use crate::reconcile::{Context, Quiet, reconcile};
 use crate::report::Tally;
@@ -51,6 +55,8 @@ pub(super) struct Job<'a> {
     several: bool,
     /// The alias that was re-pointed, where that is what this is about.
     doubted_alias: Option<AliasName>,
+    /// Which streams others changed the encryption of.
+    suspicions: Suspicions,
 }
 
 impl<'a> Job<'a> {
@@ -62,7 +68,21 @@ impl<'a> Job<'a> {
         alone: bool,
     ) -> Self {
         let doubted_alias = request.carried.alias.clone();
-        Self { handler, request, shared, message, alone, letters: Letters::default(), retry: None, several: false, doubted_alias }
+        // Whoever feeds a letter back has settled it.
+        let told = request.carried.suspicion.clone().filter(|_| request.feed_backs == 0);
+        let suspicions = Suspicions { told, ..Suspicions::default() };
+        Self {
+            handler,
+            request,
+            shared,
+            message,
+            alone,
+            letters: Letters::default(),
+            retry: None,
+            several: false,
+            doubted_alias,
+            suspicions,
+        }
     }
 
     pub(super) async fn run(&mut self) -> (Trigger, Tally, Option<String>) {
@@ -179,8 +199,8 @@ impl<'a> Job<'a> {
     }
 
     async fn streams(&mut self, streams: &[StreamRef], tally: &mut Tally) {
-        let doubted_alias = self.doubted_alias.clone();
-        let context = self.context(doubted_alias.as_ref());
+        let (doubted_alias, suspicions) = (self.doubted_alias.clone(), self.suspicions.clone());
+        let context = self.context(doubted_alias.as_ref(), &suspicions);
         let outcomes = join_all(streams.iter().map(|stream| self.one(stream, &context))).await;
         for outcome in outcomes {
             self.settle(outcome, tally).await;
@@ -234,10 +254,13 @@ impl<'a> Job<'a> {
         let exempt_tag_key = self.handler.settings.exempt_tag_key.as_deref();
         let (tagging, today) = (&self.handler.aws.tagging, self.now().date_naive());
         let now = self.handler.clock.instant();
-        let exemptions = Exemptions::read(tagging, exempt_tag_key, &self.shared.rules, &unusable, today, now).await;
+        let exemptions = Exemptions::read(tagging, exempt_tag_key, &self.shared.rules, &unusable, today, now);
+        let suspects = async { if self.encryption().is_some() { self.shared.history.suspects().await } else { HashMap::new() } };
+        let (exemptions, found) = tokio::join!(exemptions, suspects);
+        self.suspicions.found = found;
         let ended = match self.sender() {
             Some(sender) => self.fan_out(sender, start_after.clone(), &exemptions, &mut tally).await,
-            None => self.sweep(start_after.clone(), &exemptions, &mut tally).await,
+            None => Box::pin(self.sweep(start_after.clone(), &exemptions, &mut tally)).await,
         };
         let Err(NotReached { after, failure }) = ended else { return (tally, None) };
         let seen = after != start_after;
@@ -255,8 +278,8 @@ impl<'a> Job<'a> {
     }
 
     async fn sweep(&mut self, start_after: Option<String>, exemptions: &Exemptions<'_>, tally: &mut Tally) -> Result<(), NotReached> {
-        let doubted_alias = self.doubted_alias.clone();
-        let context = self.context(doubted_alias.as_ref());
+        let (doubted_alias, suspicions) = (self.doubted_alias.clone(), self.suspicions.clone());
+        let context = self.context(doubted_alias.as_ref(), &suspicions);
         sweep(start_after, exemptions, &context, async |outcome| {
             self.several = true;
             self.settle(outcome, tally).await;
@@ -274,7 +297,10 @@ impl<'a> Job<'a> {
     ) -> Result<(), NotReached> {
         let Handler { aws, clock, .. } = self.handler;
         let fan_out = FanOut { streams: &aws.streams, sender, exemptions, mode: self.mode(), clock, deadline: self.shared.deadline };
-        let item = |stream: &StreamRef| json!(self.item(stream.to_string(), "part of a sweep".to_owned())).to_string();
+        let item = |stream: &StreamRef| {
+            let suspicion = self.suspicions.of(stream.name()).cloned();
+            json!(WorkItem { suspicion, ..self.item(stream.to_string(), "part of a sweep".to_owned()) }).to_string()
+        };
         let each = |outcome: Outcome| {
             tracing::debug!(stream = outcome.stream.as_deref().unwrap_or_default(), status = outcome.status.as_str(), "stream listed");
             tally.add(outcome);
@@ -308,12 +334,20 @@ impl<'a> Job<'a> {
     /// Sends on, as a work item, what is to be looked at again later and can be. The outcome is then `deferred`.
     async fn send_on(&self, outcome: Outcome) -> Outcome {
         let Some(stream) = outcome.stream.clone() else { return outcome };
-        if let Some(deferral) = outcome.deferral {
-            let Hint { actor, deferrals, .. } = self.request.carried.hint;
-            let hint = Some(Hint { actor, quiet_since: deferral.quiet_since, deferrals: deferrals + 1 });
-            let not_before = TimeDelta::from_std(deferral.after).ok().map(|after| self.now() + after);
-            let item = WorkItem { not_before, hint, ..self.item(stream, outcome.reason.clone()) };
-            return self.sent_on(outcome, &item, deferral.after).await;
+        if let Some(Deferral { after, until }) = outcome.deferral.clone() {
+            let mut item = self.item(stream.clone(), outcome.reason.clone());
+            item.not_before = TimeDelta::from_std(after).ok().map(|after| self.now() + after);
+            match until {
+                Until::Quiet { since } => {
+                    let Hint { actor, deferrals, .. } = self.request.carried.hint;
+                    item.hint = Some(Hint { actor, quiet_since: since, deferrals: deferrals + 1 });
+                }
+                Until::Rested { applied } => {
+                    let name = stream.rsplit_once('/').map_or(stream.as_str(), |(_, name)| name);
+                    item.suspicion = self.suspicions.of(name).cloned().map(|known| Suspicion { applied, rested: true, ..known });
+                }
+            }
+            return self.sent_on(outcome, &item, after).await;
         }
         let Some(failure) = outcome.error.clone() else { return outcome };
         if failure.class != Class::Retryable || self.request.manual || !self.can_send_on() {
@@ -370,6 +404,7 @@ impl<'a> Job<'a> {
             hint: Some(carried.hint),
             reapply: wishes.reapply,
             alias: self.doubted_alias.as_ref().map(ToString::to_string),
+            suspicion: self.suspicions.told.clone(),
         }
     }
 
@@ -396,6 +431,11 @@ impl<'a> Job<'a> {
         }
         if failure.class == Class::Retryable && self.alone && !self.several && !manual && !self.is_last_receive() {
             self.retry = Some(failure.clone());
+            return;
+        }
+        if failure.code == code::CONTESTED && [Some(trigger.kind), self.request.carried.origin_kind].contains(&Some(TriggerKind::Scheduled))
+        {
+            // Whoever made it contested wrote the letter. A schedule that meets it again reports it, and no more.
             return;
         }
         let queue = self.handler.aws.dead_letters.as_ref();
@@ -457,14 +497,14 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn context<'b>(&self, doubted_alias: Option<&'b AliasName>) -> Context<'b>
+    fn context<'b>(&self, doubted_alias: Option<&'b AliasName>, suspicions: &'b Suspicions) -> Context<'b>
     where
         'a: 'b,
     {
         let Self { handler: Handler { settings, aws, clock, .. }, request, shared, .. } = *self;
         Context {
             streams: &aws.streams,
-            encryption: aws.encryption.as_ref().filter(|_| !request.wishes.dry_run),
+            encryption: self.encryption(),
             keys: &shared.keys,
             turns: &shared.turns,
             clock,
@@ -474,8 +514,16 @@ impl<'a> Job<'a> {
             reapply: self.reapply(),
             quiet: Quiet { grace: settings.iac_grace, hint: request.carried.hint, elsewhere: self.can_send_on() },
             doubted_alias,
+            suspicions,
+            history: &shared.history,
+            most_applies: usize::try_from(settings.max_applies_per_day).unwrap_or(usize::MAX),
             asked_for: request.manual && matches!(request.scope, Scope::Streams(_)),
         }
+    }
+
+    /// What writes; nothing in audit mode and dry runs.
+    fn encryption(&self) -> Option<&'a Encryption> {
+        self.handler.aws.encryption.as_ref().filter(|_| !self.request.wishes.dry_run)
     }
 
     fn about_the_key(&self, key: &KeyRef, status: Status, reason: String) -> Outcome {

@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::event::{self, Delivery, Message, Request};
 use crate::failure::{Class, Failure, Kind, Step, code};
+use crate::history_book::HistoryBook;
 use crate::key_book::KeyBook;
 use crate::outcome::Outcome;
 use crate::policy::{Policy, Rulebook};
@@ -163,6 +164,7 @@ struct Shared<'a> {
     deadline: Deadline,
     keys: KeyBook<'a>,
     rules: Rulebook,
+    history: HistoryBook<'a>,
     turns: Turns,
 }
 
@@ -203,7 +205,8 @@ impl Handler {
         let policy = self.policy(&deadline).await.map_err(|failure| InvocationError::policy(invocation, &failure))?;
         let rules = Rulebook { policy, key: key.clone(), mode: *mode, on_other_key: *on_other_key };
         let keys = KeyBook::new(&self.aws.keys, &self.aws.region, deadline.look_until());
-        let shared = Shared { invocation, deadline, keys, rules, turns: Turns::default() };
+        let history = HistoryBook::new(&self.aws.history, own_role_arn.as_deref(), &self.clock, deadline.look_until());
+        let shared = Shared { invocation, deadline, keys, rules, history, turns: Turns::default() };
         let mut delivery = event::read(payload, own_role_arn.as_deref());
         delivery.requests_mut().for_each(|request| request.wishes.dry_run |= dry_run);
         self.aws.streams.pace_by(match (&delivery, &self.settings.work_queue) {

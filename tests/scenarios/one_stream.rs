@@ -22,18 +22,28 @@ async fn a_compliant_stream_costs_two_calls_and_is_not_touched() {
 async fn an_unencrypted_stream_costs_five_calls_and_one_start_and_the_second_run_does_nothing() {
     let world = World::new();
     world.stream(NewStream::named("orders"));
-    let outcome = world.outcome(&event("encryption-stopped")).await;
+    let outcome = world.outcome(&event("stream-created")).await;
     assert_eq!((&outcome["status"], &outcome["applied"], &outcome["key"]), (&json!("encrypted"), &json!(true), &json!(world.key)));
     assert_eq!(world.operations(), ["DescribeStreamSummary", "DescribeKey", "ListTagsForStream", START, "DescribeStreamSummary"]);
-    assert_eq!(world.outcome(&event("encryption-stopped")).await["status"], "compliant");
+    assert_eq!(world.outcome(&event("stream-created")).await["status"], "compliant");
     assert_eq!(world.starts(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_stopped_costs_two_looks_into_the_history_besides() {
+    let world = World::new();
+    world.stream(NewStream::named("orders"));
+    assert_eq!(world.outcome(&event("encryption-stopped")).await["status"], "encrypted");
+    let operations =
+        ["DescribeStreamSummary", "DescribeKey", "ListTagsForStream", "LookupEvents", "LookupEvents", START, "DescribeStreamSummary"];
+    assert_eq!(world.operations(), operations);
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_an_exemption_tag_key_it_costs_four() {
     let world = World::new().with("EXEMPT_TAG_KEY", "");
     world.stream(NewStream::named("orders"));
-    assert_eq!(world.outcome(&event("encryption-stopped")).await["status"], "encrypted");
+    assert_eq!(world.outcome(&event("stream-created")).await["status"], "encrypted");
     assert_eq!(world.operations(), ["DescribeStreamSummary", "DescribeKey", START, "DescribeStreamSummary"]);
 }
 

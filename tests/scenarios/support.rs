@@ -8,7 +8,7 @@ use chrono::DateTime;
 use kinesis_encryption_enforcer::aws::{Aws, config};
 use kinesis_encryption_enforcer::clock::Clock;
 use kinesis_encryption_enforcer::handler::{Handler, Invocation, InvocationError};
-use kinesis_encryption_enforcer::sandbox::{Account, NewStream, QueuedMessage};
+use kinesis_encryption_enforcer::sandbox::{Account, Identity, NewStream, QueuedMessage};
 use kinesis_encryption_enforcer::settings::{Environment, Settings};
 use serde_json::{Value, json};
 
@@ -17,6 +17,10 @@ pub(crate) const REGION: &str = "us-east-1";
 pub(crate) const ALIAS: &str = "alias/streams";
 pub(crate) const QUEUE: &str = "dead-letters";
 pub(crate) const WORK: &str = "work";
+/// The access key of the function.
+pub(crate) const OWN: &str = "ASIAENFORCEREXAMPLE1";
+/// The access key and the role of a second one.
+pub(crate) const SECOND: &str = "second-enforcer";
 /// `maxReceiveCount` of the work queue.
 pub(crate) const RECEIVES: u32 = 5;
 
@@ -37,6 +41,7 @@ impl World {
             options.updating = Duration::from_millis(800);
             options.rate_limits = false;
         });
+        account.identity(OWN, Identity::role("kinesis-encryption-enforcer", "enforcer"));
         let key = account.create_key();
         account.alias(ALIAS, &key);
         let queue_url = account.queue(QUEUE);
@@ -84,11 +89,36 @@ impl World {
         aws_sdk_kinesis::Client::new(&self.config(access_key))
     }
 
+    /// What a sweep, its queue included, leads to for the stream `name`.
+    pub(crate) async fn sweep_outcome(&self, name: &str) -> Value {
+        let mut outcomes = self.run(&event("scheduled")).await.expect("an answer")["outcomes"].as_array().cloned().unwrap_or_default();
+        while let Some(batch) = self.account.receive_batch(WORK, 10) {
+            for record in batch["Records"].as_array().expect("records") {
+                let item: Value = serde_json::from_str(record["body"].as_str().expect("text")).expect("JSON");
+                outcomes.extend(self.run(&item).await.expect("an answer")["outcomes"].as_array().cloned().unwrap_or_default());
+            }
+            self.account.settle_batch(WORK, &batch, Some(&json!({"batchItemFailures": []})));
+        }
+        let of =
+            |outcome: &&Value| outcome["status"] != "queued" && outcome["stream"].as_str().is_some_and(|stream| stream.ends_with(name));
+        outcomes.iter().find(of).cloned().unwrap_or_else(|| unreachable!("{outcomes:#?}"))
+    }
+
     /// The function, as one process has it.
     pub(crate) fn handler(&self) -> Handler {
         let settings = Settings::from_environment(&self.environment).expect("settings");
-        let aws = Aws::new(&self.config("ASIAENFORCEREXAMPLE1"), &settings, &self.clock);
+        let aws = Aws::new(&self.config(OWN), &settings, &self.clock);
         Handler { settings, aws, clock: self.clock.clone(), function: "enforcer".to_owned(), emit: |_| {} }
+    }
+
+    /// The same function deployed a second time, with another key and role, and without a work queue.
+    pub(crate) fn second_handler(&self, key: &str) -> Handler {
+        let role = format!("arn:aws:iam::{ACCOUNT}:role/{SECOND}");
+        let environment = self.environment.clone().with("KMS_KEY_ID", key).with("OWN_ROLE_ARN", &role).with("WORK_QUEUE_URL", "");
+        self.account.identity(SECOND, Identity::role(SECOND, SECOND));
+        let settings = Settings::from_environment(&environment).expect("settings");
+        let aws = Aws::new(&self.config(SECOND), &settings, &self.clock);
+        Handler { settings, aws, clock: self.clock.clone(), function: SECOND.to_owned(), emit: |_| {} }
     }
 
     /// Handles `payload` in a new process, with a timeout of `seconds`.
@@ -96,7 +126,7 @@ impl World {
         self.run_with(&self.handler(), payload, seconds).await
     }
 
-    async fn run_with(&self, handler: &Handler, payload: &Value, seconds: u64) -> Result<Value, InvocationError> {
+    pub(crate) async fn run_with(&self, handler: &Handler, payload: &Value, seconds: u64) -> Result<Value, InvocationError> {
         let invocation = Invocation { request_id: "request-1".to_owned(), deadline: self.clock.wall() + Duration::from_secs(seconds) };
         Box::pin(handler.handle(payload, &invocation)).await
     }
@@ -138,7 +168,17 @@ impl World {
     /// One invocation with a batch of the work queue, as Lambda makes it, if there is one to receive.
     pub(crate) async fn batch(&self) -> Option<Value> {
         let batch = self.account.receive_batch(WORK, 10)?;
-        let answer = self.run(&batch).await;
+        self.batch_of(&self.handler(), batch).await
+    }
+
+    /// The same, in a process that goes on living.
+    pub(crate) async fn batch_with(&self, handler: &Handler) -> Option<Value> {
+        let batch = self.account.receive_batch(WORK, 10)?;
+        self.batch_of(handler, batch).await
+    }
+
+    async fn batch_of(&self, handler: &Handler, batch: Value) -> Option<Value> {
+        let answer = self.run_with(handler, &batch, 300).await;
         self.account.settle_batch(WORK, &batch, answer.as_ref().ok());
         answer.ok()
     }

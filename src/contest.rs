@@ -1,0 +1,453 @@
+//! When to stop fighting: what is known of who changes a stream's encryption, and what follows from it. Pure.
+//!
+//! Somebody who undoes what we do may do so for ever: Terraform at every apply, a second enforcer within seconds. So what was undone is done again later
+//! and later, and at `MAX_APPLIES_PER_DAY` not at all, until a person has settled it.
+//!
+//! Sources: *AWS `CloudTrail` record contents*; `StartStreamEncryption` (a key can be applied 25 times in a rolling 24 hours).
+
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::stream::StreamArn;
+
+/// How often AWS lets a key be applied to a stream …
+pub const ALLOWANCE: usize = 25;
+
+/// … within this time, which is also what `MAX_APPLIES_PER_DAY` counts in.
+pub const WINDOW: TimeDelta = TimeDelta::hours(24);
+
+/// How many of the allowance are left to people.
+const LEFT_TO_PEOPLE: usize = 2;
+
+/// How long what was undone rests before it is done again, by how often we did it before. The last is the longest that SQS delays a message.
+const DELAYS: [Duration; 4] = [Duration::ZERO, Duration::from_mins(1), Duration::from_mins(5), LONGEST];
+const LONGEST: Duration = Duration::from_mins(15);
+
+/// `CloudTrail` has whole seconds, and its own clock: two records this near to each other are one application.
+const SAME: TimeDelta = TimeDelta::milliseconds(1_500);
+
+/// Who made a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Principal {
+    /// The ARN of the user or the role's session; the service's name where a service acted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arn: Option<String>,
+    /// The user agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+}
+
+/// What was done to a stream's encryption.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Deed {
+    /// A key was applied.
+    Started {
+        /// The `KeyId` as it was given.
+        key_id: String,
+    },
+    /// Encryption was stopped.
+    Stopped,
+}
+
+/// A successful call that changed a stream's encryption, as `CloudTrail` recorded it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The stream's name.
+    pub stream: String,
+    /// What.
+    pub deed: Deed,
+    /// Who.
+    pub by: Principal,
+    /// The role whose credentials were used; a user and a service have none.
+    pub role: Option<String>,
+}
+
+/// `requestParameters` as the caller sent them: the name, the ARN, or both.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Parameters {
+    stream_name: Option<String>,
+    #[serde(rename = "streamARN")]
+    stream_arn: Option<String>,
+    key_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    event_name: String,
+    event_time: Option<DateTime<Utc>>,
+    error_code: Option<String>,
+    request_parameters: Option<Parameters>,
+    user_identity: Option<Value>,
+    user_agent: Option<String>,
+}
+
+impl Change {
+    /// Reads a record. Nothing where it is no successful change of a stream's encryption.
+    ///
+    /// Never from `resources[]`, which is wrong for calls by name.
+    #[must_use]
+    pub fn read(record: &Value) -> Option<Self> {
+        let Record { event_name, event_time, error_code, request_parameters, user_identity, user_agent } =
+            Record::deserialize(record).ok()?;
+        let Parameters { stream_name, stream_arn, key_id } = request_parameters?;
+        let of_arn = || Some(stream_arn?.parse::<StreamArn>().ok()?.name().to_owned());
+        let deed = match event_name.as_str() {
+            "StartStreamEncryption" => Deed::Started { key_id: key_id.unwrap_or_default() },
+            "StopStreamEncryption" => Deed::Stopped,
+            _ => return None,
+        };
+        if error_code.is_some() {
+            return None;
+        }
+        let identity = |pointer: &str| user_identity.as_ref()?.pointer(pointer)?.as_str().map(str::to_owned);
+        Some(Self {
+            at: event_time?,
+            stream: stream_name.or_else(of_arn)?,
+            deed,
+            by: Principal { arn: identity("/arn").or_else(|| identity("/invokedBy")).or_else(|| identity("/principalId")), user_agent },
+            role: identity("/sessionContext/sessionIssuer/arn"),
+        })
+    }
+}
+
+/// Why a stream is suspected to be fought over: somebody else changed its encryption.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Suspicion {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What.
+    pub deed: Deed,
+    /// Who.
+    pub by: Principal,
+    /// When we applied the key in the last 24 hours, as far as the invocation knew that deferred it.
+    #[serde(default)]
+    pub applied: Vec<DateTime<Utc>>,
+    /// Whether its rest is over.
+    #[serde(default)]
+    pub rested: bool,
+}
+
+impl From<&Change> for Suspicion {
+    fn from(change: &Change) -> Self {
+        Self { at: change.at, deed: change.deed.clone(), by: change.by.clone(), applied: Vec::new(), rested: false }
+    }
+}
+
+/// What is known of the past.
+#[derive(Clone, Copy, Debug)]
+pub struct Past<'a> {
+    /// When this process had a start of the stream accepted.
+    pub remembered: &'a [DateTime<Utc>],
+    /// What `CloudTrail` has of the account's streams, newest first; it lags by up to 15 minutes. `None` where it cannot be read.
+    pub recorded: Option<&'a [Change]>,
+    /// The function's role, by which its own changes are told from others'.
+    pub own_role: Option<&'a str>,
+    /// The `KeyId` that we apply: where the role is not known, whoever applied it counts as us.
+    pub key_id: &'a str,
+}
+
+/// What to do about a stream that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// Bring it right.
+    Apply,
+    /// Bring it right after this time. The applications that are known are to be remembered.
+    Rest(Duration, Vec<DateTime<Utc>>),
+    /// Leave it alone.
+    Stop(Contest),
+}
+
+/// Why a stream is left alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contest {
+    /// How often we applied the key in the last 24 hours.
+    pub applied: usize,
+    /// How often anybody applied a key in that time.
+    pub spent: usize,
+    /// Who undid it last, where that is known.
+    pub last: Option<Suspicion>,
+    /// How often others changed it in the last 24 hours.
+    pub undone: usize,
+    /// From when on it may be touched again.
+    pub until: DateTime<Utc>,
+}
+
+/// What to do about `stream`, made at `created`, when somebody else may be undoing what we do.
+///
+/// `suspicion` is what the event told; without one, only what this process remembers counts.
+#[must_use]
+pub fn advise(
+    stream: &StreamArn,
+    created: Option<DateTime<Utc>>,
+    suspicion: Option<&Suspicion>,
+    past: &Past<'_>,
+    most: usize,
+    now: DateTime<Utc>,
+) -> Advice {
+    let since = created.map_or(now - WINDOW, |created| created.max(now - WINDOW));
+    let changes: Vec<_> =
+        past.recorded.unwrap_or_default().iter().filter(|change| change.stream == stream.name() && change.at >= since).collect();
+    let is_own = |change: &Change| match (past.own_role, &change.deed) {
+        (Some(own), _) => change.role.as_deref() == Some(own),
+        (None, Deed::Started { key_id }) => key_id == past.key_id,
+        (None, Deed::Stopped) => false,
+    };
+    let (own, others): (Vec<&Change>, Vec<&Change>) = changes.into_iter().partition(|change| is_own(change));
+    let handed_on = suspicion.map(|suspicion| suspicion.applied.as_slice()).unwrap_or_default();
+    let applied = merged(past.remembered.iter().chain(handed_on).copied().chain(own.iter().map(|change| change.at)), since);
+    let others_starts = others.iter().filter(|change| matches!(change.deed, Deed::Started { .. })).map(|change| change.at);
+    let mut starts: Vec<_> = applied.iter().copied().chain(others_starts).collect();
+    starts.sort_unstable();
+    let contest = |times: &[DateTime<Utc>], most: usize| {
+        // The window opens when so many have left it that one more may be added.
+        let opens = times.len().checked_sub(most).and_then(|index| times.get(index)).copied().unwrap_or(now);
+        let newest = others.first().map(|change| Suspicion::from(*change));
+        let last = [newest, suspicion.cloned()].into_iter().flatten().max_by_key(|suspicion| suspicion.at);
+        let told = suspicion.is_some_and(|suspicion| !others.iter().any(|change| (change.at - suspicion.at).abs() <= SAME));
+        Advice::Stop(Contest {
+            applied: applied.len(),
+            spent: starts.len(),
+            last,
+            undone: others.len() + usize::from(told),
+            until: opens + WINDOW,
+        })
+    };
+    if applied.len() >= most {
+        return contest(&applied, most);
+    }
+    if starts.len() >= ALLOWANCE - LEFT_TO_PEOPLE {
+        return contest(&starts, ALLOWANCE - LEFT_TO_PEOPLE);
+    }
+    match suspicion {
+        Some(suspicion) if !suspicion.rested => {
+            let by_count = DELAYS.get(applied.len()).copied().unwrap_or(LONGEST);
+            let delay = if past.recorded.is_none() { LONGEST } else { by_count };
+            if delay.is_zero() { Advice::Apply } else { Advice::Rest(delay, applied) }
+        }
+        _ => Advice::Apply,
+    }
+}
+
+/// From when on a key can be applied again, where the allowance is spent; nothing where it is not, as far as is known.
+#[must_use]
+pub fn allowance_opens(stream: &StreamArn, past: &Past<'_>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let recorded = past.recorded.unwrap_or_default().iter();
+    let started = recorded.filter(|change| change.stream == stream.name() && matches!(change.deed, Deed::Started { .. }));
+    let starts = merged(past.remembered.iter().copied().chain(started.map(|change| change.at)), now - WINDOW);
+    let first = starts.len().checked_sub(ALLOWANCE)?;
+    starts.get(first).map(|first| *first + WINDOW)
+}
+
+/// The times after `since`, in their order, each once.
+fn merged(times: impl Iterator<Item = DateTime<Utc>>, since: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+    let mut times: Vec<_> = times.filter(|at| *at >= since).collect();
+    times.sort_unstable();
+    times.dedup_by(|later, earlier| *later - *earlier <= SAME);
+    times
+}
+
+impl Contest {
+    /// What happened, for the outcome and the letter.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let Self { applied, spent, last, undone, until } = self;
+        let by = match last {
+            None => "somebody undoes it".to_owned(),
+            Some(Suspicion { at, deed, by, .. }) => {
+                let what = match deed {
+                    Deed::Started { key_id } => format!("applied {key_id}"),
+                    Deed::Stopped => "stopped encryption".to_owned(),
+                };
+                let agent = by.user_agent.as_deref().map(|agent| format!(" with {agent}")).unwrap_or_default();
+                let who = by.arn.as_deref().unwrap_or("an unknown principal");
+                format!("{who}{agent} {what} last, at {}; others changed it {undone} times", seconds(*at))
+            }
+        };
+        format!(
+            "in the last 24 hours we applied the key {applied} times, of {spent} in all, and AWS allows {ALLOWANCE}: {by}. It is left alone until {}",
+            seconds(*until)
+        )
+    }
+
+    /// What a person should change, given the key that the stream is to have.
+    #[must_use]
+    pub fn remedy(&self, key_id: &str) -> String {
+        let agent = self.last.as_ref().and_then(|last| last.by.user_agent.as_deref()).unwrap_or_default().to_ascii_lowercase();
+        let name = self.last.as_ref().and_then(|last| last.by.arn.as_deref()).unwrap_or_default();
+        let change = match () {
+            () if agent.contains("terraform/") || agent.contains("opentofu/") => {
+                format!("in its aws_kinesis_stream resource set encryption_type = \"KMS\" and kms_key_id = \"{key_id}\"")
+            }
+            () if agent.contains("pulumi") => {
+                format!("in its aws.kinesis.Stream set encryptionType to \"KMS\" and kmsKeyId to \"{key_id}\"")
+            }
+            () if agent.contains("cloudformation") || name.contains("cloudformation") => {
+                format!("in its AWS::Kinesis::Stream set StreamEncryption to {{EncryptionType: KMS, KeyId: \"{key_id}\"}}")
+            }
+            () if matches!(self.last, Some(Suspicion { deed: Deed::Started { .. }, .. })) => {
+                "settle with them which of the two keys the stream is to have; two programs that enforce different keys never agree"
+                    .to_owned()
+            }
+            () => "settle with them that the stream stays encrypted".to_owned(),
+        };
+        format!("{change}; or exempt the stream (a tag or a rule). Then ask for it by name, {{\"stream\": …}}, which does not wait")
+    }
+}
+
+fn seconds(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: &str = "arn:aws:iam::111122223333:role/enforcer";
+
+    fn now() -> DateTime<Utc> {
+        "2026-11-24T12:00:00Z".parse().expect("a time")
+    }
+
+    fn stream() -> StreamArn {
+        "arn:aws:kinesis:us-east-1:111122223333:stream/orders".parse().expect("an ARN")
+    }
+
+    fn minutes_ago(minutes: i64) -> DateTime<Utc> {
+        now() - TimeDelta::minutes(minutes)
+    }
+
+    fn change(minutes: i64, deed: Deed, own: bool) -> Change {
+        let (arn, role) = if own { ("arn:aws:sts::1:assumed-role/enforcer/x", Some(OWN)) } else { ("arn:aws:iam::1:user/terraform", None) };
+        let by = Principal { arn: Some(arn.to_owned()), user_agent: Some("APN/1.0 HashiCorp/1.0 Terraform/1.9.8".to_owned()) };
+        Change { at: minutes_ago(minutes), stream: "orders".to_owned(), deed, by, role: role.map(str::to_owned) }
+    }
+
+    fn started(minutes: i64, own: bool) -> Change {
+        change(minutes, Deed::Started { key_id: "alias/a".to_owned() }, own)
+    }
+
+    fn suspicion() -> Suspicion {
+        Suspicion::from(&change(0, Deed::Stopped, false))
+    }
+
+    fn asked(suspicion: Option<&Suspicion>, remembered: &[DateTime<Utc>], recorded: Option<&[Change]>) -> Advice {
+        let past = Past { remembered, recorded, own_role: Some(OWN), key_id: "alias/a" };
+        advise(&stream(), None, suspicion, &past, 5, now())
+    }
+
+    #[test]
+    fn what_was_undone_rests_longer_each_time_and_in_the_end_for_good() {
+        let mut history = Vec::new();
+        for (count, delay) in [(0, 0), (1, 1), (2, 5), (3, 15), (4, 15)] {
+            let advice = asked(Some(&suspicion()), &[], Some(&history));
+            match advice {
+                Advice::Apply => assert_eq!(delay, 0, "{count}"),
+                Advice::Rest(rest, applied) => assert_eq!((rest, applied.len()), (Duration::from_mins(delay), count), "{count}"),
+                Advice::Stop(contest) => unreachable!("{count}: {contest:?}"),
+            }
+            // Once it has rested it is applied.
+            let rested = Suspicion { rested: true, ..suspicion() };
+            assert_eq!(asked(Some(&rested), &[], Some(&history)), Advice::Apply);
+            history.insert(0, started(60 - 10 * i64::try_from(count).expect("few"), true));
+        }
+        let Advice::Stop(contest) = asked(Some(&suspicion()), &[], Some(&history)) else { unreachable!("{history:?}") };
+        assert_eq!((contest.applied, contest.spent, contest.undone), (5, 5, 1));
+        // The first of the five was 60 minutes ago: when it leaves the window there is room for one.
+        assert_eq!(contest.until, minutes_ago(60) + WINDOW);
+    }
+
+    #[test]
+    fn one_application_that_two_know_of_counts_once_and_other_streams_and_days_and_namesakes_do_not() {
+        let other = Change { stream: "clicks".to_owned(), ..started(5, true) };
+        let recorded = [started(10, true), other, started(24 * 60 + 1, true)];
+        let known = Suspicion { applied: vec![minutes_ago(10), minutes_ago(3)], ..suspicion() };
+        let Advice::Rest(_, applied) = asked(Some(&known), &[minutes_ago(3)], Some(&recorded)) else { unreachable!() };
+        assert_eq!(applied, [minutes_ago(10), minutes_ago(3)]);
+
+        let past = Past { remembered: &[minutes_ago(3)], recorded: Some(&recorded), own_role: Some(OWN), key_id: "alias/a" };
+        assert_eq!(advise(&stream(), Some(minutes_ago(2)), Some(&suspicion()), &past, 5, now()), Advice::Apply);
+    }
+
+    #[test]
+    fn a_history_that_cannot_be_read_means_the_longest_rest_and_what_is_remembered_still_stops_it() {
+        assert_eq!(asked(Some(&suspicion()), &[], None), Advice::Rest(LONGEST, vec![]));
+        let remembered: Vec<_> = (1..=5).map(minutes_ago).collect();
+        assert!(matches!(asked(Some(&suspicion()), &remembered, None), Advice::Stop(_)));
+        // A schedule comes with no suspicion, and must not go on either.
+        assert!(matches!(asked(None, &remembered, None), Advice::Stop(_)));
+        assert_eq!(asked(None, &remembered[..4], None), Advice::Apply);
+    }
+
+    #[test]
+    fn the_last_of_the_allowance_is_left_to_people_whoever_spent_it() {
+        let recorded: Vec<_> = (0..23).map(|index| started(10 * (index + 1), index == 0)).collect();
+        let Advice::Stop(contest) = asked(Some(&suspicion()), &[], Some(&recorded)) else { unreachable!() };
+        assert_eq!((contest.applied, contest.spent, contest.until), (1, 23, minutes_ago(230) + WINDOW));
+        assert!(!matches!(asked(Some(&suspicion()), &[], Some(&recorded[..22])), Advice::Stop(_)));
+    }
+
+    #[test]
+    fn without_a_role_whoever_applied_our_key_counts_as_us() {
+        let recorded = [started(1, false), change(2, Deed::Started { key_id: "alias/b".to_owned() }, false)];
+        let past = Past { remembered: &[], recorded: Some(&recorded), own_role: None, key_id: "alias/a" };
+        let Advice::Rest(_, applied) = advise(&stream(), None, Some(&suspicion()), &past, 5, now()) else { unreachable!() };
+        assert_eq!(applied, [minutes_ago(1)]);
+    }
+
+    #[test]
+    fn a_spent_allowance_tells_when_it_opens() {
+        let recorded: Vec<_> = (0..25).map(|index| started(10 * (index + 1), false)).collect();
+        let past = |recorded| Past { remembered: &[], recorded: Some(recorded), own_role: Some(OWN), key_id: "alias/a" };
+        assert_eq!(allowance_opens(&stream(), &past(&recorded), now()), Some(minutes_ago(250) + WINDOW));
+        assert_eq!(allowance_opens(&stream(), &past(&recorded[..24]), now()), None);
+    }
+
+    #[test]
+    fn the_remedy_speaks_the_other_sides_language() {
+        let contest = |agent: &str, deed: Deed| {
+            let by = Principal { arn: Some("arn:aws:iam::1:user/x".to_owned()), user_agent: Some(agent.to_owned()) };
+            Contest { applied: 5, spent: 5, last: Some(Suspicion { deed, by, ..suspicion() }), undone: 5, until: now() }
+        };
+        for (agent, deed, says) in [
+            ("APN/1.0 HashiCorp/1.0 Terraform/1.9.8", Deed::Stopped, "encryption_type = \"KMS\""),
+            ("cloudformation.amazonaws.com", Deed::Stopped, "StreamEncryption"),
+            ("Pulumi/3.0", Deed::Stopped, "encryptionType"),
+            ("aws-sdk-rust/1.3", Deed::Started { key_id: "alias/b".to_owned() }, "which of the two keys"),
+            ("aws-cli/2.36", Deed::Stopped, "stays encrypted"),
+        ] {
+            let contest = contest(agent, deed);
+            assert!(contest.remedy("alias/a").contains(says), "{agent}: {}", contest.remedy("alias/a"));
+            assert!(contest.told().contains("arn:aws:iam::1:user/x") && contest.told().contains(agent), "{}", contest.told());
+        }
+    }
+
+    #[test]
+    fn records_are_read_whoever_is_named_however_and_failed_calls_are_none() {
+        let record = |name: &str, parameters: Value, error: Value| {
+            serde_json::json!({"eventName": name, "eventTime": "2026-11-24T11:00:00Z", "requestParameters": parameters, "errorCode": error,
+                "userIdentity": {"arn": "arn:aws:sts::1:assumed-role/enforcer/x", "sessionContext": {"sessionIssuer": {"arn": OWN}}},
+                "resources": [{"ARN": "arn:aws:kinesis:us-east-1:orders:stream/null"}]})
+        };
+        let by_name = serde_json::json!({"streamName": "orders", "keyId": "alias/a"});
+        let by_arn = serde_json::json!({"streamARN": stream().as_str()});
+        let read = Change::read(&record("StartStreamEncryption", by_name.clone(), Value::Null)).expect("a change");
+        assert_eq!(
+            (read.stream.as_str(), &read.deed, read.role.as_deref()),
+            ("orders", &Deed::Started { key_id: "alias/a".to_owned() }, Some(OWN))
+        );
+        assert_eq!(Change::read(&record("StopStreamEncryption", by_arn, Value::Null)).expect("a change").stream, "orders");
+        assert_eq!(Change::read(&record("StopStreamEncryption", by_name.clone(), "ResourceInUseException".into())), None);
+        assert_eq!(Change::read(&record("StopStreamEncryption", Value::Null, Value::Null)), None);
+        assert_eq!(Change::read(&record("CreateStream", by_name, Value::Null)), None);
+    }
+}

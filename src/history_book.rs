@@ -1,0 +1,77 @@
+//! What `CloudTrail` says of the last 24 hours, looked up at most once per invocation.
+
+use std::collections::HashMap;
+
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use crate::aws::history::History;
+use crate::clock::Clock;
+use crate::contest::{Change, Suspicion, WINDOW};
+
+/// The history of one invocation.
+#[derive(Debug)]
+pub struct HistoryBook<'a> {
+    history: &'a History,
+    own_role: Option<&'a str>,
+    clock: &'a Clock,
+    until: Instant,
+    read: OnceCell<Option<Vec<Change>>>,
+}
+
+impl<'a> HistoryBook<'a> {
+    /// A book that nothing was looked up in, for a function with the role `own_role`.
+    #[must_use]
+    pub fn new(history: &'a History, own_role: Option<&'a str>, clock: &'a Clock, until: Instant) -> Self {
+        Self { history, own_role, clock, until, read: OnceCell::new() }
+    }
+
+    /// The function's role, by which its own changes are told from others'.
+    #[must_use]
+    pub fn own_role(&self) -> Option<&'a str> {
+        self.own_role
+    }
+
+    /// The changes of streams' encryption, newest first; nothing where they cannot be read.
+    pub async fn changes(&self) -> Option<&[Change]> {
+        let read = Box::pin(async {
+            match self.history.since(self.clock.utc() - WINDOW, self.clock.instant(), self.until).await {
+                Ok(changes) => Some(changes),
+                Err(error) => {
+                    tracing::warn!(code = error.failure.code, error = %error.failure, "who changed streams' encryption could not be looked up");
+                    None
+                }
+            }
+        });
+        self.read.get_or_init(|| read).await.as_deref()
+    }
+
+    /// The streams whose encryption others changed, each with the newest change. Where the function's role is not known, nobody is known to be another.
+    pub async fn suspects(&self) -> HashMap<String, Suspicion> {
+        let Some(own) = self.own_role else { return HashMap::new() };
+        let mut suspects = HashMap::new();
+        for change in self.changes().await.unwrap_or_default() {
+            if change.role.as_deref() != Some(own) {
+                suspects.entry(change.stream.clone()).or_insert_with(|| Suspicion::from(change));
+            }
+        }
+        suspects
+    }
+}
+
+/// Which streams are suspected to be fought over.
+#[derive(Clone, Debug, Default)]
+pub struct Suspicions {
+    /// Every stream that the request is about, because of what its event told.
+    pub told: Option<Suspicion>,
+    /// Streams of a sweep, by name, because of what the history tells.
+    pub found: HashMap<String, Suspicion>,
+}
+
+impl Suspicions {
+    /// What is suspected of the stream `name`.
+    #[must_use]
+    pub fn of(&self, name: &str) -> Option<&Suspicion> {
+        self.told.as_ref().or_else(|| self.found.get(name))
+    }
+}

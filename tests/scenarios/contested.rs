@@ -1,0 +1,215 @@
+//! Somebody undoes what we do, again and again: the fight comes to rest, and the letter names the other side.
+
+use std::time::Duration;
+
+use kinesis_encryption_enforcer::sandbox::{Fault, Identity, NewStream};
+use serde_json::{Value, json};
+
+use crate::support::{OWN, SECOND, WORK, World, manual};
+
+const START: &str = "StartStreamEncryption";
+const MOST: usize = 5;
+
+/// How many starts with this access key AWS accepted.
+fn starts_of(world: &World, access_key: &str) -> usize {
+    let starts = world.account.calls().into_iter();
+    starts.filter(|call| call.operation == START && call.access_key == access_key && call.result.is_ok()).count()
+}
+
+/// A world in which somebody applies infrastructure as code with the access key `terraform`.
+fn world() -> (World, aws_sdk_kinesis::Client) {
+    let world = World::new();
+    world.account.identity("terraform", Identity::role("deployer", "ci"));
+    let client = world.kinesis("terraform");
+    (world, client)
+}
+
+/// Every ten minutes somebody stops encryption; our events arrive within seconds, each in a new process. Ends when nobody changed anything for two hours.
+async fn fight(world: &World, terraform: &aws_sdk_kinesis::Client, rounds: u32) {
+    for _ in 0..rounds {
+        // Its next apply finds nothing to do where encryption is stopped already.
+        if world.account.snapshot("orders").is_some_and(|stream| stream.key_id.is_some()) {
+            stop(terraform, "orders", &world.key).await;
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        for event in world.account.take_events() {
+            world.run(&event).await.expect("an answer");
+        }
+        for _ in 0..60 {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            world.batch().await;
+        }
+        drop(world.account.take_events());
+    }
+}
+
+/// Stops encryption as Terraform does.
+async fn stop(terraform: &aws_sdk_kinesis::Client, stream: &str, key_id: &str) {
+    let call = terraform.stop_stream_encryption().stream_name(stream).encryption_type("KMS".into()).key_id(key_id).customize();
+    let named = call.mutate_request(|request| {
+        request.headers_mut().insert("user-agent", "APN/1.0 HashiCorp/1.0 Terraform/1.9.8");
+    });
+    named.send().await.expect("stopped");
+}
+
+fn contested(letters: &[Value]) -> &Value {
+    let letter = letters.iter().find(|letter| letter["error"]["code"] == "Contested");
+    letter.unwrap_or_else(|| unreachable!("no letter: {letters:#?}"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_terraform_that_stops_encryption_at_every_apply_is_brought_to_rest_although_the_history_lags() {
+    let (world, terraform) = world();
+    let world = world.with_work_queue();
+    world.stream(NewStream::named("orders").encrypted_with(&world.key));
+    fight(&world, &terraform, 15).await;
+    let starts = starts_of(&world, OWN);
+    assert!((3..=MOST).contains(&starts), "{starts}");
+    let letters = world.letters();
+    let letter = contested(&letters);
+    let (message, remedy) = (letter["error"]["message"].as_str().expect("text"), letter["error"]["remedy"].as_str().expect("text"));
+    assert!(message.contains("arn:aws:sts::111122223333:assumed-role/deployer/ci") && message.contains("Terraform/1.9.8"), "{message}");
+    assert!(message.contains("we applied the key 5 times") && message.contains("It is left alone until 2026-11-25T"), "{message}");
+    assert!(remedy.contains("encryption_type = \"KMS\""), "{remedy}");
+    assert_eq!(
+        (&letter["error"]["class"], &letter["stream"]),
+        (&json!("contested"), &json!("arn:aws:kinesis:us-east-1:111122223333:stream/orders"))
+    );
+    assert_eq!(world.account.messages(WORK).len(), 0);
+
+    // A schedule that meets it reports it, without another letter; a person who asks for it does not wait.
+    let count = letters.len();
+    let outcome = world.sweep_outcome("orders").await;
+    assert_eq!((&outcome["status"], &outcome["error"]["code"]), (&json!("contested"), &json!("Contested")), "{outcome:#}");
+    assert_eq!(outcome["warnings"][0]["code"], "undone-by");
+    assert_eq!(outcome["warnings"][0]["arn"], "arn:aws:sts::111122223333:assumed-role/deployer/ci");
+    assert_eq!(world.letters().len(), count);
+    assert_eq!(world.outcome(&manual("orders")).await["status"], "encrypted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_undone_once_is_done_again_at_once() {
+    let (world, terraform) = world();
+    let world = world.with_work_queue();
+    world.stream(NewStream::named("orders").encrypted_with(&world.key));
+    fight(&world, &terraform, 1).await;
+    assert_eq!((starts_of(&world, OWN), world.letters().len()), (1, 0));
+    // Once for the event; the queue was not needed.
+    assert_eq!(world.account.snapshot("orders").expect("a stream").key_id.as_deref(), Some(world.key.as_str()));
+}
+
+/// Two enforcers with different keys; ours keeps living. Delivers every event to both until nothing happens any more.
+async fn two_enforcers(world: &World, other_key: &str) {
+    let (ours, theirs) = (world.handler(), world.second_handler(other_key));
+    world.run_with(&theirs, &manual("orders"), 300).await.expect("an answer");
+    let mut still = 0;
+    while still < 600 {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        still += 1;
+        for event in world.account.take_events() {
+            still = 0;
+            for handler in [&ours, &theirs] {
+                world.run_with(handler, &event, 300).await.expect("an answer");
+            }
+        }
+        if world.batch_with(&ours).await.is_some() {
+            still = 0;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_enforcers_with_different_keys_come_to_rest_with_a_history_that_lags_and_with_none() {
+    for blind in [false, true] {
+        let world = World::new().with_work_queue();
+        let other_key = world.account.create_key();
+        world.stream(NewStream::named("orders").encrypted_with(&world.key));
+        if blind {
+            world.account.fault(Fault::on("LookupEvents").error("AccessDeniedException", "no"));
+        }
+        two_enforcers(&world, &other_key).await;
+        let starts = (starts_of(&world, OWN), starts_of(&world, SECOND));
+        // Theirs has one more: the one that a person asked for.
+        assert!((1..=MOST).contains(&starts.0) && starts.1 <= MOST + 1, "{starts:?}, blind: {blind}");
+        let letters = world.letters();
+        let letter = contested(&letters);
+        let message = letter["error"]["message"].as_str().expect("text");
+        assert!(
+            message.contains("assumed-role/kinesis-encryption-enforcer") || message.contains("assumed-role/second-enforcer"),
+            "{message}"
+        );
+        assert!(letter["error"]["remedy"].as_str().expect("text").contains("which of the two keys"), "{letter:#}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_history_that_cannot_be_read_defers_what_was_undone_for_the_longest_time() {
+    let (world, terraform) = world();
+    let world = world.with_work_queue();
+    world.account.fault(Fault::on("LookupEvents").error("AccessDeniedException", "no"));
+    world.stream(NewStream::named("orders").encrypted_with(&world.key));
+    stop(&terraform, "orders", &world.key).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let told = world.account.take_events().pop().expect("an event");
+    let outcome = world.outcome(&told).await;
+    assert_eq!(outcome["status"], "deferred", "{outcome:#}");
+    let [(item, hidden)] = &world.work()[..] else { unreachable!("{:?}", world.work()) };
+    assert_eq!((&item["suspicion"]["rested"], *hidden), (&json!(true), 900));
+    world.drain().await;
+    assert_eq!((world.starts(), world.letters().len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_finds_the_streams_that_others_changed_in_the_history_and_asks_it_once() {
+    for queue in [false, true] {
+        let (mut world, terraform) = world();
+        if queue {
+            world = world.with_work_queue();
+        }
+        world.account.configure(|options| options.history_lag = Duration::ZERO);
+        for name in ["clicks", "orders"] {
+            world.stream(NewStream::named(name).encrypted_with(&world.key));
+        }
+        for _ in 0..MOST {
+            stop(&terraform, "orders", &world.key).await;
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            let ours = world.kinesis(OWN).start_stream_encryption().stream_name("orders").encryption_type("KMS".into());
+            ours.key_id(&world.key).send().await.expect("started");
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        for name in ["clicks", "orders"] {
+            stop(&terraform, name, &world.key).await;
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        world.account.forget_calls();
+        let outcome = world.sweep_outcome("orders").await;
+        assert_eq!(outcome["status"], "contested", "queue: {queue}: {outcome:#}");
+        assert_eq!(world.account.count("LookupEvents"), if queue { 6 } else { 2 });
+        assert_eq!((world.account.accepted(START, "clicks"), world.account.accepted(START, "orders"), world.letters().len()), (1, 0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spent_allowance_is_told_from_throttling_by_the_history() {
+    for (readable, code, class) in [(true, "AllowanceSpent", "contested"), (false, "LimitExceededException", "retryable")] {
+        let (world, terraform) = world();
+        world.account.configure(|options| options.history_lag = Duration::ZERO);
+        world.stream(NewStream::named("orders"));
+        let other = world.account.create_key();
+        for _ in 0..25 {
+            let started =
+                terraform.start_stream_encryption().stream_name("orders").encryption_type("KMS".into()).key_id(&other).send().await;
+            started.expect("started");
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        if !readable {
+            world.account.fault(Fault::on("LookupEvents").error("AccessDeniedException", "no"));
+        }
+        let outcome = world.outcome(&manual("orders")).await;
+        assert_eq!((&outcome["error"]["code"], &outcome["error"]["class"]), (&json!(code), &json!(class)), "{outcome:#}");
+        if readable {
+            let message = outcome["error"]["message"].as_str().expect("text");
+            assert!(message.contains("the next time is 2026-11-25T00:00:00Z"), "{message}");
+        }
+    }
+}
