@@ -172,15 +172,15 @@ async fn a_sweep_finds_the_streams_that_others_changed_in_the_history_and_asks_i
         }
         for _ in 0..MOST {
             stop(&terraform, "orders", &world.key).await;
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
             let ours = world.kinesis(OWN).start_stream_encryption().stream_name("orders").encryption_type("KMS".into());
             ours.key_id(&world.key).send().await.expect("started");
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
         }
         for name in ["clicks", "orders"] {
             stop(&terraform, name, &world.key).await;
         }
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         world.account.forget_calls();
         let outcome = world.sweep_outcome("orders").await;
         assert_eq!(outcome["status"], "contested", "queue: {queue}: {outcome:#}");
@@ -200,7 +200,7 @@ async fn a_spent_allowance_is_told_from_throttling_by_the_history() {
             let started =
                 terraform.start_stream_encryption().stream_name("orders").encryption_type("KMS".into()).key_id(&other).send().await;
             started.expect("started");
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
         }
         if !readable {
             world.account.fault(Fault::on("LookupEvents").error("AccessDeniedException", "no"));
