@@ -34,6 +34,8 @@ pub enum Step {
     ReadPolicy,
     /// Finding the policy's rule for a stream.
     ApplyPolicy,
+    /// `kms:GetKeyPolicy` or `kinesis:GetResourcePolicy`.
+    GetPolicy,
     /// `cloudtrail:LookupEvents`.
     LookupEvents,
     /// Waiting for ACTIVE, before or after the start.
@@ -63,6 +65,7 @@ impl Step {
             Self::StartStreamEncryption => "start-stream-encryption",
             Self::ReadPolicy => "read-policy",
             Self::ApplyPolicy => "apply-policy",
+            Self::GetPolicy => "get-policy",
             Self::LookupEvents => "lookup-events",
             Self::Wait => "wait",
             Self::SendDeadLetter => "send-dead-letter",
@@ -433,6 +436,7 @@ fn action(step: Step) -> &'static str {
             "sqs:ReceiveMessage, sqs:ChangeMessageVisibility and sqs:DeleteMessage on the dead-letter queue, sqs:SendMessage on the work queue"
         }
         Step::ChangeVisibility => "sqs:ChangeMessageVisibility on the queue in WORK_QUEUE_URL",
+        Step::GetPolicy => "kms:GetKeyPolicy on the key, kinesis:GetResourcePolicy on the stream",
         Step::LookupEvents => "cloudtrail:LookupEvents",
         Step::ReadPolicy => "ssm:GetParameter on the parameter in POLICY_PARAMETER",
         Step::ReadEvent | Step::CheckTarget | Step::ApplyPolicy | Step::Wait => "the call that the message names",

@@ -11,6 +11,7 @@ use crate::aws::kms::Keys;
 use crate::decide::{Desired, Present, Standing};
 use crate::failure::{Failure, Kind, Step, code};
 use crate::key::{KeyArn, KeyFacts, KeyRef, Readiness, in_other_region};
+use crate::safety::Document;
 use crate::settings::OnOtherKey;
 use crate::stream::StreamArn;
 
@@ -23,13 +24,14 @@ pub struct KeyBook<'a> {
     region: &'a str,
     until: Instant,
     looked: Mutex<HashMap<String, Looked>>,
+    policies: Mutex<HashMap<String, Arc<OnceCell<Document>>>>,
 }
 
 impl<'a> KeyBook<'a> {
     /// A book without entries, for streams in `region`.
     #[must_use]
     pub fn new(keys: &'a Keys, region: &'a str, until: Instant) -> Self {
-        Self { keys, region, until, looked: Mutex::default() }
+        Self { keys, region, until, looked: Mutex::default(), policies: Mutex::default() }
     }
 
     /// The key `wanted`, which streams are to have.
@@ -82,6 +84,15 @@ impl<'a> KeyBook<'a> {
                 _ => Present::Unreadable(error.failure),
             },
         }
+    }
+
+    /// The policy of a key of the customer's.
+    pub async fn policy(&self, key: &KeyArn) -> Document {
+        let entry = {
+            let mut policies = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(policies.entry(key.as_str().to_owned()).or_default())
+        };
+        entry.get_or_init(|| Box::pin(self.keys.policy(key, self.until))).await.clone()
     }
 
     async fn look(&self, key: &KeyRef) -> Result<KeyFacts, CallError> {

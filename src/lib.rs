@@ -23,6 +23,7 @@ pub mod policy;
 pub mod quiet;
 pub mod reconcile;
 pub mod report;
+pub mod safety;
 pub mod settings;
 pub mod stream;
 pub mod sweep;

@@ -92,6 +92,40 @@ pub enum Warning {
         /// How often in the last 24 hours, as far as is known.
         times: usize,
     },
+    /// Consumers need the key that the stream has now, too, for the records that it encrypted.
+    PreviousKeyStillNeeded {
+        /// The key, as the stream shows it.
+        key: String,
+        /// Until when, if it were changed now: the retention period has passed then. Unknown where the service does not tell the period.
+        until: Option<DateTime<Utc>>,
+    },
+    /// Consumers with enhanced fan-out are registered: each needs `kms:Decrypt` on the new key.
+    ConsumersNeedDecrypt {
+        /// How many.
+        consumers: u32,
+    },
+    /// The new key's policy does not leave it to IAM of the stream's account: producers and consumers need a statement in the key policy.
+    KeyPolicyWithoutIam {
+        /// The key.
+        key: String,
+    },
+    /// Other accounts may use the stream, but not the new key.
+    CrossAccountNeedsDecrypt {
+        /// Who.
+        principals: Vec<String>,
+    },
+    /// The new key's policy cannot be read, so whether producers and consumers may use it is not known.
+    KeyPolicyUnreadable {
+        /// The key.
+        key: String,
+        /// Why.
+        because: String,
+    },
+    /// The stream's policy cannot be read, so whether other accounts use it is not known.
+    StreamPolicyUnreadable {
+        /// Why.
+        because: String,
+    },
     /// The answer to the start was lost; what was seen afterwards is what counts.
     StartAnswerLost,
 }

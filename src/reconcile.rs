@@ -24,6 +24,7 @@ use crate::key_book::KeyBook;
 use crate::outcome::{Deferral, Outcome, Status, Until, Warning};
 use crate::policy::{Exemption, Rulebook, Ruling, Subject, Terms, exemption};
 use crate::quiet::{Actor, Hint};
+use crate::safety::{self, Move};
 use crate::settings::Mode;
 use crate::stream::{Description, StreamArn, StreamRef, StreamStatus};
 
@@ -237,7 +238,10 @@ impl<'a> Run<'a> {
                     continue;
                 }
                 Decision::Apply(why) => match self.encryption() {
-                    None => return Ending::WouldApply(why),
+                    None => {
+                        Box::pin(self.warn_of(&look)).await;
+                        return Ending::WouldApply(why);
+                    }
                     Some(_) if self.now() >= self.context.deadline.work_until() => {
                         let detail = format!("the time was up before the start ({why})");
                         let failure = || Failure::new(Step::StartStreamEncryption, code::OUT_OF_TIME, &arn, &detail);
@@ -438,6 +442,26 @@ impl<'a> Run<'a> {
             self.warn_once(Warning::ExemptionExpired { reason, until: until.to_string() });
         }
         Ok(())
+    }
+
+    /// What the change would mean for those who use the stream. It is only judged here, so there is time to ask.
+    async fn warn_of(&mut self, look: &Look) {
+        let Look { description, desired, .. } = look;
+        let key = match desired {
+            Desired::AwsManaged => None,
+            Desired::Key { arn, .. } => Some(arn),
+        };
+        let key_policy = async {
+            match key {
+                Some(key) => Some(self.context.keys.policy(key).await),
+                None => None,
+            }
+        };
+        let (key_policy, stream_policy) =
+            tokio::join!(key_policy, self.context.streams.policy(&description.arn, self.context.deadline.look_until()));
+        let now = self.context.clock.utc();
+        let change = Move { description, key, key_policy: key_policy.as_ref(), stream_policy: Some(&stream_policy), now };
+        self.warnings.extend(safety::warnings(&change));
     }
 
     /// What follows where somebody undoes what we do: the stream rests for a while, or is left alone. A person who names the stream does not wait.

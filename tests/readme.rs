@@ -58,3 +58,26 @@ fn every_event_file_that_it_names_exists() {
         assert!(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file).exists(), "{file}");
     }
 }
+
+#[test]
+fn every_warning_is_explained_and_the_terminal_has_words_for_it() {
+    let schema = include_str!("../src/outcome.rs");
+    let warnings = schema.split("pub enum Warning {").nth(1).and_then(|rest| rest.split("\n}\n").next()).expect("the warnings");
+    let variants = warnings.lines().filter_map(|line| line.strip_prefix("    ")).filter(|line| line.starts_with(char::is_uppercase));
+    let codes: Vec<_> = variants
+        .map(|line| {
+            let name: String = line.chars().take_while(char::is_ascii_alphanumeric).collect();
+            let kebab: String = name
+                .chars()
+                .flat_map(|letter| [letter.is_uppercase().then_some('-'), Some(letter.to_ascii_lowercase())])
+                .flatten()
+                .collect();
+            kebab.trim_start_matches('-').to_owned()
+        })
+        .collect();
+    assert!(codes.len() > 8, "{codes:?}");
+    for code in codes {
+        assert!(README.contains(&format!("`{code}`")), "{code}");
+        assert!(include_str!("../src/cli/paint.rs").contains(&format!("\"{code}\"")), "{code}");
+    }
+}

@@ -13,9 +13,11 @@ use tokio::time::Instant;
 
 use super::calls::Calls;
 use super::error::{CallError, Fate};
+use super::kms::read_document;
 use super::pace::{Api, Paces, Share};
 use crate::contest::WINDOW;
-use crate::failure::{Failure, Step, code};
+use crate::failure::{Class, Failure, Step, code};
+use crate::safety::Document;
 use crate::stream::{Description, StreamArn, StreamMode, StreamRef, StreamStatus};
 
 /// Looks at streams. It has no method that writes.
@@ -91,6 +93,19 @@ impl Streams {
             if !more {
                 return Ok(tags);
             }
+        }
+    }
+
+    /// `GetResourcePolicy`, asked once: it only makes a warning better.
+    pub async fn policy(&self, stream: &StreamArn, until: Instant) -> Document {
+        let step = Step::GetPolicy;
+        let request = self.client.get_resource_policy().resource_arn(stream.as_str());
+        let call = Box::pin(async { request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error)) });
+        match self.calls.paced(self.paces.of(Api::GetResourcePolicy), step, stream, until, self.calls.once(step, stream, until, call)).await
+        {
+            Ok(answer) => read_document(Some(&answer.policy)),
+            Err(error) if error.failure.class == Class::Gone => Ok(None),
+            Err(error) => Err(error.failure.code),
         }
     }
 

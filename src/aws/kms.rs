@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use super::calls::Calls;
 use super::error::{CallError, Fate};
 use crate::failure::{Failure, Step, code};
-use crate::key::{KeyFacts, KeyRef, Readiness};
+use crate::key::{KeyArn, KeyFacts, KeyRef, Readiness};
+use crate::safety::Document;
 
 /// Looks at keys.
 #[derive(Clone, Debug)]
@@ -55,5 +56,23 @@ impl Keys {
             symmetric: metadata.key_spec == Some(KeySpec::SymmetricDefault),
             of_customer: metadata.key_manager == Some(KeyManagerType::Customer),
         })
+    }
+
+    /// `GetKeyPolicy`, asked once: it only makes a warning better. Keys of other accounts do not answer it.
+    pub async fn policy(&self, key: &KeyArn, until: Instant) -> Document {
+        let step = Step::GetPolicy;
+        let call = async {
+            self.client.get_key_policy().key_id(key.as_str()).send().await.map_err(|error| CallError::from_sdk(step, key, &error))
+        };
+        let answer = self.calls.once(step, key, until, call).await.map_err(|error| error.failure.code)?;
+        read_document(answer.policy.as_deref())
+    }
+}
+
+/// A policy as the services give it; an empty one is none.
+pub(super) fn read_document(text: Option<&str>) -> Document {
+    match text {
+        None | Some("") => Ok(None),
+        Some(text) => serde_json::from_str(text).map(Some).map_err(|error| error.to_string()),
     }
 }

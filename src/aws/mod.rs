@@ -29,13 +29,15 @@ pub(crate) use calls::millis;
 pub use error::{CallError, Fate};
 
 /// The IAM actions that the calls in this module need; the template's role grants exactly these.
-pub const ACTIONS: [&str; 10] = [
+pub const ACTIONS: [&str; 12] = [
     "cloudtrail:LookupEvents",
     "kinesis:DescribeStreamSummary",
+    "kinesis:GetResourcePolicy",
     "kinesis:ListStreams",
     "kinesis:ListTagsForStream",
     "kinesis:StartStreamEncryption",
     "kms:DescribeKey",
+    "kms:GetKeyPolicy",
     "sqs:ChangeMessageVisibility",
     "sqs:SendMessage",
     "ssm:GetParameter",

@@ -43,18 +43,20 @@ pub enum Api {
     ListStreams,
     /// `kinesis:ListTagsForStream`.
     ListTagsForStream,
+    /// `kinesis:GetResourcePolicy`, whose limit is not documented: that of its neighbours is assumed.
+    GetResourcePolicy,
 }
 
 impl Api {
     /// Every one of them.
-    pub const ALL: [Self; 3] = [Self::DescribeStreamSummary, Self::ListStreams, Self::ListTagsForStream];
+    pub const ALL: [Self; 4] = [Self::DescribeStreamSummary, Self::ListStreams, Self::ListTagsForStream, Self::GetResourcePolicy];
 
     /// Calls a second that AWS allows the account in a Region (Kinesis API Reference, operation by operation).
     #[must_use]
     pub fn limit(self) -> u32 {
         match self {
             Self::DescribeStreamSummary => 20,
-            Self::ListStreams | Self::ListTagsForStream => 5,
+            Self::ListStreams | Self::ListTagsForStream | Self::GetResourcePolicy => 5,
         }
     }
 
@@ -74,6 +76,7 @@ pub struct Paces {
     describe: Pace,
     list: Pace,
     tags: Pace,
+    policy: Pace,
 }
 
 impl Paces {
@@ -81,7 +84,12 @@ impl Paces {
     #[must_use]
     pub fn with(share: Share) -> Self {
         let pace = |api: Api| Pace::new(api.rate(share));
-        Self { describe: pace(Api::DescribeStreamSummary), list: pace(Api::ListStreams), tags: pace(Api::ListTagsForStream) }
+        Self {
+            describe: pace(Api::DescribeStreamSummary),
+            list: pace(Api::ListStreams),
+            tags: pace(Api::ListTagsForStream),
+            policy: pace(Api::GetResourcePolicy),
+        }
     }
 
     /// From now on it is an invocation with this share.
@@ -96,6 +104,7 @@ impl Paces {
             Api::DescribeStreamSummary => &self.describe,
             Api::ListStreams => &self.list,
             Api::ListTagsForStream => &self.tags,
+            Api::GetResourcePolicy => &self.policy,
         }
     }
 }

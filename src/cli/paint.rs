@@ -44,9 +44,31 @@ pub(super) fn outcome(outcome: &Value) -> Vec<String> {
         lines.push(format!("  {DIM}remedy:{DIM:#} {remedy}"));
     }
     for warning in outcome["warnings"].as_array().into_iter().flatten() {
-        lines.push(format!("  {YELLOW}warning:{YELLOW:#} {}", warning["code"].as_str().unwrap_or_default()));
+        lines.push(format!("  {}", self::warning(warning)));
     }
     lines
+}
+
+/// A warning: what it is, and its fields.
+pub(super) fn warning(warning: &Value) -> String {
+    let text = match warning["code"].as_str().unwrap_or_default() {
+        "exemption-expired" => "the exemption has expired, and the stream is enforced again",
+        "exemption-without-end" => "the exemption has no end; give it one with until",
+        "previous-key-still-needed" => "do not disable or delete the present key yet: consumers need it for the records that it encrypted",
+        "consumers-need-decrypt" => "registered consumers need kms:Decrypt on the new key",
+        "key-policy-without-iam" => "the key policy does not leave it to IAM: producers and consumers need statements in it",
+        "cross-account-needs-decrypt" => "other accounts may use the stream, but not the new key: allow them kms:Decrypt in its policy",
+        "key-policy-unreadable" => "the key's policy cannot be read: whether producers and consumers may use it is not known",
+        "stream-policy-unreadable" => "the stream's policy cannot be read: whether other accounts use it is not known",
+        "start-answer-lost" => "the answer to the start was lost; what was seen afterwards is what counts",
+        "undone-by" => "somebody else changed the stream's encryption",
+        other => other,
+    };
+    let fields = warning.as_object().into_iter().flatten().filter(|(name, value)| *name != "code" && !value.is_null());
+    let fields: Vec<_> =
+        fields.map(|(name, value)| format!("{name} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))).collect();
+    let fields = if fields.is_empty() { String::new() } else { format!(" {DIM}({}){DIM:#}", fields.join(", ")) };
+    format!("{YELLOW}warning:{YELLOW:#} {text}{fields}")
 }
 
 /// A whole answer, as lines.

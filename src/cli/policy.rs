@@ -9,14 +9,15 @@ use chrono::NaiveDate;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::paint::{BOLD, DIM, GREEN, RED, YELLOW, say};
+use super::paint::{BOLD, DIM, GREEN, RED, YELLOW, say, warning};
 use super::{FAILED, PENDING, SETTLED, USAGE};
 use crate::clock::Clock;
 use crate::decide::{Decision, Desired, Pending, Present, Progress, Situation, Standing, Tags, decide};
 use crate::key::KeyRef;
 use crate::policy::{Action, Exemption, Invalid, Match, Policy, Rule, Rulebook, Ruling, Subject, Terms, exemption, schema};
+use crate::safety::{Move, warnings};
 use crate::settings::{Environment, Mode, OnOtherKey, PolicySource, Settings};
-use crate::stream::{StreamArn, StreamMode, StreamStatus};
+use crate::stream::{Description, StreamMode, StreamStatus};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -128,6 +129,8 @@ struct Summary {
     stream_mode_details: Option<ModeDetails>,
     encryption_type: Option<String>,
     key_id: Option<String>,
+    retention_period_hours: Option<u32>,
+    consumer_count: Option<u32>,
     tags: Option<Value>,
 }
 
@@ -157,10 +160,7 @@ fn tags_of(tags: Value) -> Result<Vec<(String, String)>> {
 
 /// What is known of the stream.
 struct Stream {
-    arn: StreamArn,
-    status: StreamStatus,
-    mode: Option<StreamMode>,
-    key_id: Option<String>,
+    description: Description,
     tags: Option<Vec<(String, String)>>,
 }
 
@@ -169,12 +169,26 @@ fn stream_of(text: &str, file: &str) -> Result<Stream> {
     let described: Described = serde_path_to_error::deserialize(&mut deserializer)
         .map_err(|error| anyhow!("{file} is not what aws kinesis describe-stream-summary prints: {error}"))?;
     let Described { stream_description_summary: summary, tags } = described;
-    let Summary { stream_arn, stream_status, stream_mode_details, encryption_type, key_id, tags: inner } = summary;
+    let Summary {
+        stream_arn,
+        stream_status,
+        stream_mode_details,
+        encryption_type,
+        key_id,
+        retention_period_hours,
+        consumer_count,
+        tags: inner,
+    } = summary;
     Ok(Stream {
-        arn: stream_arn.parse().with_context(|| format!("{file}: StreamARN"))?,
-        status: StreamStatus::from(stream_status.as_str()),
-        mode: stream_mode_details.map(|details| StreamMode::from(details.stream_mode.as_str())),
-        key_id: key_id.filter(|_| encryption_type.as_deref() == Some("KMS")),
+        description: Description {
+            arn: stream_arn.parse().with_context(|| format!("{file}: StreamARN"))?,
+            status: StreamStatus::from(stream_status.as_str()),
+            key_id: key_id.filter(|_| encryption_type.as_deref() == Some("KMS")),
+            created: None,
+            mode: stream_mode_details.map(|details| StreamMode::from(details.stream_mode.as_str())),
+            retention_hours: retention_period_hours,
+            consumers: consumer_count,
+        },
         tags: tags.or(inner).map(tags_of).transpose().with_context(|| format!("{file}: Tags"))?,
     })
 }
@@ -202,7 +216,7 @@ fn explain(arguments: &Explain) -> Result<u8> {
     };
     let today = arguments.on.unwrap_or_else(|| Clock::system().utc().date_naive());
     let rules = Rulebook { policy, key: settings.key, mode: settings.mode, on_other_key: settings.on_other_key };
-    let Stream { arn, status, mode, key_id, .. } = &stream;
+    let Description { arn, status, mode, key_id, .. } = &stream.description;
     let encrypted = key_id.as_ref().map_or("not encrypted".to_owned(), |key| format!("encrypted with {key}"));
     let capacity = mode.as_ref().map(|mode| format!(", {}", mode.as_str())).unwrap_or_default();
     say(&format!("{BOLD}{}{BOLD:#}  {DIM}{arn}{DIM:#}", arn.name()));
@@ -214,6 +228,7 @@ fn explain(arguments: &Explain) -> Result<u8> {
         say(&format!("  {line}"));
     }
     say(&format!("{BOLD}now{BOLD:#}"));
+    let mut change = None;
     let (code, line) = match ruling {
         Ruling::NeedsTags { rule } => {
             (FAILED, format!("rule {rule} depends on the stream's tags: give them as \"Tags\" beside StreamDescriptionSummary"))
@@ -221,9 +236,20 @@ fn explain(arguments: &Explain) -> Result<u8> {
         Ruling::Undecided { rule, missing } => {
             (FAILED, format!("the stream is not touched: rule {rule} depends on {missing}, which is not known"))
         }
-        Ruling::Terms(terms) => now(&stream, terms, settings.exempt_tag_key.as_deref(), today),
+        Ruling::Terms(terms) => {
+            change = Some(terms.key);
+            now(&stream, terms, settings.exempt_tag_key.as_deref(), today)
+        }
     };
     say(&format!("  {line}"));
+    if let Some(key) = change.filter(|_| code == PENDING) {
+        let key = key.canonical(arn.region(), arn.account());
+        let now = today.and_time(chrono::NaiveTime::MIN).and_utc();
+        let change = Move { description: &stream.description, key: key.as_ref(), key_policy: None, stream_policy: None, now };
+        for line in warnings(&change) {
+            say(&format!("  {}", warning(&serde_json::to_value(line)?)));
+        }
+    }
     Ok(code)
 }
 
@@ -257,7 +283,7 @@ fn reasons(rules: &Rulebook, subject: &Subject<'_>) -> Vec<String> {
 
 /// What would happen to the stream now, and the exit code that says so.
 fn now(stream: &Stream, terms: Terms<'_>, exempt_tag_key: Option<&str>, today: NaiveDate) -> (u8, String) {
-    let Stream { arn, status, key_id, tags, .. } = stream;
+    let Stream { description: Description { arn, status, key_id, .. }, tags } = stream;
     let canonical = |key: &KeyRef| key.canonical(arn.region(), arn.account());
     let desired = if terms.key.is_aws_managed() {
         Desired::AwsManaged

@@ -52,6 +52,9 @@ pub struct NewStream {
     key_id: Option<String>,
     tags: BTreeMap<String, String>,
     change: Option<Preparing>,
+    retention_hours: u32,
+    consumers: u32,
+    policy: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +68,16 @@ enum Preparing {
 impl NewStream {
     /// A stream of this name.
     pub fn named(name: &str) -> Self {
-        Self { name: name.to_owned(), created: None, key_id: None, tags: BTreeMap::new(), change: None }
+        Self {
+            name: name.to_owned(),
+            created: None,
+            key_id: None,
+            tags: BTreeMap::new(),
+            change: None,
+            retention_hours: 24,
+            consumers: 0,
+            policy: String::new(),
+        }
     }
 
     /// Encrypted with this key, which the description shows in exactly this form.
@@ -77,6 +89,24 @@ impl NewStream {
     /// With this tag too.
     pub fn tag(mut self, key: &str, value: &str) -> Self {
         self.tags.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Keeping records for so many hours.
+    pub fn keeping(mut self, hours: u32) -> Self {
+        self.retention_hours = hours;
+        self
+    }
+
+    /// With so many registered consumers.
+    pub fn consumers(mut self, consumers: u32) -> Self {
+        self.consumers = consumers;
+        self
+    }
+
+    /// With this resource policy, as JSON.
+    pub fn policy(mut self, policy: &str) -> Self {
+        policy.clone_into(&mut self.policy);
         self
     }
 
@@ -234,12 +264,15 @@ impl Account {
     #[expect(clippy::must_use_candidate, reason = "it is called for what it makes")]
     pub fn stream(&self, new: NewStream) -> String {
         self.with(|model, now| {
-            let NewStream { name, created, key_id, tags, change } = new;
+            let NewStream { name, created, key_id, tags, change, retention_hours, consumers, policy } = new;
             let an_hour_ago = now - chrono::TimeDelta::hours(1);
             let default = if change == Some(Preparing::Creating) { now } else { an_hour_ago };
             let mut stream = Stream::new(&name, created.unwrap_or(default));
             stream.key_id = key_id;
             stream.tags = tags;
+            stream.retention_hours = retention_hours;
+            stream.consumers = consumers;
+            stream.policy = policy;
             stream.change = change.map(|change| {
                 let (target, ends) = match change {
                     Preparing::Creating => (Target::Created, Some(later(now, model.options.creating))),
@@ -287,6 +320,15 @@ impl Account {
         self.with(|model, now| {
             let url = model.queue_url(queue);
             drop(model.send(&url, body.to_owned(), attributes.collect(), None, now));
+        });
+    }
+
+    /// Gives a key this policy, as JSON. Nothing happens if there is no such key.
+    pub fn key_policy(&self, key: &str, policy: &str) {
+        self.with(|model, _| {
+            if let Some(key) = model.keys.get_mut(key) {
+                policy.clone_into(&mut key.policy);
+            }
         });
     }
 

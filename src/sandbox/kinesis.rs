@@ -14,11 +14,12 @@ const ARN_PATTERN: &str = r"Member must satisfy regular expression pattern: arn:
 const TOKEN_LIFETIME_MS: i64 = 300_000;
 
 /// The operations spoken here.
-pub(crate) const OPERATIONS: [&str; 12] = [
+pub(crate) const OPERATIONS: [&str; 13] = [
     "AddTagsToStream",
     "CreateStream",
     "DeleteStream",
     "DescribeStreamSummary",
+    "GetResourcePolicy",
     "IncreaseStreamRetentionPeriod",
     "ListStreams",
     "ListTagsForStream",
@@ -32,7 +33,7 @@ pub(crate) const OPERATIONS: [&str; 12] = [
 /// The name of the stream that a request names, as far as it can be told without judging the request.
 pub(crate) fn named(input: Input<'_>) -> Option<String> {
     let text = |member| input.0.get(member).and_then(Value::as_str);
-    let of_arn = || text("StreamARN").and_then(|arn| arn.split_once("stream/")).map(|(_, name)| name);
+    let of_arn = || text("StreamARN").or_else(|| text("ResourceARN")).and_then(|arn| arn.split_once("stream/")).map(|(_, name)| name);
     text("StreamName").or_else(of_arn).map(str::to_owned)
 }
 
@@ -56,6 +57,11 @@ pub(crate) fn answer(model: &mut Model, operation: &str, input: Input<'_>, now: 
         "DeleteStream" => {
             let name = selected(model, input)?;
             model.delete_stream(&name, now).map(|()| Value::Null)
+        }
+        "GetResourcePolicy" => {
+            let arn = input.required("ResourceARN", 2048)?;
+            let arn: StreamArn = arn.parse().map_err(|_| Refusal::validation(arn, "resourceARN", ARN_PATTERN))?;
+            Ok(json!({ "Policy": model.stream(arn.name())?.policy }))
         }
         "UpdateShardCount" => reshard(model, input, now),
         "IncreaseStreamRetentionPeriod" => {
@@ -119,11 +125,11 @@ fn describe(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value
         "StreamARN": model.stream_arn(&name),
         "StreamStatus": status,
         "StreamModeDetails": { "StreamMode": mode(stream) },
-        "RetentionPeriodHours": 24,
+        "RetentionPeriodHours": stream.retention_hours,
         "StreamCreationTimestamp": timestamp(stream.created),
         "EnhancedMonitoring": [{ "ShardLevelMetrics": [] }],
         "EncryptionType": if stream.key_id.is_some() { "KMS" } else { "NONE" },
-        "ConsumerCount": 0,
+        "ConsumerCount": stream.consumers,
         "ChannelCount": 0,
         "MaxRecordSizeInKiB": 1024,
     });

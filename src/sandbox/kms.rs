@@ -12,7 +12,7 @@ use super::refusal::Refusal;
 use crate::key::AliasName;
 
 /// The operations spoken here.
-pub(crate) const OPERATIONS: [&str; 10] = [
+pub(crate) const OPERATIONS: [&str; 11] = [
     "CancelKeyDeletion",
     "CreateAlias",
     "CreateKey",
@@ -20,6 +20,7 @@ pub(crate) const OPERATIONS: [&str; 10] = [
     "DescribeKey",
     "DisableKey",
     "EnableKey",
+    "GetKeyPolicy",
     "RotateKeyOnDemand",
     "ScheduleKeyDeletion",
     "UpdateAlias",
@@ -33,6 +34,13 @@ pub(crate) fn answer(model: &mut Model, operation: &str, input: Input<'_>, now: 
             model.ensure_managed_key(key_id, now);
             let key = model.find_key(key_id, now)?;
             Ok(json!({ "KeyMetadata": metadata(model, key, now) }))
+        }
+        "GetKeyPolicy" => {
+            let key = model.find_key(input.required("KeyId", 2048)?, now)?;
+            if key.account != model.account {
+                return Err(Refusal::new("AccessDeniedException", "The key is another account's.".to_owned()));
+            }
+            Ok(json!({ "PolicyName": "default", "Policy": key.policy }))
         }
         "CreateAlias" => {
             let alias = alias_of(input)?;

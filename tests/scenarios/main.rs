@@ -18,3 +18,4 @@ mod rules;
 mod support;
 mod table;
 mod together;
+mod warnings;

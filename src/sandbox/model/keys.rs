@@ -71,6 +71,8 @@ pub(crate) struct Key {
     pub(crate) deletion: Option<DateTime<Utc>>,
     pub(crate) material: String,
     pub(crate) previous_material: Option<String>,
+    /// Its policy, as text.
+    pub(crate) policy: String,
 }
 
 impl Model {
@@ -80,7 +82,11 @@ impl Model {
         let arn = arn_of("kms", &self.region, &account, &format!("key/{id}"));
         let state = if made_as.origin == "EXTERNAL" { KeyState::PendingImport } else { KeyState::Enabled };
         let material = self.hex(64);
+        // The default of a key that is made by API: it leaves everything to IAM.
+        let root = format!("arn:{}:iam::{account}:root", crate::arn::partition_of(&self.region));
+        let statement = serde_json::json!({ "Effect": "Allow", "Principal": { "AWS": root }, "Action": "kms:*", "Resource": "*" });
         let key = Key {
+            policy: serde_json::json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string(),
             arn: arn.clone(),
             id,
             account,

@@ -26,6 +26,10 @@ pub(crate) struct Stream {
     pub(crate) shards: u32,
     pub(crate) on_demand: bool,
     pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) retention_hours: u32,
+    pub(crate) consumers: u32,
+    /// Its resource policy, as text.
+    pub(crate) policy: String,
     pub(crate) change: Option<Change>,
     /// The encryption that records still get, and until when.
     records_lag: Option<(Option<String>, DateTime<Utc>)>,
@@ -64,6 +68,9 @@ impl Stream {
             shards: 1,
             on_demand: false,
             tags: BTreeMap::new(),
+            retention_hours: 24,
+            consumers: 0,
+            policy: String::new(),
             change: None,
             records_lag: None,
             starts: Vec::new(),

@@ -1,0 +1,66 @@
+//! What audit mode and dry runs warn of before a stream gets another key.
+
+use kinesis_encryption_enforcer::sandbox::{Fault, NewStream};
+use serde_json::json;
+
+use crate::support::{World, manual};
+
+/// A stream that another account reads, with consumers, records of a week and the AWS managed key.
+fn used_stream() -> NewStream {
+    let reader = json!({"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::999988887777:role/reader"}, "Action": "kinesis:GetRecords"});
+    let policy = json!({"Version": "2012-10-17", "Statement": [reader]}).to_string();
+    NewStream::named("orders").encrypted_with("alias/aws/kinesis").keeping(168).consumers(2).policy(&policy)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_others_use_is_judged_with_what_they_will_need() {
+    let world = World::new();
+    world.stream(used_stream());
+    world.account.key_policy(&world.key, &json!({"Version": "2012-10-17", "Statement": []}).to_string());
+    let mut request = manual("orders");
+    request["dryRun"] = json!(true);
+    let outcome = world.outcome(&request).await;
+    assert_eq!(outcome["status"], "would-encrypt");
+    assert_eq!(
+        outcome["warnings"],
+        json!([
+            {"code": "previous-key-still-needed", "key": "alias/aws/kinesis", "until": "2026-12-01T00:00:00Z"},
+            {"code": "consumers-need-decrypt", "consumers": 2},
+            {"code": "key-policy-without-iam", "key": world.key},
+            {"code": "cross-account-needs-decrypt", "principals": ["arn:aws:iam::999988887777:role/reader"]},
+        ])
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn audit_asks_for_the_key_policy_once_and_says_what_it_could_not_read() {
+    let world = World::new().with("ENFORCEMENT_MODE", "audit");
+    for name in ["a", "b", "c"] {
+        world.stream(NewStream::named(name));
+    }
+    world.account.fault(Fault::on("GetKeyPolicy").error("AccessDeniedException", "no"));
+    world.account.fault(Fault::on("GetResourcePolicy").stream("b").error("AccessDeniedException", "no"));
+    let answer = world.run(&json!({"sweep": true})).await.expect("an answer");
+    let unreadable = json!({"code": "key-policy-unreadable", "key": world.key, "because": "AccessDeniedException"});
+    for outcome in answer["outcomes"].as_array().expect("outcomes") {
+        let stream = outcome["stream"].as_str().expect("a stream");
+        let expected = if stream.ends_with('b') {
+            json!([{"code": "stream-policy-unreadable", "because": "AccessDeniedException"}, unreadable])
+        } else {
+            json!([unreadable])
+        };
+        assert_eq!(outcome["warnings"], expected, "{stream}");
+    }
+    assert_eq!((world.account.count("GetKeyPolicy"), world.account.count("GetResourcePolicy"), world.letters().len()), (1, 3, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_asked_where_the_key_is_applied_or_in_place() {
+    let world = World::new();
+    world.stream(used_stream());
+    assert_eq!(world.outcome(&manual("orders")).await["status"], "encrypted");
+    let mut request = manual("orders");
+    request["dryRun"] = json!(true);
+    assert_eq!(world.outcome(&request).await["status"], "compliant");
+    assert_eq!((world.account.count("GetKeyPolicy"), world.account.count("GetResourcePolicy")), (0, 0));
+}
