@@ -10,8 +10,8 @@ use chrono::NaiveDate;
 
 use crate::failure::{Failure, Step, code};
 use crate::key::{AWS_MANAGED_ALIAS, AliasName, KeyArn};
+use crate::mode::OnOtherKey;
 use crate::policy::{Exemption, Leave};
-use crate::settings::OnOtherKey;
 use crate::stream::{StreamArn, StreamStatus};
 
 /// How long an accepted start may stay invisible (ACTIVE, with the old key) before it counts as lost.

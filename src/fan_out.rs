@@ -5,8 +5,8 @@ use crate::aws::sqs::Sender;
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::exemptions::{Exemptions, InAdvance};
+use crate::mode::Mode;
 use crate::outcome::{Outcome, Status};
-use crate::settings::Mode;
 use crate::stream::{StreamRef, StreamStatus};
 use crate::sweep::{NotReached, out_of_time};
 

@@ -173,6 +173,17 @@ pub enum KeyRef {
 }
 
 impl KeyRef {
+    /// A key as a person configures it: of the AWS managed ones only Kinesis' own will do.
+    pub fn configured(text: &str) -> Result<Self, String> {
+        let key: Self = text.parse().map_err(|malformed: Malformed| malformed.to_string())?;
+        match key.alias() {
+            Some(alias) if alias.is_aws_managed() && alias.as_str() != AWS_MANAGED_ALIAS => {
+                Err(format!("{text:?} is the AWS managed key of another service: of those only {AWS_MANAGED_ALIAS} works for Kinesis"))
+            }
+            _ => Ok(key),
+        }
+    }
+
     /// What [`FromStr`] accepts, in words.
     pub const EXPECTED: &'static str = "a KMS key: a key ARN, a key id, an alias name (alias/…) or an alias ARN";
 

@@ -11,8 +11,8 @@ use crate::aws::kms::Keys;
 use crate::decide::{Desired, Present, Standing};
 use crate::failure::{Failure, Kind, Step, code};
 use crate::key::{KeyArn, KeyFacts, KeyRef, Readiness, in_other_region};
+use crate::mode::OnOtherKey;
 use crate::safety::Document;
-use crate::settings::OnOtherKey;
 use crate::stream::StreamArn;
 
 type Looked = Arc<OnceCell<Result<KeyFacts, CallError>>>;

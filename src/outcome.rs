@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::contest::Principal;
 use crate::failure::{Class, Failure};
+use crate::mode::Mode;
 use crate::policy::{Action, Rule};
-use crate::settings::Mode;
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -21,11 +21,11 @@ use crate::failure::{Class, Failure, Kind, Step, code};
 use crate::history_book::{HistoryBook, Suspicions};
 use crate::key::AliasName;
 use crate::key_book::KeyBook;
+use crate::mode::Mode;
 use crate::outcome::{Deferral, Outcome, Status, Until, Warning};
 use crate::policy::{Exemption, Rulebook, Ruling, Subject, Terms, exemption};
 use crate::quiet::{Actor, Hint};
 use crate::safety::{self, Move};
-use crate::settings::Mode;
 use crate::stream::{Description, StreamArn, StreamRef, StreamStatus};
 
 /// An observation older than this is repeated before a start.

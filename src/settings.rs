@@ -10,11 +10,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use thiserror::Error;
 
-use crate::arn::{Malformed, is_account};
-use crate::key::{AWS_MANAGED_ALIAS, KeyRef};
+use crate::arn::is_account;
+use crate::key::KeyRef;
+use crate::mode::{Mode, OnOtherKey};
 use crate::policy::Policy;
 
 /// The variables this version understands; the template sets exactly these.
@@ -101,25 +101,6 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// `ENFORCEMENT_MODE`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// Streams are brought right.
-    Enforce,
-    /// Streams are judged; nothing is written to Kinesis.
-    Audit,
-}
-
-/// `ON_OTHER_KEY`: what to make of a stream that is encrypted with another customer managed key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnOtherKey {
-    /// The configured key is *the* key.
-    Replace,
-    /// Any other enabled customer managed key is fine; the AWS managed key is still replaced.
-    Accept,
-}
-
 /// `ON_KEY_ROTATION`: what the rotation of the configured key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnKeyRotation {
@@ -201,7 +182,7 @@ impl Settings {
         }
         let key = match environment.get("KMS_KEY_ID") {
             None => Err(format!("KMS_KEY_ID is not set: it takes {}", KeyRef::EXPECTED)),
-            Some(text) => parse_key(text).map_err(|problem| format!("KMS_KEY_ID: {problem}")),
+            Some(text) => KeyRef::configured(text).map_err(|problem| format!("KMS_KEY_ID: {problem}")),
         };
         let mode =
             choice(environment, "ENFORCEMENT_MODE", Mode::Enforce, &[("enforce", Mode::Enforce), ("audit", Mode::Audit)], &mut problems);
@@ -276,17 +257,6 @@ impl Settings {
     #[must_use]
     pub fn own_account(&self) -> Option<&str> {
         self.own_role_arn.as_deref().and_then(role_account)
-    }
-}
-
-/// A key as a person configures it: of the AWS managed ones only Kinesis' own will do.
-pub(crate) fn parse_key(text: &str) -> Result<KeyRef, String> {
-    let key: KeyRef = text.parse().map_err(|malformed: Malformed| malformed.to_string())?;
-    match key.alias() {
-        Some(alias) if alias.is_aws_managed() && alias.as_str() != AWS_MANAGED_ALIAS => {
-            Err(format!("{text:?} is the AWS managed key of another service: of those only {AWS_MANAGED_ALIAS} works for Kinesis"))
-        }
-        _ => Ok(key),
     }
 }
 

@@ -22,7 +22,8 @@ use aws_types::SdkConfig;
 
 use self::pace::{Paces, Share};
 use crate::clock::Clock;
-use crate::settings::{Mode, PolicySource, Settings};
+use crate::mode::Mode;
+use crate::settings::{PolicySource, Settings};
 
 pub use calls::Calls;
 pub(crate) use calls::millis;

@@ -14,9 +14,10 @@ use super::{FAILED, PENDING, SETTLED, USAGE};
 use crate::clock::Clock;
 use crate::decide::{Decision, Desired, Pending, Present, Progress, Situation, Standing, Tags, decide};
 use crate::key::KeyRef;
+use crate::mode::{Mode, OnOtherKey};
 use crate::policy::{Action, Exemption, Invalid, Match, Policy, Rule, Rulebook, Ruling, Subject, Terms, exemption, schema};
 use crate::safety::{Move, warnings};
-use crate::settings::{Environment, Mode, OnOtherKey, PolicySource, Settings};
+use crate::settings::{Environment, PolicySource, Settings};
 use crate::stream::{Description, StreamMode, StreamStatus};
 
 #[derive(Debug, clap::Subcommand)]

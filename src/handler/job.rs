@@ -19,13 +19,14 @@ use crate::fan_out::FanOut;
 use crate::history_book::Suspicions;
 use crate::key::{AliasName, KeyRef};
 use crate::key_signal::{Meaning, SETTLING, weigh};
+use crate::mode::Mode;
 use crate::outcome::{Deferral, Outcome, Status, Until, Warning};
 use crate::quiet::Hint;
 use crate::reconcile::{Context, Quiet, reconcile};
 use crate::report::Tally;
 use crate::report::letter::{Letter, Place, Sender};
 use crate::report::metrics::Letters;
-use crate::settings::{Mode, OnKeyRotation};
+use crate::settings::OnKeyRotation;
 use crate::stream::{StreamArn, StreamRef};
 use crate::sweep::{NotReached, sweep};
 

@@ -23,12 +23,13 @@ use crate::event::{self, Delivery, Message, Request};
 use crate::failure::{Class, Failure, Kind, Step, code};
 use crate::history_book::HistoryBook;
 use crate::key_book::KeyBook;
+use crate::mode::Mode;
 use crate::outcome::Outcome;
 use crate::policy::{Policy, Rulebook};
 use crate::reconcile::Turns;
 use crate::report::Report;
 use crate::report::metrics::{self, Letters};
-use crate::settings::{Mode, PolicySource, Settings, SettingsError};
+use crate::settings::{PolicySource, Settings, SettingsError};
 
 /// What makes invocations work: made once per process.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use super::Policy;
 use super::rule::{Action, Conditions, Pattern, Rule};
 use crate::arn::{is_account, is_region};
 use crate::key::KeyRef;
-use crate::settings::OnOtherKey;
+use crate::mode::OnOtherKey;
 use crate::stream::StreamMode;
 
 /// Something that is wrong with a policy.
@@ -207,7 +207,7 @@ impl FromStr for Key {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        crate::settings::parse_key(text).map(Self)
+        KeyRef::configured(text).map(Self)
     }
 }
 

@@ -16,7 +16,7 @@ pub use self::exemption::{Exemption, exemption};
 pub use self::rule::{Action, Conditions, Match, Mismatch, Pattern, Rule, Subject};
 
 use crate::key::KeyRef;
-use crate::settings::{Mode, OnOtherKey};
+use crate::mode::{Mode, OnOtherKey};
 
 /// An ordered list of rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

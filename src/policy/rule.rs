@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use wildmatch::WildMatch;
 
 use crate::key::KeyRef;
-use crate::settings::OnOtherKey;
+use crate::mode::OnOtherKey;
 use crate::stream::{StreamArn, StreamMode};
 
 /// One rule of a policy.

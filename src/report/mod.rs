@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::event::Trigger;
+use crate::mode::Mode;
 use crate::outcome::{Outcome, Status};
-use crate::settings::Mode;
 
 /// At most this many outcomes are listed in an answer; all are counted.
 pub const LISTED: usize = 500;

@@ -7,18 +7,11 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::input::{Input, each_object};
-use super::model::{Model, later};
+use super::model::{Model, Record, later};
 use super::refusal::Refusal;
 
 /// The operations spoken here.
 pub(crate) const OPERATIONS: [&str; 1] = ["LookupEvents"];
-
-/// A call as the history has it.
-#[derive(Clone, Debug)]
-pub(crate) struct Record {
-    pub(crate) at: DateTime<Utc>,
-    pub(crate) detail: Value,
-}
 
 /// The calls that a request asks for. The page's token is the number of events before it.
 pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {

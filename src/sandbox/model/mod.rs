@@ -18,7 +18,6 @@ pub(crate) use self::queues::{Message, Queue, no_such_queue};
 pub(crate) use self::streams::{Change, Stream, Target};
 use super::fault::Fault;
 use super::happening::{Action, Happening, has_to_wait};
-use super::history::Record;
 use super::input::Input;
 use super::options::Options;
 use super::refusal::Refusal;
@@ -46,6 +45,13 @@ pub(crate) struct Model {
     scheduled: Vec<Scheduled>,
     recent: BTreeMap<String, VecDeque<DateTime<Utc>>>,
     random: fastrand::Rng,
+}
+
+/// A call as the history has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) detail: Value,
 }
 
 #[derive(Debug)]
