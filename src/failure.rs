@@ -46,6 +46,8 @@ pub enum Step {
     SendWorkItem,
     /// `sqs:ChangeMessageVisibility` on the work queue.
     ChangeVisibility,
+    /// `kinesis:PutRecord`, where a person asked for it.
+    Probe,
     /// Receiving, moving or deleting dead letters, from the terminal.
     HandleDeadLetters,
 }
@@ -71,6 +73,7 @@ impl Step {
             Self::SendDeadLetter => "send-dead-letter",
             Self::SendWorkItem => "send-work-item",
             Self::ChangeVisibility => "change-visibility",
+            Self::Probe => "probe",
             Self::HandleDeadLetters => "handle-dead-letters",
         }
     }
@@ -435,6 +438,7 @@ fn action(step: Step) -> &'static str {
         Step::HandleDeadLetters => {
             "sqs:ReceiveMessage, sqs:ChangeMessageVisibility and sqs:DeleteMessage on the dead-letter queue, sqs:SendMessage on the work queue"
         }
+        Step::Probe => "kinesis:PutRecord on the stream, and kms:GenerateDataKey on the key",
         Step::ChangeVisibility => "sqs:ChangeMessageVisibility on the queue in WORK_QUEUE_URL",
         Step::GetPolicy => "kms:GetKeyPolicy on the key, kinesis:GetResourcePolicy on the stream",
         Step::LookupEvents => "cloudtrail:LookupEvents",

@@ -9,6 +9,7 @@ use crate::contest::Principal;
 use crate::failure::{Class, Failure};
 use crate::mode::Mode;
 use crate::policy::{Action, Rule};
+use crate::stream::Description;
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -157,6 +158,9 @@ pub struct Outcome {
     /// What went wrong, where something did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
+    /// What the last look showed, where there was one.
+    #[serde(skip)]
+    pub seen: Option<Box<Description>>,
     /// When to look again, where it is deferred.
     #[serde(skip)]
     pub deferral: Option<Deferral>,
@@ -214,6 +218,7 @@ impl Outcome {
             applied: false,
             warnings: Vec::new(),
             error: None,
+            seen: None,
             deferral: None,
         }
     }

@@ -165,6 +165,8 @@ struct Run<'a> {
     /// What the rules say, as soon as that is known.
     terms: Option<Terms<'a>>,
     desired: Option<Desired>,
+    /// What the last look showed.
+    seen: Option<Box<Description>>,
     tags: TagsSeen,
     start: Option<Start>,
     applied_because: Option<Why>,
@@ -199,6 +201,7 @@ impl<'a> Run<'a> {
             first_look: None,
             terms: None,
             desired: None,
+            seen: None,
             tags: TagsSeen::Unread,
             start: None,
             applied_because: None,
@@ -398,6 +401,7 @@ impl<'a> Run<'a> {
 
     fn remember(&mut self, description: &Description, at: Instant) {
         self.arn = Some(description.arn.clone());
+        self.seen = Some(Box::new(description.clone()));
         if self.first_look.as_ref().is_some_and(|first| first.created != description.created) {
             // Deleted and made anew in the middle of the run: another stream, of which nothing is known yet.
             tracing::info!(stream = description.arn.as_str(), "stream was deleted and created again, starting over");
@@ -642,6 +646,7 @@ impl<'a> Run<'a> {
         outcome.waited_ms = crate::aws::millis(self.waited);
         outcome.applied = applied || (outcome.status == Status::Encrypted);
         outcome.warnings = warnings;
+        outcome.seen = self.seen;
         outcome.deferral = deferral;
         outcome
     }

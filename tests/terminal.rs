@@ -140,3 +140,89 @@ fn explain_says_which_rule_decides_why_the_others_do_not_and_what_would_happen()
     ];
     insta::assert_snapshot!("policy_explain", stories.map(|(name, told)| format!("# {name}\n{told}")).join("\n\n"));
 }
+
+#[test]
+fn a_plan_shows_every_stream_and_why_and_changes_nothing() {
+    let output = enforcer(&["plan", "--sandbox", "--json"], "", &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let streams = plan["streams"].as_array().expect("streams");
+    assert_eq!((streams.len(), &plan["changes"]), (14, &serde_json::json!(5)));
+    let decision = |name: &str| {
+        let stream = streams.iter().find(|stream| stream["stream"] == name).expect("the stream");
+        assert_eq!(stream["outcome"]["applied"], false, "{name}");
+        stream["outcome"]["status"].as_str().expect("a status")
+    };
+    for (name, expected) in [
+        ("audit-log", "compliant"),
+        ("clickstream", "would-encrypt"),
+        ("feed-vendor", "exempt"),
+        ("feed-migrated", "would-encrypt"),
+        ("payments-us", "would-encrypt"),
+        ("locked", "failed"),
+        ("retired-app", "failed"),
+    ] {
+        assert_eq!(decision(name), expected, "{name}");
+    }
+    let named = enforcer(&["plan", "--sandbox", "clickstream", "arn:aws:kinesis:us-east-1:111122223333:stream/orders"], "", &[]);
+    let told = text(&named.stdout);
+    assert_eq!(named.status.code(), Some(3), "{told}");
+    assert!(told.contains("1 to change") && told.contains("1 right, 2 streams") && told.contains("kms:Decrypt on the new key"), "{told}");
+    assert_eq!(enforcer(&["plan", "--sandbox", "orders"], "", &[]).status.code(), Some(0));
+    assert_eq!(enforcer(&["plan", "--sandbox", "no stream"], "", &[]).status.code(), Some(2));
+}
+
+#[test]
+fn apply_asks_first_and_encrypts_what_the_plan_shows_and_proves_it_if_asked() {
+    let unasked = enforcer(&["apply", "--sandbox"], "", &[]);
+    assert_eq!(unasked.status.code(), Some(2));
+    assert!(text(&unasked.stderr).contains("--yes"), "{}", text(&unasked.stderr));
+
+    let output = enforcer(&["apply", "--sandbox", "--yes", "--json", "--probe", "clickstream", "inventory", "orders"], "", &[]);
+    let printed = text(&output.stdout);
+    let done: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+    assert_eq!((output.status.code(), &done["notStarted"]), (Some(0), &serde_json::json!(0)), "{done:#}");
+    let statuses: Vec<_> = done["streams"].as_array().expect("streams").iter().map(|stream| &stream["outcome"]["status"]).collect();
+    assert_eq!(statuses, ["encrypted", "encrypted"]);
+    assert_eq!(done["probes"].as_array().expect("probes").iter().filter(|probe| probe["encrypted"] == true).count(), 2);
+
+    let audit = enforcer(&["apply", "--sandbox", "--yes"], "", &[("ENFORCEMENT_MODE", "audit")]);
+    assert_eq!(audit.status.code(), Some(2));
+}
+
+#[test]
+fn a_report_is_written_in_every_format() {
+    let report = |format: &str| text(&enforcer(&["report", "--sandbox", "--format", format], "", &[]).stdout);
+    let csv = report("csv");
+    assert_eq!(csv.lines().count(), 15);
+    assert!(csv.starts_with("account,region,stream,state"), "{csv}");
+    let json: serde_json::Value = serde_json::from_str(&report("json")).expect("JSON");
+    assert_eq!((&json["total"], &json["right"]), (&serde_json::json!(14), &serde_json::json!(4)));
+    let findings: Vec<serde_json::Value> = serde_json::from_str(&report("asff")).expect("JSON");
+    assert_eq!(findings.len(), 14);
+    let of = |name: &str| findings.iter().find(|finding| finding["Id"].as_str().is_some_and(|id| id.ends_with(name))).expect("a finding");
+    assert_eq!(of("stream/orders")["Compliance"]["Status"], "PASSED");
+    assert_eq!((&of("clickstream")["Compliance"]["Status"], &of("clickstream")["Severity"]["Label"]), (&"FAILED".into(), &"MEDIUM".into()));
+    assert_eq!(of("feed-vendor")["Compliance"]["Status"], "NOT_AVAILABLE");
+    assert!(report("table").contains("made at"));
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("report.html");
+    let output = enforcer(&["report", "--sandbox", "--format", "html", "--output", file.to_str().expect("UTF-8")], "", &[]);
+    assert_eq!(output.status.code(), Some(0));
+    let page = std::fs::read_to_string(file).expect("the page");
+    for part in ["<strong>4</strong> of 14 streams", "Exemptions", "no end", "payments-us", "prefers-color-scheme: dark", "@media print"] {
+        assert!(page.contains(part), "{part}");
+    }
+    // One file, no network.
+    assert!(!page.contains("http://") && !page.contains("https://"), "the page refers to the network");
+    assert_eq!(page.matches("<tr>").count(), 15);
+}
+
+#[test]
+fn completions_are_there_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = enforcer(&["completions", shell], "", &[]);
+        assert!(text(&output.stdout).contains("report"), "{shell}");
+    }
+}

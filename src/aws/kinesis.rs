@@ -188,6 +188,33 @@ impl Encryption {
     }
 }
 
+/// Proves that records are encrypted, by writing one. Nothing makes one of these unless a person asks for it.
+#[cfg(feature = "cli")]
+#[derive(Clone, Debug)]
+pub struct Probe {
+    client: Client,
+    calls: Arc<Calls>,
+}
+
+#[cfg(feature = "cli")]
+impl Probe {
+    /// A probe with a client of its own.
+    #[must_use]
+    pub fn new(config: &aws_types::SdkConfig, clock: &crate::clock::Clock) -> Self {
+        Self { client: Client::new(config), calls: Arc::new(Calls::new(clock.clone())) }
+    }
+
+    /// `PutRecord`: writes one record, and says whether AWS encrypted it.
+    pub async fn put(&self, stream: &StreamArn, until: Instant) -> Result<bool, CallError> {
+        let step = Step::Probe;
+        let data = aws_smithy_types::Blob::new("kinesis-encryption-enforcer probe");
+        let request = self.client.put_record().stream_arn(stream.as_str()).partition_key("probe").data(data);
+        let call = Box::pin(async { request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error)) });
+        let answer = self.calls.once(step, stream, until, call).await?;
+        Ok(answer.encryption_type == Some(EncryptionType::Kms))
+    }
+}
+
 fn description(summary: &StreamDescriptionSummary) -> Option<Description> {
     let encrypted = matches!(summary.encryption_type, Some(EncryptionType::Kms));
     let created = &summary.stream_creation_timestamp;

@@ -3,6 +3,7 @@
 mod demo;
 mod dlq;
 mod event;
+mod fleet;
 mod local;
 mod paint;
 mod policy;
@@ -31,7 +32,7 @@ const PENDING: u8 = 3;
 #[command(
     version,
     after_help = "Exit codes: 0 settled or nothing to do, 1 something failed, 2 wrong usage or settings, 3 changes are pending.\n\n\
-Examples:\n  enforcer demo\n  enforcer event events/stream-created.json --sandbox\n  echo '{\"stream\": \"orders\"}' | enforcer event - --key alias/streams --dry-run\n  enforcer dlq list --sandbox\n  enforcer policy check policy.json\n  enforcer sandbox --port 4566"
+Examples:\n  enforcer demo\n  enforcer plan --sandbox\n  enforcer report --sandbox --format html --output report.html\n  enforcer event events/stream-created.json --sandbox\n  echo '{\"stream\": \"orders\"}' | enforcer event - --key alias/streams --dry-run\n  enforcer dlq list --sandbox\n  enforcer policy check policy.json\n  enforcer sandbox --port 4566"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -42,6 +43,12 @@ struct Arguments {
 enum Command {
     /// Tell the whole story on the embedded AWS, in seconds and without an account.
     Demo,
+    /// Show what would be done to each stream, and why. It cannot write.
+    Plan(fleet::plan::Arguments),
+    /// Bring the streams right that the plan shows.
+    Apply(fleet::apply::Arguments),
+    /// Write down the fleet's posture: a table, JSON, CSV, ASFF findings, or one HTML file.
+    Report(fleet::report::Arguments),
     /// Run the handler on an event, as Lambda would.
     Event(event::Arguments),
     /// List, show, redrive or purge dead letters.
@@ -49,6 +56,11 @@ enum Command {
     /// Check a policy, or explain what it says about a stream; offline.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Print the completions of a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
     /// Serve an embedded AWS account (Kinesis, KMS, SQS, SSM) on 127.0.0.1 until Ctrl-C.
     Sandbox(serve::Arguments),
 }
@@ -65,9 +77,18 @@ pub async fn main() -> ExitCode {
     };
     let ended = match arguments.command {
         Command::Demo => Box::pin(demo::run()).await.map(|()| SETTLED).map_err(|error| (FAILED, error)),
+        Command::Plan(arguments) => Box::pin(fleet::plan::run(&arguments)).await.map_err(|error| (USAGE, error)),
+        Command::Apply(arguments) => Box::pin(fleet::apply::run(&arguments)).await.map_err(|error| (USAGE, error)),
+        Command::Report(arguments) => Box::pin(fleet::report::run(&arguments)).await.map_err(|error| (USAGE, error)),
         Command::Event(arguments) => Box::pin(event::run(&arguments)).await.map_err(|error| (USAGE, error)),
         Command::Dlq(arguments) => Box::pin(dlq::run(&arguments)).await.map_err(|error| (USAGE, error)),
         Command::Policy(command) => policy::run(&command).map_err(|error| (USAGE, error)),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut <Arguments as clap::CommandFactory>::command(), "enforcer", &mut script);
+            paint::say(String::from_utf8_lossy(&script).trim_end());
+            Ok(SETTLED)
+        }
         Command::Sandbox(arguments) => serve::run(&arguments).await.map(|()| SETTLED).map_err(|error| (USAGE, error)),
     };
     match ended {

@@ -104,7 +104,7 @@ impl<'a> Job<'a> {
                 self.several = streams.len() > 1;
                 match self.too_early() {
                     Some(left) => self.postpone(streams, left, &mut tally).await,
-                    None => self.streams(streams, &mut tally).await,
+                    None => Box::pin(self.streams(streams, &mut tally)).await,
                 }
             }
             Scope::Fleet { start_after } => (tally, continue_after) = Box::pin(self.fleet(start_after.clone())).await,

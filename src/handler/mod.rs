@@ -312,7 +312,8 @@ impl Handler {
 }
 
 fn log_outcome(outcome: &Outcome) {
-    let Outcome { stream, status, reason, mode: _, rule: _, key, previous_key, waited_ms, applied, warnings, error, deferral: _ } = outcome;
+    let Outcome { stream, status, reason, mode: _, rule: _, key, previous_key, waited_ms, applied, warnings, error, seen: _, deferral: _ } =
+        outcome;
     let (stream, status, warnings) = (stream.as_deref().unwrap_or_default(), status.as_str(), warnings.len());
     match error {
         None => {

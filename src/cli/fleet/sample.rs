@@ -1,0 +1,54 @@
+//! A sample fleet on an embedded AWS: a stream for every thing that can be said of one.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use aws_types::SdkConfig;
+use serde_json::json;
+
+use crate::cli::local::{ALIAS, ENFORCER, Local};
+use crate::clock::Clock;
+use crate::sandbox::{Fault, KeyState, NewStream};
+use crate::settings::Environment;
+
+/// Serves the sample fleet, and returns what a command needs to work on it.
+pub(super) async fn fleet(environment: Environment) -> Result<(Environment, SdkConfig, Clock)> {
+    const EXEMPT: &str = "kinesis-encryption-enforcer:exempt";
+    let local = Local::start("us-east-1", "111122223333").await?;
+    let account = &local.account;
+    account.configure(|options| options.updating = Duration::from_millis(700));
+    let (key, old, payments, retired) = (account.create_key(), account.create_key(), account.create_key(), account.create_key());
+    account.alias(ALIAS, &key);
+    account.alias("alias/payments", &payments);
+    account.set_key_state(&retired, KeyState::PendingDeletion);
+    let reader = json!({"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::999988887777:role/reader"}, "Action": "kinesis:GetRecords"});
+    let shared = json!({"Version": "2012-10-17", "Statement": [reader]}).to_string();
+    for stream in [
+        NewStream::named("audit-log").encrypted_with(&key).keeping(8760),
+        NewStream::named("billing").encrypted_with(&key),
+        NewStream::named("clickstream").consumers(2),
+        NewStream::named("devices").encrypted_with("alias/aws/kinesis").keeping(168),
+        NewStream::named("feed-vendor").tag(EXEMPT, "vendor cannot use KMS until=2027-03-31"),
+        NewStream::named("feed-legacy").tag(EXEMPT, "legacy producer"),
+        NewStream::named("feed-migrated").tag(EXEMPT, "migration until=2026-06-30"),
+        NewStream::named("inventory").encrypted_with(&old).policy(&shared),
+        NewStream::named("locked"),
+        NewStream::named("orders").encrypted_with(ALIAS),
+        NewStream::named("payments-eu").encrypted_with(&payments),
+        NewStream::named("payments-us").encrypted_with(&key),
+        NewStream::named("retired-app"),
+        NewStream::named("typo").tag(EXEMPT, "until=soon"),
+    ] {
+        account.stream(stream);
+    }
+    account
+        .fault(Fault::on("ListTagsForStream").stream("locked").error("AccessDeniedException", "explicit deny in a service control policy"));
+    let policy = json!({"version": 1, "rules": [
+        {"name": "payments", "match": {"stream": "payments-*"}, "key": "alias/payments"},
+        {"name": "retired", "match": {"stream": "retired-*"}, "key": retired},
+    ]});
+    let queue = account.queue("enforcer-dead-letters");
+    let environment = local.environment(environment.with("KMS_KEY_ID", ALIAS).with("POLICY", &policy.to_string()), &queue);
+    let (config, clock) = (local.config(ENFORCER)?, local.clock.clone());
+    Ok((environment, config, clock))
+}
