@@ -1,5 +1,5 @@
 # Needs the Rust toolchain, Python 3.10 or later with venv, and Node with npm. Everything else is installed by the targets that need it, in
-# pinned versions, into .tools/. The emulator tests need Linux.
+# pinned versions, into .tools/. The emulator and browser tests need Linux.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -21,7 +21,7 @@ demo: ## Tell the whole story on an embedded AWS, in seconds and without an acco
 check: format lint docs template ## Formatting, lints, documentation and template
 
 .PHONY: test
-test: test-rust test-emulators ## All tests
+test: test-rust test-browser test-emulators ## All tests
 
 .PHONY: format
 format: ## Formatting
@@ -47,6 +47,12 @@ test-rust: ## Tests of the crate, against its embedded AWS
 .PHONY: fleet
 fleet: ## Bring 1,000 and 10,000 streams right under AWS's rate limits, in simulated time: calls, throttles, memory
 	$(CARGO) run $(LOCKED) --example fleet
+
+.PHONY: test-browser
+test-browser: ## Tests of the HTML report in a headless browser
+	tests/browser/install
+	$(CARGO) build $(LOCKED) --bin enforcer
+	BROWSER_TOOLS=$(CURDIR)/.tools/browser ENFORCER=$(CURDIR)/target/debug/enforcer node --test tests/browser/
 
 .PHONY: test-emulators
 test-emulators: tools ## Tests of the bootstrap binary under local Lambda hosts, against kinesis-local and moto

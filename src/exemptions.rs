@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::aws::tagging::Tagging;
 use crate::key::KeyRef;
 use crate::outcome::{Outcome, Status, Warning};
-use crate::policy::{Exemption, Rulebook, Ruling, Subject, Terms, exemption};
+use crate::policy::{Exemption, Rulebook, Ruling, Subject, Terms, exempt_by_tag, exemption};
 use crate::stream::StreamRef;
 
 /// What is known of an account's streams before each is looked at.
@@ -63,7 +63,7 @@ impl<'a> Exemptions<'a> {
     #[must_use]
     pub fn of(&self, stream: &StreamRef) -> InAdvance {
         if let Some((reason, until)) = self.by_tag.get(stream.name()) {
-            return self.exempt(stream, format!("exempt by tag: {reason}"), *until, None);
+            return self.exempt(stream, exempt_by_tag(reason, *until), *until, None);
         }
         let StreamRef::Arn(arn) = stream else { return InAdvance::LookAt };
         let subject = Subject { stream: arn, mode: None, tags: None, today: self.today };

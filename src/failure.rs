@@ -48,6 +48,8 @@ pub enum Step {
     ChangeVisibility,
     /// `kinesis:PutRecord`, where a person asked for it.
     Probe,
+    /// `events:PutEvents`.
+    PutEvents,
     /// Receiving, moving or deleting dead letters, from the terminal.
     HandleDeadLetters,
 }
@@ -74,6 +76,7 @@ impl Step {
             Self::SendWorkItem => "send-work-item",
             Self::ChangeVisibility => "change-visibility",
             Self::Probe => "probe",
+            Self::PutEvents => "put-events",
             Self::HandleDeadLetters => "handle-dead-letters",
         }
     }
@@ -439,6 +442,7 @@ fn action(step: Step) -> &'static str {
             "sqs:ReceiveMessage, sqs:ChangeMessageVisibility and sqs:DeleteMessage on the dead-letter queue, sqs:SendMessage on the work queue"
         }
         Step::Probe => "kinesis:PutRecord on the stream, and kms:GenerateDataKey on the key",
+        Step::PutEvents => "events:PutEvents on the bus in OUTCOME_EVENT_BUS",
         Step::ChangeVisibility => "sqs:ChangeMessageVisibility on the queue in WORK_QUEUE_URL",
         Step::GetPolicy => "kms:GetKeyPolicy on the key, kinesis:GetResourcePolicy on the stream",
         Step::LookupEvents => "cloudtrail:LookupEvents",

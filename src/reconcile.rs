@@ -23,7 +23,7 @@ use crate::key::AliasName;
 use crate::key_book::KeyBook;
 use crate::mode::Mode;
 use crate::outcome::{Deferral, Outcome, Status, Until, Warning};
-use crate::policy::{Exemption, Rulebook, Ruling, Subject, Terms, exemption};
+use crate::policy::{Exemption, Rulebook, Ruling, Subject, Terms, exempt_by_tag, exemption};
 use crate::quiet::{Actor, Hint};
 use crate::safety::{self, Move};
 use crate::stream::{Description, StreamArn, StreamRef, StreamStatus};
@@ -230,7 +230,7 @@ impl<'a> Run<'a> {
                 Decision::InSync(in_sync) => return Ending::InSync(in_sync),
                 Decision::KeyAtRisk(failure) => return Ending::KeyAtRisk(failure),
                 Decision::Exempt { reason, until } => {
-                    return Ending::Exempt { reason: self.exempt_because(&reason), without_end: until.is_none() };
+                    return Ending::Exempt { reason: self.exempt_because(&reason, until), without_end: until.is_none() };
                 }
                 Decision::Gone => return Ending::Gone(format!("{arn} is being deleted")),
                 Decision::Refuse(failure) => return Ending::Failed(failure),
@@ -291,10 +291,10 @@ impl<'a> Run<'a> {
         self.context.encryption.filter(|_| self.terms.is_none_or(|terms| terms.mode == Mode::Enforce))
     }
 
-    fn exempt_because(&self, reason: &str) -> String {
+    fn exempt_because(&self, reason: &str, until: Option<NaiveDate>) -> String {
         match self.terms {
             Some(Terms { rule: Some(rule), exempt: Some(leave), .. }) => leave.because(rule),
-            _ => format!("exempt by tag: {reason}"),
+            _ => exempt_by_tag(reason, until),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::mode::{Mode, OnOtherKey};
 use crate::policy::Policy;
 
 /// The variables this version understands; the template sets exactly these.
-pub const SUPPORTED: [&str; 14] = [
+pub const SUPPORTED: [&str; 15] = [
     "KMS_KEY_ID",
     "ENFORCEMENT_MODE",
     "FAILURE_QUEUE_URL",
@@ -33,10 +33,8 @@ pub const SUPPORTED: [&str; 14] = [
     "POLICY_PARAMETER",
     "MAX_APPLIES_PER_DAY",
     "METRICS_NAMESPACE",
+    "OUTCOME_EVENT_BUS",
 ];
-
-/// Variables whose behaviour a later version brings. Setting one is refused: somebody who relies on it must not be left to believe that it works.
-pub const NOT_YET_SUPPORTED: [&str; 1] = ["OUTCOME_EVENT_BUS"];
 
 /// The share of the function's timeout kept for what must happen after the waiting: one last look, dead letters, the answer.
 ///
@@ -155,6 +153,8 @@ pub struct Settings {
     pub max_applies_per_day: u32,
     /// `METRICS_NAMESPACE`.
     pub metrics_namespace: String,
+    /// `OUTCOME_EVENT_BUS`: the bus that outcomes are told on, by name or ARN.
+    pub outcome_event_bus: Option<String>,
 }
 
 /// Everything that is wrong with the environment.
@@ -174,12 +174,6 @@ impl Settings {
     /// Reads the settings; every problem is reported, not only the first.
     pub fn from_environment(environment: &Environment) -> Result<Self, SettingsError> {
         let mut problems = Vec::new();
-        for name in NOT_YET_SUPPORTED {
-            // An empty value of an optional variable means unset.
-            if environment.get(name).is_some() {
-                problems.push(format!("{name} is not supported by this version: unset it"));
-            }
-        }
         let key = match environment.get("KMS_KEY_ID") {
             None => Err(format!("KMS_KEY_ID is not set: it takes {}", KeyRef::EXPECTED)),
             Some(text) => KeyRef::configured(text).map_err(|problem| format!("KMS_KEY_ID: {problem}")),
@@ -221,6 +215,7 @@ impl Settings {
         let own_role_arn = checked("OWN_ROLE_ARN", |arn| role_account(arn).is_some(), "a role ARN: arn:aws:iam::<account>:role/<name>");
         let metrics_namespace =
             checked("METRICS_NAMESPACE", is_namespace, "1 to 255 characters of a-z, A-Z, 0-9, '.', '-', '_', '/', '#', ':' and ' '");
+        let outcome_event_bus = checked("OUTCOME_EVENT_BUS", is_bus, "the name or the ARN of an EventBridge event bus, such as default");
         let exempt_tag_key = match environment.get_even_empty("EXEMPT_TAG_KEY") {
             None => Some(DEFAULT_EXEMPT_TAG_KEY.to_owned()),
             Some("") => None,
@@ -244,6 +239,7 @@ impl Settings {
                 policy,
                 max_applies_per_day,
                 metrics_namespace: metrics_namespace.unwrap_or_else(|| DEFAULT_METRICS_NAMESPACE.to_owned()),
+                outcome_event_bus,
             }),
             Ok(_) => Err(SettingsError(problems)),
             Err(problem) => {
@@ -277,6 +273,13 @@ fn policy(environment: &Environment) -> Result<PolicySource, String> {
             Err(format!("POLICY_PARAMETER is {name:?}: it takes the name of an SSM parameter, such as /kinesis/policy, or its ARN"))
         }
     }
+}
+
+fn is_bus(text: &str) -> bool {
+    let part_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte);
+    text.len() <= 1600
+        && text.bytes().all(part_of_a_name)
+        && (!text.contains(':') || text.starts_with("arn:") && text.contains(":event-bus/"))
 }
 
 fn is_parameter(text: &str) -> bool {
@@ -358,13 +361,14 @@ mod tests {
                 policy: PolicySource::Inline(Arc::default()),
                 max_applies_per_day: 5,
                 metrics_namespace: DEFAULT_METRICS_NAMESPACE.to_owned(),
+                outcome_event_bus: None,
             }
         );
     }
 
     #[test]
     fn an_empty_optional_variable_is_unset_but_an_empty_tag_key_switches_the_exemption_off() {
-        let mut variables: Vec<_> = SUPPORTED.iter().chain(&NOT_YET_SUPPORTED).map(|name| (*name, "")).collect();
+        let mut variables: Vec<_> = SUPPORTED.iter().map(|name| (*name, "")).collect();
         variables.push(("KMS_KEY_ID", KEY));
         let settings = Settings::from_environment(&environment(&variables)).expect("accepted");
         assert_eq!(settings.exempt_tag_key, None);
@@ -388,6 +392,7 @@ mod tests {
             ("POLICY_PARAMETER", "/policy"),
             ("MAX_APPLIES_PER_DAY", "26"),
             ("METRICS_NAMESPACE", "a*b"),
+            ("OUTCOME_EVENT_BUS", "my bus"),
         ]);
         // POLICY and POLICY_PARAMETER share a problem.
         assert_eq!(found.len(), SUPPORTED.len() - 1, "{found:#?}");
@@ -402,13 +407,6 @@ mod tests {
             problems(&[]),
             ["KMS_KEY_ID is not set: it takes a KMS key: a key ARN, a key id, an alias name (alias/…) or an alias ARN"]
         );
-    }
-
-    #[test]
-    fn what_this_version_cannot_do_is_refused_instead_of_ignored() {
-        for name in NOT_YET_SUPPORTED {
-            assert_eq!(problems(&[("KMS_KEY_ID", KEY), (name, "5")]), [format!("{name} is not supported by this version: unset it")]);
-        }
     }
 
     #[test]

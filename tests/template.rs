@@ -347,9 +347,11 @@ fn the_code_accepts_what_the_template_sets_by_default_and_both_have_the_same_def
 #[test]
 fn the_role_may_do_what_the_code_calls_and_nothing_else() {
     let mut calls = set(&[&ACTIONS[..], &LAMBDAS_ACTIONS].concat());
-    let everything = [("KmsKeyArns", FOREIGN_KEY), ("OnOtherKey", "accept"), ("PolicyParameter", "/kinesis/policy")];
+    let everything =
+        [("KmsKeyArns", FOREIGN_KEY), ("OnOtherKey", "accept"), ("PolicyParameter", "/kinesis/policy"), ("OutcomeEventBus", "default")];
     assert_eq!(Stack::new(&everything).actions(), calls);
     calls.remove("ssm:GetParameter");
+    calls.remove("events:PutEvents");
     assert_eq!(Stack::new(&[]).actions(), calls);
 }
 
@@ -364,7 +366,7 @@ fn of_parameters_the_role_may_read_the_one_that_holds_the_policy() {
 #[test]
 fn in_audit_mode_the_role_can_change_no_stream_and_leave_no_work() {
     let mut calls = set(&[&ACTIONS[..], &LAMBDAS_ACTIONS].concat());
-    for action in ["cloudtrail:LookupEvents", "kinesis:StartStreamEncryption", "ssm:GetParameter"] {
+    for action in ["cloudtrail:LookupEvents", "events:PutEvents", "kinesis:StartStreamEncryption", "ssm:GetParameter"] {
         calls.remove(action);
     }
     let audit = Stack::new(&[("Mode", "audit")]);

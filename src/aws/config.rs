@@ -117,9 +117,10 @@ pub fn http_client(environment: &Environment, region: &str) -> Result<SharedHttp
 }
 
 fn names_trust_of_its_own(environment: &Environment) -> bool {
-    const ENDPOINTS: [&str; 7] = [
+    const ENDPOINTS: [&str; 8] = [
         "AWS_ENDPOINT_URL",
         "AWS_ENDPOINT_URL_CLOUDTRAIL",
+        "AWS_ENDPOINT_URL_EVENTBRIDGE",
         "AWS_ENDPOINT_URL_KINESIS",
         "AWS_ENDPOINT_URL_KMS",
         "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API",

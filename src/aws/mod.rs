@@ -6,6 +6,7 @@
 mod calls;
 pub mod config;
 mod error;
+pub mod events;
 pub mod history;
 pub mod kinesis;
 pub mod kms;
@@ -30,8 +31,9 @@ pub(crate) use calls::millis;
 pub use error::{CallError, Fate};
 
 /// The IAM actions that the calls in this module need; the template's role grants exactly these.
-pub const ACTIONS: [&str; 12] = [
+pub const ACTIONS: [&str; 13] = [
     "cloudtrail:LookupEvents",
+    "events:PutEvents",
     "kinesis:DescribeStreamSummary",
     "kinesis:GetResourcePolicy",
     "kinesis:ListStreams",
@@ -56,6 +58,8 @@ pub struct Aws {
     pub history: history::History,
     /// Looks at keys.
     pub keys: kms::Keys,
+    /// Tells outcomes on a bus, where one is configured.
+    pub events: Option<events::Bus>,
     /// Writes dead letters, where a queue is configured.
     pub dead_letters: Option<sqs::DeadLetters>,
     /// The work queue, where one is configured.
@@ -88,6 +92,10 @@ impl Aws {
                     Some(ssm::PolicyParameter::new(aws_sdk_ssm::Client::new(config), Arc::clone(&calls), name.clone()))
                 }
             },
+            events: settings
+                .outcome_event_bus
+                .as_ref()
+                .map(|bus| events::Bus::new(aws_sdk_eventbridge::Client::new(config), Arc::clone(&calls), bus.clone())),
             dead_letters: settings
                 .failure_queue_url
                 .as_ref()

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::decide::{Decision, Desired, Pending, Present, Progress, Situation, Standing, Tags, decide};
 use crate::key::KeyRef;
 use crate::mode::{Mode, OnOtherKey};
-use crate::policy::{Action, Exemption, Invalid, Match, Policy, Rule, Rulebook, Ruling, Subject, Terms, exemption, schema};
+use crate::policy::{Action, Exemption, Invalid, Match, Policy, Rule, Rulebook, Ruling, Subject, Terms, exempt_by_tag, exemption, schema};
 use crate::safety::{Move, warnings};
 use crate::settings::{Environment, PolicySource, Settings};
 use crate::stream::{Description, StreamMode, StreamStatus};
@@ -333,9 +333,8 @@ fn now(stream: &Stream, terms: Terms<'_>, exempt_tag_key: Option<&str>, today: N
     let unless = if exempt_tag_key.is_some() && tags.is_none() { ", unless its tags exempt it" } else { "" };
     match decide(&situation) {
         Decision::InSync(in_sync) => (SETTLED, format!("{GREEN}nothing{GREEN:#}: {in_sync}")),
-        Decision::Exempt { reason, .. } => {
-            let because =
-                terms.exempt.map_or_else(|| format!("exempt by tag: {reason}"), |leave| leave.because(terms.rule.unwrap_or_default()));
+        Decision::Exempt { reason, until } => {
+            let because = terms.exempt.map_or_else(|| exempt_by_tag(&reason, until), |leave| leave.because(terms.rule.unwrap_or_default()));
             (SETTLED, format!("{YELLOW}nothing{YELLOW:#}: {because}"))
         }
         Decision::Gone => (SETTLED, "nothing: it is being deleted".to_owned()),

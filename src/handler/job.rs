@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{Handler, Shared};
+use crate::aws::events::{AT_ONCE, Entry};
 use crate::aws::kinesis::Encryption;
 use crate::aws::sqs::{LONGEST_DELAY, Sender as WorkSender};
 use crate::contest::Suspicion;
@@ -24,6 +25,7 @@ use crate::outcome::{Deferral, Outcome, Status, Until, Warning};
 use crate::quiet::Hint;
 use crate::reconcile::{Context, Quiet, reconcile};
 use crate::report::Tally;
+use crate::report::event::{OutcomeEvent, SOURCE, events};
 use crate::report::letter::{Letter, Place, Sender};
 use crate::report::metrics::Letters;
 use crate::settings::OnKeyRotation;
@@ -58,6 +60,8 @@ pub(super) struct Job<'a> {
     doubted_alias: Option<AliasName>,
     /// Which streams others changed the encryption of.
     suspicions: Suspicions,
+    /// Events that are not sent yet.
+    events: Vec<Entry>,
 }
 
 impl<'a> Job<'a> {
@@ -83,6 +87,7 @@ impl<'a> Job<'a> {
             several: false,
             doubted_alias,
             suspicions,
+            events: Vec::new(),
         }
     }
 
@@ -329,7 +334,38 @@ impl<'a> Job<'a> {
         if let Some(failure) = &outcome.error {
             self.route(outcome.stream.clone(), failure, event).await;
         }
+        self.tell(&outcome).await;
         tally.add(outcome);
+    }
+
+    /// Tells of an outcome on the bus, ten at a time. That somebody else did not hear of it changes nothing about how it ended.
+    async fn tell(&mut self, outcome: &Outcome) {
+        if self.handler.aws.events.is_none() || self.request.wishes.dry_run {
+            return;
+        }
+        let told = events(outcome, &self.request.trigger, &self.shared.invocation.request_id, &self.handler.function);
+        self.events.extend(told.into_iter().map(|OutcomeEvent { detail_type, detail, resources }| Entry {
+            source: SOURCE,
+            detail_type,
+            detail: detail.to_string(),
+            resources,
+        }));
+        if self.events.len() >= AT_ONCE {
+            self.flush().await;
+        }
+    }
+
+    /// Sends the events that are not sent yet.
+    pub(super) async fn flush(&mut self) {
+        let entries = std::mem::take(&mut self.events);
+        let Some(bus) = &self.handler.aws.events else { return };
+        for chunk in entries.chunks(AT_ONCE) {
+            if let Err(error) = Box::pin(bus.put(chunk, self.shared.deadline.write_until())).await {
+                self.letters.events_not_sent += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+                let details: Vec<_> = chunk.iter().map(|entry| entry.detail.as_str()).collect();
+                tracing::error!(code = error.failure.code, error = %error.failure, events = details.join("\n"), "outcome events could not be sent");
+            }
+        }
     }
 
     /// Sends on, as a work item, what is to be looked at again later and can be. The outcome is then `deferred`.

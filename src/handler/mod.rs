@@ -301,6 +301,7 @@ impl Handler {
         let work = async {
             let mut job = Job::new(self, request, shared, message, alone);
             let (trigger, tally, continue_after) = Box::pin(job.run()).await;
+            Box::pin(job.flush()).await;
             let report = Report::new(&shared.invocation.request_id, self.settings.mode, trigger, tally, continue_after);
             let Job { letters, retry, .. } = job;
             log_report(&report, letters);

@@ -71,12 +71,22 @@ pub struct Leave<'p> {
     pub until: Option<NaiveDate>,
 }
 
+/// Why a tag leaves a stream alone, as outcomes give it.
+#[must_use]
+pub fn exempt_by_tag(reason: &str, last_day: Option<NaiveDate>) -> String {
+    format!("exempt by tag{}: {reason}", until(last_day))
+}
+
+fn until(last_day: Option<NaiveDate>) -> String {
+    last_day.map(|day| format!(" until {day}")).unwrap_or_default()
+}
+
 impl Leave<'_> {
     /// The reason, as outcomes give it.
     #[must_use]
     pub fn because(&self, rule: &str) -> String {
         let ask = self.owner.map(|owner| format!(" (owner: {owner})")).unwrap_or_default();
-        format!("exempt by rule {rule}: {}{ask}", self.reason)
+        format!("exempt by rule {rule}{}: {}{ask}", until(self.until), self.reason)
     }
 }
 

@@ -84,7 +84,10 @@ fn a_rule_replaces_key_and_other_key_and_may_only_restrict_the_mode() {
     let (key, enforce, replace) = (DEFAULT_KEY.to_owned(), Mode::Enforce, OnOtherKey::Replace);
     assert_eq!(terms(&rules, "a"), ("alias/a".to_owned(), enforce, OnOtherKey::Accept, None));
     assert_eq!(terms(&rules, "b"), (key.clone(), Mode::Audit, replace, None));
-    assert_eq!(terms(&rules, "c"), (key.clone(), enforce, replace, Some("exempt by rule c: legacy (owner: ada)".to_owned())));
+    assert_eq!(
+        terms(&rules, "c"),
+        (key.clone(), enforce, replace, Some("exempt by rule c until 2026-11-24: legacy (owner: ada)".to_owned()))
+    );
     assert_eq!(terms(&rules, "d"), (key, enforce, replace, None));
     rules.mode = Mode::Audit;
     assert_eq!(terms(&rules, "a").1, Mode::Audit);

@@ -30,6 +30,8 @@ pub fn metric_of(status: Status) -> &'static str {
 pub const DEAD_LETTERS: &str = "DeadLetters";
 /// The metric of dead letters that could not be written.
 pub const DEAD_LETTERS_NOT_STORED: &str = "DeadLettersNotStored";
+/// The metric of outcome events that could not be sent.
+pub const EVENTS_NOT_SENT: &str = "EventsNotSent";
 /// The metric of how long streams took from the start to ACTIVE with the key.
 pub const TIME_TO_ENCRYPTED: &str = "TimeToEncrypted";
 
@@ -43,6 +45,8 @@ pub struct Letters {
     pub stored: u64,
     /// Refused by the queue, or without a queue.
     pub not_stored: u64,
+    /// Outcome events that could not be sent.
+    pub events_not_sent: u64,
 }
 
 /// The line of metrics for one report.
@@ -72,6 +76,7 @@ pub fn line(namespace: &str, function: &str, now: DateTime<Utc>, report: &Report
     // Zeros too: an alarm on a metric that is never sent cannot tell silence from health.
     put(DEAD_LETTERS, "Count", json!(letters.stored));
     put(DEAD_LETTERS_NOT_STORED, "Count", json!(letters.not_stored));
+    put(EVENTS_NOT_SENT, "Count", json!(letters.events_not_sent));
     values.insert(
         "_aws".to_owned(),
         json!({

@@ -1,5 +1,6 @@
 //! The answer: what happened, counted and listed.
 
+pub mod event;
 pub mod letter;
 pub mod metrics;
 

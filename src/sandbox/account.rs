@@ -332,6 +332,12 @@ impl Account {
         });
     }
 
+    /// What was put on event buses, entry by entry.
+    #[must_use]
+    pub fn told(&self) -> Vec<serde_json::Value> {
+        self.with(|model, _| model.told.clone())
+    }
+
     /// Sets a parameter of Parameter Store, of type `kind`: `String` or `SecureString`.
     pub fn parameter(&self, name: &str, kind: &str, value: &str) {
         self.with(|model, _| model.parameters.insert(name.to_owned(), (kind.to_owned(), value.to_owned())));

@@ -10,7 +10,7 @@ use super::input::Input;
 use super::model::Model;
 use super::refusal::Refusal;
 use super::trail::{Caller, Identity};
-use super::{Account, Call, history, kinesis, kms, sqs, ssm, tagging};
+use super::{Account, Call, events, history, kinesis, kms, sqs, ssm, tagging};
 
 /// As much of an HTTP request as the services look at.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +47,7 @@ enum Service {
     Ssm,
     Tagging,
     CloudTrail,
+    EventBridge,
 }
 
 impl Service {
@@ -57,6 +58,7 @@ impl Service {
             "Kinesis_20131202" => (Self::Kinesis, &kinesis::OPERATIONS),
             "TrentService" => (Self::Kms, &kms::OPERATIONS),
             "ResourceGroupsTaggingAPI_20170126" => (Self::Tagging, &tagging::OPERATIONS),
+            "AWSEvents" => (Self::EventBridge, &events::OPERATIONS),
             "AmazonSSM" => (Self::Ssm, &ssm::OPERATIONS),
             "CloudTrail_20131101" => (Self::CloudTrail, &history::OPERATIONS),
             "AmazonSQS" => (Self::Sqs, &sqs::OPERATIONS),
@@ -73,12 +75,13 @@ impl Service {
             Self::Ssm => "ssm",
             Self::Tagging => "tagging",
             Self::CloudTrail => "cloudtrail",
+            Self::EventBridge => "events",
         }
     }
 
     fn content_type(self) -> &'static str {
         match self {
-            Self::Kinesis | Self::Kms | Self::Ssm | Self::Tagging | Self::CloudTrail => "application/x-amz-json-1.1",
+            Self::Kinesis | Self::Kms | Self::Ssm | Self::Tagging | Self::CloudTrail | Self::EventBridge => "application/x-amz-json-1.1",
             Self::Sqs => "application/x-amz-json-1.0",
         }
     }
@@ -91,6 +94,7 @@ impl Service {
             Self::Ssm => ssm::answer(model, input),
             Self::Tagging => tagging::answer(model, input),
             Self::CloudTrail => history::answer(model, input, now),
+            Self::EventBridge => events::answer(model, input),
         }
     }
 }

@@ -32,6 +32,7 @@
 mod account;
 mod client;
 mod event_source;
+mod events;
 mod fault;
 mod happening;
 mod history;

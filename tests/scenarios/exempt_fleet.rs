@@ -32,7 +32,11 @@ async fn a_sweep_neither_queues_nor_looks_at_what_a_tag_exempts() {
         assert_eq!(world.account.count("GetResources"), 2, "two pages");
         let outcomes = answer["outcomes"].as_array().expect("outcomes");
         let exempt = outcomes.iter().find(|outcome| outcome["status"] == "exempt").expect("an exempt stream");
-        assert_eq!((&exempt["reason"], &exempt["warnings"]), (&json!("exempt by tag: load test"), &json!([])), "{exempt:#}");
+        assert_eq!(
+            (&exempt["reason"], &exempt["warnings"]),
+            (&json!("exempt by tag until 2026-12-31: load test"), &json!([])),
+            "{exempt:#}"
+        );
         world.drain().await;
         assert_eq!((started_exempt(&world, 150), world.starts(), world.account.count("ListTagsForStream")), (0, 5, 5), "queue {queue}");
     }

@@ -18,4 +18,5 @@ mod rules;
 mod support;
 mod table;
 mod together;
+mod told;
 mod warnings;

@@ -97,7 +97,7 @@ async fn the_exempt_tag_goes_before_rules_and_audit_and_dry_runs_are_ceilings() 
     let (world, _) = world();
     world.stream(NewStream::named("payments-eu").tag("kinesis-encryption-enforcer:exempt", "load test until=2027-01-01"));
     let outcome = world.outcome(&manual("payments-eu")).await;
-    assert_eq!((&outcome["status"], &outcome["reason"]), (&json!("exempt"), &json!("exempt by tag: load test")));
+    assert_eq!((&outcome["status"], &outcome["reason"]), (&json!("exempt"), &json!("exempt by tag until 2027-01-01: load test")));
 
     let world =
         World::new().with("ENFORCEMENT_MODE", "audit").with("POLICY", &policy(&json!([{"name": "all", "match": {}, "mode": "enforce"}])));

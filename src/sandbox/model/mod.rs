@@ -40,6 +40,8 @@ pub(crate) struct Model {
     pub(crate) calls: Vec<Call>,
     pub(crate) events: Vec<Value>,
     pub(crate) history: Vec<Record>,
+    /// What was put on event buses.
+    pub(crate) told: Vec<Value>,
     /// Type and value by name.
     pub(crate) parameters: BTreeMap<String, (String, String)>,
     scheduled: Vec<Scheduled>,
@@ -80,6 +82,7 @@ impl Model {
             calls: Vec::new(),
             events: Vec::new(),
             history: Vec::new(),
+            told: Vec::new(),
             parameters: BTreeMap::new(),
             scheduled: Vec::new(),
             recent: BTreeMap::new(),

@@ -1,0 +1,45 @@
+//! Outcomes as events: what notifications, tickets and other programs can listen to.
+//!
+//! Source: *`EventBridge` API Reference, `PutEvents`*: an entry has at most 256 KB, a call ten entries.
+
+use serde_json::{Value, json};
+
+use crate::event::Trigger;
+use crate::outcome::{Outcome, Status, Warning};
+
+/// The `source` of every event.
+pub const SOURCE: &str = "kinesis-encryption-enforcer";
+
+/// One event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutcomeEvent {
+    /// Its `detail-type`.
+    pub detail_type: &'static str,
+    /// Its detail.
+    pub detail: Value,
+    /// The ARNs that it is about.
+    pub resources: Vec<String>,
+}
+
+/// The detail types, in the order of the documentation.
+pub const DETAIL_TYPES: [&str; 5] =
+    ["Stream Encrypted", "Stream Enforcement Failed", "Stream Contested", "Key At Risk", "Exemption Expired"];
+
+/// The events about `outcome`: none for what is only as it should be.
+#[must_use]
+pub fn events(outcome: &Outcome, trigger: &Trigger, request_id: &str, function: &str) -> Vec<OutcomeEvent> {
+    let [encrypted, failed, contested, at_risk, expired] = DETAIL_TYPES;
+    let of_status = match outcome.status {
+        Status::Encrypted => Some(encrypted),
+        Status::Failed => Some(failed),
+        Status::Contested => Some(contested),
+        Status::KeyAtRisk => Some(at_risk),
+        Status::Compliant | Status::WouldEncrypt | Status::Exempt | Status::Gone | Status::Deferred | Status::Queued => None,
+    };
+    let has_expired = outcome.warnings.iter().any(|warning| matches!(warning, Warning::ExemptionExpired { .. }));
+    let types = of_status.into_iter().chain(has_expired.then_some(expired));
+    let detail = json!({"version": 1, "function": function, "requestId": request_id, "trigger": trigger, "outcome": outcome});
+    let arns = [outcome.stream.as_deref(), outcome.key.as_deref()].into_iter().flatten().filter(|arn| arn.starts_with("arn:"));
+    let resources: Vec<_> = arns.map(str::to_owned).collect();
+    types.map(|detail_type| OutcomeEvent { detail_type, detail: detail.clone(), resources: resources.clone() }).collect()
+}

@@ -1,0 +1,31 @@
+//! `EventBridge`, JSON 1.1: requests in, the model's answers out.
+
+use serde_json::{Value, json};
+
+use super::input::{Input, each_object};
+use super::model::Model;
+use super::refusal::Refusal;
+
+/// The operations spoken here.
+pub(crate) const OPERATIONS: [&str; 1] = ["PutEvents"];
+
+/// Keeps the entries, as they were sent.
+pub(crate) fn answer(model: &mut Model, input: Input<'_>) -> Result<Value, Refusal> {
+    let entries = each_object("Entries", input.list("Entries")?)?;
+    if entries.is_empty() || entries.len() > 10 {
+        return Err(Refusal::validation("entries", "entries", "Member must have length between 1 and 10"));
+    }
+    let mut answers = Vec::new();
+    for entry in entries {
+        let source = entry.required("Source", 256)?;
+        let detail: Result<Value, _> = serde_json::from_str(entry.text("Detail")?.unwrap_or_default());
+        if source.starts_with("aws.") || !detail.is_ok_and(|detail| detail.is_object()) {
+            answers.push(json!({ "ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed." }));
+            continue;
+        }
+        model.told.push(Value::Object(entry.0.clone()));
+        answers.push(json!({ "EventId": model.guid() }));
+    }
+    let failed = answers.iter().filter(|answer| answer.get("ErrorCode").is_some()).count();
+    Ok(json!({ "FailedEntryCount": failed, "Entries": answers }))
+}

@@ -1,0 +1,81 @@
+// The HTML report, opened in a real headless browser: it works without network and without an error, in light and dark, and is accessible.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, test } from "node:test";
+
+const tools = process.env.BROWSER_TOOLS;
+// It unpacks the libraries that it brings along only where it takes itself to be in Lambda.
+process.env.AWS_LAMBDA_JS_RUNTIME ??= "nodejs22.x";
+const require = createRequire(path.join(tools, "package.json"));
+const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+const { default: chromium } = await import(path.join(tools, "node_modules/@sparticuz/chromium/build/esm/index.js"));
+const { default: puppeteer } = await import(path.join(tools, "node_modules/puppeteer-core/lib/esm/puppeteer/puppeteer-core.js"));
+
+const folder = mkdtempSync(path.join(tmpdir(), "report-"));
+const file = path.join(folder, "report.html");
+let browser;
+
+before(async () => {
+  execFileSync(process.env.ENFORCER, ["report", "--sandbox", "--format", "html", "--output", file], { env: {} });
+  browser = await puppeteer.launch({ args: chromium.args, executablePath: await chromium.executablePath(), headless: "shell" });
+});
+
+after(async () => {
+  await browser?.close();
+  rmSync(folder, { recursive: true });
+});
+
+/** The report in a new page, and what went wrong or left the file while it was open. */
+async function open() {
+  const page = await browser.newPage();
+  const wrong = [];
+  page.on("pageerror", (error) => wrong.push(String(error)));
+  page.on("console", (message) => wrong.push(message.text()));
+  page.on("request", (request) => request.url() !== `file://${file}` && wrong.push(request.url()));
+  await page.goto(`file://${file}`);
+  return { page, wrong };
+}
+
+const names = (page) => page.$$eval("tbody tr:not([hidden]) th", (cells) => cells.map((cell) => cell.textContent));
+
+test("the table filters by every word, over names, keys and reasons", async () => {
+  const { page, wrong } = await open();
+  assert.equal((await names(page)).length, 14);
+  await page.type("#filter", "payments would");
+  assert.deepEqual(await names(page), ["payments-us"]);
+  assert.equal(await page.$eval("#shown", (output) => output.value), "1 stream");
+  assert.deepEqual(wrong, []);
+});
+
+test("a column sorts up, then down, and says so", async () => {
+  const { page, wrong } = await open();
+  const decision = "thead th:nth-child(6)";
+  const decisions = () => page.$$eval("tbody td:nth-child(6)", (cells) => cells.map((cell) => cell.textContent));
+  await page.click(`${decision} button`);
+  assert.equal((await decisions())[0], "compliant");
+  assert.equal(await page.$eval(decision, (head) => head.ariaSort), "ascending");
+  await page.click(`${decision} button`);
+  assert.equal((await decisions())[0], "would-encrypt");
+  assert.equal(await page.$eval(decision, (head) => head.ariaSort), "descending");
+  assert.deepEqual(wrong, []);
+});
+
+for (const scheme of ["light", "dark"]) {
+  test(`it is accessible and readable in ${scheme}`, async () => {
+    const { page } = await open();
+    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => window.axe.run());
+    assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`), []);
+  });
+}
+
+test("a narrow window scrolls the table, not the page", async () => {
+  const { page } = await open();
+  await page.setViewport({ width: 400, height: 800 });
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 400);
+});
