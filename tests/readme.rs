@@ -18,8 +18,11 @@ fn every_setting_and_outcome_is_explained() {
 
 #[test]
 fn every_metric_is_named() {
-    use kinesis_encryption_enforcer::report::metrics::{DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, EVENTS_NOT_SENT, TIME_TO_ENCRYPTED, metric_of};
-    for metric in Status::ALL.map(metric_of).into_iter().chain([DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, EVENTS_NOT_SENT, TIME_TO_ENCRYPTED]) {
+    use kinesis_encryption_enforcer::report::metrics::{
+        DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, EVENTS_NOT_SENT, TIME_TO_ENCRYPTED, metric_of,
+    };
+    for metric in Status::ALL.map(metric_of).into_iter().chain([DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, EVENTS_NOT_SENT, TIME_TO_ENCRYPTED])
+    {
         assert!(README.contains(&format!("`{metric}`")), "{metric}");
     }
 }
