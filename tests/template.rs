@@ -245,6 +245,7 @@ impl Stack {
             ("AWS::StackName", _) => json!("enforcer"),
             ("DeadLetterQueue", _) => json!(QUEUE_URL),
             ("WorkQueue", _) => json!(WORK_QUEUE_URL),
+            (attribute, _) if attribute.contains('.') => json!(format!("<{attribute}>")),
             (_, Some(value)) if list => value.split(',').collect(),
             (_, Some(value)) => json!(value),
             _ => {
@@ -652,24 +653,66 @@ fn the_function_works_on_the_queue_in_every_mode_with_as_many_workers_as_calls_a
 }
 
 #[test]
-fn letters_and_work_that_is_stuck_raise_an_alarm_that_a_topic_can_be_told_of() {
-    let topic = "arn:aws:sns:us-east-1:111122223333:alarms";
-    let (silent, told) = (Stack::new(&[]), Stack::new(&[("AlarmTopicArn", topic)]));
+fn letters_and_work_that_is_stuck_raise_an_alarm() {
+    let stack = Stack::new(&[]);
     let check = |alarm: &str, metric: &str, queue: &str, above: u32| {
-        let properties = told.properties(alarm);
+        let properties = stack.properties(alarm);
         assert_eq!((&properties["Namespace"], &properties["MetricName"]), (&json!("AWS/SQS"), &json!(metric)));
         assert_eq!(properties["Dimensions"], json!([{"Name": "QueueName", "Value": format!("<{queue}.QueueName>")}]));
         assert_eq!((&properties["Statistic"], &properties["Threshold"]), (&json!("Maximum"), &json!(above)));
         assert_eq!(properties["ComparisonOperator"], "GreaterThanThreshold");
         assert_eq!(properties["TreatMissingData"], "notBreaching");
-        for actions in ["AlarmActions", "OKActions"] {
-            assert_eq!(properties[actions], json!([topic]), "{alarm}");
-            assert_eq!(silent.properties(alarm).get(actions), None, "{alarm}");
-        }
     };
     check("DeadLetterAlarm", "ApproximateNumberOfMessagesVisible", "DeadLetterQueue", 0);
     check("WorkQueueAlarm", "ApproximateAgeOfOldestMessage", "WorkQueue", 7200);
-    assert_eq!(told.of_type("AWS::CloudWatch::Alarm").len(), 2);
+}
+
+#[test]
+fn every_alarm_names_its_section_of_the_runbook_and_tells_whom_the_parameters_name() {
+    const TOPIC: &str = "arn:aws:sns:us-east-1:111122223333:alarms";
+    let email = ("AlarmEmail", "on-call@example.com");
+    for (given, told) in [
+        (&[][..], json!([])),
+        (&[("AlarmTopicArn", TOPIC)], json!([TOPIC])),
+        (&[email], json!(["<AlarmTopic>"])),
+        (&[("AlarmTopicArn", TOPIC), email], json!([TOPIC, "<AlarmTopic>"])),
+    ] {
+        let alarms = Stack::new(&[given, &[("OutcomeEventBus", "default")]].concat()).of_type("AWS::CloudWatch::Alarm");
+        assert_eq!(alarms.len(), 12, "{:?}", alarms.keys());
+        for (name, alarm) in alarms {
+            assert_eq!((&alarm["AlarmActions"], &alarm["OKActions"]), (&told, &told), "{name}");
+            let description = alarm["AlarmDescription"].as_str().expect("a description");
+            assert!(description.ends_with(&format!("docs/RUNBOOK.md, section {name}")), "{description}");
+        }
+    }
+    assert_eq!(Stack::new(&[]).of_type("AWS::SNS::Topic").len(), 0);
+    let scheduled =
+        |expression| Stack::new(&[("ScheduleExpression", expression)]).of_type("AWS::CloudWatch::Alarm").contains_key("SilenceAlarm");
+    assert!(scheduled("rate(1 hour)") && !scheduled("rate(1 day)") && !scheduled(""));
+}
+
+#[test]
+fn alarms_and_the_dashboard_show_the_metrics_that_the_function_emits_and_the_dashboard_all_of_them() {
+    use kinesis_encryption_enforcer::outcome::Status;
+    use kinesis_encryption_enforcer::report::metrics::{
+        DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, EVENTS_NOT_SENT, TIME_TO_ENCRYPTED, metric_of,
+    };
+    let emitted = Status::ALL.map(metric_of).into_iter().chain([DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, EVENTS_NOT_SENT, TIME_TO_ENCRYPTED]);
+    let emitted: BTreeSet<_> = emitted.map(str::to_owned).collect();
+    let stack = Stack::new(&[("OutcomeEventBus", "default")]);
+    let own = json!(DEFAULT_METRICS_NAMESPACE);
+    let alarms = stack.of_type("AWS::CloudWatch::Alarm").into_values().filter(|alarm| alarm["Namespace"] == own);
+    let alarmed: BTreeSet<_> = alarms.map(|alarm| alarm["MetricName"].as_str().expect("a name").to_owned()).collect();
+    assert!(alarmed.len() == 5 && alarmed.is_subset(&emitted), "{alarmed:?}");
+
+    let body = stack.properties("Dashboard")["DashboardBody"].as_str().expect("a text").to_owned();
+    let body: Value = serde_json::from_str(&body).expect("JSON");
+    let metrics =
+        body["widgets"].as_array().expect("widgets").iter().flat_map(|widget| widget["properties"]["metrics"].as_array().cloned());
+    let shown: BTreeSet<_> =
+        metrics.flatten().filter(|metric| metric[0] == own).map(|metric| metric[1].as_str().expect("a name").to_owned()).collect();
+    assert_eq!(shown, emitted);
+    assert!(!Stack::new(&[("ShowDashboard", "false")]).of_type("AWS::CloudWatch::Dashboard").contains_key("Dashboard"));
 }
 
 #[test]

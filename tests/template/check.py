@@ -38,6 +38,9 @@ PATTERNS = {
     "ExemptTagKey": (["", "kinesis-encryption-enforcer:exempt", "x" * 128], ["aws:exempt", "x" * 129]),
     "ScheduleExpression": (["", "rate(1 hour)", "cron(0 3 * * ? *)"], ["1 hour", "rate()"]),
     "MetricsNamespace": (["KinesisEncryptionEnforcer", "Security/Kinesis #1"], ["", ":x", "a*b", "x" * 256]),
+    "PolicyParameter": (["", "policy", "/kinesis/policy", "/a/b-c/d.e"], ["/", "a//b", "my policy", "arn:aws:ssm:us-east-1:1:parameter/a"]),
+    "OutcomeEventBus": (["", "default", "security/events"], ["my bus", "arn:aws:events:us-east-1:1:event-bus/a"]),
+    "AlarmEmail": (["", "on-call@example.com"], ["on-call", "a b@example.com", "@"]),
     "AlarmTopicArn": (["", "arn:aws:sns:us-east-1:111122223333:alarms"], ["alarms", "arn:aws:sqs:us-east-1:111122223333:alarms"]),
 }
 
