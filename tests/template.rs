@@ -708,7 +708,7 @@ fn alarms_and_the_dashboard_show_the_metrics_that_the_function_emits_and_the_das
     let body = stack.properties("Dashboard")["DashboardBody"].as_str().expect("a text").to_owned();
     let body: Value = serde_json::from_str(&body).expect("JSON");
     let metrics =
-        body["widgets"].as_array().expect("widgets").iter().flat_map(|widget| widget["properties"]["metrics"].as_array().cloned());
+        body["widgets"].as_array().expect("widgets").iter().filter_map(|widget| widget["properties"]["metrics"].as_array().cloned());
     let shown: BTreeSet<_> =
         metrics.flatten().filter(|metric| metric[0] == own).map(|metric| metric[1].as_str().expect("a name").to_owned()).collect();
     assert_eq!(shown, emitted);

@@ -1,0 +1,102 @@
+//! docs/ says what there is: every alarm, every code, every action, every event, every rule; and its JSON is JSON.
+
+#![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
+use std::collections::BTreeSet;
+
+use kinesis_encryption_enforcer::aws::ACTIONS;
+use serde_json::Value;
+
+const RUNBOOK: &str = include_str!("../docs/RUNBOOK.md");
+const IAM: &str = include_str!("../docs/IAM.md");
+const EVENTS: &str = include_str!("../docs/EVENTS.md");
+const PREVENT: &str = include_str!("../docs/PREVENT.md");
+const FAILURE: &str = include_str!("../src/failure.rs");
+const TEMPLATE: &str = include_str!("../template.yaml");
+
+/// What stands in headings of the third level, word by word.
+fn headings(document: &str) -> BTreeSet<&str> {
+    document.lines().filter_map(|line| line.strip_prefix("### ")).flat_map(|line| line.split(", ")).collect()
+}
+
+/// The names of the template's resources of a type.
+fn resources(kind: &str) -> Vec<&'static str> {
+    let lines: Vec<_> = TEMPLATE.lines().collect();
+    let found: Vec<_> = lines
+        .windows(2)
+        .filter(|pair| pair[1].trim() == format!("Type: {kind}"))
+        .filter_map(|pair| pair[0].trim().strip_suffix(':'))
+        .collect();
+    assert!(!found.is_empty(), "{kind}");
+    found
+}
+
+/// The blocks of JSON in a document.
+fn blocks(document: &str) -> Vec<Value> {
+    let blocks = document.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
+    blocks.map(|block| serde_json::from_str(block).expect("JSON")).collect()
+}
+
+#[test]
+fn the_runbook_has_a_section_for_every_alarm_and_every_code() {
+    let sections = headings(RUNBOOK);
+    let codes = FAILURE.lines().filter_map(|line| line.trim().strip_prefix("pub const ")?.split('"').nth(1));
+    let codes: Vec<_> = codes.collect();
+    assert!(codes.len() > 20, "{codes:?}");
+    for section in resources("AWS::CloudWatch::Alarm").into_iter().chain(codes) {
+        assert!(sections.contains(section), "{section}");
+    }
+}
+
+#[test]
+fn iam_names_every_action_that_the_code_needs_and_every_statement_of_the_role() {
+    for action in ACTIONS {
+        assert!(IAM.contains(&format!("`{action}`")), "{action}");
+    }
+    let policies = resources("AWS::IAM::ManagedPolicy");
+    for policy in policies {
+        let body = TEMPLATE.split(&format!("\n  {policy}:\n")).nth(1).and_then(|rest| rest.split("\n\n  ").next()).expect("the policy");
+        for sid in body.lines().filter_map(|line| line.trim().strip_prefix("- Sid: ")) {
+            assert!(IAM.contains(&format!("| {sid} |")), "{sid}");
+        }
+    }
+}
+
+#[test]
+fn events_names_every_sample_and_every_rule_with_its_pattern() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/events");
+    for entry in std::fs::read_dir(folder).expect("the samples") {
+        let name = entry.expect("an entry").file_name().into_string().expect("UTF-8");
+        assert!(EVENTS.contains(&format!("`events/{name}`")), "{name}");
+    }
+    let rules = resources("AWS::Events::Rule");
+    let sections = headings(EVENTS);
+    assert!(rules.iter().all(|rule| sections.contains(rule)), "{rules:?}");
+    assert_eq!(blocks(EVENTS).len(), rules.len());
+    assert!(blocks(EVENTS).iter().all(|pattern| pattern["source"].is_array()));
+}
+
+#[test]
+fn the_service_control_policies_deny() {
+    let policies = blocks(PREVENT);
+    assert_eq!(policies.len(), 3);
+    for policy in policies {
+        assert_eq!((&policy["Version"], &policy["Statement"][0]["Effect"]), (&"2012-10-17".into(), &"Deny".into()));
+    }
+}
+
+#[test]
+fn every_subcommand_that_a_document_names_exists() {
+    let documents = [RUNBOOK, EVENTS, include_str!("../README.md"), include_str!("../docs/SECURITY.md")].concat();
+    let named: BTreeSet<_> = documents
+        .split("enforcer ")
+        .skip(1)
+        .map(|rest| rest.chars().take_while(char::is_ascii_lowercase).collect::<String>())
+        .filter(|word| ["plan", "apply", "report", "event", "dlq", "policy", "demo", "sandbox", "completions"].contains(&word.as_str()))
+        .collect();
+    assert!(named.len() > 5, "{named:?}");
+    for command in named {
+        let help = std::process::Command::new(env!("CARGO_BIN_EXE_enforcer")).args([&command, "--help"]).output().expect("it runs");
+        assert!(help.status.success(), "{command}");
+    }
+}
