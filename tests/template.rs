@@ -677,8 +677,9 @@ fn every_alarm_names_its_section_of_the_runbook_and_tells_whom_the_parameters_na
         (&[email], json!(["<AlarmTopic>"])),
         (&[("AlarmTopicArn", TOPIC), email], json!([TOPIC, "<AlarmTopic>"])),
     ] {
-        let alarms = Stack::new(&[given, &[("OutcomeEventBus", "default")]].concat()).of_type("AWS::CloudWatch::Alarm");
-        assert_eq!(alarms.len(), 12, "{:?}", alarms.keys());
+        let alarms = Stack::new(&[given, &[("OutcomeEventBus", "default"), ("PolicyParameter", "policy")]].concat())
+            .of_type("AWS::CloudWatch::Alarm");
+        assert_eq!(alarms.len(), 13, "{:?}", alarms.keys());
         for (name, alarm) in alarms {
             assert_eq!((&alarm["AlarmActions"], &alarm["OKActions"]), (&told, &told), "{name}");
             let description = alarm["AlarmDescription"].as_str().expect("a description");
@@ -695,15 +696,16 @@ fn every_alarm_names_its_section_of_the_runbook_and_tells_whom_the_parameters_na
 fn alarms_and_the_dashboard_show_the_metrics_that_the_function_emits_and_the_dashboard_all_of_them() {
     use kinesis_encryption_enforcer::outcome::Status;
     use kinesis_encryption_enforcer::report::metrics::{
-        DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, EVENTS_NOT_SENT, TIME_TO_ENCRYPTED, metric_of,
+        DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, EVENTS_NOT_SENT, POLICY_ERRORS, TIME_TO_ENCRYPTED, TIME_UNENCRYPTED, metric_of,
     };
-    let emitted = Status::ALL.map(metric_of).into_iter().chain([DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, EVENTS_NOT_SENT, TIME_TO_ENCRYPTED]);
+    let others = [DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, EVENTS_NOT_SENT, POLICY_ERRORS, TIME_TO_ENCRYPTED, TIME_UNENCRYPTED];
+    let emitted = Status::ALL.map(metric_of).into_iter().chain(others);
     let emitted: BTreeSet<_> = emitted.map(str::to_owned).collect();
-    let stack = Stack::new(&[("OutcomeEventBus", "default")]);
+    let stack = Stack::new(&[("OutcomeEventBus", "default"), ("PolicyParameter", "policy")]);
     let own = json!(DEFAULT_METRICS_NAMESPACE);
     let alarms = stack.of_type("AWS::CloudWatch::Alarm").into_values().filter(|alarm| alarm["Namespace"] == own);
     let alarmed: BTreeSet<_> = alarms.map(|alarm| alarm["MetricName"].as_str().expect("a name").to_owned()).collect();
-    assert!(alarmed.len() == 5 && alarmed.is_subset(&emitted), "{alarmed:?}");
+    assert!(alarmed.len() == 6 && alarmed.is_subset(&emitted), "{alarmed:?}");
 
     let body = stack.properties("Dashboard")["DashboardBody"].as_str().expect("a text").to_owned();
     let body: Value = serde_json::from_str(&body).expect("JSON");

@@ -226,3 +226,32 @@ fn completions_are_there_for_every_shell() {
         assert!(text(&output.stdout).contains("report"), "{shell}");
     }
 }
+
+#[test]
+#[cfg(unix)]
+fn an_apply_that_is_interrupted_says_what_was_not_started() {
+    use std::io::{BufRead, BufReader, Read};
+
+    let mut child = Command::new(env!("CARGO_BIN_EXE_enforcer"))
+        .args(["apply", "--sandbox", "--yes", "--concurrency", "1"])
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("its output"));
+    let mut line = String::new();
+    // The plan's last line: now it begins.
+    while !line.contains("5 to change") {
+        line.clear();
+        assert_ne!(lines.read_line(&mut line).expect("it prints"), 0, "no plan");
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill").success());
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).expect("it ends");
+    assert_eq!(child.wait().expect("it ends").code(), Some(1), "{rest}");
+    assert!(rest.contains("not started") && rest.contains("the same command goes on with them"), "{rest}");
+    // What was started is waited for.
+    assert!(!rest.contains("failed"), "{rest}");
+}

@@ -82,7 +82,7 @@ impl<'a> Job<'a> {
             shared,
             message,
             alone,
-            letters: Letters::default(),
+            letters: Letters { policy_errors: u64::from(shared.old_policy), ..Letters::default() },
             retry: None,
             several: false,
             doubted_alias,

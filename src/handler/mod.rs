@@ -17,6 +17,7 @@ use tracing::Instrument;
 use self::job::{Job, rest};
 use crate::aws::Aws;
 use crate::aws::pace::Share;
+use crate::aws::ssm::Current;
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::event::{self, Delivery, Message, Request};
@@ -25,7 +26,7 @@ use crate::history_book::HistoryBook;
 use crate::key_book::KeyBook;
 use crate::mode::Mode;
 use crate::outcome::Outcome;
-use crate::policy::{Policy, Rulebook};
+use crate::policy::Rulebook;
 use crate::reconcile::Turns;
 use crate::report::Report;
 use crate::report::metrics::{self, Letters};
@@ -165,6 +166,8 @@ struct Shared<'a> {
     deadline: Deadline,
     keys: KeyBook<'a>,
     rules: Rulebook,
+    /// Whether the rules are older than they should be.
+    old_policy: bool,
     history: HistoryBook<'a>,
     turns: Turns,
 }
@@ -203,11 +206,11 @@ impl Handler {
         }
         let deadline = Deadline::at(invocation.deadline, &self.clock);
         let Settings { key, mode, on_other_key, own_role_arn, .. } = &self.settings;
-        let policy = self.policy(&deadline).await.map_err(|failure| InvocationError::policy(invocation, &failure))?;
+        let Current { policy, trouble } = self.policy(&deadline).await.map_err(|failure| InvocationError::policy(invocation, &failure))?;
         let rules = Rulebook { policy, key: key.clone(), mode: *mode, on_other_key: *on_other_key };
         let keys = KeyBook::new(&self.aws.keys, &self.aws.region, deadline.look_until());
         let history = HistoryBook::new(&self.aws.history, own_role_arn.as_deref(), &self.clock, deadline.look_until());
-        let shared = Shared { invocation, deadline, keys, rules, history, turns: Turns::default() };
+        let shared = Shared { invocation, deadline, keys, rules, old_policy: trouble.is_some(), history, turns: Turns::default() };
         let mut delivery = event::read(payload, own_role_arn.as_deref());
         delivery.requests_mut().for_each(|request| request.wishes.dry_run |= dry_run);
         self.aws.streams.pace_by(match (&delivery, &self.settings.work_queue) {
@@ -222,16 +225,13 @@ impl Handler {
     }
 
     /// The policy as of now. Without one nothing is touched: which streams it would leave alone is not known.
-    async fn policy(&self, deadline: &Deadline) -> Result<Arc<Policy>, Failure> {
+    async fn policy(&self, deadline: &Deadline) -> Result<Current, Failure> {
         match (&self.settings.policy, &self.aws.policy) {
-            (PolicySource::Parameter(_), Some(parameter)) => {
-                let current = Box::pin(parameter.current(self.clock.instant(), deadline.look_until())).await?;
-                Ok(current.policy)
-            }
+            (PolicySource::Parameter(_), Some(parameter)) => Box::pin(parameter.current(self.clock.instant(), deadline.look_until())).await,
             (PolicySource::Parameter(name), None) => {
                 Err(Failure::new(Step::ReadPolicy, code::POLICY_INVALID, name, "nothing that could read it was made"))
             }
-            (PolicySource::Inline(policy), _) => Ok(Arc::clone(policy)),
+            (PolicySource::Inline(policy), _) => Ok(Current { policy: Arc::clone(policy), trouble: None }),
         }
     }
 

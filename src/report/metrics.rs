@@ -3,7 +3,7 @@
 //! Source: `CloudWatch` User Guide, *Specification: Embedded metric format*. The line is printed as it is: inside a log event its fields
 //! would be nested, and `CloudWatch` would not see them.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
 use super::Report;
@@ -32,8 +32,15 @@ pub const DEAD_LETTERS: &str = "DeadLetters";
 pub const DEAD_LETTERS_NOT_STORED: &str = "DeadLettersNotStored";
 /// The metric of outcome events that could not be sent.
 pub const EVENTS_NOT_SENT: &str = "EventsNotSent";
+/// The metric of invocations that went on with an older policy, because the present one could not be read or understood.
+pub const POLICY_ERRORS: &str = "PolicyErrors";
+/// The metric of how long new streams were unencrypted: from their creation until they were seen ACTIVE with the key.
+pub const TIME_UNENCRYPTED: &str = "TimeUnencrypted";
 /// The metric of how long streams took from the start to ACTIVE with the key.
 pub const TIME_TO_ENCRYPTED: &str = "TimeToEncrypted";
+
+/// A stream that is older was not encrypted for the first time: how long it was unencrypted is not known.
+const NEW: TimeDelta = TimeDelta::hours(24);
 
 /// The embedded metric format takes at most this many values of a metric in a line.
 const VALUES: usize = 100;
@@ -47,6 +54,8 @@ pub struct Letters {
     pub not_stored: u64,
     /// Outcome events that could not be sent.
     pub events_not_sent: u64,
+    /// Whether an older policy was followed, because the present one could not be read or understood.
+    pub policy_errors: u64,
 }
 
 /// The line of metrics for one report.
@@ -73,10 +82,23 @@ pub fn line(namespace: &str, function: &str, now: DateTime<Utc>, report: &Report
     if !waits.is_empty() {
         put(TIME_TO_ENCRYPTED, "Milliseconds", json!(waits));
     }
+    let unencrypted: Vec<_> = report
+        .outcomes
+        .iter()
+        .filter(|outcome| outcome.status == Status::Encrypted && outcome.previous_key.is_none())
+        .filter_map(|outcome| Some(now - outcome.seen.as_ref()?.created?))
+        .filter(|age| *age < NEW)
+        .map(|age| age.num_seconds())
+        .take(VALUES)
+        .collect();
+    if !unencrypted.is_empty() {
+        put(TIME_UNENCRYPTED, "Seconds", json!(unencrypted));
+    }
     // Zeros too: an alarm on a metric that is never sent cannot tell silence from health.
     put(DEAD_LETTERS, "Count", json!(letters.stored));
     put(DEAD_LETTERS_NOT_STORED, "Count", json!(letters.not_stored));
     put(EVENTS_NOT_SENT, "Count", json!(letters.events_not_sent));
+    put(POLICY_ERRORS, "Count", json!(letters.policy_errors));
     values.insert(
         "_aws".to_owned(),
         json!({
@@ -88,4 +110,53 @@ pub fn line(namespace: &str, function: &str, now: DateTime<Utc>, report: &Report
     values.insert("requestId".to_owned(), json!(report.request_id));
     values.insert("trigger".to_owned(), json!(report.trigger.kind));
     Value::Object(values).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Trigger, TriggerKind};
+    use crate::mode::Mode;
+    use crate::outcome::Outcome;
+    use crate::report::Tally;
+    use crate::stream::{Description, StreamStatus};
+
+    fn now() -> DateTime<Utc> {
+        "2026-11-24T12:00:00Z".parse().expect("a time")
+    }
+
+    /// A stream that was encrypted after `waited_ms`, made so many minutes ago.
+    fn encrypted(minutes: i64, previous_key: Option<&str>, waited_ms: u64) -> Outcome {
+        let seen = Description {
+            arn: "arn:aws:kinesis:us-east-1:111122223333:stream/orders".parse().expect("an ARN"),
+            status: StreamStatus::Active,
+            key_id: None,
+            created: Some(now() - TimeDelta::minutes(minutes)),
+            mode: None,
+            retention_hours: None,
+            consumers: None,
+        };
+        let outcome = Outcome::new(Some("orders".to_owned()), Status::Encrypted, "because", Mode::Enforce);
+        Outcome { waited_ms, previous_key: previous_key.map(str::to_owned), seen: Some(Box::new(seen)), ..outcome }
+    }
+
+    #[test]
+    fn a_line_counts_outcomes_times_new_streams_and_sends_zeros_for_what_alarms_watch() {
+        let mut tally = Tally::of_targets();
+        for outcome in [encrypted(1, None, 900), encrypted(2, Some("alias/aws/kinesis"), 800), encrypted(25 * 60, None, 700)] {
+            tally.add(outcome);
+        }
+        let trigger = Trigger { kind: TriggerKind::Manual, reason: None, event_id: None, event_time: None, account: None, region: None };
+        let report = Report::new("request-1", Mode::Enforce, trigger, tally, None);
+        let letters = Letters { stored: 1, policy_errors: 1, ..Letters::default() };
+        let line: Value = serde_json::from_str(&line("Space", "enforcer", now(), &report, letters)).expect("JSON");
+        assert_eq!((&line["Encrypted"], &line[TIME_TO_ENCRYPTED]), (&json!(3), &json!([900, 800, 700])));
+        // Only of the first it is known: the second had a key, the third may have had one.
+        assert_eq!(line[TIME_UNENCRYPTED], json!([60]));
+        assert_eq!((&line[DEAD_LETTERS], &line[DEAD_LETTERS_NOT_STORED]), (&json!(1), &json!(0)));
+        assert_eq!((&line[EVENTS_NOT_SENT], &line[POLICY_ERRORS]), (&json!(0), &json!(1)));
+        let metrics = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().expect("metrics");
+        let unit = |name: &str| metrics.iter().find(|metric| metric["Name"] == name).map(|metric| metric["Unit"].clone());
+        assert_eq!((unit(TIME_UNENCRYPTED), unit("Encrypted"), unit("Failed")), (Some(json!("Seconds")), Some(json!("Count")), None));
+    }
 }

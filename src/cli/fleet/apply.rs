@@ -46,16 +46,18 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     let mut code = SETTLED;
     let stopped = Arc::new(AtomicBool::new(false));
+    let watcher = tokio::spawn(watch(Arc::clone(&stopped)));
     for place in arguments.selection.places(true).await? {
         if place.settings.mode == Mode::Audit {
             bail!("ENFORCEMENT_MODE is audit: apply changes nothing then; unset it, or use enforcer plan");
         }
         code = code.max(Box::pin(apply(&place, arguments, &stopped)).await?);
     }
+    watcher.abort();
     Ok(code)
 }
 
-async fn apply(place: &Place, arguments: &Arguments, stopped: &Arc<AtomicBool>) -> Result<u8> {
+async fn apply(place: &Place, arguments: &Arguments, stopped: &AtomicBool) -> Result<u8> {
     let plan = Plan::of(place, &arguments.selection).await?;
     if !arguments.json {
         say(&plan.to_string());
@@ -80,7 +82,6 @@ async fn apply(place: &Place, arguments: &Arguments, stopped: &Arc<AtomicBool>) 
     let Some(encryption) = place.aws.encryption.as_ref() else { bail!("nothing that could encrypt was made") };
     let work = Work { encryption: Some(encryption), concurrency: usize::from(arguments.selection.concurrency), asked_for: true };
     let bar = bar(targets.len(), arguments.json);
-    let watcher = tokio::spawn(watch(Arc::clone(stopped)));
     let mut rows: Vec<Row> = Vec::new();
     let each = |outcome| {
         let row = Row::new(outcome, &place.aws.region);
@@ -90,7 +91,6 @@ async fn apply(place: &Place, arguments: &Arguments, stopped: &Arc<AtomicBool>) 
         rows.push(row);
     };
     place.work(&targets, &work, || !stopped.load(Ordering::Relaxed), each).await;
-    watcher.abort();
     bar.finish_and_clear();
     rows.sort_by(|one, other| one.stream.cmp(&other.stream));
     let not_started = targets.len() - rows.len();
