@@ -66,6 +66,8 @@ pub struct Context<'a> {
     pub history: &'a HistoryBook<'a>,
     /// `MAX_APPLIES_PER_DAY`.
     pub most_applies: usize,
+    /// Whether a stream that is only judged is asked for its policy, too: a call of its own, of which few a second may be made.
+    pub in_depth: bool,
     /// Whether a person asked for this stream by name: that it does not exist is a failure then.
     pub asked_for: bool,
 }
@@ -461,10 +463,16 @@ impl<'a> Run<'a> {
                 None => None,
             }
         };
-        let (key_policy, stream_policy) =
-            tokio::join!(key_policy, self.context.streams.policy(&description.arn, self.context.deadline.look_until()));
+        let stream_policy = async {
+            if self.context.in_depth {
+                Some(self.context.streams.policy(&description.arn, self.context.deadline.look_until()).await)
+            } else {
+                None
+            }
+        };
+        let (key_policy, stream_policy) = tokio::join!(key_policy, stream_policy);
         let now = self.context.clock.utc();
-        let change = Move { description, key, key_policy: key_policy.as_ref(), stream_policy: Some(&stream_policy), now };
+        let change = Move { description, key, key_policy: key_policy.as_ref(), stream_policy: stream_policy.as_ref(), now };
         self.warnings.extend(safety::warnings(&change));
     }
 

@@ -554,6 +554,8 @@ impl<'a> Job<'a> {
             suspicions,
             history: &shared.history,
             most_applies: usize::try_from(settings.max_applies_per_day).unwrap_or(usize::MAX),
+            // A sweep has its time for looking at every stream.
+            in_depth: matches!(request.scope, Scope::Streams(_)),
             asked_for: request.manual && matches!(request.scope, Scope::Streams(_)),
         }
     }

@@ -40,7 +40,7 @@ async fn audit_asks_for_the_key_policy_once_and_says_what_it_could_not_read() {
     }
     world.account.fault(Fault::on("GetKeyPolicy").error("AccessDeniedException", "no"));
     world.account.fault(Fault::on("GetResourcePolicy").stream("b").error("AccessDeniedException", "no"));
-    let answer = world.run(&json!({"sweep": true})).await.expect("an answer");
+    let answer = world.run(&json!({"streams": ["a", "b", "c"]})).await.expect("an answer");
     let unreadable = json!({"code": "key-policy-unreadable", "key": world.key, "because": "AccessDeniedException"});
     for outcome in answer["outcomes"].as_array().expect("outcomes") {
         let stream = outcome["stream"].as_str().expect("a stream");
@@ -52,6 +52,11 @@ async fn audit_asks_for_the_key_policy_once_and_says_what_it_could_not_read() {
         assert_eq!(outcome["warnings"], expected, "{stream}");
     }
     assert_eq!((world.account.count("GetKeyPolicy"), world.account.count("GetResourcePolicy"), world.letters().len()), (1, 3, 0));
+
+    // A sweep has no time for a call more for every stream.
+    let answer = world.run(&json!({"sweep": true})).await.expect("an answer");
+    assert_eq!(answer["outcomes"][0]["warnings"], json!([unreadable]));
+    assert_eq!((world.account.count("GetKeyPolicy"), world.account.count("GetResourcePolicy")), (2, 3));
 }
 
 #[tokio::test(start_paused = true)]

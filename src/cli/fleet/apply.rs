@@ -86,8 +86,8 @@ async fn apply(place: &Place, arguments: &Arguments, stopped: &AtomicBool) -> Re
     let each = |outcome| {
         let row = Row::new(outcome, &place.aws.region);
         let count = |status| rows.iter().chain([&row]).filter(|row| row.status == status).count();
-        bar.set_message(format!("{} encrypted, {} failed", count(Status::Encrypted), count(Status::Failed)));
         bar.inc(1);
+        bar.set_message(format!("{} encrypted, {} failed", count(Status::Encrypted), count(Status::Failed)));
         rows.push(row);
     };
     place.work(&targets, &work, || !stopped.load(Ordering::Relaxed), each).await;

@@ -177,6 +177,7 @@ impl Place {
                 suspicions: &suspicions,
                 history: &history,
                 most_applies: usize::try_from(settings.max_applies_per_day).unwrap_or(usize::MAX),
+                in_depth: true,
                 asked_for: work.asked_for,
             };
             async move { reconcile(&stream, &context).await }
