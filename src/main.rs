@@ -21,8 +21,13 @@ async fn main() -> Result<(), Error> {
     telemetry::start(&environment, &clock);
     // Wrong settings do not end the process: every invocation then fails with what is wrong, and that reaches the on-failure destination.
     let handler = handler(&environment, &clock);
-    if let Err(problem) = &handler {
-        tracing::error!(error = %problem, "function cannot work");
+    match &handler {
+        Ok(Handler { aws, settings, .. }) => {
+            // Beside the first poll for an event, so that it delays neither.
+            let (aws, account) = (aws.clone(), settings.own_account().map(str::to_owned));
+            drop(tokio::spawn(async move { aws.connect(account.as_deref()).await }));
+        }
+        Err(problem) => tracing::error!(error = %problem, "function cannot work"),
     }
     let cold = AtomicBool::new(true);
     run(service_fn(async |event: LambdaEvent<Value>| {

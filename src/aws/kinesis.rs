@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use super::calls::Calls;
+use super::connect::into_ping;
 use super::error::{CallError, Fate};
 use super::kms::read_document;
 use super::pace::{Api, Paces, Share};
@@ -51,6 +52,12 @@ impl Streams {
     #[must_use]
     pub fn calls(&self) -> &Calls {
         &self.calls
+    }
+
+    /// Opens a connection to the endpoint that serves `stream`. What comes of it is seen by the first call.
+    pub(super) async fn connect(&self, stream: &str) {
+        let call = self.client.describe_stream_summary().stream_arn(stream).customize().mutate_request(into_ping);
+        drop(Box::pin(call.send()).await);
     }
 
     /// `DescribeStreamSummary`.

@@ -9,6 +9,7 @@ use aws_sdk_kms::types::{KeyManagerType, KeySpec, KeyState, KeyUsageType};
 use tokio::time::Instant;
 
 use super::calls::Calls;
+use super::connect::into_ping;
 use super::error::{CallError, Fate};
 use crate::failure::{Failure, Step, code};
 use crate::key::{KeyArn, KeyFacts, KeyRef, Readiness};
@@ -24,6 +25,11 @@ pub struct Keys {
 impl Keys {
     pub(super) fn new(client: Client, calls: Arc<Calls>) -> Self {
         Self { client, calls }
+    }
+
+    /// Opens a connection. What comes of it is seen by the first call.
+    pub(super) async fn connect(&self) {
+        drop(Box::pin(self.client.describe_key().key_id("ping").customize().mutate_request(into_ping).send()).await);
     }
 
     /// `DescribeKey`. Must not be asked about `alias/aws/…`: describing such an alias creates the key where there is none.

@@ -5,6 +5,7 @@
 
 mod calls;
 pub mod config;
+mod connect;
 mod error;
 pub mod events;
 pub mod history;

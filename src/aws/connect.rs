@@ -1,0 +1,68 @@
+//! Connections that are open before they are needed.
+//!
+//! Lambda lets a function work while it asks for its first event. Opening the connections in that time takes the look-up of the name, the TCP and the TLS
+//! handshake out of the first event's way. What is asked is `GET /ping`, the health check that the endpoints of Kinesis answer for their load
+//! balancers; no API is called. Whatever comes back, the connection is open then, and the SDK's pool has it.
+
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
+
+use super::Aws;
+use crate::arn::partition_of;
+
+impl Aws {
+    /// Opens the connections that every event needs: to the endpoint of the streams of `account`, and to KMS.
+    ///
+    /// Where the account is not known nothing is opened for the streams: a stream's ARN goes to a host of its account.
+    pub async fn connect(&self, account: Option<&str>) {
+        let streams = async {
+            if let Some(account) = account {
+                let partition = partition_of(&self.region);
+                self.streams.connect(&format!("arn:{partition}:kinesis:{}:{account}:stream/ping", self.region)).await;
+            }
+        };
+        tokio::join!(streams, self.keys.connect());
+    }
+}
+
+/// Makes a health check of a call.
+pub(super) fn into_ping(request: &mut HttpRequest) {
+    let uri = request.uri();
+    let host_at = uri.find("://").map_or(0, |scheme| scheme + 3);
+    let path_at = uri.get(host_at..).and_then(|rest| rest.find('/')).map_or(uri.len(), |path| host_at + path);
+    let ping = format!("{}/ping", uri.get(..path_at).unwrap_or_default());
+    if request.set_uri(ping).and_then(|()| request.set_method("GET")).is_err() {
+        // As a call it still opens the connection; its stream and its key do not exist.
+        return;
+    }
+    for header in ["content-length", "content-type", "x-amz-target"] {
+        request.headers_mut().remove(header);
+    }
+    *request.body_mut() = SdkBody::empty();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_becomes_a_health_check_of_the_same_host() {
+        for (uri, ping) in [
+            (
+                "https://111122223333.control-kinesis.us-east-1.amazonaws.com/",
+                "https://111122223333.control-kinesis.us-east-1.amazonaws.com/ping",
+            ),
+            ("https://kms.us-east-1.amazonaws.com", "https://kms.us-east-1.amazonaws.com/ping"),
+            ("http://127.0.0.1:4566/", "http://127.0.0.1:4566/ping"),
+        ] {
+            let mut request = HttpRequest::new(SdkBody::from("{}"));
+            request.set_uri(uri).expect("a URI");
+            request.set_method("POST").expect("a method");
+            request.headers_mut().insert("x-amz-target", "Kinesis_20131202.DescribeStreamSummary");
+            request.headers_mut().insert("content-length", "2");
+            into_ping(&mut request);
+            assert_eq!((request.uri(), request.method()), (ping, "GET"));
+            assert_eq!((request.headers().iter().count(), request.body().bytes()), (0, Some(&b""[..])));
+        }
+    }
+}
