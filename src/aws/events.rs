@@ -4,12 +4,14 @@
 
 use std::sync::Arc;
 
-use aws_sdk_eventbridge::Client;
-use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use aws_types::SdkConfig;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::calls::Calls;
 use super::error::{CallError, Fate};
+use super::service::{Client, EVENTBRIDGE};
 use crate::failure::{Failure, Step};
 
 /// A call takes at most so many entries.
@@ -36,33 +38,37 @@ pub struct Bus {
     name: String,
 }
 
+/// The answer of `PutEvents`, as far as it matters.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Put {
+    entries: Option<Vec<PutEntry>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PutEntry {
+    error_code: Option<String>,
+    error_message: Option<String>,
+}
+
 impl Bus {
-    pub(super) fn new(client: Client, calls: Arc<Calls>, name: String) -> Self {
-        Self { client, calls, name }
+    pub(super) fn new(config: &SdkConfig, calls: Arc<Calls>, name: String) -> Self {
+        Self { client: Client::new(config, EVENTBRIDGE), calls, name }
     }
 
     /// `PutEvents`, with at most [`AT_ONCE`] entries. Repeated while that helps: an event that arrives twice harms less than one that does not.
     pub async fn put(&self, entries: &[Entry], until: Instant) -> Result<(), CallError> {
         let step = Step::PutEvents;
-        let built: Vec<_> = entries
+        let entries: Vec<Value> = entries
             .iter()
-            .map(|entry| {
-                PutEventsRequestEntry::builder()
-                    .event_bus_name(&self.name)
-                    .source(entry.source)
-                    .detail_type(entry.detail_type)
-                    .detail(&entry.detail)
-                    .set_resources(Some(entry.resources.clone()))
-                    .build()
+            .map(|Entry { source, detail_type, detail, resources }| {
+                json!({"EventBusName": self.name, "Source": source, "DetailType": detail_type, "Detail": detail, "Resources": resources})
             })
             .collect();
-        let answer = self
-            .calls
-            .read(step, &self.name, until, || {
-                let request = self.client.put_events().set_entries(Some(built.clone()));
-                Box::pin(async { request.send().await.map_err(|error| CallError::from_sdk(step, &self.name, &error)) })
-            })
-            .await?;
+        let input = json!({ "Entries": entries });
+        let answer: Put =
+            self.calls.read(step, &self.name, until, || Box::pin(self.client.call("PutEvents", &input, step, &self.name))).await?;
         // The call succeeds also where single entries are refused.
         let refused = answer.entries.unwrap_or_default().into_iter().find_map(|entry| Some((entry.error_code?, entry.error_message)));
         match refused {

@@ -8,16 +8,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_cloudtrail::Client;
-use aws_sdk_cloudtrail::types::{LookupAttribute, LookupAttributeKey};
-use aws_smithy_types::DateTime as SdkTime;
+use aws_types::SdkConfig;
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::calls::Calls;
-use super::error::{CallError, Fate};
+use super::error::CallError;
+use super::service::{CLOUDTRAIL, Client};
 use crate::contest::Change;
-use crate::failure::{Failure, Step, code};
+use crate::failure::Step;
 
 /// How long it may take in all.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -35,9 +36,23 @@ pub struct History {
     calls: Arc<Calls>,
 }
 
+/// The answer of `LookupEvents`, as far as it matters.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Events {
+    events: Option<Vec<Recorded>>,
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Recorded {
+    cloud_trail_event: Option<String>,
+}
+
 impl History {
-    pub(super) fn new(client: Client, calls: Arc<Calls>) -> Self {
-        Self { client, calls }
+    pub(super) fn new(config: &SdkConfig, calls: Arc<Calls>) -> Self {
+        Self { client: Client::new(config, CLOUDTRAIL), calls }
     }
 
     /// The changes of streams' encryption since `since`, newest first.
@@ -53,27 +68,20 @@ impl History {
 
     async fn of(&self, name: &str, since: DateTime<Utc>, until: Instant) -> Result<Vec<Change>, CallError> {
         let (step, subject) = (Step::LookupEvents, "the changes of streams' encryption");
-        let attribute = LookupAttribute::builder().attribute_key(LookupAttributeKey::EventName).attribute_value(name).build();
-        let attribute = attribute.map_err(|error| {
-            let failure = Failure::new(step, code::REQUEST_NOT_BUILT, &subject, &error.to_string());
-            CallError { failure, fate: Fate::Refused }
-        })?;
+        let wanted = json!({
+            "LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": name}],
+            "StartTime": since.timestamp(),
+            "MaxResults": 50,
+        });
         let mut changes = Vec::new();
         let mut token: Option<String> = None;
         for _ in 0..PAGES {
-            let request = self
-                .client
-                .lookup_events()
-                .lookup_attributes(attribute.clone())
-                .start_time(SdkTime::from_secs(since.timestamp()))
-                .max_results(50)
-                .set_next_token(token.clone());
-            let answer = self
-                .calls
-                .read(step, &subject, until, || async {
-                    request.clone().send().await.map_err(|error| CallError::from_sdk(step, &subject, &error))
-                })
-                .await?;
+            let mut input = wanted.clone();
+            if let Some(token) = &token {
+                input["NextToken"] = json!(token);
+            }
+            let answer: Events =
+                self.calls.read(step, &subject, until, || self.client.call("LookupEvents", &input, step, &subject)).await?;
             let records = answer.events.unwrap_or_default().into_iter().filter_map(|event| event.cloud_trail_event);
             changes.extend(records.filter_map(|record| Change::read(&serde_json::from_str(&record).ok()?)));
             token = answer.next_token.filter(|next| !next.is_empty());

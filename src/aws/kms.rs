@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 
-use aws_sdk_kms::Client;
-use aws_sdk_kms::types::{KeyManagerType, KeySpec, KeyState, KeyUsageType};
+use aws_types::SdkConfig;
+use serde::Deserialize;
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::calls::Calls;
-use super::connect::into_ping;
 use super::error::{CallError, Fate};
+use super::service::{Client, KMS};
 use crate::failure::{Failure, Step, code};
 use crate::key::{KeyArn, KeyFacts, KeyRef, Readiness};
 use crate::safety::Document;
@@ -23,24 +24,20 @@ pub struct Keys {
 }
 
 impl Keys {
-    pub(super) fn new(client: Client, calls: Arc<Calls>) -> Self {
-        Self { client, calls }
+    pub(super) fn new(config: &SdkConfig, calls: Arc<Calls>) -> Self {
+        Self { client: Client::new(config, KMS), calls }
     }
 
     /// Opens a connection. What comes of it is seen by the first call.
     pub(super) async fn connect(&self) {
-        drop(Box::pin(self.client.describe_key().key_id("ping").customize().mutate_request(into_ping).send()).await);
+        Box::pin(self.client.connect()).await;
     }
 
     /// `DescribeKey`. Must not be asked about `alias/aws/…`: describing such an alias creates the key where there is none.
     pub async fn describe(&self, key: &KeyRef, until: Instant) -> Result<KeyFacts, CallError> {
         let step = Step::DescribeKey;
-        let answer = self
-            .calls
-            .read(step, key, until, || async {
-                self.client.describe_key().key_id(key.as_str()).send().await.map_err(|error| CallError::from_sdk(step, key, &error))
-            })
-            .await?;
+        let input = json!({"KeyId": key.as_str()});
+        let answer: Described = self.calls.read(step, key, until, || self.client.call("DescribeKey", &input, step, key)).await?;
         let unreadable = || CallError {
             failure: Failure::new(step, code::UNREADABLE_ANSWER, key, "the answer is not what the API reference says"),
             fate: Fate::Unknown,
@@ -49,30 +46,53 @@ impl Keys {
         let arn = metadata.arn.as_deref().and_then(|arn| arn.parse().ok()).ok_or_else(unreadable)?;
         Ok(KeyFacts {
             arn,
-            readiness: match metadata.key_state {
-                Some(KeyState::Enabled) => Readiness::Enabled,
-                Some(KeyState::Disabled) => Readiness::Disabled,
-                Some(KeyState::PendingDeletion | KeyState::PendingReplicaDeletion) => Readiness::PendingDeletion,
-                Some(KeyState::PendingImport) => Readiness::PendingImport,
-                Some(KeyState::Unavailable) => Readiness::Unavailable,
+            readiness: match metadata.key_state.as_deref() {
+                Some("Enabled") => Readiness::Enabled,
+                Some("Disabled") => Readiness::Disabled,
+                Some("PendingDeletion" | "PendingReplicaDeletion") => Readiness::PendingDeletion,
+                Some("PendingImport") => Readiness::PendingImport,
+                Some("Unavailable") => Readiness::Unavailable,
                 // Creating, Updating, and what AWS may add.
-                state => Readiness::NotReady(state.map_or_else(|| "without a state".to_owned(), |state| state.as_str().to_owned())),
+                state => Readiness::NotReady(state.unwrap_or("without a state").to_owned()),
             },
-            encrypts: metadata.key_usage == Some(KeyUsageType::EncryptDecrypt),
-            symmetric: metadata.key_spec == Some(KeySpec::SymmetricDefault),
-            of_customer: metadata.key_manager == Some(KeyManagerType::Customer),
+            encrypts: metadata.key_usage.as_deref() == Some("ENCRYPT_DECRYPT"),
+            symmetric: metadata.key_spec.as_deref() == Some("SYMMETRIC_DEFAULT"),
+            of_customer: metadata.key_manager.as_deref() == Some("CUSTOMER"),
         })
     }
 
     /// `GetKeyPolicy`, asked once: it only makes a warning better. Keys of other accounts do not answer it.
     pub async fn policy(&self, key: &KeyArn, until: Instant) -> Document {
         let step = Step::GetPolicy;
-        let call = async {
-            self.client.get_key_policy().key_id(key.as_str()).send().await.map_err(|error| CallError::from_sdk(step, key, &error))
-        };
-        let answer = self.calls.once(step, key, until, call).await.map_err(|error| error.failure.code)?;
+        let input = json!({"KeyId": key.as_str()});
+        let call = self.client.call("GetKeyPolicy", &input, step, key);
+        let answer: PolicyOfKey = self.calls.once(step, key, until, call).await.map_err(|error| error.failure.code)?;
         read_document(answer.policy.as_deref())
     }
+}
+
+/// The answer of `DescribeKey`, as far as it matters.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Described {
+    key_metadata: Option<KeyMetadata>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct KeyMetadata {
+    arn: Option<String>,
+    key_state: Option<String>,
+    key_usage: Option<String>,
+    key_spec: Option<String>,
+    key_manager: Option<String>,
+}
+
+/// The answer of `GetKeyPolicy`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PolicyOfKey {
+    policy: Option<String>,
 }
 
 /// A policy as the services give it; an empty one is none.

@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use aws_types::SdkConfig;
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::calls::Calls;
 use super::error::CallError;
+use super::service::{Client, SQS};
 use crate::clock::Clock;
 use crate::failure::Step;
 
@@ -57,61 +59,43 @@ impl Letters {
     #[must_use]
     pub fn new(config: &SdkConfig, clock: &Clock, queue_url: &str) -> Self {
         let calls = Arc::new(Calls::new(clock.clone()));
-        Self { client: Client::new(config), calls, clock: clock.clone(), queue_url: queue_url.to_owned() }
+        Self { client: Client::new(config, SQS), calls, clock: clock.clone(), queue_url: queue_url.to_owned() }
     }
 
     /// Receives up to ten letters; none where there are none, or where SQS found none in a second.
     pub async fn receive(&self) -> Result<Vec<Held>, CallError> {
-        let request = self
-            .client
-            .receive_message()
-            .queue_url(&self.queue_url)
-            .max_number_of_messages(10)
-            .wait_time_seconds(1)
-            .visibility_timeout(i32::try_from(HELD_FOR.as_secs()).unwrap_or(i32::MAX))
-            .message_system_attribute_names(MessageSystemAttributeName::All)
-            .message_attribute_names("All");
-        let answer = self
-            .calls
-            .read(STEP, &self.queue_url, self.until(), || async {
-                request.clone().send().await.map_err(|error| CallError::from_sdk(STEP, &self.queue_url, &error))
-            })
-            .await?;
+        let input = json!({
+            "QueueUrl": self.queue_url,
+            "MaxNumberOfMessages": 10,
+            "WaitTimeSeconds": 1,
+            "VisibilityTimeout": HELD_FOR.as_secs(),
+            "MessageSystemAttributeNames": ["All"],
+            "MessageAttributeNames": ["All"],
+        });
+        let answer: Received = self.call("ReceiveMessage", &input, &self.queue_url).await?;
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(held).collect())
     }
 
     /// Gives a letter back: it can be received again at once.
     pub async fn give_back(&self, letter: &Held) -> Result<(), CallError> {
-        let request =
-            self.client.change_message_visibility().queue_url(&self.queue_url).receipt_handle(&letter.receipt).visibility_timeout(0);
-        self.calls
-            .read(STEP, &self.queue_url, self.until(), || async {
-                request.clone().send().await.map_err(|error| CallError::from_sdk(STEP, &self.queue_url, &error))
-            })
-            .await
-            .map(|_| ())
+        let input = json!({"QueueUrl": self.queue_url, "ReceiptHandle": letter.receipt, "VisibilityTimeout": 0});
+        self.call::<IgnoredAny>("ChangeMessageVisibility", &input, &self.queue_url).await.map(|_| ())
     }
 
     /// Deletes a letter.
     pub async fn delete(&self, letter: &Held) -> Result<(), CallError> {
-        let request = self.client.delete_message().queue_url(&self.queue_url).receipt_handle(&letter.receipt);
-        self.calls
-            .read(STEP, &self.queue_url, self.until(), || async {
-                request.clone().send().await.map_err(|error| CallError::from_sdk(STEP, &self.queue_url, &error))
-            })
-            .await
-            .map(|_| ())
+        let input = json!({"QueueUrl": self.queue_url, "ReceiptHandle": letter.receipt});
+        self.call::<IgnoredAny>("DeleteMessage", &input, &self.queue_url).await.map(|_| ())
     }
 
     /// Sends a letter's body, as it is, to the queue at `to`. When this returns, SQS has stored it.
     pub async fn copy(&self, letter: &Held, to: &str) -> Result<(), CallError> {
-        let request = self.client.send_message().queue_url(to).message_body(&letter.body);
-        self.calls
-            .read(STEP, &to, self.until(), || async {
-                request.clone().send().await.map_err(|error| CallError::from_sdk(STEP, &to, &error))
-            })
-            .await
-            .map(|_| ())
+        let input = json!({"QueueUrl": to, "MessageBody": letter.body});
+        self.call::<IgnoredAny>("SendMessage", &input, to).await.map(|_| ())
+    }
+
+    async fn call<T: DeserializeOwned>(&self, operation: &'static str, input: &Value, queue_url: &str) -> Result<T, CallError> {
+        self.calls.read(STEP, &queue_url, self.until(), || self.client.call(operation, input, STEP, &queue_url)).await
     }
 
     fn until(&self) -> Instant {
@@ -119,19 +103,41 @@ impl Letters {
     }
 }
 
+/// The answer of `ReceiveMessage`, as far as it matters.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Received {
+    messages: Option<Vec<Message>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+#[expect(clippy::struct_field_names, reason = "the members' names are the service's")]
+struct Message {
+    message_id: Option<String>,
+    receipt_handle: Option<String>,
+    body: Option<String>,
+    attributes: Option<BTreeMap<String, String>>,
+    message_attributes: Option<BTreeMap<String, Attribute>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Attribute {
+    string_value: Option<String>,
+}
+
 fn held(message: Message) -> Option<Held> {
     let system = message.attributes.unwrap_or_default();
-    let text = |name: MessageSystemAttributeName| system.get(&name).cloned();
+    let text = |name: &str| system.get(name).cloned();
     let attributes = message.message_attributes.unwrap_or_default().into_iter();
     Some(Held {
         id: message.message_id?,
         receipt: message.receipt_handle?,
         body: message.body.unwrap_or_default(),
         attributes: attributes.filter_map(|(name, value)| Some((name, value.string_value?))).collect(),
-        sent: text(MessageSystemAttributeName::SentTimestamp)
-            .and_then(|millis| millis.parse().ok())
-            .and_then(DateTime::from_timestamp_millis),
-        receives: text(MessageSystemAttributeName::ApproximateReceiveCount).and_then(|count| count.parse().ok()).unwrap_or(1),
-        source: text(MessageSystemAttributeName::DeadLetterQueueSourceArn),
+        sent: text("SentTimestamp").and_then(|millis| millis.parse().ok()).and_then(DateTime::from_timestamp_millis),
+        receives: text("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1),
+        source: text("DeadLetterQueueSourceArn"),
     })
 }

@@ -14,6 +14,7 @@ pub mod kms;
 #[cfg(feature = "cli")]
 pub mod letters;
 pub mod pace;
+pub(crate) mod service;
 pub mod sqs;
 pub mod ssm;
 pub mod tagging;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use aws_types::SdkConfig;
 
 use self::pace::{Paces, Share};
+use self::service::{Client, SQS};
 use crate::clock::Clock;
 use crate::mode::Mode;
 use crate::settings::{PolicySource, Settings};
@@ -79,24 +81,19 @@ impl Aws {
     pub fn new(config: &SdkConfig, settings: &Settings, clock: &Clock) -> Self {
         let calls = Arc::new(Calls::new(clock.clone()));
         let kinesis = aws_sdk_kinesis::Client::new(config);
-        let sqs = aws_sdk_sqs::Client::new(config);
+        let sqs = Client::new(config, SQS);
         let writes = settings.mode == Mode::Enforce;
         Self {
             streams: kinesis::Streams::new(kinesis.clone(), Arc::clone(&calls), Paces::with(Share::Whole)),
             encryption: writes.then(|| kinesis::Encryption::new(kinesis, Arc::clone(&calls))),
-            history: history::History::new(aws_sdk_cloudtrail::Client::new(config), Arc::clone(&calls)),
-            keys: kms::Keys::new(aws_sdk_kms::Client::new(config), Arc::clone(&calls)),
-            tagging: tagging::Tagging::new(aws_sdk_resourcegroupstagging::Client::new(config), Arc::clone(&calls)),
+            history: history::History::new(config, Arc::clone(&calls)),
+            keys: kms::Keys::new(config, Arc::clone(&calls)),
+            tagging: tagging::Tagging::new(config, Arc::clone(&calls)),
             policy: match &settings.policy {
                 PolicySource::Inline(_) => None,
-                PolicySource::Parameter(name) => {
-                    Some(ssm::PolicyParameter::new(aws_sdk_ssm::Client::new(config), Arc::clone(&calls), name.clone()))
-                }
+                PolicySource::Parameter(name) => Some(ssm::PolicyParameter::new(config, Arc::clone(&calls), name.clone())),
             },
-            events: settings
-                .outcome_event_bus
-                .as_ref()
-                .map(|bus| events::Bus::new(aws_sdk_eventbridge::Client::new(config), Arc::clone(&calls), bus.clone())),
+            events: settings.outcome_event_bus.as_ref().map(|bus| events::Bus::new(config, Arc::clone(&calls), bus.clone())),
             dead_letters: settings
                 .failure_queue_url
                 .as_ref()

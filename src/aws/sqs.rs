@@ -6,13 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::calls::Calls;
 use super::error::{CallError, Fate};
-use crate::failure::{Failure, Step, code};
+use super::service::Client;
+use crate::failure::{Failure, Step};
 
 /// Writes dead letters.
 #[derive(Clone, Debug)]
@@ -30,24 +32,11 @@ impl DeadLetters {
     /// `SendMessage`. A lost answer is retried: a letter that is there twice is better than none.
     pub async fn send(&self, body: &str, attributes: &[(&str, &str)], until: Instant) -> Result<(), CallError> {
         let step = Step::SendDeadLetter;
-        let attributes = attributes
-            .iter()
-            .map(|(name, value)| {
-                let value = MessageAttributeValue::builder().data_type("String").string_value(*value).build();
-                value.map(|value| ((*name).to_owned(), value))
-            })
-            .collect::<Result<_, _>>()
-            .map_err(|error| CallError {
-                failure: Failure::new(step, code::REQUEST_NOT_BUILT, &self.queue_url, &error.to_string()),
-                fate: Fate::Refused,
-            })?;
-        let request = self.client.send_message().queue_url(&self.queue_url).message_body(body).set_message_attributes(Some(attributes));
-        self.calls
-            .read(step, &self.queue_url, until, || async {
-                request.clone().send().await.map_err(|error| CallError::from_sdk(step, &self.queue_url, &error))
-            })
-            .await
-            .map(|_| ())
+        let attributes: Map<String, Value> =
+            attributes.iter().map(|(name, value)| ((*name).to_owned(), json!({"DataType": "String", "StringValue": value}))).collect();
+        let input = json!({"QueueUrl": self.queue_url, "MessageBody": body, "MessageAttributes": attributes});
+        let call = || self.client.call::<IgnoredAny>("SendMessage", &input, step, &self.queue_url);
+        self.calls.read(step, &self.queue_url, until, call).await.map(|_| ())
     }
 }
 
@@ -81,18 +70,9 @@ impl Work {
     /// `ChangeMessageVisibility`: hides a message that was received for `delay` from now on.
     pub async fn hide(&self, receipt_handle: &str, delay: Duration, until: Instant) -> Result<(), CallError> {
         let step = Step::ChangeVisibility;
-        let request = self
-            .client
-            .change_message_visibility()
-            .queue_url(&self.queue_url)
-            .receipt_handle(receipt_handle)
-            .visibility_timeout(seconds(delay));
-        self.calls
-            .read(step, &self.queue_url, until, || async {
-                request.clone().send().await.map_err(|error| CallError::from_sdk(step, &self.queue_url, &error))
-            })
-            .await
-            .map(|_| ())
+        let input = json!({"QueueUrl": self.queue_url, "ReceiptHandle": receipt_handle, "VisibilityTimeout": seconds(delay)});
+        let call = || self.client.call::<IgnoredAny>("ChangeMessageVisibility", &input, step, &self.queue_url);
+        self.calls.read(step, &self.queue_url, until, call).await.map(|_| ())
     }
 }
 
@@ -104,13 +84,8 @@ impl Sender<'_> {
     /// `SendMessage`: the message is seen after `delay`, at most [`LONGEST_DELAY`].
     pub async fn send(&self, body: &str, delay: Duration, until: Instant) -> Result<(), CallError> {
         let (step, Work { client, calls, queue_url, .. }) = (Step::SendWorkItem, self.0);
-        let request = client.send_message().queue_url(queue_url).message_body(body).delay_seconds(seconds(delay));
-        calls
-            .read(step, queue_url, until, || async {
-                request.clone().send().await.map_err(|error| CallError::from_sdk(step, queue_url, &error))
-            })
-            .await
-            .map(|_| ())
+        let input = json!({"QueueUrl": queue_url, "MessageBody": body, "DelaySeconds": seconds(delay)});
+        calls.read(step, queue_url, until, || client.call::<IgnoredAny>("SendMessage", &input, step, queue_url)).await.map(|_| ())
     }
 
     /// `SendMessageBatch`, in as many calls as it takes. What SQS refuses of a batch is sent again; so a message may be there twice, and none is missing.
@@ -123,33 +98,41 @@ impl Sender<'_> {
 
     async fn send_batch(&self, bodies: &[String], until: Instant) -> Result<(), CallError> {
         let (step, Work { client, calls, queue_url, .. }) = (Step::SendWorkItem, self.0);
-        let entries = bodies.iter().enumerate().map(|(index, body)| {
-            SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body).build().map_err(|error| CallError {
-                failure: Failure::new(step, code::REQUEST_NOT_BUILT, queue_url, &error.to_string()),
-                fate: Fate::Refused,
-            })
-        });
-        let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
+        let mut entries: Vec<Value> =
+            bodies.iter().enumerate().map(|(index, body)| json!({"Id": index.to_string(), "MessageBody": body})).collect();
         let mut attempt = 0;
         loop {
-            let request = client.send_message_batch().queue_url(queue_url).set_entries(Some(entries.clone()));
-            let answer = calls
-                .read(step, queue_url, until, || async {
-                    request.clone().send().await.map_err(|error| CallError::from_sdk(step, queue_url, &error))
-                })
-                .await?;
-            let Some(refused) = answer.failed.first() else { return Ok(()) };
+            let input = json!({"QueueUrl": queue_url, "Entries": entries});
+            let answer: Sent = calls.read(step, queue_url, until, || client.call("SendMessageBatch", &input, step, queue_url)).await?;
+            let failed = answer.failed.unwrap_or_default();
+            let Some(refused) = failed.first() else { return Ok(()) };
             let failure = Failure::new(step, &refused.code, queue_url, refused.message.as_deref().unwrap_or_default());
             attempt += 1;
             let delay = calls.backoff(attempt);
-            if refused.sender_fault || calls.is_late(delay, until) {
+            if refused.sender_fault == Some(true) || calls.is_late(delay, until) {
                 return Err(CallError { failure, fate: Fate::Refused });
             }
-            tracing::warn!(code = failure.code, refused = answer.failed.len(), "part of a batch was refused, sending it again");
-            entries.retain(|entry| answer.failed.iter().any(|failed| failed.id == entry.id));
+            tracing::warn!(code = failure.code, refused = failed.len(), "part of a batch was refused, sending it again");
+            entries.retain(|entry| failed.iter().any(|failed| entry["Id"] == failed.id));
             tokio::time::sleep(delay).await;
         }
     }
+}
+
+/// The answer of `SendMessageBatch`, as far as it matters.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Sent {
+    failed: Option<Vec<NotSent>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct NotSent {
+    id: String,
+    code: String,
+    message: Option<String>,
+    sender_fault: Option<bool>,
 }
 
 fn seconds(delay: Duration) -> i32 {

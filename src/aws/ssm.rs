@@ -5,13 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_ssm::Client;
-use aws_sdk_ssm::types::ParameterType;
+use aws_types::SdkConfig;
+use serde::Deserialize;
+use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::calls::Calls;
-use super::error::CallError;
+use super::service::{Client, SSM};
 use crate::failure::{Failure, Step, code};
 use crate::policy::Policy;
 
@@ -42,9 +43,23 @@ pub struct Current {
     pub trouble: Option<Failure>,
 }
 
+/// The answer of `GetParameter`, as far as it matters.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Got {
+    parameter: Option<Parameter>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Parameter {
+    r#type: Option<String>,
+    value: Option<String>,
+}
+
 impl PolicyParameter {
-    pub(super) fn new(client: Client, calls: Arc<Calls>, name: String) -> Self {
-        Self { client, calls, name, kept: Arc::default() }
+    pub(super) fn new(config: &SdkConfig, calls: Arc<Calls>, name: String) -> Self {
+        Self { client: Client::new(config, SSM), calls, name, kept: Arc::default() }
     }
 
     /// The policy, read anew where what is kept is older than a minute. It fails only where no good version was ever read.
@@ -71,16 +86,11 @@ impl PolicyParameter {
 
     async fn read(&self, until: Instant) -> Result<Policy, Failure> {
         let step = Step::ReadPolicy;
-        let answer = self
-            .calls
-            .read(step, &self.name, until, || async {
-                let sent = self.client.get_parameter().name(&self.name).send().await;
-                sent.map_err(|error| CallError::from_sdk(step, &self.name, &error))
-            })
-            .await
-            .map_err(|error| error.failure)?;
+        let input = json!({"Name": self.name});
+        let call = || self.client.call("GetParameter", &input, step, &self.name);
+        let answer: Got = self.calls.read(step, &self.name, until, call).await.map_err(|error| error.failure)?;
         let parameter = answer.parameter.ok_or_else(|| self.unreadable("the answer holds no parameter"))?;
-        if parameter.r#type == Some(ParameterType::SecureString) {
+        if parameter.r#type.as_deref() == Some("SecureString") {
             return Err(self.unreadable("it is a SecureString: a policy is no secret, store it as a String"));
         }
         parameter.value.unwrap_or_default().parse().map_err(|invalid: crate::policy::Invalid| self.unreadable(&invalid.to_string()))

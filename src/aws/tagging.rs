@@ -8,12 +8,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_resourcegroupstagging::Client;
-use aws_sdk_resourcegroupstagging::types::TagFilter;
+use aws_types::SdkConfig;
+use serde::Deserialize;
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::calls::Calls;
 use super::error::{CallError, Fate};
+use super::service::{Client, TAGGING};
 use crate::failure::{Failure, Step, code};
 use crate::stream::StreamArn;
 
@@ -27,31 +29,47 @@ pub struct Tagging {
     calls: Arc<Calls>,
 }
 
+/// The answer of `GetResources`, as far as it matters.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Resources {
+    resource_tag_mapping_list: Option<Vec<Mapping>>,
+    pagination_token: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Mapping {
+    #[serde(rename = "ResourceARN")]
+    resource_arn: Option<String>,
+    #[serde(rename = "Tags")]
+    tags: Option<Vec<Tag>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tag {
+    key: String,
+    value: String,
+}
+
 impl Tagging {
-    pub(super) fn new(client: Client, calls: Arc<Calls>) -> Self {
-        Self { client, calls }
+    pub(super) fn new(config: &SdkConfig, calls: Arc<Calls>) -> Self {
+        Self { client: Client::new(config, TAGGING), calls }
     }
 
     /// `GetResources`: every stream that has a tag with this key, with all its tags.
     pub async fn streams_with(&self, tag_key: &str, now: Instant) -> Result<Vec<(StreamArn, Vec<(String, String)>)>, CallError> {
         let (step, subject, until) = (Step::GetResources, "the streams that are tagged", now + PATIENCE);
-        let filter = TagFilter::builder().key(tag_key).build();
+        let filters = json!({"ResourceTypeFilters": ["kinesis:stream"], "TagFilters": [{"Key": tag_key}], "ResourcesPerPage": 100});
         let mut found = Vec::new();
         let mut token: Option<String> = None;
         loop {
-            let request = self
-                .client
-                .get_resources()
-                .resource_type_filters("kinesis:stream")
-                .tag_filters(filter.clone())
-                .resources_per_page(100)
-                .set_pagination_token(token.clone());
-            let answer = self
-                .calls
-                .read(step, &subject, until, || async {
-                    request.clone().send().await.map_err(|error| CallError::from_sdk(step, &subject, &error))
-                })
-                .await?;
+            let mut input = filters.clone();
+            if let Some(token) = &token {
+                input["PaginationToken"] = json!(token);
+            }
+            let answer: Resources =
+                self.calls.read(step, &subject, until, || self.client.call("GetResources", &input, step, &subject)).await?;
             for mapping in answer.resource_tag_mapping_list.unwrap_or_default() {
                 let tags = mapping.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect();
                 // Channels and consumers of a stream are tagged, too.

@@ -4,14 +4,16 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use aws_sdk_kinesis::types::EncryptionType;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::local::{ALIAS, ENFORCER, Local, PERSON};
 use super::paint::{self, BOLD, DIM, say};
 use crate::aws::Aws;
+use crate::aws::letters::{Held, Letters};
+use crate::aws::service::{Client, KMS};
 use crate::handler::{Handler, Invocation};
 use crate::settings::{Environment, Settings};
 
@@ -55,12 +57,12 @@ pub(super) async fn run() -> Result<()> {
     demo.create("payments").await?;
     let created = demo.event("CreateStream")?;
     demo.enforce(&created, "failed", 1).await?;
-    let (letter, receipt) = demo.letter().await?;
+    let (letter, held) = demo.letter().await?;
 
     title("6. The key is enabled again, and the letter is fed back as it is.");
     demo.enable(&key).await?;
     demo.enforce(&letter, "encrypted", 1).await?;
-    demo.delete(&receipt).await?;
+    demo.delete(&held).await?;
     demo.all_have(&key)?;
     title("Every step ended as told.");
     Ok(())
@@ -74,10 +76,9 @@ fn title(title: &str) {
 struct Demo {
     local: Local,
     kinesis: aws_sdk_kinesis::Client,
-    kms: aws_sdk_kms::Client,
-    sqs: aws_sdk_sqs::Client,
+    kms: Client,
+    letters: Letters,
     handler: Handler,
-    queue_url: String,
     events: Vec<Value>,
     seen_calls: usize,
     invocations: u32,
@@ -104,11 +105,10 @@ impl Demo {
         say(&format!("{DIM}KMS_KEY_ID={ALIAS}, which is {key}{DIM:#}"));
         Ok(Self {
             kinesis: aws_sdk_kinesis::Client::new(&person),
-            kms: aws_sdk_kms::Client::new(&person),
-            sqs: aws_sdk_sqs::Client::new(&person),
+            kms: Client::new(&person, KMS),
+            letters: Letters::new(&person, &local.clock, &queue_url),
             local,
             handler,
-            queue_url,
             events: Vec::new(),
             seen_calls: 0,
             invocations: 0,
@@ -206,26 +206,26 @@ impl Demo {
     async fn repoint(&self) -> Result<String> {
         let key = self.local.account.create_key();
         self.tell("alice", &format!("UpdateAlias {ALIAS} to {key}"));
-        self.kms.update_alias().alias_name(ALIAS).target_key_id(&key).send().await?;
+        self.kms.send("UpdateAlias", &json!({"AliasName": ALIAS, "TargetKeyId": key})).await?;
         Ok(key)
     }
 
     async fn disable(&self, key: &str) -> Result<()> {
         self.tell("alice", &format!("DisableKey {key}"));
-        self.kms.disable_key().key_id(key).send().await?;
+        self.kms.send("DisableKey", &json!({"KeyId": key})).await?;
         Ok(())
     }
 
     async fn enable(&self, key: &str) -> Result<()> {
         self.tell("alice", &format!("EnableKey {key}"));
-        self.kms.enable_key().key_id(key).send().await?;
+        self.kms.send("EnableKey", &json!({"KeyId": key})).await?;
         Ok(())
     }
 
-    async fn letter(&self) -> Result<(Value, String)> {
-        let received = self.sqs.receive_message().queue_url(&self.queue_url).send().await?;
-        let message = received.messages.unwrap_or_default().pop().context("no dead letter on the queue")?;
-        let letter: Value = serde_json::from_str(message.body.as_deref().unwrap_or_default())?;
+    async fn letter(&self) -> Result<(Value, Held)> {
+        let held =
+            self.letters.receive().await.map_err(|error| anyhow!("{}", error.failure))?.pop().context("no dead letter on the queue")?;
+        let letter: Value = serde_json::from_str(&held.body)?;
         self.tell("queue", "the dead letter, without the event that it carries:");
         let mut shown = letter.clone();
         if let Some(fields) = shown.as_object_mut() {
@@ -234,11 +234,11 @@ impl Demo {
         for line in format!("{shown:#}").lines() {
             self.tell("", &format!("{DIM}{line}{DIM:#}"));
         }
-        Ok((letter, message.receipt_handle.unwrap_or_default()))
+        Ok((letter, held))
     }
 
-    async fn delete(&self, receipt: &str) -> Result<()> {
-        self.sqs.delete_message().queue_url(&self.queue_url).receipt_handle(receipt).send().await?;
+    async fn delete(&self, letter: &Held) -> Result<()> {
+        self.letters.delete(letter).await.map_err(|error| anyhow!("{}", error.failure))?;
         match self.local.account.messages(QUEUE).len() {
             0 => {
                 self.tell("queue", "the dead-letter queue is empty");

@@ -1,0 +1,356 @@
+//! A client for the services of which this program makes a call or two.
+//!
+//! It sends what the SDK's generated clients send, by the SDK's own runtime: its signatures, time-outs, connections and kinds of error. What it leaves out are
+//! the types of some thousand operations that nobody calls here, and six rule engines that find six endpoints: together they were a third of the function.
+//! Kinesis, which this program is about, is called by its generated client.
+//!
+//! Sources: *Smithy, AWS JSON 1.0 and 1.1 protocols*; *AWS General Reference, Service endpoints*. A test compares the endpoints with those that the generated
+//! clients find, for every partition.
+
+use std::fmt::{self, Display};
+
+use aws_runtime::auth::SigV4OperationSigningConfig;
+use aws_runtime::auth::sigv4::{SCHEME_ID, SigV4AuthScheme};
+use aws_runtime::recursion_detection::RecursionDetectionInterceptor;
+use aws_smithy_runtime::client::identity::IdentityCache;
+use aws_smithy_runtime::client::orchestrator::operation::Operation;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptionResolver;
+use aws_smithy_runtime_api::client::auth::{AuthSchemeOptionResolverParams, SharedAuthScheme, SharedAuthSchemeOptionResolver};
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
+use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::Layer;
+use aws_smithy_types::error::metadata::{ErrorMetadata, ProvideErrorMetadata};
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::region::SigningRegion;
+use aws_types::service_config::ServiceConfigKey;
+use aws_types::{SdkConfig, SigningName};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::connect::into_ping;
+use super::error::{CallError, Fate};
+use crate::arn::partition_of;
+use crate::failure::{Failure, Step, code};
+
+/// A service that speaks JSON.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Service {
+    /// The service's id, as `AWS_ENDPOINT_URL_<ID>` has it.
+    id: &'static str,
+    /// The name that its endpoints begin with, and that signatures are for.
+    host: &'static str,
+    /// What `X-Amz-Target` begins with.
+    target: &'static str,
+    content_type: &'static str,
+    govcloud: GovCloud,
+}
+
+/// How the FIPS endpoints of a service are named in `GovCloud`, where plain endpoints may be FIPS endpoints themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum GovCloud {
+    /// As elsewhere.
+    Fips,
+    /// Plainly, except those that speak IPv6, too.
+    Plain,
+    /// Plainly, all of them.
+    AllPlain,
+}
+
+const JSON_1_0: &str = "application/x-amz-json-1.0";
+const JSON_1_1: &str = "application/x-amz-json-1.1";
+
+/// Key Management Service.
+pub(crate) const KMS: Service =
+    Service { id: "KMS", host: "kms", target: "TrentService", content_type: JSON_1_1, govcloud: GovCloud::Fips };
+/// Simple Queue Service.
+pub(crate) const SQS: Service = Service { id: "SQS", host: "sqs", target: "AmazonSQS", content_type: JSON_1_0, govcloud: GovCloud::Plain };
+/// Systems Manager.
+pub(crate) const SSM: Service = Service { id: "SSM", host: "ssm", target: "AmazonSSM", content_type: JSON_1_1, govcloud: GovCloud::Plain };
+/// `CloudTrail`.
+pub(crate) const CLOUDTRAIL: Service =
+    Service { id: "CloudTrail", host: "cloudtrail", target: "CloudTrail_20131101", content_type: JSON_1_1, govcloud: GovCloud::Plain };
+/// `EventBridge`.
+pub(crate) const EVENTBRIDGE: Service =
+    Service { id: "EventBridge", host: "events", target: "AWSEvents", content_type: JSON_1_1, govcloud: GovCloud::AllPlain };
+/// Resource Groups Tagging API.
+pub(crate) const TAGGING: Service = Service {
+    id: "Resource Groups Tagging API",
+    host: "tagging",
+    target: "ResourceGroupsTaggingAPI_20170126",
+    content_type: JSON_1_1,
+    govcloud: GovCloud::Fips,
+};
+
+impl Service {
+    /// Where the service is reached.
+    fn endpoint(self, config: &SdkConfig) -> String {
+        if let Some(url) = self.configured_endpoint(config) {
+            return url;
+        }
+        let region = config.region().map(ToString::to_string).unwrap_or_default();
+        let partition = partition_of(&region);
+        let (suffix, dual_stack_suffix) = suffixes(partition);
+        let dual_stack = config.use_dual_stack() == Some(true);
+        let plain = partition == "aws-us-gov" && (self.govcloud == GovCloud::AllPlain || self.govcloud == GovCloud::Plain && !dual_stack);
+        let fips = if config.use_fips() == Some(true) && !plain { "-fips" } else { "" };
+        format!("https://{}{fips}.{region}.{}", self.host, if dual_stack { dual_stack_suffix } else { suffix })
+    }
+
+    /// `AWS_ENDPOINT_URL_<ID>`, or `AWS_ENDPOINT_URL`, or what a profile says of either.
+    fn configured_endpoint(self, config: &SdkConfig) -> Option<String> {
+        let key = ServiceConfigKey::builder().service_id(self.id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build().ok()?;
+        let of_service = config.service_config().and_then(|service_config| service_config.load_config(key));
+        of_service.or_else(|| config.endpoint_url().map(str::to_owned)).map(|url| url.trim_end_matches('/').to_owned())
+    }
+}
+
+/// What the endpoints of a partition end with, and what those do that speak IPv6, too.
+fn suffixes(partition: &str) -> (&'static str, &'static str) {
+    match partition {
+        "aws-cn" => ("amazonaws.com.cn", "api.amazonwebservices.com.cn"),
+        "aws-iso" => ("c2s.ic.gov", "api.aws.ic.gov"),
+        "aws-iso-b" => ("sc2s.sgov.gov", "api.aws.scloud"),
+        "aws-iso-e" => ("cloud.adc-e.uk", "api.cloud-aws.adc-e.uk"),
+        "aws-iso-f" => ("csp.hci.ic.gov", "api.aws.hci.ic.gov"),
+        "aws-eusc" => ("amazonaws.eu", "api.amazonwebservices.eu"),
+        _ => ("amazonaws.com", "api.aws"),
+    }
+}
+
+/// A client of one service.
+#[derive(Clone)]
+pub(crate) struct Client {
+    service: Service,
+    operation: Operation<Call, Answer, ServiceError>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Client").field(&self.service.id).finish()
+    }
+}
+
+/// What is sent.
+#[derive(Debug)]
+struct Call {
+    operation: &'static str,
+    input: Vec<u8>,
+    /// A health check, in place of the call.
+    ping: bool,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer(Vec<u8>);
+
+impl Client {
+    /// A client of `service`, with the credentials, the Region, the time-outs and the HTTP client in `config`.
+    pub(crate) fn new(config: &SdkConfig, service: Service) -> Self {
+        let mut signing = Layer::new("signing");
+        signing.store_put(AuthSchemeOptionResolverParams::new(()));
+        signing.store_put(SigV4OperationSigningConfig::default());
+        signing.store_put(SigningName::from_static(service.host));
+        if let Some(region) = config.region() {
+            signing.store_put(SigningRegion::from(region.clone()));
+        }
+        let mut components = RuntimeComponentsBuilder::new("service");
+        components
+            .set_auth_scheme_option_resolver(Some(SharedAuthSchemeOptionResolver::new(StaticAuthSchemeOptionResolver::new(vec![
+                SCHEME_ID,
+            ]))))
+            .push_auth_scheme(SharedAuthScheme::new(SigV4AuthScheme::new()))
+            .set_identity_cache(Some(config.identity_cache().unwrap_or_else(|| IdentityCache::lazy().build())))
+            // What tells Lambda that a message goes round in a circle.
+            .push_interceptor(RecursionDetectionInterceptor::new());
+        if let Some(credentials) = config.credentials_provider() {
+            components.set_identity_resolver(SCHEME_ID, credentials);
+        }
+        components.set_http_client(config.http_client()).set_sleep_impl(config.sleep_impl()).set_time_source(config.time_source());
+        let builder = Operation::builder()
+            .service_name(service.id)
+            .operation_name("call")
+            .behavior_version(BehaviorVersion::latest())
+            .endpoint_url(&service.endpoint(config))
+            .no_retry()
+            .timeout_config(config.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled))
+            .with_connection_poisoning()
+            .runtime_plugin(StaticRuntimePlugin::new().with_config(signing.freeze()).with_runtime_components(components));
+        let operation = builder.serializer(move |call: Call| service.request(&call)).deserializer(answer).build();
+        Self { service, operation }
+    }
+
+    /// Makes a call.
+    pub(crate) async fn send(&self, operation: &'static str, input: &Value) -> Result<Answer, SdkError<ServiceError, HttpResponse>> {
+        self.operation.invoke(Call { operation, input: input.to_string().into_bytes(), ping: false }).await
+    }
+
+    /// Makes a call, and reads its answer.
+    pub(crate) async fn call<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        input: &Value,
+        step: Step,
+        subject: &(dyn Display + Sync),
+    ) -> Result<T, CallError> {
+        let Answer(body) = self.send(operation, input).await.map_err(|error| CallError::from_sdk(step, subject, &error))?;
+        // An operation without an answer answers with nothing.
+        let body = if body.is_empty() { &b"{}"[..] } else { &body };
+        serde_json::from_slice(body).map_err(|error| CallError {
+            failure: Failure::new(step, code::UNREADABLE_ANSWER, subject, &error.to_string()),
+            fate: Fate::Unknown,
+        })
+    }
+
+    /// Opens a connection. What comes of it is seen by the first call.
+    pub(super) async fn connect(&self) {
+        drop(self.operation.invoke(Call { operation: "ping", input: Vec::new(), ping: true }).await);
+    }
+}
+
+impl Service {
+    fn request(self, call: &Call) -> Result<HttpRequest, BoxError> {
+        let Call { operation, input, ping } = call;
+        let mut request = HttpRequest::new(SdkBody::from(input.clone()));
+        request.set_uri("/")?;
+        request.set_method("POST")?;
+        let headers = request.headers_mut();
+        headers.try_insert("content-type", self.content_type)?;
+        headers.try_insert("content-length", input.len().to_string())?;
+        headers.try_insert("user-agent", concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))?;
+        headers.try_insert("x-amz-target", format!("{}.{operation}", self.target))?;
+        if *ping {
+            into_ping(&mut request);
+        }
+        Ok(request)
+    }
+}
+
+/// An error that the service spelled out.
+#[derive(Debug)]
+pub(crate) struct ServiceError(ErrorMetadata);
+
+impl Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for ServiceError {}
+
+impl ProvideErrorMetadata for ServiceError {
+    fn meta(&self) -> &ErrorMetadata {
+        &self.0
+    }
+}
+
+fn answer(response: &HttpResponse) -> Result<Answer, OrchestratorError<ServiceError>> {
+    let body = response.body().bytes().unwrap_or_default();
+    if response.status().is_success() {
+        return Ok(Answer(body.to_vec()));
+    }
+    let header = |name| response.headers().get(name);
+    Err(OrchestratorError::operation(error(header("x-amzn-query-error"), header("x-amzn-errortype"), body)))
+}
+
+/// The error in an answer: its code without namespace and address, its message. SQS gives the code that it has always had in a header.
+fn error(query_error: Option<&str>, error_type: Option<&str>, body: &[u8]) -> ServiceError {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |names: &[&str]| names.iter().find_map(|name| body.get(name)?.as_str());
+    let query_error = query_error.and_then(|error| error.split(';').next()).filter(|code| !code.is_empty());
+    let code = query_error.or(error_type).or_else(|| text(&["code", "__type"])).map(|code| {
+        let code = code.split(':').next().unwrap_or(code);
+        code.rsplit('#').next().unwrap_or(code)
+    });
+    let mut metadata = ErrorMetadata::builder();
+    if let Some(code) = code {
+        metadata = metadata.code(code);
+    }
+    if let Some(message) = text(&["message", "Message", "errorMessage"]) {
+        metadata = metadata.message(message);
+    }
+    ServiceError(metadata.build())
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_types::region::Region;
+
+    use super::*;
+
+    #[test]
+    fn errors_are_read_wherever_a_service_puts_them() {
+        for (query_error, error_type, body, code, message) in [
+            (None, None, r#"{"__type": "NotFoundException", "message": "no such key"}"#, Some("NotFoundException"), Some("no such key")),
+            (None, None, r#"{"__type": "com.amazonaws.sqs#QueueDoesNotExist", "Message": "m"}"#, Some("QueueDoesNotExist"), Some("m")),
+            (
+                Some("AWS.SimpleQueueService.NonExistentQueue;Sender"),
+                None,
+                r#"{"__type": "com.amazonaws.sqs#QueueDoesNotExist"}"#,
+                Some("AWS.SimpleQueueService.NonExistentQueue"),
+                None,
+            ),
+            (None, Some("ThrottlingException:http://internal/coral"), "{}", Some("ThrottlingException"), None),
+            (None, None, "<html>", None, None),
+            (None, None, "", None, None),
+            (Some(";"), None, r#"{"code": "InternalFailure"}"#, Some("InternalFailure"), None),
+        ] {
+            let ServiceError(found) = error(query_error, error_type, body.as_bytes());
+            assert_eq!((found.code(), found.message()), (code, message), "{body}");
+        }
+    }
+
+    /// Every partition, with a Region that is special in none and the ones that are.
+    const REGIONS: [&str; 12] = [
+        "us-east-1",
+        "us-west-2",
+        "eu-central-1",
+        "ap-southeast-2",
+        "cn-north-1",
+        "us-gov-west-1",
+        "us-gov-east-1",
+        "us-iso-east-1",
+        "us-isob-east-1",
+        "eu-isoe-west-1",
+        "us-isof-south-1",
+        "eusc-de-east-1",
+    ];
+
+    /// The endpoint that the generated client of `$sdk` finds; none where the partition does not have such a one.
+    macro_rules! generated {
+        ($sdk:ident, $region:expr, $fips:expr, $dual_stack:expr) => {{
+            use $sdk::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+            let params = Params::builder().region($region).use_fips($fips).use_dual_stack($dual_stack).build().expect("parameters");
+            let found = DefaultResolver::new().resolve_endpoint(&params).await;
+            found.ok().map(|endpoint| endpoint.url().to_owned())
+        }};
+    }
+
+    #[tokio::test]
+    async fn endpoints_are_those_that_the_generated_clients_find() {
+        let mut compared = 0;
+        for region in REGIONS {
+            for (fips, dual_stack) in [(false, false), (true, false), (false, true), (true, true)] {
+                let config = SdkConfig::builder().region(Region::new(region)).use_fips(fips).use_dual_stack(dual_stack).build();
+                for (service, generated) in [
+                    (KMS, generated!(aws_sdk_kms, region, fips, dual_stack)),
+                    (SQS, generated!(aws_sdk_sqs, region, fips, dual_stack)),
+                    (SSM, generated!(aws_sdk_ssm, region, fips, dual_stack)),
+                    (CLOUDTRAIL, generated!(aws_sdk_cloudtrail, region, fips, dual_stack)),
+                    (EVENTBRIDGE, generated!(aws_sdk_eventbridge, region, fips, dual_stack)),
+                    (TAGGING, generated!(aws_sdk_resourcegroupstagging, region, fips, dual_stack)),
+                ] {
+                    if let Some(url) = generated {
+                        assert_eq!(service.endpoint(&config), url, "{} in {region}, FIPS {fips}, dual stack {dual_stack}", service.id);
+                        compared += 1;
+                    }
+                }
+            }
+        }
+        assert!(compared >= 4 * 6 * 6, "{compared}");
+    }
+}
