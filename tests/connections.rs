@@ -1,5 +1,7 @@
 //! Connections are opened before the first event, and used by it: over sockets, counted.
 
+#![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -4,19 +4,13 @@
 //! in the environment. The terminal program, which must also understand profiles and single sign-on, uses `aws-config` and takes from here
 //! what both share.
 
-use std::fs;
-use std::io;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_async::time::SharedTimeSource;
-use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
@@ -24,20 +18,12 @@ use aws_types::region::Region;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use thiserror::Error;
 
-use crate::arn::partition_of;
+use super::http::http_client;
 use crate::clock::Clock;
 use crate::settings::Environment;
 
-/// The roots that AWS's endpoints of the commercial partition chain to, as Amazon Trust Services publishes them.
-///
-/// Compiled in, because loading the platform's whole store costs a cold start at 128 MB some 20 ms.
-const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
-
 /// How long one attempt of a call may take. The control planes of Kinesis, KMS and SQS answer within tens of milliseconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
-
-/// How long connecting may take: a network that drops packets shows itself here.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why there is no configuration.
 #[derive(Debug, Error)]
@@ -46,12 +32,12 @@ pub enum ConfigError {
     #[error("AWS_REGION is not set: set it to the Region of the streams, such as us-east-1")]
     NoRegion,
     /// The file of certificates cannot be read.
-    #[error("AWS_CA_BUNDLE is {path:?}: {source}")]
+    #[error("AWS_CA_BUNDLE is {path:?}: {problem}")]
     CaBundle {
         /// The file.
         path: String,
-        /// What the system says.
-        source: io::Error,
+        /// What is wrong with it.
+        problem: String,
     },
     /// The certificates cannot be used.
     #[error("the certificates to trust cannot be used: {0}")]
@@ -93,44 +79,10 @@ pub fn tamed(config: SdkConfig, clock: &Clock) -> SdkConfig {
         .into_builder()
         .behavior_version(BehaviorVersion::latest())
         .retry_config(RetryConfig::disabled())
-        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT).build())
+        .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build())
         .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
         .time_source(SharedTimeSource::new(clock.clone()))
         .build()
-}
-
-/// The HTTP client: one TLS stack, rustls on ring. (aws-lc draws its first random number from CPU jitter, which costs a cold start at 128 MB
-/// almost half a second.)
-pub fn http_client(environment: &Environment, region: &str) -> Result<SharedHttpClient, ConfigError> {
-    let trust_store = match environment.get("AWS_CA_BUNDLE") {
-        Some(path) => {
-            let pem = fs::read(path).map_err(|source| ConfigError::CaBundle { path: path.to_owned(), source })?;
-            TrustStore::empty().with_pem_certificate(pem)
-        }
-        // Whoever names certificates of their own, or an endpoint of their own, means the platform's store; and which roots the other
-        // partitions use is not documented.
-        None if names_trust_of_its_own(environment) || partition_of(region) != "aws" => TrustStore::default(),
-        None => TrustStore::empty().with_pem_certificate(AMAZON_ROOTS),
-    };
-    let context = TlsContext::builder().with_trust_store(trust_store).build().map_err(|error| ConfigError::Tls(error.to_string()))?;
-    Ok(Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(context).build_https())
-}
-
-fn names_trust_of_its_own(environment: &Environment) -> bool {
-    const ENDPOINTS: [&str; 8] = [
-        "AWS_ENDPOINT_URL",
-        "AWS_ENDPOINT_URL_CLOUDTRAIL",
-        "AWS_ENDPOINT_URL_EVENTBRIDGE",
-        "AWS_ENDPOINT_URL_KINESIS",
-        "AWS_ENDPOINT_URL_KMS",
-        "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API",
-        "AWS_ENDPOINT_URL_SQS",
-        "AWS_ENDPOINT_URL_SSM",
-    ];
-    let own_endpoint = |name: &str| environment.get(name).is_some_and(|url| url.starts_with("https://"));
-    environment.get("SSL_CERT_FILE").is_some()
-        || environment.get("SSL_CERT_DIR").is_some()
-        || ENDPOINTS.iter().any(|name| own_endpoint(name))
 }
 
 /// `AWS_ENDPOINT_URL_<SERVICE>`, which the SDK asks for only through this.
@@ -152,19 +104,6 @@ mod tests {
     fn a_region_is_needed() {
         let clock = Clock::system();
         assert!(matches!(from_environment(&Environment::default(), &clock), Err(ConfigError::NoRegion)));
-    }
-
-    #[test]
-    fn a_bundle_that_cannot_be_read_is_named() {
-        let environment = Environment::default().with("AWS_REGION", "us-east-1").with("AWS_CA_BUNDLE", "/nowhere/ca.pem");
-        let error = from_environment(&environment, &Clock::system()).expect_err("refused");
-        assert!(error.to_string().contains("/nowhere/ca.pem"), "{error}");
-    }
-
-    #[test]
-    fn the_compiled_in_roots_are_five_certificates() {
-        let text = String::from_utf8_lossy(AMAZON_ROOTS);
-        assert_eq!(text.matches("BEGIN CERTIFICATE").count(), 5);
     }
 
     #[test]

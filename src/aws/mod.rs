@@ -9,6 +9,7 @@ mod connect;
 mod error;
 pub mod events;
 pub mod history;
+pub mod http;
 pub mod kinesis;
 pub mod kms;
 #[cfg(feature = "cli")]

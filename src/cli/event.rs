@@ -14,6 +14,7 @@ use super::local::{ALIAS, ENFORCER, Local};
 use super::paint::{self, say, warn};
 use super::{FAILED, exit_code};
 use crate::arn::{is_account, is_region};
+use crate::aws::http::http_client;
 use crate::aws::{Aws, config};
 use crate::clock::Clock;
 use crate::event::{KeySignal, Request, Scope, TriggerKind, read};
@@ -115,7 +116,7 @@ pub(super) async fn sdk_config(profile: Option<&str>, region: Option<&str>, envi
         chain = chain.region(Region::new(region.to_owned()));
     }
     // The Region of a profile is known only after loading: the platform's roots serve every partition here.
-    let loaded = chain.http_client(config::http_client(environment, "any")?).load().await;
+    let loaded = chain.http_client(http_client(environment, "any")?).load().await;
     if loaded.region().is_none() {
         return Err(anyhow!("no Region: give --region, set AWS_REGION, or choose a profile that has one"));
     }

@@ -1,8 +1,9 @@
 //! The account on a socket, in real time.
 
-use aws_smithy_http_client::Builder;
+use kinesis_encryption_enforcer::aws::http::http_client;
 use kinesis_encryption_enforcer::clock::Clock;
 use kinesis_encryption_enforcer::sandbox::{Account, Fault, NewStream, serve};
+use kinesis_encryption_enforcer::settings::Environment;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -26,7 +27,8 @@ impl Served {
         let address = listener.local_addr().unwrap();
         let (shutdown, asked) = oneshot::channel();
         let server = tokio::spawn(serve(account.clone(), listener, async { drop(asked.await) }));
-        let config = sdk_config(&clock, Builder::new().build_http(), REGION, "AKIAIOSFODNN7EXAMPLE");
+        let client = http_client(&Environment::default(), REGION).unwrap();
+        let config = sdk_config(&clock, client, REGION, "AKIAIOSFODNN7EXAMPLE");
         let config = aws_sdk_kinesis::config::Builder::from(&config).endpoint_url(format!("http://{address}")).build();
         Self { account, kinesis: aws_sdk_kinesis::Client::from_conf(config), address, shutdown, server }
     }

@@ -50,9 +50,13 @@ async fn no_scenario_makes_more_calls_than_its_budget() {
     let unencrypted = || with(NewStream::named("orders"));
     let twenty = World::new();
     let names: Vec<_> = (0..20).map(|index| format!("stream-{index}")).collect();
-    names.iter().for_each(|name| drop(twenty.stream(NewStream::named(name))));
+    for name in &names {
+        twenty.stream(NewStream::named(name));
+    }
     let fleet = World::new();
-    (0..100).for_each(|index| drop(fleet.stream(NewStream::named(&format!("stream-{index}")).encrypted_with(&fleet.key))));
+    for index in 0..100 {
+        fleet.stream(NewStream::named(&format!("stream-{index}")).encrypted_with(&fleet.key));
+    }
     let spent = BTreeMap::from([
         ("a stream that is right", spent(right(), &event("encryption-changed")).await),
         ("an unencrypted stream", spent(unencrypted(), &event("stream-created")).await),
