@@ -48,6 +48,11 @@ test-rust: ## Tests of the crate, against its embedded AWS
 fleet: ## Bring 1,000 and 10,000 streams right under AWS's rate limits, in simulated time: calls, throttles, memory
 	$(CARGO) run $(LOCKED) --example fleet
 
+.PHONY: budgets
+budgets: ## What the function weighs, and what scenarios cost in calls and waiting, against bench/budgets.json
+	bench/budgets.py
+	$(CARGO) test $(LOCKED) --test scenarios budgets -- --nocapture
+
 .PHONY: test-browser
 test-browser: ## Tests of the HTML report in a headless browser
 	tests/browser/install
