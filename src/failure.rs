@@ -18,6 +18,8 @@ pub enum Step {
     ReadEvent,
     /// Checking that the target is ours to touch.
     CheckTarget,
+    /// `sts:AssumeRole` of the role in a member account.
+    AssumeRole,
     /// `kinesis:DescribeStreamSummary`.
     DescribeStream,
     /// `kms:DescribeKey`, or judging what it said.
@@ -61,6 +63,7 @@ impl Step {
         match self {
             Self::ReadEvent => "read-event",
             Self::CheckTarget => "check-target",
+            Self::AssumeRole => "assume-role",
             Self::DescribeStream => "describe-stream",
             Self::DescribeKey => "describe-key",
             Self::ListTags => "list-tags",
@@ -129,6 +132,8 @@ pub mod code {
     pub const STREAM_NOT_FOUND: &str = "StreamNotFound";
     /// The target belongs to another account.
     pub const FOREIGN_ACCOUNT: &str = "ForeignAccount";
+    /// The role in a member account may not be taken on.
+    pub const MEMBER_ROLE_REFUSED: &str = "MemberRoleRefused";
     /// The target lies in another Region.
     pub const FOREIGN_REGION: &str = "ForeignRegion";
     /// The stream did not become ACTIVE in time.
@@ -220,6 +225,8 @@ pub enum Kind {
     Spent,
     /// Not ours to touch.
     Foreign,
+    /// A member account does not let us in.
+    NotAdmitted,
     /// Not understood.
     NotUnderstood,
     /// The exemption cannot be read.
@@ -316,6 +323,7 @@ impl Kind {
             code::UNDONE | code::CONTESTED => Self::Undone,
             code::ALLOWANCE_SPENT => Self::Spent,
             code::FOREIGN_ACCOUNT | code::FOREIGN_REGION => Self::Foreign,
+            code::MEMBER_ROLE_REFUSED | "RegionDisabledException" => Self::NotAdmitted,
             code::UNKNOWN_PAYLOAD => Self::NotUnderstood,
             code::EXEMPTION_MALFORMED => Self::Exemption,
             code::POLICY_INVALID | code::POLICY_UNDECIDED | "ParameterNotFound" | "ParameterVersionNotFound" => Self::Policy,
@@ -345,6 +353,7 @@ impl Kind {
             | Self::Credentials
             | Self::QueueNotFound
             | Self::Foreign
+            | Self::NotAdmitted
             | Self::NotUnderstood
             | Self::Exemption
             | Self::Policy
@@ -410,7 +419,12 @@ impl Kind {
             (Self::Spent, _) => {
                 "find out in CloudTrail who keeps changing the stream's encryption, and feed the letter back after the time that the message names"
             }
-            (Self::Foreign, _) => "deploy the function in the stream's own account and Region",
+            (Self::Foreign, _) => {
+                "deploy the function in the stream's own account and Region, or name the account in MEMBER_ACCOUNTS and give it the role of deploy/member-role.yaml"
+            }
+            (Self::NotAdmitted, _) => {
+                "deploy deploy/member-role.yaml in the member account, with the role name, the ExternalId and the function's role of this stack (made anew, a role is another one: update the member's stack then); look for a service control policy that denies sts:AssumeRole, and see that the Region is enabled there"
+            }
             (Self::NotUnderstood, _) => {
                 "check what sends this to the function; accepted are the events in README.md and {\"stream\": …}, {\"streams\": […]} or {\"sweep\": true}"
             }
@@ -442,6 +456,7 @@ fn action(step: Step) -> &'static str {
             "sqs:ReceiveMessage, sqs:ChangeMessageVisibility and sqs:DeleteMessage on the dead-letter queue, sqs:SendMessage on the work queue"
         }
         Step::Probe => "kinesis:PutRecord on the stream, and kms:GenerateDataKey on the key",
+        Step::AssumeRole => "sts:AssumeRole on the member's role",
         Step::PutEvents => "events:PutEvents on the bus in OUTCOME_EVENT_BUS",
         Step::ChangeVisibility => "sqs:ChangeMessageVisibility on the queue in WORK_QUEUE_URL",
         Step::GetPolicy => "kms:GetKeyPolicy on the key, kinesis:GetResourcePolicy on the stream",

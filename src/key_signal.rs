@@ -99,7 +99,8 @@ pub async fn weigh(signal: &KeySignal, trigger: &Trigger, age: Option<TimeDelta>
 }
 
 /// Why the signal concerns another key or alias, where that can be told without a call.
-fn is_foreign(signal: &KeySignal, trigger: &Trigger, wanted: &KeyRef) -> Option<String> {
+#[must_use]
+pub fn is_foreign(signal: &KeySignal, trigger: &Trigger, wanted: &KeyRef) -> Option<String> {
     let (account, region) = (trigger.account.as_deref(), trigger.region.as_deref());
     match signal {
         KeySignal::AliasPointed { alias, .. } | KeySignal::AliasDeleted { alias } => {

@@ -18,6 +18,7 @@ pub mod history_book;
 pub mod key;
 pub mod key_book;
 pub mod key_signal;
+pub mod members;
 pub mod mode;
 pub mod outcome;
 pub mod policy;

@@ -14,11 +14,12 @@ use thiserror::Error;
 
 use crate::arn::is_account;
 use crate::key::KeyRef;
+use crate::members::{Given, Members};
 use crate::mode::{Mode, OnOtherKey};
 use crate::policy::Policy;
 
 /// The variables this version understands; the template sets exactly these.
-pub const SUPPORTED: [&str; 15] = [
+pub const SUPPORTED: [&str; 18] = [
     "KMS_KEY_ID",
     "ENFORCEMENT_MODE",
     "FAILURE_QUEUE_URL",
@@ -34,6 +35,9 @@ pub const SUPPORTED: [&str; 15] = [
     "MAX_APPLIES_PER_DAY",
     "METRICS_NAMESPACE",
     "OUTCOME_EVENT_BUS",
+    "MEMBER_ROLE_NAME",
+    "MEMBER_ACCOUNTS",
+    "MEMBER_EXTERNAL_ID",
 ];
 
 /// The share of the function's timeout kept for what must happen after the waiting: one last look, dead letters, the answer.
@@ -155,6 +159,8 @@ pub struct Settings {
     pub metrics_namespace: String,
     /// `OUTCOME_EVENT_BUS`: the bus that outcomes are told on, by name or ARN.
     pub outcome_event_bus: Option<String>,
+    /// The accounts beside the own one whose streams are kept; none as a rule.
+    pub members: Option<Members>,
 }
 
 /// Everything that is wrong with the environment.
@@ -201,6 +207,10 @@ impl Settings {
             problems.push(problem);
             PolicySource::Inline(Arc::default())
         });
+        let members = members(environment).unwrap_or_else(|found| {
+            problems.extend(found);
+            None
+        });
         let mut checked = |name: &str, is_right: fn(&str) -> bool, expected: &str| {
             let value = environment.get(name)?;
             if !is_right(value) {
@@ -240,6 +250,7 @@ impl Settings {
                 max_applies_per_day,
                 metrics_namespace: metrics_namespace.unwrap_or_else(|| DEFAULT_METRICS_NAMESPACE.to_owned()),
                 outcome_event_bus,
+                members,
             }),
             Ok(_) => Err(SettingsError(problems)),
             Err(problem) => {
@@ -254,6 +265,22 @@ impl Settings {
     pub fn own_account(&self) -> Option<&str> {
         self.own_role_arn.as_deref().and_then(role_account)
     }
+
+    /// The roles that the function acts with: its own, and those of the members.
+    #[must_use]
+    pub fn own_roles(&self) -> Vec<String> {
+        let of_members = self.members.iter().flat_map(|members| members.accounts.iter().map(|account| members.role_in(account)));
+        self.own_role_arn.iter().cloned().chain(of_members).collect()
+    }
+}
+
+fn members(environment: &Environment) -> Result<Option<Members>, Vec<String>> {
+    Members::read(Given {
+        role_name: environment.get("MEMBER_ROLE_NAME"),
+        accounts: environment.get("MEMBER_ACCOUNTS"),
+        external_id: environment.get("MEMBER_EXTERNAL_ID"),
+        own_role_arn: environment.get("OWN_ROLE_ARN"),
+    })
 }
 
 fn policy(environment: &Environment) -> Result<PolicySource, String> {
@@ -362,6 +389,7 @@ mod tests {
                 max_applies_per_day: 5,
                 metrics_namespace: DEFAULT_METRICS_NAMESPACE.to_owned(),
                 outcome_event_bus: None,
+                members: None,
             }
         );
     }
@@ -393,6 +421,9 @@ mod tests {
             ("MAX_APPLIES_PER_DAY", "26"),
             ("METRICS_NAMESPACE", "a*b"),
             ("OUTCOME_EVENT_BUS", "my bus"),
+            ("MEMBER_ROLE_NAME", "/enforcer"),
+            ("MEMBER_ACCOUNTS", "4444"),
+            ("MEMBER_EXTERNAL_ID", "x"),
         ]);
         // POLICY and POLICY_PARAMETER share a problem.
         assert_eq!(found.len(), SUPPORTED.len() - 1, "{found:#?}");
@@ -428,6 +459,19 @@ mod tests {
     fn the_account_is_the_roles() {
         let settings = |arn| Settings::from_environment(&environment(&[("KMS_KEY_ID", KEY), ("OWN_ROLE_ARN", arn)])).expect("accepted");
         assert_eq!(settings("arn:aws-cn:iam::111122223333:role/path/enforcer").own_account(), Some("111122223333"));
+    }
+
+    #[test]
+    fn the_own_roles_are_the_functions_and_the_members() {
+        let environment = environment(&[
+            ("KMS_KEY_ID", KEY),
+            ("OWN_ROLE_ARN", "arn:aws:iam::111122223333:role/enforcer"),
+            ("MEMBER_ROLE_NAME", "member"),
+            ("MEMBER_ACCOUNTS", "444455556666"),
+            ("MEMBER_EXTERNAL_ID", "orders-7"),
+        ]);
+        let settings = Settings::from_environment(&environment).expect("accepted");
+        assert_eq!(settings.own_roles(), ["arn:aws:iam::111122223333:role/enforcer", "arn:aws:iam::444455556666:role/member"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use kinesis_encryption_enforcer::event::{Delivery, KeySignal, Request, Scope, TriggerKind, Wishes, read};
+use kinesis_encryption_enforcer::event::{Delivery, Fleets, KeySignal, Request, Scope, TriggerKind, Wishes, read};
 use kinesis_encryption_enforcer::key::KeyRef;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -29,8 +29,8 @@ fn streams(texts: &[&str]) -> Scope {
     Scope::Streams(texts.iter().map(|text| text.parse().unwrap()).collect())
 }
 
-fn fleet(start_after: Option<&str>) -> Scope {
-    Scope::Fleet { start_after: start_after.map(str::to_owned) }
+fn fleet(of: Fleets, start_after: Option<&str>) -> Scope {
+    Scope::Fleet { of, start_after: start_after.map(str::to_owned) }
 }
 
 fn key() -> KeyRef {
@@ -105,11 +105,11 @@ fn rows() -> Vec<Row> {
         ignored("security-finding-suppressed", "Workflow.Status is SUPPRESSED, not NEW or NOTIFIED"),
         row("security-finding-custom-action", SecurityFinding, streams(&[ORDERS])),
         row("security-finding-v2", SecurityFinding, streams(&[ORDERS])),
-        row("scheduled", Scheduled, fleet(None)),
-        row("scheduled-by-rule", Scheduled, fleet(None)),
+        row("scheduled", Scheduled, fleet(Fleets::All, None)),
+        row("scheduled-by-rule", Scheduled, fleet(Fleets::All, None)),
         row("manual-stream", Manual, streams(&["orders"])),
         row("manual-streams", Manual, streams(&["orders", PAYMENTS])),
-        row("manual-sweep", Manual, fleet(Some("orders"))),
+        row("manual-sweep", Manual, fleet(Fleets::Own, Some("orders"))),
         row("manual-dry-run", Manual, streams(&[ORDERS])),
         row("on-failure-record", StreamCreated, streams(&[ORDERS])),
         row("dead-letter", EncryptionStopped, streams(&[ORDERS])),
@@ -124,7 +124,7 @@ fn rows() -> Vec<Row> {
 }
 
 fn only(payload: &Value) -> Request {
-    match read(payload, Some(OWN_ROLE)) {
+    match read(payload, &[OWN_ROLE.to_owned()]) {
         Delivery::Direct(mut requests) if requests.len() == 1 => requests.remove(0),
         other => panic!("not one request: {other:?}"),
     }
@@ -159,7 +159,7 @@ fn every_event_points_where_it_should() {
 #[test]
 fn a_batch_is_read_message_by_message() {
     let batch = file("queue-batch");
-    let Delivery::Batch(messages) = read(&batch, Some(OWN_ROLE)) else { panic!("not a batch") };
+    let Delivery::Batch(messages) = read(&batch, &[OWN_ROLE.to_owned()]) else { panic!("not a batch") };
     let expected = [
         ("stream-created", 1, TriggerKind::StreamCreated),
         ("dead-letter", 2, TriggerKind::EncryptionStopped),
@@ -319,7 +319,7 @@ fn keeps_its_promises(payload: &Value) {
             assert_eq!(trigger.reason.is_some(), declined, "{trigger:?}");
         }
     };
-    match read(payload, Some(OWN_ROLE)) {
+    match read(payload, &[OWN_ROLE.to_owned()]) {
         Delivery::Direct(requests) => check(&requests),
         Delivery::Batch(messages) => {
             assert_eq!(messages.len(), payload["Records"].as_array().unwrap().len());

@@ -1,6 +1,7 @@
-//! template.yaml against the code: what the function is given, may do and is told, and which rule delivers which event.
+//! template.yaml, and deploy/member-role.yaml for member accounts, against the code: what the function is given, may do and is told, and which rule delivers
+//! which event.
 //!
-//! The template is evaluated for a set of parameters, as CloudFormation would, in account 111122223333 and Region us-east-1.
+//! A template is evaluated for a set of parameters, as CloudFormation would, in account 111122223333 and Region us-east-1.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper of tests fails as a test does")]
 
@@ -24,7 +25,12 @@ const STREAMS: &str = "arn:aws:kinesis:us-east-1:111122223333:stream/*";
 const KEY_ID: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
 const KEY_ARN: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const KEYS_HERE: &str = "arn:aws:kms:us-east-1:111122223333:key/*";
+const MEMBERS: [(&str, &str); 3] =
+    [("MemberRoleName", "security/enforcer"), ("MemberAccounts", "444455556666,777788889999"), ("MemberExternalId", EXTERNAL_ID)];
+const EXTERNAL_ID: &str = "orders-7";
 const FOREIGN_KEY: &str = "arn:aws:kms:us-east-1:444455556666:key/0987dcba-09fe-87dc-65ba-ab0987654321";
+
+const HUB_BUS: &str = "arn:aws:events:us-east-1:111122223333:event-bus/default";
 
 /// What Lambda itself does with the role: no call in the code stands for it. It writes the log, and its event source mapping polls the work queue.
 const LAMBDAS_ACTIONS: [&str; 5] =
@@ -98,6 +104,10 @@ fn event(name: &str) -> Value {
 
 /// The template, with CloudFormation's short tags written out: `!Ref X` is `{"Ref": "X"}`, `!GetAtt X.Y` is `{"Fn::GetAtt": "X.Y"}`.
 fn template() -> Value {
+    template_in("template.yaml")
+}
+
+fn template_in(file: &str) -> Value {
     fn plain(yaml: Yaml) -> Value {
         match yaml {
             Yaml::Sequence(items) => items.into_iter().map(plain).collect(),
@@ -113,7 +123,7 @@ fn template() -> Value {
             scalar => serde_json::to_value(scalar).expect("a scalar"),
         }
     }
-    plain(serde_yaml_ng::from_str(&read(&root().join("template.yaml"))).expect("YAML"))
+    plain(serde_yaml_ng::from_str(&read(&root().join(file))).expect("YAML"))
 }
 
 /// The template as CloudFormation would deploy it with some parameters.
@@ -124,8 +134,16 @@ struct Stack {
 
 impl Stack {
     fn new(given: &[(&str, &str)]) -> Self {
-        let template = template();
-        let mut parameters = BTreeMap::from([("KmsKeyId".to_owned(), KEY_ARN.to_owned())]);
+        Self::of(template(), &[&[("KmsKeyId", KEY_ARN)], given].concat())
+    }
+
+    /// What a member account gets.
+    fn in_member(given: &[(&str, &str)]) -> Self {
+        Self::of(template_in("deploy/member-role.yaml"), &[&[("FunctionRoleArn", OWN_ROLE), ("ExternalId", EXTERNAL_ID)], given].concat())
+    }
+
+    fn of(template: Value, given: &[(&str, &str)]) -> Self {
+        let mut parameters = BTreeMap::new();
         for (name, parameter) in template["Parameters"].as_object().expect("parameters") {
             if let Some(default) = parameter.get("Default") {
                 parameters.insert(name.clone(), default.as_str().map_or_else(|| default.to_string(), str::to_owned));
@@ -218,10 +236,14 @@ impl Stack {
             "Fn::GetAtt" if argument == "Role.Arn" => json!(OWN_ROLE),
             "Fn::GetAtt" => json!(format!("<{}>", text(&argument))),
             "Fn::Sub" => {
+                let (sentence, variables) = if argument.is_array() { (&argument[0], &argument[1]) } else { (&argument, &Value::Null) };
                 let mut pieces = Vec::new();
-                for piece in text(&argument).split("${") {
+                for piece in text(sentence).split("${") {
                     match piece.split_once('}') {
-                        Some((variable, rest)) if !pieces.is_empty() => pieces.push(text(&self.reference(variable)) + rest),
+                        Some((variable, rest)) if !pieces.is_empty() => {
+                            let value = variables.get(variable).cloned().unwrap_or_else(|| self.reference(variable));
+                            pieces.push(text(&value) + rest);
+                        }
                         _ => pieces.push(piece.to_owned()),
                     }
                 }
@@ -350,7 +372,8 @@ fn the_role_may_do_what_the_code_calls_and_nothing_else() {
     let mut calls = set(&[&ACTIONS[..], &LAMBDAS_ACTIONS].concat());
     let everything =
         [("KmsKeyArns", FOREIGN_KEY), ("OnOtherKey", "accept"), ("PolicyParameter", "/kinesis/policy"), ("OutcomeEventBus", "default")];
-    assert_eq!(Stack::new(&everything).actions(), calls);
+    assert_eq!(Stack::new(&[&everything[..], &MEMBERS].concat()).actions(), calls);
+    calls.remove("sts:AssumeRole");
     calls.remove("ssm:GetParameter");
     calls.remove("events:PutEvents");
     assert_eq!(Stack::new(&[]).actions(), calls);
@@ -365,9 +388,116 @@ fn of_parameters_the_role_may_read_the_one_that_holds_the_policy() {
 }
 
 #[test]
+fn of_roles_the_function_may_take_on_the_members_and_only_where_there_are_members() {
+    let stack = Stack::new(&MEMBERS);
+    assert_eq!(stack.may("sts:AssumeRole"), set(&["arn:aws:iam::*:role/security/enforcer"]));
+    let statements = stack.statements();
+    let statement = statements.iter().find(|statement| statement["Action"] == "sts:AssumeRole").expect("a statement");
+    let accounts = json!({"StringEqualsIfExists": {"aws:ResourceAccount": ["444455556666", "777788889999"]}});
+    assert_eq!(statement["Condition"], accounts);
+    assert_eq!(Stack::new(&[]).of_type("AWS::Events::EventBusPolicy").len(), 0);
+}
+
+#[test]
+fn members_may_forward_to_the_default_bus_and_nobody_else() {
+    let policies = Stack::new(&MEMBERS).of_type("AWS::Events::EventBusPolicy");
+    let expected = json!({
+        "EventBusName": "default",
+        "StatementId": "enforcer-members",
+        "Statement": {
+            "Effect": "Allow",
+            "Principal": {"AWS": ["444455556666", "777788889999"]},
+            "Action": "events:PutEvents",
+            "Resource": HUB_BUS,
+        },
+    });
+    assert_eq!(policies.into_values().collect::<Vec<_>>(), [expected]);
+}
+
+#[test]
+fn the_function_gets_its_members_as_the_code_reads_them() {
+    let function = Stack::new(&MEMBERS).properties("Function");
+    let variables = function["Environment"]["Variables"].as_object().expect("variables").clone();
+    let environment =
+        variables.iter().fold(Environment::default(), |environment, (name, value)| environment.with(name, value.as_str().expect("a text")));
+    let members = Settings::from_environment(&environment).expect("accepted").members.expect("members");
+    assert_eq!((members.accounts, members.external_id.as_str()), (vec!["444455556666".to_owned(), "777788889999".to_owned()], EXTERNAL_ID));
+    assert_eq!(members.role_name, "security/enforcer");
+}
+
+/// The statements of a member's role.
+fn member_statements(given: &[(&str, &str)]) -> Vec<Value> {
+    let role = Stack::in_member(given).properties("MemberRole");
+    assert!(role.get("ManagedPolicyArns").is_none(), "a policy that this test would not see");
+    let policies = role["Policies"].as_array().expect("policies").clone();
+    policies.iter().flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().expect("statements").clone()).collect()
+}
+
+#[test]
+fn the_role_in_a_member_may_do_what_the_code_does_there_and_nothing_else() {
+    // Queues, bus, policy parameter and the taking on of roles are the function's own account's.
+    let at_home = ["events:PutEvents", "sqs:ChangeMessageVisibility", "sqs:SendMessage", "ssm:GetParameter", "sts:AssumeRole"];
+    let mut calls = set(&ACTIONS);
+    at_home.iter().for_each(|action| assert!(calls.remove(*action), "{action}"));
+    let actions = |statements: &[Value]| statements.iter().flat_map(|statement| strings(&statement["Action"])).collect::<BTreeSet<_>>();
+    assert_eq!(actions(&member_statements(&[])), calls);
+    assert_eq!(actions(&member_statements(&[("KmsKeyArns", FOREIGN_KEY)])), calls);
+    calls.remove("kinesis:StartStreamEncryption");
+    calls.remove("cloudtrail:LookupEvents");
+    assert_eq!(actions(&member_statements(&[("Mode", "audit")])), calls);
+    for statement in member_statements(&[("KmsKeyArns", FOREIGN_KEY)]) {
+        let everything = strings(&statement["Resource"]).contains(&"*".to_owned());
+        let knows_no_resources = strings(&statement["Action"]).iter().all(|action| ON_EVERYTHING.contains(&action.as_str()));
+        assert_eq!(everything, knows_no_resources, "{statement}");
+    }
+}
+
+#[test]
+fn start_stream_encryption_is_allowed_in_a_member_on_its_streams_and_the_keys_that_are_named() {
+    let check = |key_arns: &str, keys: &[&str]| {
+        let statements = member_statements(&[("KmsKeyArns", key_arns)]);
+        let start =
+            statements.iter().filter(|statement| strings(&statement["Action"]).contains(&"kinesis:StartStreamEncryption".to_owned()));
+        let found: BTreeSet<_> = start.flat_map(|statement| strings(&statement["Resource"])).collect();
+        assert_eq!(found, set(&[&[STREAMS], keys].concat()), "{key_arns}");
+    };
+    check("", &[KEYS_HERE]);
+    check(FOREIGN_KEY, &[FOREIGN_KEY]);
+}
+
+#[test]
+fn a_member_admits_the_functions_role_alone_and_only_with_the_external_id() {
+    let role = Stack::in_member(&[]).properties("MemberRole");
+    let expected = json!([{
+        "Sid": "ThatFunctionOnly",
+        "Effect": "Allow",
+        "Principal": {"AWS": OWN_ROLE},
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": {"sts:ExternalId": EXTERNAL_ID}},
+    }]);
+    assert_eq!(role["AssumeRolePolicyDocument"]["Statement"], expected);
+}
+
+#[test]
+fn a_member_forwards_what_the_functions_own_rules_take_to_its_bus_but_not_the_functions_own_starts() {
+    let stack = Stack::in_member(&[]);
+    let own = Stack::new(&[]).of_type("AWS::Events::Rule");
+    let forwarding = stack.of_type("AWS::Events::Rule");
+    assert_eq!(forwarding.keys().collect::<Vec<_>>(), ["EncryptionStartedRule", "KeyCalledRule", "KeyEventRule", "StreamChangedRule"]);
+    for (id, rule) in forwarding {
+        let pattern = rule["EventPattern"].to_string().replace("<MemberRole.Arn>", OWN_ROLE);
+        assert_eq!(pattern, own[&id]["EventPattern"].to_string(), "{id}");
+        assert_eq!(rule["Targets"], json!([{"Id": "Enforcer", "Arn": HUB_BUS, "RoleArn": "<ForwardRole.Arn>"}]), "{id}");
+    }
+    let forwarder = stack.properties("ForwardRole");
+    let statements = &forwarder["Policies"][0]["PolicyDocument"]["Statement"];
+    assert_eq!((&statements[0]["Action"], &statements[0]["Resource"]), (&json!("events:PutEvents"), &json!(HUB_BUS)));
+}
+
+#[test]
 fn in_audit_mode_the_role_can_change_no_stream_and_leave_no_work() {
     let mut calls = set(&[&ACTIONS[..], &LAMBDAS_ACTIONS].concat());
-    for action in ["cloudtrail:LookupEvents", "events:PutEvents", "kinesis:StartStreamEncryption", "ssm:GetParameter"] {
+    for action in ["cloudtrail:LookupEvents", "events:PutEvents", "kinesis:StartStreamEncryption", "ssm:GetParameter", "sts:AssumeRole"] {
         calls.remove(action);
     }
     let audit = Stack::new(&[("Mode", "audit")]);
@@ -759,14 +889,15 @@ fn the_template_carries_the_crates_version_and_licence() {
 
 #[test]
 fn every_parameter_has_its_place_and_label_in_the_console() {
-    let template = template();
-    let parameters: BTreeSet<_> = template["Parameters"].as_object().expect("parameters").keys().cloned().collect();
-    let interface = &template["Metadata"]["AWS::CloudFormation::Interface"];
-    let groups = interface["ParameterGroups"].as_array().expect("groups");
-    let grouped: Vec<_> = groups.iter().flat_map(|group| strings(&group["Parameters"])).collect();
-    assert_eq!(grouped.len(), parameters.len());
-    assert_eq!(grouped.into_iter().collect::<BTreeSet<_>>(), parameters);
-    assert_eq!(interface["ParameterLabels"].as_object().expect("labels").keys().cloned().collect::<BTreeSet<_>>(), parameters);
+    for template in [template(), template_in("deploy/member-role.yaml")] {
+        let parameters: BTreeSet<_> = template["Parameters"].as_object().expect("parameters").keys().cloned().collect();
+        let interface = &template["Metadata"]["AWS::CloudFormation::Interface"];
+        let groups = interface["ParameterGroups"].as_array().expect("groups");
+        let grouped: Vec<_> = groups.iter().flat_map(|group| strings(&group["Parameters"])).collect();
+        assert_eq!(grouped.len(), parameters.len());
+        assert_eq!(grouped.into_iter().collect::<BTreeSet<_>>(), parameters);
+        assert_eq!(interface["ParameterLabels"].as_object().expect("labels").keys().cloned().collect::<BTreeSet<_>>(), parameters);
+    }
 }
 
 #[test]

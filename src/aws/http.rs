@@ -86,7 +86,7 @@ fn roots(environment: &Environment, region: &str) -> Result<RootCertStore, Confi
 }
 
 fn names_trust_of_its_own(environment: &Environment) -> bool {
-    const ENDPOINTS: [&str; 8] = [
+    const ENDPOINTS: [&str; 9] = [
         "AWS_ENDPOINT_URL",
         "AWS_ENDPOINT_URL_CLOUDTRAIL",
         "AWS_ENDPOINT_URL_EVENTBRIDGE",
@@ -95,6 +95,7 @@ fn names_trust_of_its_own(environment: &Environment) -> bool {
         "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API",
         "AWS_ENDPOINT_URL_SQS",
         "AWS_ENDPOINT_URL_SSM",
+        "AWS_ENDPOINT_URL_STS",
     ];
     let own_endpoint = |name: &str| environment.get(name).is_some_and(|url| url.starts_with("https://"));
     environment.get("SSL_CERT_FILE").is_some()

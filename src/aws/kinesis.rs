@@ -16,10 +16,11 @@ use super::connect::into_ping;
 use super::error::{CallError, Fate};
 use super::kms::read_document;
 use super::pace::{Api, Paces, Share};
+use crate::arn::Malformed;
 use crate::contest::WINDOW;
 use crate::failure::{Class, Failure, Step, code};
 use crate::safety::Document;
-use crate::stream::{Description, StreamArn, StreamMode, StreamRef, StreamStatus};
+use crate::stream::{Description, StreamArn, StreamMode, StreamName, StreamRef, StreamStatus};
 
 /// Looks at streams. It has no method that writes.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Streams {
     client: Client,
     calls: Arc<Calls>,
     paces: Arc<Paces>,
+    /// The account and the Region, where streams that are listed by name only are to be known by ARN.
+    place: Option<Arc<(String, String)>>,
 }
 
 /// One page of `ListStreams`, in the order of the streams' names.
@@ -40,7 +43,13 @@ pub struct Page {
 
 impl Streams {
     pub(super) fn new(client: Client, calls: Arc<Calls>, paces: Paces) -> Self {
-        Self { client, calls, paces: Arc::new(paces) }
+        Self { client, calls, paces: Arc::new(paces), place: None }
+    }
+
+    /// The same, for a member account: a bare name would mean a stream of the function's own.
+    #[must_use]
+    pub(super) fn of_account(self, account: &str, region: &str) -> Self {
+        Self { place: Some(Arc::new((account.to_owned(), region.to_owned()))), ..self }
     }
 
     /// Calls are paced by this share from now on.
@@ -136,7 +145,7 @@ impl Streams {
         }
         let summaries = answer.stream_summaries.unwrap_or_default();
         let streams = if summaries.is_empty() {
-            answer.stream_names.iter().map(|name| name.parse().map(|name| (StreamRef::Name(name), None))).collect()
+            answer.stream_names.iter().map(|name| Ok((self.reference(name.parse()?)?, None))).collect()
         } else {
             summaries
                 .iter()
@@ -147,6 +156,14 @@ impl Streams {
         };
         let streams = streams.map_err(|_| unreadable(step, &subject))?;
         Ok(Page { streams, go_on_after })
+    }
+
+    /// A stream that is listed by its name only, as older emulators do.
+    fn reference(&self, name: StreamName) -> Result<StreamRef, Malformed> {
+        match self.place.as_deref() {
+            Some((account, region)) => StreamArn::build(region, account, &name).map(StreamRef::Arn),
+            None => Ok(StreamRef::Name(name)),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub mod kinesis;
 pub mod kms;
 #[cfg(feature = "cli")]
 pub mod letters;
+pub mod members;
 pub mod pace;
 pub(crate) mod service;
 pub mod sqs;
@@ -35,7 +36,7 @@ pub(crate) use calls::millis;
 pub use error::{CallError, Fate};
 
 /// The IAM actions that the calls in this module need; the template's role grants exactly these.
-pub const ACTIONS: [&str; 13] = [
+pub const ACTIONS: [&str; 14] = [
     "cloudtrail:LookupEvents",
     "events:PutEvents",
     "kinesis:DescribeStreamSummary",
@@ -48,6 +49,7 @@ pub const ACTIONS: [&str; 13] = [
     "sqs:ChangeMessageVisibility",
     "sqs:SendMessage",
     "ssm:GetParameter",
+    "sts:AssumeRole",
     "tag:GetResources",
 ];
 
@@ -72,6 +74,8 @@ pub struct Aws {
     pub policy: Option<ssm::PolicyParameter>,
     /// Finds streams by their tags.
     pub tagging: tagging::Tagging,
+    /// The accounts beside the own one, where any are configured.
+    pub members: Option<Arc<members::Members>>,
     /// The Region that all of them talk to.
     pub region: String,
 }
@@ -81,15 +85,15 @@ impl Aws {
     #[must_use]
     pub fn new(config: &SdkConfig, settings: &Settings, clock: &Clock) -> Self {
         let calls = Arc::new(Calls::new(clock.clone()));
-        let kinesis = aws_sdk_kinesis::Client::new(config);
         let sqs = Client::new(config, SQS);
         let writes = settings.mode == Mode::Enforce;
-        Self {
-            streams: kinesis::Streams::new(kinesis.clone(), Arc::clone(&calls), Paces::with(Share::Whole)),
-            encryption: writes.then(|| kinesis::Encryption::new(kinesis, Arc::clone(&calls))),
-            history: history::History::new(config, Arc::clone(&calls)),
-            keys: kms::Keys::new(config, Arc::clone(&calls)),
-            tagging: tagging::Tagging::new(config, Arc::clone(&calls)),
+        let acting = Acting::new(config, writes, &calls);
+        let mut aws = Self {
+            streams: acting.streams,
+            encryption: acting.encryption,
+            history: acting.history,
+            keys: acting.keys,
+            tagging: acting.tagging,
             policy: match &settings.policy {
                 PolicySource::Inline(_) => None,
                 PolicySource::Parameter(name) => Some(ssm::PolicyParameter::new(config, Arc::clone(&calls), name.clone())),
@@ -99,8 +103,42 @@ impl Aws {
                 .failure_queue_url
                 .as_ref()
                 .map(|url| sqs::DeadLetters::new(sqs.clone(), Arc::clone(&calls), url.clone())),
-            work: settings.work_queue.as_ref().map(|queue| sqs::Work::new(sqs, calls, queue.url.clone(), writes)),
+            work: settings.work_queue.as_ref().map(|queue| sqs::Work::new(sqs, Arc::clone(&calls), queue.url.clone(), writes)),
+            members: None,
             region: config.region().map(ToString::to_string).unwrap_or_default(),
+        };
+        if let Some(members) = &settings.members {
+            aws.members = Some(Arc::new(members::Members::new(config, members, aws.clone(), calls, clock)));
+        }
+        aws
+    }
+
+    /// The same with clients that act in the member `account`, by the credentials in `config`. Queues, bus and policy parameter stay as they are.
+    fn in_account(&self, account: &str, config: &SdkConfig, calls: &Arc<Calls>) -> Self {
+        let Acting { streams, encryption, history, keys, tagging } = Acting::new(config, self.encryption.is_some(), calls);
+        let streams = streams.of_account(account, &self.region);
+        Self { streams, encryption, history, keys, tagging, ..self.clone() }
+    }
+}
+
+/// The clients that act in one account: on its streams, its keys, its tags and its history.
+struct Acting {
+    streams: kinesis::Streams,
+    encryption: Option<kinesis::Encryption>,
+    history: history::History,
+    keys: kms::Keys,
+    tagging: tagging::Tagging,
+}
+
+impl Acting {
+    fn new(config: &SdkConfig, writes: bool, calls: &Arc<Calls>) -> Self {
+        let kinesis = aws_sdk_kinesis::Client::new(config);
+        Self {
+            streams: kinesis::Streams::new(kinesis.clone(), Arc::clone(calls), Paces::with(Share::Whole)),
+            encryption: writes.then(|| kinesis::Encryption::new(kinesis, Arc::clone(calls))),
+            history: history::History::new(config, Arc::clone(calls)),
+            keys: kms::Keys::new(config, Arc::clone(calls)),
+            tagging: tagging::Tagging::new(config, Arc::clone(calls)),
         }
     }
 }

@@ -125,7 +125,7 @@ pub(super) async fn sdk_config(profile: Option<&str>, region: Option<&str>, envi
 
 /// The handler on an embedded account that holds what the event names; the event then names the embedded account's key.
 async fn embedded(environment: Environment, payload: Value) -> Result<(Handler, Value)> {
-    let delivery = read(&payload, None);
+    let delivery = read(&payload, &[]);
     let requests: Vec<_> = delivery.requests().cloned().collect();
     let (region, account_id) = requests.iter().find_map(place).unwrap_or(("us-east-1".to_owned(), "111122223333".to_owned()));
     let local = Local::start(&region, &account_id).await?;

@@ -134,13 +134,13 @@ struct ResourceParameters {
     resource_arn: Option<String>,
 }
 
-pub(super) fn stream_call(event: &Event, own_role: Option<&str>) -> Found {
+pub(super) fn stream_call(event: &Event, own_roles: &[String]) -> Found {
     let call = Call::succeeded(event)?;
     let kind = match call.name() {
         "CreateStream" => TriggerKind::StreamCreated,
         // By whomever: the function itself never stops encryption, so its own role doing so is somebody else with its credentials.
         "StopStreamEncryption" => TriggerKind::EncryptionStopped,
-        "StartStreamEncryption" if own_role.is_some() && call.role() == own_role => {
+        "StartStreamEncryption" if call.role().is_some_and(|role| own_roles.iter().any(|own| own == role)) => {
             return Err(Declined::ignored("StartStreamEncryption by this function itself"));
         }
         "StartStreamEncryption" => TriggerKind::EncryptionChanged,

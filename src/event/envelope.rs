@@ -19,14 +19,14 @@ const MAX_REQUESTS: usize = 1_000;
 /// Reads one payload.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
-    own_role: Option<&'a str>,
+    own_roles: &'a [String],
     /// How many more requests the payload may hold.
     room: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(own_role: Option<&'a str>) -> Self {
-        Self { own_role, room: MAX_REQUESTS }
+    pub(super) fn new(own_roles: &'a [String]) -> Self {
+        Self { own_roles, room: MAX_REQUESTS }
     }
 
     /// Reads the payload as Lambda delivered it. Only here does a batch stay a batch: its messages are answered one by one.
@@ -128,7 +128,7 @@ impl<'a> Reader<'a> {
         if own::is_work_item(payload) {
             own::work_item(payload)
         } else if payload.get("detail-type").is_some() {
-            eventbridge::read(payload, self.own_role)
+            eventbridge::read(payload, self.own_roles)
         } else if manual::is_meant(payload) {
             manual::read(payload)
         } else {

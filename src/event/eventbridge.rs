@@ -5,10 +5,10 @@
 use serde_json::Value;
 
 use super::detail::Event;
-use super::{Declined, Found, Origin, Reading, Scope, TriggerKind, cloudtrail, config, kms, securityhub, typed};
+use super::{Declined, Fleets, Found, Origin, Reading, Scope, TriggerKind, cloudtrail, config, kms, securityhub, typed};
 use crate::contest::{Change, Suspicion};
 
-pub(super) fn read(payload: &Value, own_role: Option<&str>) -> Reading {
+pub(super) fn read(payload: &Value, own_roles: &[String]) -> Reading {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     let event: Event = match typed(payload) {
         Ok(event) => event,
@@ -19,7 +19,7 @@ pub(super) fn read(payload: &Value, own_role: Option<&str>) -> Reading {
     };
     let event_id = event.id.clone().or_else(|| text(event.detail.as_ref().and_then(|detail| detail.get("eventID"))));
     let origin = Origin { event_id, event_time: event.time, account: event.account.clone(), region: event.region.clone() };
-    let mut reading = Reading::new(find(&event, own_role), origin);
+    let mut reading = Reading::new(find(&event, own_roles), origin);
     if event.source == "aws.kinesis" {
         reading.carried.hint.actor = cloudtrail::actor(&event);
         if matches!(reading.trigger.kind, TriggerKind::EncryptionStopped | TriggerKind::EncryptionChanged) {
@@ -30,9 +30,9 @@ pub(super) fn read(payload: &Value, own_role: Option<&str>) -> Reading {
     reading
 }
 
-fn find(event: &Event, own_role: Option<&str>) -> Found {
+fn find(event: &Event, own_roles: &[String]) -> Found {
     match (event.source.as_str(), event.detail_type.as_str()) {
-        ("aws.kinesis", cloudtrail::API_CALL) => cloudtrail::stream_call(event, own_role),
+        ("aws.kinesis", cloudtrail::API_CALL) => cloudtrail::stream_call(event, own_roles),
         ("aws.kms", cloudtrail::API_CALL) => kms::call(event),
         ("aws.kinesis" | "aws.kms", cloudtrail::SERVICE_EVENT) => cloudtrail::service_event(event),
         ("aws.kms", "KMS CMK Rotation") => kms::rotated(event),
@@ -42,7 +42,9 @@ fn find(event: &Event, own_role: Option<&str>) -> Found {
         ("aws.securityhub", "Security Hub Findings - Imported") => securityhub::imported(event),
         ("aws.securityhub", "Security Hub Findings - Custom Action") => securityhub::custom_action(event),
         ("aws.securityhub", "Findings Imported V2") => securityhub::imported_v2(event),
-        ("aws.events" | "aws.scheduler", "Scheduled Event") => Ok((TriggerKind::Scheduled, Scope::Fleet { start_after: None })),
+        ("aws.events" | "aws.scheduler", "Scheduled Event") => {
+            Ok((TriggerKind::Scheduled, Scope::Fleet { of: Fleets::All, start_after: None }))
+        }
         (source, detail_type) if source.starts_with("aws.") => {
             Err(Declined::unknown(format!("no event this function knows: {detail_type:?} of {source:?}")))
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::{Declined, Found, Origin, Reading, Scope, TriggerKind, Wishes, distinct, typed};
+use super::{Declined, Found, Origin, Reading, Scope, TriggerKind, Wishes, checked_account, distinct, typed};
 use crate::stream::StreamName;
 
 /// How many streams one request may name. Whoever has more wants a sweep.
@@ -11,7 +11,7 @@ const MAX_STREAMS: usize = 1_000;
 
 const KEYS: [&str; 7] = ["stream", "streams", "sweep", "startAfter", "dryRun", "reapply", "deadLetter"];
 
-const ACCEPTED: &str = r#"accepted are {"stream": "<name or ARN>"}, {"streams": ["<name or ARN>", …]} and {"sweep": true, "startAfter": "<name>"} (startAfter optional), each with optional booleans "dryRun", "reapply" and "deadLetter""#;
+const ACCEPTED: &str = r#"accepted are {"stream": "<name or ARN>"}, {"streams": ["<name or ARN>", …]} and {"sweep": true, "startAfter": "<name>", "account": "<12 digits>"} (startAfter and account optional), each with optional booleans "dryRun", "reapply" and "deadLetter""#;
 
 /// Whether a payload was meant as a manual request, rightly made or not.
 pub(super) fn is_meant(payload: &Value) -> bool {
@@ -30,6 +30,8 @@ struct Manual {
     sweep: Option<bool>,
     #[serde(default, deserialize_with = "not_null")]
     start_after: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
+    account: Option<String>,
     #[serde(default, deserialize_with = "not_null")]
     dry_run: Option<bool>,
     #[serde(default, deserialize_with = "not_null")]
@@ -74,9 +76,12 @@ pub(super) fn read(payload: &Value) -> Reading {
 }
 
 fn scope(manual: Manual) -> Found {
-    let Manual { stream, streams, sweep, start_after, dry_run: _, reapply: _, dead_letter: _ } = manual;
+    let Manual { stream, streams, sweep, start_after, account, dry_run: _, reapply: _, dead_letter: _ } = manual;
     if start_after.is_some() && sweep.is_none() {
         return Err(Declined::unknown("startAfter belongs to a sweep"));
+    }
+    if account.is_some() && sweep.is_none() {
+        return Err(Declined::unknown("account belongs to a sweep: a stream of another account is named by its ARN"));
     }
     let scope = match (stream, streams, sweep) {
         (Some(stream), None, None) => {
@@ -87,7 +92,8 @@ fn scope(manual: Manual) -> Found {
             if let Some(name) = &start_after {
                 name.parse::<StreamName>().map_err(|error| Declined::unknown(format!("{error} (at startAfter)")))?;
             }
-            Scope::Fleet { start_after }
+            let account = account.map(checked_account).transpose().map_err(|error| Declined::unknown(format!("{error} (at account)")))?;
+            Scope::Fleet { of: account.into(), start_after }
         }
         (None, None, Some(false)) => return Err(Declined::unknown("sweep can only be true")),
         (None, None, None) => return Err(Declined::unknown("it has no stream, no streams and no sweep")),

@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::arn::Malformed;
+use crate::arn::{Malformed, is_account};
 use crate::contest::Suspicion;
 use crate::key::{AliasName, KeyRef};
 use crate::quiet::Hint;
@@ -91,13 +91,32 @@ pub enum Scope {
     Unknown,
     /// At these streams; never empty, without repetitions.
     Streams(Vec<StreamRef>),
-    /// At every stream of the account and Region, from the one after `start_after` on, in the order of their names.
+    /// At every stream of an account and the Region, from the one after `start_after` on, in the order of their names.
     Fleet {
+        /// Of which account, or accounts.
+        of: Fleets,
         /// The last stream that was already looked at.
         start_after: Option<String>,
     },
     /// At a key, and then perhaps at every stream: whether the key is the configured one is for the caller to find out.
     Key(KeySignal),
+}
+
+/// Whose streams a sweep is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fleets {
+    /// The function's own account's.
+    Own,
+    /// Those of the function's own account and of every member.
+    All,
+    /// Those of this account: whether it is a member is for the caller to find out.
+    Account(String),
+}
+
+impl From<Option<String>> for Fleets {
+    fn from(account: Option<String>) -> Self {
+        account.map_or(Self::Own, Self::Account)
+    }
 }
 
 /// What happened to a key or an alias.
@@ -235,10 +254,10 @@ impl Delivery {
 /// Reads a payload: takes it out of its envelopes and finds out where it points.
 ///
 /// It cannot fail. What is not understood becomes [`Scope::Unknown`] with a reason and keeps its payload, so that it can be dead-lettered.
-/// `own_role` is the ARN of the function's own role, whose own `StartStreamEncryption` calls are ignored.
+/// `own_roles` are the ARNs of the roles that the function acts with, whose `StartStreamEncryption` calls are ignored.
 #[must_use]
-pub fn read(payload: &Value, own_role: Option<&str>) -> Delivery {
-    envelope::Reader::new(own_role).deliver(payload)
+pub fn read(payload: &Value, own_roles: &[String]) -> Delivery {
+    envelope::Reader::new(own_roles).deliver(payload)
 }
 
 /// What an event points at, or why it points nowhere.
@@ -325,6 +344,11 @@ fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
         // The path of the whole value is a lone dot, which would only puzzle.
         if path == "." { error.into_inner().to_string() } else { format!("{} (at {path})", error.into_inner()) }
     })
+}
+
+/// `account`, if it has 12 digits.
+fn checked_account(account: String) -> Result<String, Malformed> {
+    if is_account(&account) { Ok(account) } else { Err(Malformed::new(&account, "an account of 12 digits")) }
 }
 
 /// `items` in their order, each once.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::work_item::{ItemOrigin, ItemSweep, WorkItem};
-use super::{Carried, Declined, Found, Origin, Reading, Scope, TriggerKind, typed};
+use super::{Carried, Declined, Fleets, Found, Origin, Reading, Scope, TriggerKind, checked_account, typed};
 use crate::stream::{StreamName, StreamRef};
 
 /// The version of letters and work items that this program writes, and the only one it reads.
@@ -83,11 +83,15 @@ pub(super) fn work_item(payload: &Value) -> Reading {
     } = item;
     let mut origin = Origin { event_id, event_time, account: None, region: None };
     let found = work_scope(stream.as_deref(), sweep);
-    if let Ok((_, Scope::Streams(streams))) = &found
-        && let [StreamRef::Arn(arn)] = streams.as_slice()
-    {
-        origin.account = Some(arn.account().to_owned());
-        origin.region = Some(arn.region().to_owned());
+    match &found {
+        Ok((_, Scope::Streams(streams))) => {
+            if let [StreamRef::Arn(arn)] = streams.as_slice() {
+                origin.account = Some(arn.account().to_owned());
+                origin.region = Some(arn.region().to_owned());
+            }
+        }
+        Ok((_, Scope::Fleet { of: Fleets::Account(account), .. })) => origin.account = Some(account.clone()),
+        _ => {}
     }
     let mut reading = Reading::new(found, origin);
     reading.wishes.reapply = reapply;
@@ -106,11 +110,12 @@ pub(super) fn work_item(payload: &Value) -> Reading {
 fn work_scope(stream: Option<&str>, sweep: Option<ItemSweep>) -> Found {
     let scope = match (stream, sweep) {
         (Some(stream), None) => Scope::Streams(vec![stream.parse()?]),
-        (None, Some(ItemSweep { start_after })) => {
+        (None, Some(ItemSweep { start_after, account })) => {
             if let Some(name) = &start_after {
                 name.parse::<StreamName>()?;
             }
-            Scope::Fleet { start_after }
+            let account = account.map(checked_account).transpose()?;
+            Scope::Fleet { of: account.into(), start_after }
         }
         (Some(_), Some(_)) => return Err(Declined::unknown("a work item with both a stream and a sweep")),
         (None, None) => return Err(Declined::unknown("a work item with neither a stream nor a sweep")),

@@ -27,7 +27,7 @@ fn without(mut event: Value, pointer: &str) -> Value {
 }
 
 fn direct(payload: &Value) -> Vec<Request> {
-    match read(payload, Some(OWN_ROLE)) {
+    match read(payload, &[OWN_ROLE.to_owned()]) {
         Delivery::Direct(requests) => requests,
         Delivery::Batch(messages) => panic!("a batch: {messages:?}"),
     }
@@ -125,7 +125,7 @@ fn every_partition_is_read() {
 #[test]
 fn only_the_functions_own_start_is_ignored() {
     let own = event!("encryption-changed-by-enforcer");
-    let kind = |payload: &Value, role| match read(payload, role) {
+    let kind = |payload: &Value, role: Option<&str>| match read(payload, &role.map(str::to_owned).into_iter().collect::<Vec<_>>()) {
         Delivery::Direct(requests) => requests[0].trigger.kind,
         Delivery::Batch(_) => unreachable!(),
     };
@@ -235,10 +235,10 @@ fn a_finding_says_which_condition_it_fails() {
 fn a_schedule_may_have_any_detail() {
     for detail in [json!("{}"), json!({}), json!(null), json!({ "a": 1 })] {
         let request = only(&with(event!("scheduled"), "/detail", detail));
-        assert_eq!((request.trigger.kind, request.scope), (TriggerKind::Scheduled, Scope::Fleet { start_after: None }));
+        assert_eq!((request.trigger.kind, request.scope), (TriggerKind::Scheduled, Scope::Fleet { of: Fleets::All, start_after: None }));
     }
     let request = only(&without(event!("scheduled"), "/detail"));
-    assert_eq!((request.trigger.kind, request.scope), (TriggerKind::Scheduled, Scope::Fleet { start_after: None }));
+    assert_eq!((request.trigger.kind, request.scope), (TriggerKind::Scheduled, Scope::Fleet { of: Fleets::All, start_after: None }));
 }
 
 #[test]
@@ -286,6 +286,8 @@ fn a_manual_request_is_exact_or_refused() {
         (many(1_001), "1001 entries"),
         (json!({ "sweep": false }), "sweep can only be true"),
         (json!({ "sweep": true, "startAfter": "a b" }), "at startAfter"),
+        (json!({ "sweep": true, "account": "4444" }), "at account"),
+        (json!({ "stream": "orders", "account": "444455556666" }), "named by its ARN"),
         (json!({ "dryRun": true }), "no stream, no streams and no sweep"),
     ] {
         check_unknown(&payload, part);
@@ -294,6 +296,8 @@ fn a_manual_request_is_exact_or_refused() {
     }
     check_streams(&json!({ "streams": ["a", "b", "a"] }), TriggerKind::Manual, &["a", "b"]);
     assert!(matches!(only(&many(1_000)).scope, Scope::Streams(streams) if streams.len() == 1_000));
+    let of_a_member = only(&json!({ "sweep": true, "account": "444455556666" })).scope;
+    assert_eq!(of_a_member, Scope::Fleet { of: Fleets::Account("444455556666".to_owned()), start_after: None });
     assert!(only(&json!({ "stream": "a b", "deadLetter": false })).wishes.no_dead_letter);
     assert!(!only(&json!({ "stream": "a", "deadLetter": true })).wishes.no_dead_letter);
 }
@@ -309,7 +313,15 @@ fn a_work_item_is_one_stream_or_a_sweep_of_version_1() {
 
     let sweep = with(without(item.clone(), "/stream"), "/sweep", json!({ "startAfter": "orders" }));
     let request = only(&sweep);
-    assert_eq!((request.trigger.kind, request.scope), (TriggerKind::WorkItem, Scope::Fleet { start_after: Some("orders".to_owned()) }));
+    assert_eq!(
+        (request.trigger.kind, request.scope),
+        (TriggerKind::WorkItem, Scope::Fleet { of: Fleets::Own, start_after: Some("orders".to_owned()) })
+    );
+
+    let of_a_member = only(&with(sweep.clone(), "/sweep/account", json!("444455556666")));
+    let expected = Scope::Fleet { of: Fleets::Account("444455556666".to_owned()), start_after: Some("orders".to_owned()) };
+    assert_eq!((of_a_member.scope, of_a_member.trigger.account.as_deref()), (expected, Some("444455556666")));
+    check_unknown(&with(sweep, "/sweep/account", json!("4444")), "12 digits");
 
     check_unknown(&with(item.clone(), "/version", json!(2)), "a work item of version 2: this function reads version 1");
     check_unknown(&without(item.clone(), "/version"), "without a version");
@@ -397,7 +409,7 @@ fn a_wrapped_batch_contributes_a_thousand_requests_and_keeps_the_rest() {
         (1_000..1_005).map(|n| streams(&[&format!("s{n}")])).collect::<Vec<_>>()
     );
 
-    let Delivery::Batch(messages) = read(&batch, None) else { panic!("not a batch") };
+    let Delivery::Batch(messages) = read(&batch, &[]) else { panic!("not a batch") };
     assert_eq!(messages.len(), 1_005);
     assert_eq!(messages[1_004].requests[0].scope, Scope::Unknown);
     assert_eq!(messages[1_004].requests[0].payload, json!({ "stream": "s1004" }));
@@ -412,7 +424,7 @@ fn every_message_of_a_batch_is_answered_for() {
         { "eventSource": "aws:s3", "messageId": "foreign", "body": "{}" },
         42,
     ] });
-    let Delivery::Batch(messages) = read(&batch, None) else { panic!("not a batch") };
+    let Delivery::Batch(messages) = read(&batch, &[]) else { panic!("not a batch") };
     let ids: Vec<_> = messages.iter().map(|message| message.id.as_str()).collect();
     assert_eq!(ids, ["text", "bodiless", "misshapen", "foreign", ""]);
     assert!(messages.iter().all(|message| message.requests.len() == 1 && message.requests[0].scope == Scope::Unknown));
@@ -420,7 +432,24 @@ fn every_message_of_a_batch_is_answered_for() {
     assert_eq!((messages[0].receive_count, messages[1].receive_count), (1, 3));
     assert_eq!(messages[3].requests[0].payload, batch["Records"][3]);
 
-    assert_eq!(read(&json!({ "Records": [] }), None), Delivery::Batch(vec![]));
+    assert_eq!(read(&json!({ "Records": [] }), &[]), Delivery::Batch(vec![]));
     assert_eq!(only(&on_failure(&json!({ "Records": [] }))).scope, Scope::Nothing);
     check_unknown(&json!({ "Records": [], "stream": "orders" }), "unknown field `Records`");
+}
+
+#[test]
+fn starts_by_the_role_in_a_member_account_are_our_own() {
+    let member = "arn:aws:iam::444455556666:role/enforcer-member";
+    let event = with(event!("encryption-changed-by-enforcer"), "/detail/userIdentity/sessionContext/sessionIssuer/arn", json!(member));
+    check_streams(&event, TriggerKind::EncryptionChanged, &[ORDERS]);
+    let Delivery::Direct(requests) = read(&event, &[OWN_ROLE.to_owned(), member.to_owned()]) else { panic!("a batch") };
+    assert_eq!((requests.len(), requests[0].trigger.kind, &requests[0].scope), (1, TriggerKind::Ignored, &Scope::Nothing));
+}
+
+#[test]
+fn a_stream_by_name_is_of_the_account_that_the_call_was_recorded_in() {
+    let event = with(event!("stream-created"), "/account", json!("444455556666"));
+    let event = with(event, "/detail/recipientAccountId", json!("444455556666"));
+    check_streams(&event, TriggerKind::StreamCreated, &["arn:aws:kinesis:us-east-1:444455556666:stream/orders"]);
+    check_unknown(&with(event, "/account", json!("777788889999")), "in an event of account 777788889999");
 }

@@ -37,6 +37,9 @@ fn known_kind<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Optio
 pub struct ItemSweep {
     /// The last stream that was reached.
     pub start_after: Option<String>,
+    /// The account, where it is not the function's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
 }
 
 /// One item of work.

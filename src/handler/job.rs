@@ -7,19 +7,20 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use super::accounts::Account;
 use super::{Handler, Shared};
 use crate::aws::events::{AT_ONCE, Entry};
 use crate::aws::kinesis::Encryption;
 use crate::aws::sqs::{LONGEST_DELAY, Sender as WorkSender};
 use crate::contest::Suspicion;
 use crate::decide::{Desired, Reapply};
-use crate::event::{ItemOrigin, ItemSweep, KeySignal, MOST_HOPS, Message, Request, Scope, Trigger, TriggerKind, WorkItem};
+use crate::event::{Fleets, ItemOrigin, ItemSweep, KeySignal, MOST_HOPS, Message, Request, Scope, Trigger, TriggerKind, WorkItem};
 use crate::exemptions::Exemptions;
 use crate::failure::{Class, Failure, Kind, Step, code};
 use crate::fan_out::FanOut;
 use crate::history_book::Suspicions;
 use crate::key::{AliasName, KeyRef};
-use crate::key_signal::{Meaning, SETTLING, weigh};
+use crate::key_signal::{Meaning, SETTLING, is_foreign, weigh};
 use crate::mode::Mode;
 use crate::outcome::{Deferral, Outcome, Status, Until, Warning};
 use crate::quiet::Hint;
@@ -44,10 +45,10 @@ pub(super) fn rest(count: u32) -> Duration {
 }
 
 /// One request at work.
-pub(super) struct Job<'a> {
+pub(super) struct Job<'a, 'h> {
     pub(super) handler: &'a Handler,
     pub(super) request: &'a Request,
-    pub(super) shared: &'a Shared<'a>,
+    pub(super) shared: &'a Shared<'h>,
     /// The message of the work queue that the request came in, if it did.
     pub(super) message: Option<&'a Message>,
     /// Whether the whole delivery, or message, may be tried again for this request's sake.
@@ -60,15 +61,17 @@ pub(super) struct Job<'a> {
     doubted_alias: Option<AliasName>,
     /// Which streams others changed the encryption of.
     suspicions: Suspicions,
+    /// The account whose fleet is being swept, where it is not the function's own.
+    sweeping: Option<String>,
     /// Events that are not sent yet.
     events: Vec<Entry>,
 }
 
-impl<'a> Job<'a> {
+impl<'a, 'h> Job<'a, 'h> {
     pub(super) fn new(
         handler: &'a Handler,
         request: &'a Request,
-        shared: &'a Shared<'a>,
+        shared: &'a Shared<'h>,
         message: Option<&'a Message>,
         alone: bool,
     ) -> Self {
@@ -87,6 +90,7 @@ impl<'a> Job<'a> {
             several: false,
             doubted_alias,
             suspicions,
+            sweeping: None,
             events: Vec::new(),
         }
     }
@@ -112,9 +116,9 @@ impl<'a> Job<'a> {
                     None => Box::pin(self.streams(streams, &mut tally)).await,
                 }
             }
-            Scope::Fleet { start_after } => (tally, continue_after) = Box::pin(self.fleet(start_after.clone())).await,
+            Scope::Fleet { of, start_after } => (tally, continue_after) = Box::pin(self.fleets(of, start_after.clone())).await,
             Scope::Key(signal) => {
-                let (meaning, key) = self.weigh(signal).await;
+                let (meaning, key) = Box::pin(self.weigh(signal)).await;
                 let looked_at_again = !matches!(meaning, Meaning::Nothing(_)) && self.second_look(signal).await;
                 match meaning {
                     Meaning::Nothing(reason) => {
@@ -134,12 +138,28 @@ impl<'a> Job<'a> {
                     }
                     Meaning::Fleet { doubted_alias } => {
                         self.doubted_alias = doubted_alias;
-                        (tally, continue_after) = Box::pin(self.fleet(None)).await;
+                        (tally, continue_after) = Box::pin(self.fleets(&self.fleets_with(key), None)).await;
                     }
                 }
             }
         }
         (trigger, tally, continue_after)
+    }
+
+    /// Whose streams are to have `key`, which something happened to. A key or an alias that is named by ARN is the same for all; a bare id or name is
+    /// another key in every account.
+    fn fleets_with(&self, key: &KeyRef) -> Fleets {
+        match (key, self.member_of_the_event()) {
+            (KeyRef::Arn(_) | KeyRef::AliasArn { .. }, _) => Fleets::All,
+            (_, Some(member)) => Fleets::Account(member.to_owned()),
+            (_, None) => Fleets::Own,
+        }
+    }
+
+    /// The member that the event happened in, if it did.
+    fn member_of_the_event(&self) -> Option<&'a str> {
+        let account = self.request.trigger.account.as_deref()?;
+        self.shared.accounts.members().find(|member| *member == account)
     }
 
     /// What the signal means for the keys that streams are to have, and for which of them.
@@ -152,9 +172,18 @@ impl<'a> Job<'a> {
             let reason = format!("it happened in {region}, streams of {} are kept here", self.handler.aws.region);
             return (Meaning::Nothing(reason), &rules.key);
         }
+        let keys = rules.keys();
+        // Keys are in the account of the event; and no role is taken on for a key that is none of ours.
+        let account = match self.member_of_the_event().filter(|_| keys.iter().any(|key| is_foreign(signal, trigger, key).is_none())) {
+            None => self.shared.accounts.own(),
+            Some(member) => match self.shared.accounts.member(member, &"the key").await {
+                Ok(account) => account,
+                Err(failure) => return (Meaning::Failed(failure), &rules.key),
+            },
+        };
         let mut most = (Meaning::Nothing(String::new()), &rules.key);
-        for (index, key) in rules.keys().into_iter().enumerate() {
-            let meaning = weigh(signal, trigger, self.age(), key, &self.shared.keys).await;
+        for (index, key) in keys.into_iter().enumerate() {
+            let meaning = weigh(signal, trigger, self.age(), key, &account.keys).await;
             if index == 0 || meaning.weight() > most.0.weight() {
                 most = (meaning, key);
             }
@@ -205,45 +234,88 @@ impl<'a> Job<'a> {
     }
 
     async fn streams(&mut self, streams: &[StreamRef], tally: &mut Tally) {
-        let (doubted_alias, suspicions) = (self.doubted_alias.clone(), self.suspicions.clone());
-        let context = self.context(doubted_alias.as_ref(), &suspicions);
-        let outcomes = join_all(streams.iter().map(|stream| self.one(stream, &context))).await;
+        let outcomes = join_all(streams.iter().map(|stream| self.one(stream))).await;
         for outcome in outcomes {
             self.settle(outcome, tally).await;
         }
     }
 
-    async fn one(&self, stream: &StreamRef, context: &Context<'_>) -> Outcome {
-        if let StreamRef::Arn(arn) = stream
-            && let Some(failure) = self.foreign(arn)
-        {
-            return Outcome::failed(Some(arn.to_string()), failure, self.mode());
+    async fn one(&self, stream: &StreamRef) -> Outcome {
+        match self.account_of(stream).await {
+            Ok(account) => reconcile(stream, &self.context(account, self.doubted_alias.as_ref(), &self.suspicions)).await,
+            Err(failure) => Outcome::failed(Some(stream.to_string()), failure, self.mode()),
         }
-        reconcile(stream, context).await
     }
 
-    /// A stream of another account or Region is refused before any call: what an event says must not send us there.
-    fn foreign(&self, arn: &StreamArn) -> Option<Failure> {
-        let refuse = |code, detail: String| Some(Failure::new(Step::CheckTarget, code, arn, &detail));
-        let region = &self.handler.aws.region;
-        if arn.region() != region {
-            return refuse(code::FOREIGN_REGION, format!("this function keeps the streams of {region}"));
-        }
-        match self.handler.settings.own_account() {
-            Some(account) if account != arn.account() => {
-                refuse(code::FOREIGN_ACCOUNT, format!("this function keeps the streams of account {account}"))
+    /// The account that the stream's ARN names; a bare name is of the own one. A stream of a Region or an account that is not kept is refused before any call: what
+    /// an event says must not send us there.
+    async fn account_of(&self, stream: &StreamRef) -> Result<&'a Account<'h>, Failure> {
+        let (accounts, region) = (&self.shared.accounts, &self.handler.aws.region);
+        match stream {
+            StreamRef::Name(_) => Ok(accounts.own()),
+            StreamRef::Arn(arn) if arn.region() != region => {
+                Err(Failure::new(Step::CheckTarget, code::FOREIGN_REGION, arn, &format!("this function keeps the streams of {region}")))
             }
-            _ => None,
+            StreamRef::Arn(arn) => accounts.get(arn.account(), arn).await,
         }
     }
 
-    /// Every stream. A cause that all of them share is found first, and is one failure.
-    async fn fleet(&mut self, start_after: Option<String>) -> (Tally, Option<String>) {
+    /// The streams of one account, or of several. Of several, a member's sweep is work of its own where there is a queue: no account waits for another, and none
+    /// hides another's failure.
+    async fn fleets(&mut self, of: &Fleets, start_after: Option<String>) -> (Tally, Option<String>) {
         let mut tally = Tally::of_sweep();
+        let members = match of {
+            Fleets::Own => vec![],
+            Fleets::All => self.shared.accounts.members().map(str::to_owned).collect(),
+            Fleets::Account(account) => {
+                let after = Box::pin(self.fleet(Some(account), start_after, &mut tally)).await;
+                return (tally, after);
+            }
+        };
+        self.several |= !members.is_empty();
+        let mut left = Vec::new();
+        for member in members {
+            match self.queued_sweep(&member).await {
+                Some(outcome) => self.settle(outcome, &mut tally).await,
+                None => left.push(member),
+            }
+        }
+        let mut continue_after = Box::pin(self.fleet(None, start_after, &mut tally)).await;
+        for member in left {
+            let after = Box::pin(self.fleet(Some(&member), None, &mut tally)).await;
+            continue_after = continue_after.or(after);
+        }
+        (tally, continue_after)
+    }
+
+    /// Sends the sweep of a member's fleet to the work queue; nothing where that cannot be done.
+    async fn queued_sweep(&self, member: &str) -> Option<Outcome> {
+        let sender = self.sender().filter(|_| self.can_send_on())?;
+        let sweep = ItemSweep { start_after: None, account: Some(member.to_owned()) };
+        let item =
+            WorkItem { stream: None, sweep: Some(sweep), ..self.item(String::new(), "part of a sweep of several accounts".to_owned()) };
+        let queued = self.queued(sender, "sweep of a member account", &json!(item).to_string(), Duration::ZERO).await;
+        queued.then(|| Outcome::new(None, Status::Queued, format!("the streams of account {member} are work of their own"), self.mode()))
+    }
+
+    /// Every stream of an account, the own one if none is named. A cause that all of them share is found first, and is one failure.
+    async fn fleet(&mut self, member: Option<&str>, start_after: Option<String>, tally: &mut Tally) -> Option<String> {
+        self.sweeping = member.filter(|member| self.handler.settings.own_account() != Some(member)).map(str::to_owned);
+        let account = match &self.sweeping {
+            None => self.shared.accounts.own(),
+            Some(member) => match self.shared.accounts.member(member, &format!("the streams of {member}")).await {
+                Ok(account) => account,
+                Err(failure) => {
+                    let event = self.event_of_this_sweep(start_after.as_deref());
+                    self.settle_as(Outcome::failed(None, failure, self.mode()), event, tally).await;
+                    return None;
+                }
+            },
+        };
         let keys = self.shared.rules.keys();
         let mut unusable = Vec::new();
         for key in &keys {
-            if let Err(failure) | Ok(Desired::Key { trouble: Some(failure), .. }) = self.shared.keys.desired(key).await {
+            if let Err(failure) | Ok(Desired::Key { trouble: Some(failure), .. }) = account.keys.desired(key).await {
                 unusable.push((*key, failure));
             }
         }
@@ -251,41 +323,65 @@ impl<'a> Job<'a> {
         self.several |= keys.len() > 1 && !unusable.is_empty();
         for (key, failure) in &unusable {
             let outcome = Outcome { key: Some(key.to_string()), ..Outcome::failed(None, failure.clone(), self.mode()) };
-            self.settle(outcome, &mut tally).await;
+            let event = self.event_of_this_sweep(start_after.as_deref());
+            self.settle_as(outcome, event, tally).await;
         }
         if unusable.len() == keys.len() {
-            return (tally, None);
+            return None;
         }
         let unusable: Vec<_> = unusable.iter().map(|(key, _)| *key).collect();
         let exempt_tag_key = self.handler.settings.exempt_tag_key.as_deref();
-        let (tagging, today) = (&self.handler.aws.tagging, self.now().date_naive());
+        let (tagging, today) = (&account.aws.tagging, self.now().date_naive());
         let now = self.handler.clock.instant();
         let exemptions = Exemptions::read(tagging, exempt_tag_key, &self.shared.rules, &unusable, today, now);
-        let suspects = async { if self.encryption().is_some() { self.shared.history.suspects().await } else { HashMap::new() } };
+        let suspects = async { if self.encryption(account).is_some() { account.history.suspects().await } else { HashMap::new() } };
         let (exemptions, found) = tokio::join!(exemptions, suspects);
         self.suspicions.found = found;
         let ended = match self.sender() {
-            Some(sender) => self.fan_out(sender, start_after.clone(), &exemptions, &mut tally).await,
-            None => Box::pin(self.sweep(start_after.clone(), &exemptions, &mut tally)).await,
+            Some(sender) => self.fan_out(account, sender, start_after.clone(), &exemptions, tally).await,
+            None => Box::pin(self.sweep(account, start_after.clone(), &exemptions, tally)).await,
         };
-        let Err(NotReached { after, failure }) = ended else { return (tally, None) };
+        let Err(NotReached { after, failure }) = ended else { return None };
         let seen = after != start_after;
-        if failure.class == Class::Retryable && (seen || failure.kind() == Kind::Unsettled) && self.go_on(after.clone(), &failure).await {
-            return (tally, after);
+        let goes_on = seen || self.several || failure.kind() == Kind::Unsettled;
+        if failure.class == Class::Retryable && goes_on && self.go_on(after.clone(), &failure).await {
+            return after;
         }
         // Nothing was done yet: the event itself is retried. Otherwise the rest becomes a letter of its own, which goes on from there.
         self.several |= seen || self.shared.deadline.work_until() <= self.handler.clock.instant();
-        let rest = match &after {
-            Some(after) => json!({"sweep": true, "startAfter": after}),
-            None => json!({"sweep": true}),
-        };
-        self.settle_as(Outcome::failed(None, failure, self.mode()), rest, &mut tally).await;
-        (tally, after)
+        let rest = self.rest_of_sweep(after.as_deref());
+        self.settle_as(Outcome::failed(None, failure, self.mode()), rest, tally).await;
+        after
     }
 
-    async fn sweep(&mut self, start_after: Option<String>, exemptions: &Exemptions<'_>, tally: &mut Tally) -> Result<(), NotReached> {
+    /// What a letter about the whole sweep of an account carries: what woke us, unless that is about other accounts too.
+    fn event_of_this_sweep(&self, start_after: Option<&str>) -> Value {
+        match &self.sweeping {
+            Some(member) if self.request.trigger.account.as_ref() != Some(member) => self.rest_of_sweep(start_after),
+            _ => self.request.payload.clone(),
+        }
+    }
+
+    /// The request for what is left of the sweep.
+    fn rest_of_sweep(&self, after: Option<&str>) -> Value {
+        let mut rest = json!({"sweep": true});
+        for (name, value) in [("startAfter", after), ("account", self.sweeping.as_deref())] {
+            if let Some(value) = value {
+                rest[name] = json!(value);
+            }
+        }
+        rest
+    }
+
+    async fn sweep(
+        &mut self,
+        account: &'a Account<'h>,
+        start_after: Option<String>,
+        exemptions: &Exemptions<'_>,
+        tally: &mut Tally,
+    ) -> Result<(), NotReached> {
         let (doubted_alias, suspicions) = (self.doubted_alias.clone(), self.suspicions.clone());
-        let context = self.context(doubted_alias.as_ref(), &suspicions);
+        let context = self.context(account, doubted_alias.as_ref(), &suspicions);
         sweep(start_after, exemptions, &context, async |outcome| {
             self.several = true;
             self.settle(outcome, tally).await;
@@ -296,13 +392,14 @@ impl<'a> Job<'a> {
     /// Sends an item for every stream; the workers do the rest.
     async fn fan_out(
         &self,
+        account: &Account<'_>,
         sender: WorkSender<'a>,
         start_after: Option<String>,
         exemptions: &Exemptions<'_>,
         tally: &mut Tally,
     ) -> Result<(), NotReached> {
-        let Handler { aws, clock, .. } = self.handler;
-        let fan_out = FanOut { streams: &aws.streams, sender, exemptions, mode: self.mode(), clock, deadline: self.shared.deadline };
+        let (streams, clock, deadline) = (&account.aws.streams, &self.handler.clock, self.shared.deadline);
+        let fan_out = FanOut { streams, sender, exemptions, mode: self.mode(), clock, deadline };
         let item = |stream: &StreamRef| {
             let suspicion = self.suspicions.of(stream.name()).cloned();
             json!(WorkItem { suspicion, ..self.item(stream.to_string(), "part of a sweep".to_owned()) }).to_string()
@@ -318,7 +415,8 @@ impl<'a> Job<'a> {
     async fn go_on(&self, after: Option<String>, failure: &Failure) -> bool {
         let Some(sender) = self.sender().filter(|_| self.can_send_on()) else { return false };
         let reason = format!("the rest of a sweep: {}", failure.message);
-        let item = WorkItem { stream: None, sweep: Some(ItemSweep { start_after: after }), ..self.item(String::new(), reason) };
+        let sweep = ItemSweep { start_after: after, account: self.sweeping.clone() };
+        let item = WorkItem { stream: None, sweep: Some(sweep), ..self.item(String::new(), reason) };
         let delay = if failure.kind() == Kind::Unsettled { Duration::ZERO } else { rest(self.request.carried.hops + 1) };
         self.queued(sender, "rest of the sweep", &json!(item).to_string(), delay).await
     }
@@ -506,7 +604,8 @@ impl<'a> Job<'a> {
         if let Some(arn) = stream.and_then(|stream| stream.parse::<StreamArn>().ok()) {
             return Place { account: Some(arn.account().to_owned()), region: Some(arn.region().to_owned()) };
         }
-        let account = trigger.account.clone().or_else(|| self.handler.settings.own_account().map(str::to_owned));
+        let account =
+            self.sweeping.clone().or_else(|| trigger.account.clone()).or_else(|| self.handler.settings.own_account().map(str::to_owned));
         Place { account, region: trigger.region.clone().or_else(|| Some(self.handler.aws.region.clone())) }
     }
 
@@ -534,16 +633,16 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn context<'b>(&self, doubted_alias: Option<&'b AliasName>, suspicions: &'b Suspicions) -> Context<'b>
+    fn context<'b>(&self, account: &'b Account<'b>, doubted_alias: Option<&'b AliasName>, suspicions: &'b Suspicions) -> Context<'b>
     where
         'a: 'b,
     {
-        let Self { handler: Handler { settings, aws, clock, .. }, request, shared, .. } = *self;
+        let Self { handler: Handler { settings, clock, .. }, request, shared, .. } = *self;
         Context {
-            streams: &aws.streams,
-            encryption: self.encryption(),
-            keys: &shared.keys,
-            turns: &shared.turns,
+            streams: &account.aws.streams,
+            encryption: self.encryption(account),
+            keys: &account.keys,
+            turns: &account.turns,
             clock,
             deadline: shared.deadline,
             rules: &shared.rules,
@@ -552,7 +651,7 @@ impl<'a> Job<'a> {
             quiet: Quiet { grace: settings.iac_grace, hint: request.carried.hint, elsewhere: self.can_send_on() },
             doubted_alias,
             suspicions,
-            history: &shared.history,
+            history: &account.history,
             most_applies: usize::try_from(settings.max_applies_per_day).unwrap_or(usize::MAX),
             // A sweep has its time for looking at every stream.
             in_depth: matches!(request.scope, Scope::Streams(_)),
@@ -561,8 +660,8 @@ impl<'a> Job<'a> {
     }
 
     /// What writes; nothing in audit mode and dry runs.
-    fn encryption(&self) -> Option<&'a Encryption> {
-        self.handler.aws.encryption.as_ref().filter(|_| !self.request.wishes.dry_run)
+    fn encryption<'b>(&self, account: &Account<'b>) -> Option<&'b Encryption> {
+        account.aws.encryption.as_ref().filter(|_| !self.request.wishes.dry_run)
     }
 
     fn about_the_key(&self, key: &KeyRef, status: Status, reason: String) -> Outcome {

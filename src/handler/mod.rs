@@ -3,6 +3,7 @@
 //! Every payload ends as a success, as a deliberate skip with its reason, as a dead letter that can be fed back, or as a failed invocation,
 //! which Lambda retries and finally sends to its on-failure destination. Nothing is both dead-lettered and retried.
 
+mod accounts;
 mod job;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use lambda_runtime::Diagnostic;
 use serde_json::{Value, json};
 use tracing::Instrument;
 
+use self::accounts::Accounts;
 use self::job::{Job, rest};
 use crate::aws::Aws;
 use crate::aws::pace::Share;
@@ -22,12 +24,9 @@ use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::event::{self, Delivery, Message, Request};
 use crate::failure::{Class, Failure, Kind, Step, code};
-use crate::history_book::HistoryBook;
-use crate::key_book::KeyBook;
 use crate::mode::Mode;
 use crate::outcome::Outcome;
 use crate::policy::Rulebook;
-use crate::reconcile::Turns;
 use crate::report::Report;
 use crate::report::metrics::{self, Letters};
 use crate::settings::{PolicySource, Settings, SettingsError};
@@ -164,12 +163,10 @@ const STARTED_WITHIN: Duration = Duration::from_secs(5);
 struct Shared<'a> {
     invocation: &'a Invocation,
     deadline: Deadline,
-    keys: KeyBook<'a>,
+    accounts: Accounts<'a>,
     rules: Rulebook,
     /// Whether the rules are older than they should be.
     old_policy: bool,
-    history: HistoryBook<'a>,
-    turns: Turns,
 }
 
 /// How one request ended.
@@ -205,19 +202,18 @@ impl Handler {
             return Err(InvocationError::settings(invocation, &problem));
         }
         let deadline = Deadline::at(invocation.deadline, &self.clock);
-        let Settings { key, mode, on_other_key, own_role_arn, .. } = &self.settings;
+        let Settings { key, mode, on_other_key, .. } = &self.settings;
         let Current { policy, trouble } = self.policy(&deadline).await.map_err(|failure| InvocationError::policy(invocation, &failure))?;
         let rules = Rulebook { policy, key: key.clone(), mode: *mode, on_other_key: *on_other_key };
-        let keys = KeyBook::new(&self.aws.keys, &self.aws.region, deadline.look_until());
-        let history = HistoryBook::new(&self.aws.history, own_role_arn.as_deref(), &self.clock, deadline.look_until());
-        let shared = Shared { invocation, deadline, keys, rules, old_policy: trouble.is_some(), history, turns: Turns::default() };
-        let mut delivery = event::read(payload, own_role_arn.as_deref());
+        let mut delivery = event::read(payload, &self.settings.own_roles());
         delivery.requests_mut().for_each(|request| request.wishes.dry_run |= dry_run);
-        self.aws.streams.pace_by(match (&delivery, &self.settings.work_queue) {
+        let share = match (&delivery, &self.settings.work_queue) {
             (_, None) => Share::Whole,
             (Delivery::Batch(_), Some(_)) => Share::Worker,
             (Delivery::Direct(_), Some(_)) => Share::Direct,
-        });
+        };
+        let accounts = Accounts::new(self, deadline, share);
+        let shared = Shared { invocation, deadline, accounts, rules, old_policy: trouble.is_some() };
         match delivery {
             Delivery::Direct(requests) => self.direct(&requests, &shared).await,
             Delivery::Batch(messages) => Ok(self.batch(&messages, &shared).await),

@@ -12,6 +12,7 @@ use super::fault::Fault;
 use super::happening::Happening;
 use super::model::{Change, KeyState, Model, NewKey, Queue, Stream, Target, later};
 use super::options::Options;
+use super::sts;
 use super::trail::Identity;
 use crate::clock::Clock;
 
@@ -355,6 +356,14 @@ impl Account {
     /// Says who calls with this access key. Unknown ones are an IAM user.
     pub fn identity(&self, access_key: &str, identity: Identity) {
         self.with(|model, _| model.identities.insert(access_key.to_owned(), identity));
+    }
+
+    /// Serves `member`, another account, behind this one's endpoint as well, to whoever takes on its role `role` (a name, with its path if it has one)
+    /// with this `ExternalId`. Which account a call is in is told by its access key, as at AWS.
+    pub fn admit(&self, member: &Self, role: &str, external_id: &str) {
+        let arn = format!("arn:{}:iam::{}:role/{role}", crate::arn::partition_of(&self.region()), member.account_id());
+        let role = sts::Role { account: member.clone(), name: role.to_owned(), external_id: external_id.to_owned() };
+        self.with(|model, _| model.roles.insert(arn, role));
     }
 
     /// Lets something go wrong from now on.

@@ -47,6 +47,7 @@ async fn request_of(request: HttpRequest) -> Result<Request, ConnectorError> {
         target: header("x-amz-target"),
         authorization: header("authorization"),
         user_agent: header("user-agent"),
+        token: header("x-amz-security-token"),
         // Read as a stream, though it is in memory: the SDK's stalled-stream protection takes a body that nobody reads for a stalled upload.
         body: ByteStream::new(request.into_body()).collect().await.map_err(|err| ConnectorError::io(err.into()))?.to_vec(),
     })

@@ -10,7 +10,7 @@ use super::input::Input;
 use super::model::Model;
 use super::refusal::Refusal;
 use super::trail::{Caller, Identity};
-use super::{Account, Call, events, history, kinesis, kms, sqs, ssm, tagging};
+use super::{Account, Call, events, history, kinesis, kms, sqs, ssm, sts, tagging};
 
 /// As much of an HTTP request as the services look at.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,8 @@ pub(crate) struct Request {
     pub(crate) target: Option<String>,
     pub(crate) authorization: Option<String>,
     pub(crate) user_agent: Option<String>,
+    /// `X-Amz-Security-Token`.
+    pub(crate) token: Option<String>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -48,6 +50,7 @@ enum Service {
     Tagging,
     CloudTrail,
     EventBridge,
+    Sts,
 }
 
 impl Service {
@@ -76,6 +79,7 @@ impl Service {
             Self::Tagging => "tagging",
             Self::CloudTrail => "cloudtrail",
             Self::EventBridge => "events",
+            Self::Sts => "sts",
         }
     }
 
@@ -83,6 +87,7 @@ impl Service {
         match self {
             Self::Kinesis | Self::Kms | Self::Ssm | Self::Tagging | Self::CloudTrail | Self::EventBridge => "application/x-amz-json-1.1",
             Self::Sqs => "application/x-amz-json-1.0",
+            Self::Sts => "text/xml",
         }
     }
 
@@ -95,6 +100,7 @@ impl Service {
             Self::Tagging => tagging::answer(model, input),
             Self::CloudTrail => history::answer(model, input, now),
             Self::EventBridge => events::answer(model, input),
+            Self::Sts => sts::answer(model, input, now),
         }
     }
 }
@@ -113,17 +119,27 @@ pub(crate) async fn answer(account: &Account, request: Request) -> Result<Respon
     if request.method == "GET" {
         return Ok(health(&request));
     }
+    let form = sts::form(&request.body).filter(|_| request.target.is_none());
     let target = request.target.as_deref().unwrap_or_default();
-    let Some((service, operation)) = Service::of_target(target) else {
+    let of_form = form.as_ref().map(|_| (Service::Sts, sts::OPERATION));
+    let Some((service, operation)) = of_form.or_else(|| Service::of_target(target)) else {
         let refusal = Refusal::new("UnknownOperationException", format!("the embedded AWS does not know {target:?}"));
         return Ok(respond(account, Service::Kinesis, Err(refusal)));
     };
-    let body: Value = if request.body.is_empty() { json!({}) } else { serde_json::from_slice(&request.body).unwrap_or_default() };
+    let body: Value = match form {
+        Some(form) => form,
+        None if request.body.is_empty() => json!({}),
+        None => serde_json::from_slice(&request.body).unwrap_or_default(),
+    };
     let Value::Object(input) = &body else {
         return Ok(respond(account, service, Err(Refusal::new("SerializationException", "the body is not a JSON object"))));
     };
     let access_key = match authenticate(&request, service, &account.region()) {
         Ok(access_key) => access_key,
+        Err(refusal) => return Ok(respond(account, service, Err(refusal))),
+    };
+    let account = &match sts::account_of(account, &access_key, request.token.as_deref()) {
+        Ok(account) => account,
         Err(refusal) => return Ok(respond(account, service, Err(refusal))),
     };
     let stream = if service == Service::Kinesis { kinesis::named(Input(input)) } else { None };
@@ -258,6 +274,10 @@ fn health(request: &Request) -> Response {
 fn respond(account: &Account, service: Service, result: Result<Value, Refusal>) -> Response {
     let request_id = account.with(|model, _| model.guid());
     let mut headers = vec![("content-type", service.content_type().to_owned()), ("x-amzn-requestid", request_id)];
+    if service == Service::Sts {
+        let (status, body) = sts::xml(result);
+        return Response { status, headers, body };
+    }
     match result {
         Ok(Value::Null) if service == Service::Sqs => Response { status: 200, headers, body: "{}".to_owned() },
         Ok(Value::Null) => Response { status: 200, headers, body: String::new() },

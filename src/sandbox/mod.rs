@@ -1,4 +1,4 @@
-//! The embedded AWS: one account of Kinesis, KMS, SQS and, as far as needed, Parameter Store, resource tagging and CloudTrail's history, in one Region, modelled from AWS documentation and recordings, for people and for tests.
+//! The embedded AWS: one account of Kinesis, KMS, SQS and, as far as needed, Parameter Store, resource tagging, STS and CloudTrail's history, in one Region, modelled from AWS documentation and recordings, for people and for tests.
 //!
 //! An [`Account`] holds streams, keys, aliases and queues, and a clock. It is *served on loopback* ([`serve`]) for people and for
 //! whole-process tests, and *handed to the AWS SDK as its HTTP client* ([`Account::http_client`]) for tests in tokio's paused time. Both are the
@@ -47,6 +47,7 @@ mod refusal;
 mod serve;
 mod sqs;
 mod ssm;
+mod sts;
 mod tagging;
 mod trail;
 

@@ -47,6 +47,8 @@ pub struct Options {
     pub next_token: bool,
     /// How long after a call `CloudTrail`'s event history shows it; 15 minutes, the longest that AWS names. Five are the average.
     pub history_lag: Duration,
+    /// How long the credentials of a role that was taken on are good for; an hour, as STS gives them unless asked otherwise.
+    pub session: Duration,
     /// Whether the calls per second that AWS allows are enforced; they are.
     pub rate_limits: bool,
 }
@@ -65,6 +67,7 @@ impl Default for Options {
             alias_echo: AliasEcho::default(),
             next_token: true,
             history_lag: Duration::from_mins(15),
+            session: Duration::from_hours(1),
             rate_limits: true,
         }
     }

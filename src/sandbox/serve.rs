@@ -41,6 +41,7 @@ async fn answer(ConnectInfo(line): ConnectInfo<Line>, Extension(account): Extens
         target: header("x-amz-target"),
         authorization: header("authorization"),
         user_agent: header("user-agent"),
+        token: header("x-amz-security-token"),
         body: body.to_vec(),
     };
     let Ok(response) = http::answer(&account, request).await else {

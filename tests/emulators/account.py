@@ -1,4 +1,4 @@
-"""The AWS account that the tests act in: kinesis-local for Kinesis, moto for KMS and SQS."""
+"""The AWS account that the tests act in: kinesis-local for Kinesis, moto for KMS, SQS and STS."""
 
 import json
 import os
@@ -33,10 +33,11 @@ def event(name, *, key=None):
     return json.loads(text)
 
 
-def moto():
-    """KMS and SQS."""
+def moto(*, several=False):
+    """KMS and SQS; of one account whoever calls, or of `several`, told apart by the credentials that its STS gave."""
     port = free_port()
-    return _at(port, Process("moto", [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port], port=port, environment={"MOTO_ACCOUNT_ID": ACCOUNT}))
+    environment = {} if several else {"MOTO_ACCOUNT_ID": ACCOUNT}
+    return _at(port, Process("moto", [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port], port=port, environment=environment))
 
 
 def kinesis_local(*, creating, updating):
@@ -63,17 +64,26 @@ def _at(port, process):
     return process
 
 
+def session(endpoint, account_id, role):
+    """Credentials of a role in an account, as Lambda and STS give them; moto asks nobody whether there is such a role."""
+    answer = _client("sts", endpoint, CREDENTIALS).assume_role(RoleArn=f"arn:aws:iam::{account_id}:role/{role}", RoleSessionName="preparing")
+    given = answer["Credentials"]
+    return {"AWS_ACCESS_KEY_ID": given["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"], "AWS_SESSION_TOKEN": given["SessionToken"]}
+
+
 class Account:
     """What a person would look at and change with the AWS CLI."""
 
-    def __init__(self, kinesis, moto):
+    def __init__(self, kinesis, moto, credentials=CREDENTIALS):
+        self.credentials = credentials
         self.endpoints = {
             "AWS_ENDPOINT_URL_KINESIS": kinesis.endpoint,
             "AWS_ENDPOINT_URL_KMS": moto.endpoint,
             "AWS_ENDPOINT_URL_SQS": moto.endpoint,
+            "AWS_ENDPOINT_URL_STS": moto.endpoint,
             "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API": moto.endpoint,
         }
-        self.kinesis, self.kms, self.sqs = (_client(service, url) for service, url in
+        self.kinesis, self.kms, self.sqs = (_client(service, url, credentials) for service, url in
                                             [("kinesis", kinesis.endpoint), ("kms", moto.endpoint), ("sqs", moto.endpoint)])
         self.key = self.create_key()
         self.kms.create_alias(AliasName=ALIAS, TargetKeyId=self.key)
@@ -82,6 +92,11 @@ class Account:
             "VisibilityTimeout": "60",
             "RedrivePolicy": json.dumps({"deadLetterTargetArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:failures", "maxReceiveCount": 5}),
         })["QueueUrl"]
+
+    def member(self, account_id, role):
+        """Kinesis and KMS of another account, for whoever has taken on this role there."""
+        credentials = session(self.endpoints["AWS_ENDPOINT_URL_STS"], account_id, role)
+        return (_client(service, self.endpoints[f"AWS_ENDPOINT_URL_{service.upper()}"], credentials) for service in ("kinesis", "kms"))
 
     def create_key(self):
         """A new symmetric encryption key: its ARN."""
@@ -162,12 +177,11 @@ class Account:
             time.sleep(0.1)
 
 
-def _client(service, endpoint):
+def _client(service, endpoint, credentials):
     return boto3.client(
         service,
         endpoint_url=endpoint,
         region_name=REGION,
-        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        **{name.lower(): value for name, value in credentials.items()},
         config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=10, proxies={}),
     )

@@ -62,10 +62,13 @@ def enforcer_program(account):
 @pytest.fixture
 def account(request, moto, started):
     """An account with a key, its alias and a dead-letter queue. `@pytest.mark.kinesis(creating=…, updating=…)` sets how long streams take, in seconds;
-    `by="moto"` takes moto's Kinesis instead, where a stream is ACTIVE at once."""
+    `by="moto"` takes moto's Kinesis instead, where a stream is ACTIVE at once; `several=True` that and a moto of its own, which knows several accounts."""
     urllib.request.urlopen(urllib.request.Request(f"{moto.endpoint}/moto-api/reset", method="POST"), timeout=10).close()
     marker = request.node.get_closest_marker("kinesis")
     options = {"creating": 0.3, "updating": 0.3} | (marker.kwargs if marker else {})
+    if options.pop("several", False):
+        several = started(aws.moto(several=True))
+        return aws.Account(several, several, aws.session(several.endpoint, aws.ACCOUNT, "enforcer"))
     if options.pop("by", None) == "moto":
         return aws.Account(moto, moto)
     durations = options

@@ -5,7 +5,7 @@ import os
 import subprocess
 import urllib.request
 
-from account import ACCOUNT, ALIAS, CREDENTIALS, PROJECT, REGION, TOOLS
+from account import ACCOUNT, ALIAS, PROJECT, REGION, TOOLS
 from process import Process, free_port
 
 
@@ -20,7 +20,7 @@ class FunctionError(Exception):
 
 def settings(account, **changes):
     """The function's environment; a variable that is changed to None is left out."""
-    environment = CREDENTIALS | account.endpoints | {
+    environment = account.credentials | account.endpoints | {
         "AWS_REGION": REGION,
         "AWS_LAMBDA_LOG_FORMAT": "JSON",
         "AWS_LAMBDA_LOG_LEVEL": "DEBUG",

@@ -8,6 +8,7 @@ mod encryption;
 mod faults;
 mod keys;
 mod queues;
+mod roles;
 mod socket;
 mod streams;
 mod trail;

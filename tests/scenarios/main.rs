@@ -11,6 +11,7 @@ mod fleet;
 mod in_the_middle;
 mod keys;
 mod letters;
+mod members;
 mod one_stream;
 mod queue;
 mod quiet;

@@ -118,7 +118,7 @@ impl Letter {
 
     /// Whether whatever comes of it would be answered only, and stored nowhere.
     pub(super) fn asks_for_no_letter(&self) -> bool {
-        read(&self.body, None).requests().any(|request| request.wishes.no_dead_letter || request.wishes.dry_run)
+        read(&self.body, &[]).requests().any(|request| request.wishes.no_dead_letter || request.wishes.dry_run)
     }
 }
 
@@ -164,7 +164,7 @@ fn stream(sender: Sender, body: &Value) -> Option<String> {
     {
         return Some(stream.to_owned());
     }
-    let delivery = read(body, None);
+    let delivery = read(body, &[]);
     let mut requests = delivery.requests();
     match (requests.next().map(|request| &request.scope), requests.next()) {
         (Some(Scope::Streams(streams)), None) if streams.len() == 1 => streams.first().map(ToString::to_string),

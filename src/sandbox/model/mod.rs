@@ -22,7 +22,7 @@ use super::input::Input;
 use super::options::Options;
 use super::refusal::Refusal;
 use super::trail::{self, Caller, Identity};
-use super::{Call, arn_of};
+use super::{Call, arn_of, sts};
 
 /// Everything there is in one account and Region.
 #[derive(Debug)]
@@ -44,6 +44,10 @@ pub(crate) struct Model {
     pub(crate) told: Vec<Value>,
     /// Type and value by name.
     pub(crate) parameters: BTreeMap<String, (String, String)>,
+    /// Roles of other accounts that may be taken on here, by ARN.
+    pub(crate) roles: BTreeMap<String, sts::Role>,
+    /// Who took one on, by access key.
+    pub(crate) sessions: BTreeMap<String, sts::Session>,
     scheduled: Vec<Scheduled>,
     recent: BTreeMap<String, VecDeque<DateTime<Utc>>>,
     random: fastrand::Rng,
@@ -84,6 +88,8 @@ impl Model {
             history: Vec::new(),
             told: Vec::new(),
             parameters: BTreeMap::new(),
+            roles: BTreeMap::new(),
+            sessions: BTreeMap::new(),
             scheduled: Vec::new(),
             recent: BTreeMap::new(),
             // Ids only have to differ; with the same seed two runs are the same, letter by letter.

@@ -1,0 +1,122 @@
+//! The Security Token Service, in AWS's Query protocol: a form in, XML out. And which account a call is in, told by its access key.
+//!
+//! Source: STS API Reference, `AssumeRole`. A role that is missing, that does not trust the caller, or that wants another `ExternalId` is refused in the same words.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Map, Value, json};
+
+use super::input::Input;
+use super::model::{Model, later};
+use super::refusal::Refusal;
+use super::trail::Identity;
+use super::{Account, arn_of};
+
+/// The operation spoken here.
+pub(crate) const OPERATION: &str = "AssumeRole";
+
+const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
+
+/// A role of another account.
+#[derive(Clone, Debug)]
+pub(crate) struct Role {
+    pub(crate) account: Account,
+    /// Its name, with its path if it has one.
+    pub(crate) name: String,
+    pub(crate) external_id: String,
+}
+
+/// A role that was taken on.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    account: Account,
+    token: String,
+    expires: DateTime<Utc>,
+}
+
+/// The members of a form that asks for [`OPERATION`].
+pub(crate) fn form(body: &[u8]) -> Option<Value> {
+    let text = std::str::from_utf8(body).ok()?;
+    let pairs = text.split('&').map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        Some((decoded(name)?, Value::String(decoded(value)?)))
+    });
+    let form: Map<_, _> = pairs.collect::<Option<_>>()?;
+    (form.get("Action")?.as_str() == Some(OPERATION)).then_some(Value::Object(form))
+}
+
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digits = [rest.next()?, rest.next()?];
+                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            plain => plain,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// `AssumeRole`.
+pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+    let (arn, session) = (input.required("RoleArn", 2048)?, input.required("RoleSessionName", 64)?);
+    let given = input.text("ExternalId")?;
+    let role = model.roles.get(arn).filter(|role| given == Some(&role.external_id)).cloned().ok_or_else(|| {
+        let message = format!("the caller is not authorized to perform: sts:AssumeRole on resource: {arn}");
+        Refusal { status: 403, ..Refusal::new("AccessDenied", message) }
+    })?;
+    let (access_key, token) = (format!("ASIA{}", model.hex(16).to_ascii_uppercase()), model.hex(64));
+    let expires = later(now, model.options.session);
+    role.account.identity(&access_key, Identity::role(&role.name, session));
+    model.sessions.insert(access_key.clone(), Session { account: role.account.clone(), token: token.clone(), expires });
+    let plain = role.name.rsplit('/').next().unwrap_or_default();
+    Ok(json!({
+        "AssumedRoleUser": {
+            "AssumedRoleId": format!("AROAEXAMPLE:{session}"),
+            "Arn": arn_of("sts", "", &role.account.account_id(), &format!("assumed-role/{plain}/{session}")),
+        },
+        "Credentials": {
+            "AccessKeyId": access_key,
+            "SecretAccessKey": "not-a-secret",
+            "SessionToken": token,
+            "Expiration": expires.to_rfc3339_opts(SecondsFormat::Secs, true),
+        },
+    }))
+}
+
+/// The account that a call with this access key is in: another one's, where it is that of a role there, and as long as it is good.
+pub(crate) fn account_of(account: &Account, access_key: &str, token: Option<&str>) -> Result<Account, Refusal> {
+    let (session, now) = account.with(|model, now| (model.sessions.get(access_key).cloned(), now));
+    match session {
+        None => Ok(account.clone()),
+        Some(session) if token != Some(&session.token) => {
+            Err(Refusal::new("UnrecognizedClientException", "The security token included in the request is invalid."))
+        }
+        Some(session) if now >= session.expires => {
+            Err(Refusal::new("ExpiredTokenException", "The security token included in the request is expired"))
+        }
+        Some(session) => Ok(session.account),
+    }
+}
+
+/// Status and body.
+pub(crate) fn xml(result: Result<Value, Refusal>) -> (u16, String) {
+    let (status, root, content) = match result {
+        Ok(answer) => (200, "AssumeRoleResponse", json!({ "AssumeRoleResult": answer })),
+        Err(Refusal { code, message, status }) => {
+            (status, "ErrorResponse", json!({ "Error": { "Type": "Sender", "Code": code, "Message": message } }))
+        }
+    };
+    (status, format!("<{root} xmlns=\"{NAMESPACE}\">{}</{root}>", elements(&content)))
+}
+
+fn elements(value: &Value) -> String {
+    match value {
+        Value::Object(members) => members.iter().map(|(name, value)| format!("<{name}>{}</{name}>", elements(value))).collect(),
+        Value::String(text) => text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"),
+        other => other.to_string(),
+    }
+}
