@@ -104,6 +104,36 @@ fn an_expired_exemption_does_not_match_and_is_named() {
     assert_eq!(decides(&rules, "b", None, None), ("rest", vec![]));
 }
 
+#[test]
+fn what_stands_behind_a_rule_is_never_reached_only_if_that_matches_every_stream_for_ever() {
+    for (matches, rest, ends) in [
+        ("{}", "", true),
+        (r#"{"stream": "*"}"#, "", true),
+        (r#"{"stream": ["a", "**"]}"#, "", true),
+        (r#"{"stream": "a*"}"#, "", false),
+        (r#"{"account": "111122223333"}"#, "", false),
+        (r#"{"region": "us-east-1"}"#, "", false),
+        (r#"{"streamMode": "ON_DEMAND"}"#, "", false),
+        (r#"{"tags": {"stage": "*"}}"#, "", false),
+        ("{}", r#", "mode": "audit""#, true),
+        ("{}", r#", "mode": "exempt", "reason": "r""#, true),
+        ("{}", r#", "mode": "exempt", "reason": "r", "until": "2026-12-31""#, false),
+    ] {
+        let rules = format!(r#"[{{"name": "a", "match": {matches}{rest}}}, {{"name": "b", "match": {{"stream": "b"}}}}]"#);
+        let read = format!(r#"{{"version": 1, "rules": {rules}}}"#).parse::<Policy>();
+        let refused = read.is_err_and(|Invalid(problems)| problems.iter().any(|problem| problem.what.contains("never reached")));
+        assert_eq!(refused, ends, "{rules}");
+    }
+}
+
+#[test]
+fn a_name_has_1_to_64_characters_that_can_be_shown() {
+    let named =
+        |name: &str| serde_json::json!({"version": 1, "rules": [{"name": name, "match": {}}]}).to_string().parse::<Policy>().is_ok();
+    assert!(named("a") && named(&"ü".repeat(64)));
+    assert!(!named("") && !named(&"ü".repeat(65)) && !named("a\tb"));
+}
+
 /// A rule, as JSON, out of few enough words that they meet often.
 fn any_rule() -> impl Strategy<Value = serde_json::Value> {
     let names = prop::option::of(prop::sample::select(vec!["a", "b", "a*", "?", "*b"]));
