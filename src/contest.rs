@@ -425,6 +425,9 @@ mod tests {
         let past = Past { remembered: &[], recorded: Some(&recorded), own_role: None, key_id: "alias/a" };
         let Advice::Rest(_, applied) = advise(&stream(), None, Some(&suspicion()), &past, 5, now()) else { unreachable!() };
         assert_eq!(applied, [minutes_ago(1)]);
+        let stopped = [change(1, Deed::Stopped, true)];
+        let past = Past { recorded: Some(&stopped), ..past };
+        assert_eq!(advise(&stream(), None, Some(&suspicion()), &past, 5, now()), Advice::Apply);
     }
 
     #[test]
@@ -455,6 +458,28 @@ mod tests {
             let contest = contest(agent, deed);
             assert!(contest.remedy("alias/a").contains(says), "{agent}: {}", contest.remedy("alias/a"));
             assert!(contest.told().contains("arn:aws:iam::1:user/x") && contest.told().contains(agent), "{}", contest.told());
+        }
+    }
+
+    #[test]
+    fn what_happened_is_told_with_whom_and_when_as_far_as_that_is_known() {
+        let contest = |last| Contest { applied: 5, spent: 7, last, undone: 4, until: minutes_ago(-60) };
+        let (begin, end) = (
+            "in the last 24 hours we applied the key 5 times, of 7 in all, and AWS allows 25: ",
+            ". It is left alone until 2026-11-24T13:00:00Z",
+        );
+        for (last, by) in [
+            (None, "somebody undoes it"),
+            (
+                Some(suspicion()),
+                "arn:aws:iam::1:user/terraform with APN/1.0 HashiCorp/1.0 Terraform/1.9.8 stopped encryption last, at 2026-11-24T12:00:00Z; others changed it 4 times",
+            ),
+            (
+                Some(Suspicion { deed: Deed::Started { key_id: "alias/b".to_owned() }, by: Principal::default(), ..suspicion() }),
+                "an unknown principal applied alias/b last, at 2026-11-24T12:00:00Z; others changed it 4 times",
+            ),
+        ] {
+            assert_eq!(contest(last).told(), format!("{begin}{by}{end}"));
         }
     }
 
