@@ -50,7 +50,7 @@ supply: ## Supply chain: workflows (zizmor), dependencies that nothing uses (car
 .PHONY: deny
 deny: ## Licences, bans and sources of all dependencies; compiles cargo-deny, minutes once
 	supply/install cargo-deny
-	PATH=$(CURDIR)/.tools/cargo/bin:$$PATH cargo deny --locked check bans licenses sources
+	PATH=$(CURDIR)/.tools/cargo/bin:$$PATH cargo deny --log-level error --locked check bans licenses sources
 
 .PHONY: release
 release: ## Deployment packages for x86_64 and arm64, reproducible, and their SHA-256; ARCHITECTURES=x86_64 for one
