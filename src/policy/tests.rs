@@ -95,6 +95,14 @@ fn a_rule_replaces_key_and_other_key_and_may_only_restrict_the_mode() {
 }
 
 #[test]
+fn why_a_stream_is_left_alone_is_said_with_the_last_day_and_whom_to_ask() {
+    assert_eq!(exempt_by_tag("load test", None), "exempt by tag: load test");
+    assert_eq!(exempt_by_tag("load test", Some(today())), "exempt by tag until 2026-11-24: load test");
+    let leave = Leave { reason: "legacy", owner: None, until: None };
+    assert_eq!(leave.because("a"), "exempt by rule a: legacy");
+}
+
+#[test]
 fn an_expired_exemption_does_not_match_and_is_named() {
     let rules = rulebook(
         r#"{"name": "legacy", "match": {"stream": "a"}, "mode": "exempt", "reason": "migration", "until": "2026-11-23"},
