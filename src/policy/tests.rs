@@ -225,6 +225,21 @@ fn a_malformed_policy_is_refused_with_the_place_what_was_found_and_what_is_allow
     }
 }
 
+#[test]
+fn the_place_of_a_problem_is_counted_from_the_beginning_of_the_policy_wherever_its_rule_begins() {
+    for (text, place) in [
+        // The rule begins on line 2, and the field ends on its second line.
+        ("{\"version\": 1, \"rules\": [\n  {\"name\": \"a\",\n   \"match\": {\"streams\": \"b\"}}\n]}", (3, 22)),
+        // Both are on line 2.
+        ("{\"version\": 1, \"rules\": [\n  {\"name\": \"a\", \"match\": {\"streams\": \"b\"}}\n]}", (2, 35)),
+        // A rule of sound fields: the rule's own beginning.
+        ("{\"version\": 1, \"rules\": [\n  {\"name\": \"a\",\n   \"match\": {\"account\": \"1\"}}\n]}", (2, 3)),
+    ] {
+        let Err(Invalid(problems)) = text.parse::<Policy>() else { unreachable!("{text} was accepted") };
+        assert_eq!(problems.iter().map(|problem| (problem.line, problem.column)).collect::<Vec<_>>(), [place], "{text}");
+    }
+}
+
 const MALFORMED: &[(&str, &str)] = &[
     ("no json", "rules:\n  - name: a\n"),
     ("empty", ""),
