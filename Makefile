@@ -18,7 +18,7 @@ demo: ## Tell the whole story on an embedded AWS, in seconds and without an acco
 	$(CARGO) run $(LOCKED) -- demo
 
 .PHONY: check
-check: format lint docs template ## Formatting, lints, documentation and template
+check: format lint docs template supply ## Formatting, lints, documentation, template and supply chain
 
 .PHONY: test
 test: test-rust test-browser test-emulators ## All tests
@@ -39,6 +39,42 @@ docs: ## Documentation, without a warning
 .PHONY: template
 template: .tools/template/installed ## Template: syntax, lints, and what it becomes in CloudFormation
 	.tools/template/bin/python -B tests/template/check.py
+
+.PHONY: supply
+supply: ## Supply chain: workflows (zizmor), dependencies that nothing uses (cargo-machete)
+	supply/install checks
+	supply/install cargo-machete
+	.tools/supply/bin/zizmor --offline --persona auditor --strict-collection .github
+	PATH=$(CURDIR)/.tools/cargo/bin:$$PATH cargo machete
+
+.PHONY: deny
+deny: ## Licences, bans and sources of all dependencies; compiles cargo-deny, minutes once
+	supply/install cargo-deny
+	PATH=$(CURDIR)/.tools/cargo/bin:$$PATH cargo deny --log-level error --locked check bans licenses sources
+
+.PHONY: release
+release: ## Deployment packages for x86_64 and arm64, reproducible, and their SHA-256; ARCHITECTURES=x86_64 for one
+	supply/release $(ARCHITECTURES)
+
+.PHONY: sbom
+sbom: ## Bill of materials of the function, in CycloneDX
+	supply/sbom
+
+.PHONY: reproducible
+reproducible: ## Build the deployment package twice, in two places, and compare: minutes
+	supply/reproducible $(ARCHITECTURES)
+
+.PHONY: coverage
+coverage: ## Which lines the tests of the crate run: minutes
+	supply/coverage
+
+.PHONY: mutants
+mutants: ## Change the code in small ways and see a test fail: an hour and more; MUTANTS='--file src/decide.rs' for a part
+	supply/install cargo-mutants
+	PATH=$(CURDIR)/.tools/cargo/bin:$$PATH cargo mutants $(MUTANTS)
+
+.PHONY: deep
+deep: deny reproducible coverage mutants ## What takes too long for every change
 
 .PHONY: test-rust
 test-rust: ## Tests of the crate, against its embedded AWS
@@ -68,8 +104,9 @@ tools: ## Install the emulators; quick when they are there
 	tests/emulators/install
 
 .PHONY: pins
-pins: ## Pin the emulators anew, from tests/emulators/*.in and package.json
+pins: ## Pin the tools anew, from the .in files and package.json in tests/emulators and supply
 	tests/emulators/pin
+	supply/pin
 
 .tools/template/installed: tests/template/requirements.txt
 	rm -rf $(@D)

@@ -119,6 +119,8 @@ mod tests {
             "arn:aws:kinesis",
             "arn:aws:kinesis:us-east-1:orders:stream/null",
             "urn:aws:kinesis:us-east-1:111122223333:stream/orders",
+            "arn:azure:kinesis:us-east-1:111122223333:stream/orders",
+            "arn:aws-CN:kinesis:cn-north-1:111122223333:stream/orders",
         ] {
             assert_eq!(Arn::split(text), None, "{text}");
         }

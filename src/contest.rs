@@ -379,6 +379,29 @@ mod tests {
     }
 
     #[test]
+    fn of_a_stream_that_is_older_than_a_day_the_last_day_counts() {
+        let recorded = [started(10, true), started(24 * 60 + 1, true)];
+        let past = Past { remembered: &[], recorded: Some(&recorded), own_role: Some(OWN), key_id: "alias/a" };
+        let advice = advise(&stream(), Some(minutes_ago(30 * 24 * 60)), Some(&suspicion()), &past, 5, now());
+        assert_eq!(advice, Advice::Rest(Duration::from_mins(1), vec![minutes_ago(10)]));
+    }
+
+    #[test]
+    fn a_change_that_was_told_and_recorded_counts_once() {
+        let own = (1..=5).map(|count| started(10 * count, true));
+        let undone = |recorded: Vec<Change>| match asked(Some(&suspicion()), &[], Some(&recorded)) {
+            Advice::Stop(contest) => contest.undone,
+            other => unreachable!("{other:?}"),
+        };
+        let told = change(0, Deed::Stopped, false);
+        assert_eq!(undone(own.clone().collect()), 1);
+        assert_eq!(undone([told.clone()].into_iter().chain(own.clone()).collect()), 1);
+        // Another change of theirs is one more, whether or not the history has the told one yet.
+        assert_eq!(undone([told, change(5, Deed::Stopped, false)].into_iter().chain(own.clone()).collect()), 2);
+        assert_eq!(undone([change(5, Deed::Stopped, false)].into_iter().chain(own).collect()), 2);
+    }
+
+    #[test]
     fn a_history_that_cannot_be_read_means_the_longest_rest_and_what_is_remembered_still_stops_it() {
         assert_eq!(asked(Some(&suspicion()), &[], None), Advice::Rest(LONGEST, vec![]));
         let remembered: Vec<_> = (1..=5).map(minutes_ago).collect();
@@ -402,6 +425,9 @@ mod tests {
         let past = Past { remembered: &[], recorded: Some(&recorded), own_role: None, key_id: "alias/a" };
         let Advice::Rest(_, applied) = advise(&stream(), None, Some(&suspicion()), &past, 5, now()) else { unreachable!() };
         assert_eq!(applied, [minutes_ago(1)]);
+        let stopped = [change(1, Deed::Stopped, true)];
+        let past = Past { recorded: Some(&stopped), ..past };
+        assert_eq!(advise(&stream(), None, Some(&suspicion()), &past, 5, now()), Advice::Apply);
     }
 
     #[test]
@@ -410,6 +436,10 @@ mod tests {
         let past = |recorded| Past { remembered: &[], recorded: Some(recorded), own_role: Some(OWN), key_id: "alias/a" };
         assert_eq!(allowance_opens(&stream(), &past(&recorded), now()), Some(minutes_ago(250) + WINDOW));
         assert_eq!(allowance_opens(&stream(), &past(&recorded[..24]), now()), None);
+        // Another stream's, and a stop, spend none of it.
+        let other = Change { stream: "clicks".to_owned(), ..started(1, false) };
+        let more: Vec<_> = [other, change(2, Deed::Stopped, false)].into_iter().chain(recorded[..24].iter().cloned()).collect();
+        assert_eq!(allowance_opens(&stream(), &past(&more), now()), None);
     }
 
     #[test]
@@ -428,6 +458,28 @@ mod tests {
             let contest = contest(agent, deed);
             assert!(contest.remedy("alias/a").contains(says), "{agent}: {}", contest.remedy("alias/a"));
             assert!(contest.told().contains("arn:aws:iam::1:user/x") && contest.told().contains(agent), "{}", contest.told());
+        }
+    }
+
+    #[test]
+    fn what_happened_is_told_with_whom_and_when_as_far_as_that_is_known() {
+        let contest = |last| Contest { applied: 5, spent: 7, last, undone: 4, until: minutes_ago(-60) };
+        let (begin, end) = (
+            "in the last 24 hours we applied the key 5 times, of 7 in all, and AWS allows 25: ",
+            ". It is left alone until 2026-11-24T13:00:00Z",
+        );
+        for (last, by) in [
+            (None, "somebody undoes it"),
+            (
+                Some(suspicion()),
+                "arn:aws:iam::1:user/terraform with APN/1.0 HashiCorp/1.0 Terraform/1.9.8 stopped encryption last, at 2026-11-24T12:00:00Z; others changed it 4 times",
+            ),
+            (
+                Some(Suspicion { deed: Deed::Started { key_id: "alias/b".to_owned() }, by: Principal::default(), ..suspicion() }),
+                "an unknown principal applied alias/b last, at 2026-11-24T12:00:00Z; others changed it 4 times",
+            ),
+        ] {
+            assert_eq!(contest(last).told(), format!("{begin}{by}{end}"));
         }
     }
 

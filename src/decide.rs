@@ -583,4 +583,42 @@ mod tests {
         let world = World { reapply: Some(Reapply::Rotated), tags: Tags::Read(Exemption::None), ..World::right() };
         assert_eq!(world.decide(), Decision::Apply(Why::Rotated));
     }
+
+    #[test]
+    fn a_rule_that_exempts_goes_before_everything_but_the_end_of_the_stream() {
+        let until = Some(NaiveDate::MIN);
+        let exempt_by_rule = Some(Leave { reason: "legacy", owner: None, until });
+        for status in [StreamStatus::Active, StreamStatus::Creating, StreamStatus::Updating] {
+            let world = World { status, exempt_by_rule, tags: Tags::Unread, ..World::unencrypted() };
+            assert_eq!(world.decide(), Decision::Exempt { reason: "legacy".to_owned(), until });
+        }
+        let world = World { status: StreamStatus::Deleting, exempt_by_rule, ..World::unencrypted() };
+        assert_eq!(world.decide(), Decision::Gone);
+    }
+
+    #[test]
+    fn the_key_is_applied_by_its_arn_and_that_of_aws_by_its_alias() {
+        assert_eq!(Desired::Key { arn: arn(DESIRED), trouble: None }.key_id(), DESIRED);
+        assert_eq!(Desired::AwsManaged.key_id(), "alias/aws/kinesis");
+    }
+
+    #[test]
+    fn every_decision_has_its_words() {
+        let alias: AliasName = "alias/streams".parse().expect("an alias");
+        for (words, says) in [
+            (InSync::DesiredKey.to_string(), "the configured key"),
+            (InSync::AcceptedKey.to_string(), "ON_OTHER_KEY=accept"),
+            (Why::Unencrypted.to_string(), "not encrypted"),
+            (Why::AwsManagedKey.to_string(), "AWS managed key"),
+            (Why::OtherKey("alias/lost".to_owned()).to_string(), "another key, alias/lost"),
+            (Why::RepointedAlias(alias).to_string(), "alias/streams, which was re-pointed"),
+            (Why::Asked.to_string(), "asked for"),
+            (Why::Rotated.to_string(), "ON_KEY_ROTATION=reapply"),
+            (Pending::Status(StreamStatus::Updating).to_string(), "the stream is UPDATING"),
+            (Pending::NotVisible.to_string(), "does not show yet"),
+            (Pending::Unconfirmed.to_string(), "answer was lost"),
+        ] {
+            assert!(words.contains(says), "{words}");
+        }
+    }
 }

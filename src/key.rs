@@ -318,3 +318,135 @@ pub fn in_other_region(key: &KeyRef, found: &str, wanted: &str) -> Failure {
     };
     Failure::new(Step::DescribeKey, code::KEY_IN_OTHER_REGION, key, &detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GUID: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
+    const MULTI: &str = "mrk-1234abcd12ab34cd56ef1234567890ab";
+
+    fn arn_of(id: &str) -> String {
+        format!("arn:aws:kms:us-east-1:111122223333:key/{id}")
+    }
+
+    fn key(text: &str) -> KeyRef {
+        text.parse().expect("a key")
+    }
+
+    #[test]
+    fn every_form_in_which_a_key_is_named_is_told_from_the_others_and_given_back_as_it_was() {
+        let alias_arn = "arn:aws:kms:us-east-1:111122223333:alias/streams";
+        for (text, alias) in [
+            (arn_of(GUID).as_str(), None),
+            (arn_of(MULTI).as_str(), None),
+            ("arn:aws-cn:kms:cn-north-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab", None),
+            (GUID, None),
+            (MULTI, None),
+            ("alias/streams", Some("alias/streams")),
+            ("alias/a-Z_0/9", Some("alias/a-Z_0/9")),
+            (alias_arn, Some("alias/streams")),
+        ] {
+            let key = key(text);
+            assert_eq!((key.as_str(), key.to_string().as_str(), key.alias().map(AliasName::as_str)), (text, text, alias));
+            assert_eq!(key.alias().map(ToString::to_string).as_deref(), alias);
+        }
+        assert!(matches!(key(alias_arn), KeyRef::AliasArn { region, account, .. } if region == "us-east-1" && account == "111122223333"));
+    }
+
+    #[test]
+    fn what_names_no_key_is_refused_with_what_would() {
+        for text in [
+            "",
+            "streams",
+            "alias/",
+            "alias/a b",
+            "alias/ü",
+            "1234abcd-12ab-34cd-56ef",
+            "1234abcd-12ab-34cd-56ef-1234567890ab-1234",
+            "1234abcd-12ab-34cd-56ef-1234567890ag",
+            "1234abcd12-ab-34cd-56ef-1234567890ab",
+            "mrk-1234",
+            "mrk-1234abcd12ab34cd56ef1234567890ag",
+            "arn:aws:kinesis:us-east-1:111122223333:stream/orders",
+            "arn:aws:s3:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+            "arn:aws:s3:us-east-1:111122223333:alias/streams",
+            "arn:aws:kms:us-east-1:111122223333:key/streams",
+            "arn:aws:kms:us-east-1:111122223333:1234abcd-12ab-34cd-56ef-1234567890ab",
+        ] {
+            let malformed = text.parse::<KeyRef>().expect_err(text);
+            assert_eq!((malformed.found.as_str(), malformed.expected), (text, KeyRef::EXPECTED));
+            assert!(text.parse::<KeyArn>().is_err(), "{text}");
+        }
+        // The longest alias name has 256 characters.
+        let alias = |length: usize| format!("alias/{}", "a".repeat(length - 6)).parse::<AliasName>();
+        assert!(alias(256).is_ok() && alias(257).is_err());
+    }
+
+    #[test]
+    fn an_arn_is_had_without_a_call_from_an_arn_and_from_an_id_of_this_account_and_region() {
+        let canonical = |text: &str| key(text).canonical("us-east-1", "111122223333").map(|arn| arn.to_string());
+        assert_eq!(canonical(&arn_of(GUID)), Some(arn_of(GUID)));
+        assert_eq!(canonical(GUID), Some(arn_of(GUID)));
+        assert_eq!(canonical(MULTI), Some(arn_of(MULTI)));
+        assert_eq!(canonical("alias/streams"), None);
+        assert_eq!(canonical("arn:aws:kms:us-east-1:111122223333:alias/streams"), None);
+
+        let elsewhere = |region: &str, account: &str| key(GUID).canonical(region, account).map(|arn| arn.to_string());
+        assert_eq!(elsewhere("cn-north-1", "111122223333").expect("an ARN"), format!("arn:aws-cn:kms:cn-north-1:111122223333:key/{GUID}"));
+        assert_eq!((elsewhere("europe", "111122223333"), elsewhere("us-east-1", "1")), (None, None));
+    }
+
+    #[test]
+    fn an_arn_tells_its_region_account_and_id() {
+        let arn: KeyArn = arn_of(MULTI).parse().expect("an ARN");
+        assert_eq!((arn.region(), arn.account(), arn.id(), arn.as_str()), ("us-east-1", "111122223333", MULTI, arn_of(MULTI).as_str()));
+        assert_eq!(serde_json::to_value(&arn).expect("JSON"), arn_of(MULTI));
+    }
+
+    #[test]
+    fn of_the_keys_that_aws_manages_only_that_of_kinesis_can_be_configured() {
+        for (text, managed) in [("alias/aws/kinesis", true), ("alias/awsome", false), (GUID, false)] {
+            let key = KeyRef::configured(text).expect("a key");
+            assert_eq!(key.is_aws_managed(), managed, "{text}");
+        }
+        for text in ["alias/aws/s3", "arn:aws:kms:us-east-1:111122223333:alias/aws/s3"] {
+            assert!(KeyRef::configured(text).is_err_and(|why| why.contains(text) && why.contains(AWS_MANAGED_ALIAS)), "{text}");
+        }
+        assert!(KeyRef::configured("streams").is_err_and(|why| why.contains("\"streams\"")));
+    }
+
+    #[test]
+    fn a_key_that_kinesis_cannot_use_is_refused_with_the_reason() {
+        let facts = |readiness| KeyFacts {
+            arn: arn_of(GUID).parse().expect("an ARN"),
+            readiness,
+            encrypts: true,
+            symmetric: true,
+            of_customer: true,
+        };
+        let trouble = |facts: KeyFacts| facts.trouble("us-east-1").map(|failure| failure.code);
+        for (readiness, code) in [
+            (Readiness::Enabled, None),
+            (Readiness::Disabled, Some(code::KEY_DISABLED)),
+            (Readiness::PendingDeletion, Some(code::KEY_PENDING_DELETION)),
+            (Readiness::PendingImport, Some(code::KEY_PENDING_IMPORT)),
+            (Readiness::Unavailable, Some(code::KEY_UNAVAILABLE)),
+            (Readiness::NotReady("Updating".to_owned()), Some(code::KEY_NOT_READY)),
+        ] {
+            assert_eq!(trouble(facts(readiness)).as_deref(), code);
+        }
+        let unsuitable = Some(code::KEY_UNSUITABLE);
+        assert_eq!(trouble(KeyFacts { encrypts: false, ..facts(Readiness::Enabled) }).as_deref(), unsuitable);
+        assert_eq!(trouble(KeyFacts { symmetric: false, ..facts(Readiness::Enabled) }).as_deref(), unsuitable);
+        let elsewhere = facts(Readiness::Enabled).trouble("eu-west-1").expect("trouble");
+        assert_eq!(elsewhere.code, code::KEY_IN_OTHER_REGION);
+        assert!(!elsewhere.message.contains("replica"), "{elsewhere}");
+    }
+
+    #[test]
+    fn of_a_multi_region_key_the_replica_is_named() {
+        let failure = in_other_region(&key(&arn_of(MULTI)), "us-east-1", "cn-north-1");
+        assert!(failure.message.contains(&format!("arn:aws-cn:kms:cn-north-1:111122223333:key/{MULTI}")), "{failure}");
+    }
+}

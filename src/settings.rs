@@ -433,6 +433,29 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_is_inline_or_in_a_parameter_and_what_is_wrong_with_it_is_said() {
+        for (name, value, says) in [
+            ("POLICY", "{", "POLICY: $.? (line 1"),
+            ("POLICY", &" ".repeat(LARGEST_POLICY + 1), "has 3073 bytes"),
+            ("POLICY_PARAMETER", "my policy", "such as /kinesis/policy"),
+            ("POLICY_PARAMETER", "a:b", "such as /kinesis/policy"),
+            ("POLICY_PARAMETER", "arn:aws:ssm:us-east-1:111122223333:document/a", "such as /kinesis/policy"),
+            ("POLICY_PARAMETER", &"a".repeat(2049), "such as /kinesis/policy"),
+        ] {
+            let error = Settings::from_environment(&environment(&[("KMS_KEY_ID", KEY), (name, value)])).expect_err("refused");
+            assert!(error.is_policy() && error.0.len() == 1 && error.to_string().contains(says), "{error}");
+        }
+        let error = Settings::from_environment(&environment(&[("KMS_KEY_ID", "a"), ("POLICY", "{")])).expect_err("refused");
+        assert!(!error.is_policy());
+        for parameter in ["/kinesis/policy", "policy", "arn:aws:ssm:us-east-1:111122223333:parameter/kinesis/policy"] {
+            let settings = Settings::from_environment(&environment(&[("KMS_KEY_ID", KEY), ("POLICY_PARAMETER", parameter)]));
+            assert_eq!(settings.expect("accepted").policy, PolicySource::Parameter(parameter.to_owned()));
+        }
+        let longest = format!("{:LARGEST_POLICY$}", r#"{"version": 1, "rules": []}"#);
+        assert!(Settings::from_environment(&environment(&[("KMS_KEY_ID", KEY), ("POLICY", &longest)])).is_ok());
+    }
+
+    #[test]
     fn a_missing_key_says_what_is_wanted() {
         assert_eq!(
             problems(&[]),

@@ -251,3 +251,62 @@ pub struct Description {
     /// How many consumers with enhanced fan-out are registered.
     pub consumers: Option<u32>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARN: &str = "arn:aws:kinesis:us-east-1:111122223333:stream/orders";
+
+    #[test]
+    fn a_stream_is_pointed_at_by_name_or_by_arn_and_by_nothing_else() {
+        for (text, name) in [(ARN, "orders"), ("orders", "orders"), ("a.B_c-1", "a.B_c-1")] {
+            let stream: StreamRef = text.parse().expect("a stream");
+            assert_eq!((stream.name(), stream.to_string().as_str()), (name, text));
+        }
+        for text in [
+            "",
+            "a b",
+            "ü",
+            "arn:aws:kinesis:us-east-1:111122223333:stream/",
+            "arn:aws:kinesis:us-east-1:111122223333:orders",
+            "arn:aws:kinesis:us-east-1:111122223333:stream/orders/consumer/a:1",
+            "arn:aws:firehose:us-east-1:111122223333:stream/orders",
+        ] {
+            assert_eq!(text.parse::<StreamRef>().expect_err(text).found, text);
+        }
+        let name = |length: usize| "a".repeat(length).parse::<StreamName>();
+        assert!(name(128).is_ok() && name(129).is_err());
+    }
+
+    #[test]
+    fn an_arn_is_built_of_a_region_and_an_account_that_can_be() {
+        let name: StreamName = "orders".parse().expect("a name");
+        let arn = StreamArn::build("us-east-1", "111122223333", &name).expect("an ARN");
+        assert_eq!((arn.as_str(), arn.region(), arn.account(), arn.name()), (ARN, "us-east-1", "111122223333", "orders"));
+        assert_eq!(serde_json::to_value(&arn).expect("JSON"), ARN);
+        for (region, account) in [("europe", "111122223333"), ("us-east-1", "1111")] {
+            assert!(StreamArn::build(region, account, &name).is_err(), "{region} {account}");
+        }
+    }
+
+    #[test]
+    fn states_and_modes_are_called_as_aws_calls_them_and_new_ones_are_kept() {
+        for (text, status) in [
+            ("CREATING", StreamStatus::Creating),
+            ("ACTIVE", StreamStatus::Active),
+            ("UPDATING", StreamStatus::Updating),
+            ("DELETING", StreamStatus::Deleting),
+            ("MERGING", StreamStatus::Other("MERGING".to_owned())),
+        ] {
+            assert_eq!((StreamStatus::from(text), status.to_string().as_str()), (status.clone(), text));
+        }
+        for (text, mode) in [
+            ("PROVISIONED", StreamMode::Provisioned),
+            ("ON_DEMAND", StreamMode::OnDemand),
+            ("ON_LEASE", StreamMode::Other("ON_LEASE".to_owned())),
+        ] {
+            assert_eq!((StreamMode::from(text), mode.as_str()), (mode.clone(), text));
+        }
+    }
+}

@@ -95,6 +95,14 @@ fn a_rule_replaces_key_and_other_key_and_may_only_restrict_the_mode() {
 }
 
 #[test]
+fn why_a_stream_is_left_alone_is_said_with_the_last_day_and_whom_to_ask() {
+    assert_eq!(exempt_by_tag("load test", None), "exempt by tag: load test");
+    assert_eq!(exempt_by_tag("load test", Some(today())), "exempt by tag until 2026-11-24: load test");
+    let leave = Leave { reason: "legacy", owner: None, until: None };
+    assert_eq!(leave.because("a"), "exempt by rule a: legacy");
+}
+
+#[test]
 fn an_expired_exemption_does_not_match_and_is_named() {
     let rules = rulebook(
         r#"{"name": "legacy", "match": {"stream": "a"}, "mode": "exempt", "reason": "migration", "until": "2026-11-23"},
@@ -102,6 +110,36 @@ fn an_expired_exemption_does_not_match_and_is_named() {
     );
     assert_eq!(decides(&rules, "a", None, None), ("rest", vec!["legacy"]));
     assert_eq!(decides(&rules, "b", None, None), ("rest", vec![]));
+}
+
+#[test]
+fn what_stands_behind_a_rule_is_never_reached_only_if_that_matches_every_stream_for_ever() {
+    for (matches, rest, ends) in [
+        ("{}", "", true),
+        (r#"{"stream": "*"}"#, "", true),
+        (r#"{"stream": ["a", "**"]}"#, "", true),
+        (r#"{"stream": "a*"}"#, "", false),
+        (r#"{"account": "111122223333"}"#, "", false),
+        (r#"{"region": "us-east-1"}"#, "", false),
+        (r#"{"streamMode": "ON_DEMAND"}"#, "", false),
+        (r#"{"tags": {"stage": "*"}}"#, "", false),
+        ("{}", r#", "mode": "audit""#, true),
+        ("{}", r#", "mode": "exempt", "reason": "r""#, true),
+        ("{}", r#", "mode": "exempt", "reason": "r", "until": "2026-12-31""#, false),
+    ] {
+        let rules = format!(r#"[{{"name": "a", "match": {matches}{rest}}}, {{"name": "b", "match": {{"stream": "b"}}}}]"#);
+        let read = format!(r#"{{"version": 1, "rules": {rules}}}"#).parse::<Policy>();
+        let refused = read.is_err_and(|Invalid(problems)| problems.iter().any(|problem| problem.what.contains("never reached")));
+        assert_eq!(refused, ends, "{rules}");
+    }
+}
+
+#[test]
+fn a_name_has_1_to_64_characters_that_can_be_shown() {
+    let named =
+        |name: &str| serde_json::json!({"version": 1, "rules": [{"name": name, "match": {}}]}).to_string().parse::<Policy>().is_ok();
+    assert!(named("a") && named(&"ü".repeat(64)));
+    assert!(!named("") && !named(&"ü".repeat(65)) && !named("a\tb"));
 }
 
 /// A rule, as JSON, out of few enough words that they meet often.
@@ -184,6 +222,21 @@ fn a_malformed_policy_is_refused_with_the_place_what_was_found_and_what_is_allow
         let Err(Invalid(problems)) = text.parse::<Policy>() else { unreachable!("{name} was accepted") };
         let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         insta::assert_snapshot!(name.replace(' ', "_"), text);
+    }
+}
+
+#[test]
+fn the_place_of_a_problem_is_counted_from_the_beginning_of_the_policy_wherever_its_rule_begins() {
+    for (text, place) in [
+        // The rule begins on line 2, and the field ends on its second line.
+        ("{\"version\": 1, \"rules\": [\n  {\"name\": \"a\",\n   \"match\": {\"streams\": \"b\"}}\n]}", (3, 22)),
+        // Both are on line 2.
+        ("{\"version\": 1, \"rules\": [\n  {\"name\": \"a\", \"match\": {\"streams\": \"b\"}}\n]}", (2, 35)),
+        // A rule of sound fields: the rule's own beginning.
+        ("{\"version\": 1, \"rules\": [\n  {\"name\": \"a\",\n   \"match\": {\"account\": \"1\"}}\n]}", (2, 3)),
+    ] {
+        let Err(Invalid(problems)) = text.parse::<Policy>() else { unreachable!("{text} was accepted") };
+        assert_eq!(problems.iter().map(|problem| (problem.line, problem.column)).collect::<Vec<_>>(), [place], "{text}");
     }
 }
 

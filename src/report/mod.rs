@@ -122,6 +122,9 @@ impl Report {
         }
         self.outcomes.extend(other.outcomes);
         self.outcomes_truncated |= other.outcomes_truncated || self.outcomes.len() > LISTED;
+        if self.outcomes.len() > LISTED {
+            self.outcomes.sort_by_key(|outcome| weight(outcome.status));
+        }
         self.outcomes.truncate(LISTED);
         self.continue_after = self.continue_after.or(other.continue_after);
         self
@@ -147,7 +150,11 @@ impl Report {
                 [] => {
                     report.trigger.reason = None;
                     let text = report.to_json().to_string();
-                    return text.char_indices().take_while(|(at, _)| *at < ERROR_MESSAGE).map(|(_, character)| character).collect();
+                    return text
+                        .char_indices()
+                        .take_while(|(at, character)| at + character.len_utf8() <= ERROR_MESSAGE)
+                        .map(|(_, character)| character)
+                        .collect();
                 }
                 [only] if only.reason.len() > 200 || only.error.as_ref().is_some_and(|error| error.message.len() > 200) => {
                     shorten(&mut only.reason);
@@ -225,5 +232,47 @@ mod tests {
         assert_eq!(answer["outcomes"][0]["error"]["code"], "StillUpdating");
         assert_eq!(answer["outcomesTruncated"], true);
         assert_eq!(answer["summary"]["encrypted"], 50);
+    }
+
+    #[test]
+    fn of_two_answers_that_are_joined_everything_is_counted_and_failures_are_kept() {
+        let of = |status: Status, count: usize| {
+            let mut tally = Tally::of_targets();
+            for index in 0..count {
+                tally.add(outcome(&format!("{} {index}", status.as_str()), status));
+            }
+            report(tally)
+        };
+        let joined = of(Status::Encrypted, 2).joined(Report { continue_after: Some("orders".to_owned()), ..of(Status::Failed, 1) });
+        assert_eq!(joined.summary, BTreeMap::from([("encrypted", 2), ("failed", 1)]));
+        assert_eq!((joined.outcomes.len(), joined.outcomes_truncated, joined.continue_after.as_deref()), (3, false, Some("orders")));
+
+        let first = Report { continue_after: Some("a".to_owned()), ..of(Status::Encrypted, LISTED) };
+        let joined = first.joined(Report { continue_after: Some("b".to_owned()), ..of(Status::Failed, 1) });
+        assert_eq!((joined.outcomes.len(), joined.outcomes_truncated, joined.continue_after.as_deref()), (LISTED, true, Some("a")));
+        assert_eq!(joined.outcomes[0].status, Status::Failed);
+        assert!(of(Status::Encrypted, 1).joined(Report { outcomes_truncated: true, ..of(Status::Encrypted, 1) }).outcomes_truncated);
+    }
+
+    #[test]
+    fn an_error_message_fits_whatever_is_too_long_in_it() {
+        let mut report = report(Tally::of_targets());
+        report.trigger.event_id = Some("ü".repeat(ERROR_MESSAGE));
+        for shift in ["", "x", "xx", "xxx"] {
+            report.request_id = shift.to_owned();
+            let text = report.to_error_message();
+            assert!((ERROR_MESSAGE - 1..=ERROR_MESSAGE).contains(&text.len()), "{}", text.len());
+        }
+    }
+
+    #[test]
+    fn what_matters_more_is_listed_first() {
+        let mut tally = Tally::of_sweep();
+        for status in Status::ALL.into_iter().rev() {
+            tally.add(outcome("orders", status));
+        }
+        let listed: Vec<_> = report(tally).outcomes.iter().map(|outcome| outcome.status.as_str()).collect();
+        let order = ["failed", "contested", "key-at-risk", "deferred", "would-encrypt", "encrypted", "exempt", "queued", "gone"];
+        assert_eq!(listed, order);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kinesis_encryption_enforcer::sandbox::{KeyState, NewStream};
+use kinesis_encryption_enforcer::sandbox::{Fault, KeyState, NewStream};
 use serde_json::{Value, json};
 
 use crate::support::{ALIAS, World, event};
@@ -164,4 +164,111 @@ async fn the_same_happens_whichever_way_the_stream_shows_an_alias() {
         assert_eq!(world.outcome(&event("encryption-stopped")).await["status"], "compliant", "{echo:?}");
         assert_eq!(world.account.snapshot("orders").and_then(|stream| stream.key_id), Some(world.key.clone()), "applied by ARN, {echo:?}");
     }
+}
+
+/// A key of the account that KMS does not know.
+const UNKNOWN: &str = "arn:aws:kms:us-east-1:111122223333:key/ffffffff-12ab-34cd-56ef-1234567890ab";
+
+#[tokio::test(start_paused = true)]
+async fn a_present_key_that_kms_does_not_know_or_show_is_replaced_unless_it_could_be_one_to_accept() {
+    let denied = Some("AccessDeniedException");
+    for (on_other_key, present, error, code) in [
+        ("replace", "alias/lost", None, None),
+        ("replace", "alias/lost", denied, None),
+        ("replace", "no key at all", None, None),
+        ("accept", "alias/lost", None, None),
+        ("accept", UNKNOWN, None, None),
+        ("accept", UNKNOWN, Some("InvalidArnException"), None),
+        ("accept", "alias/lost", denied, Some("PresentKeyUnreadable")),
+        ("accept", UNKNOWN, denied, Some("PresentKeyUnreadable")),
+    ] {
+        let world = World::new().with("ON_OTHER_KEY", on_other_key);
+        world.stream(NewStream::named("orders").encrypted_with(present));
+        if let Some(error) = error {
+            // The first look is at the configured key.
+            world.account.fault(Fault::on("DescribeKey").nth(2..).error(error, "explicit deny"));
+        }
+        let outcome = world.outcome(&event("encryption-changed")).await;
+        let (status, starts) = if code.is_some() { ("failed", 0) } else { ("encrypted", 1) };
+        assert_eq!((&outcome["status"], world.starts()), (&json!(status), starts), "{on_other_key} {present}: {outcome:#}");
+        assert_eq!(outcome["error"]["code"].as_str(), code, "{on_other_key} {present}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_present_key_that_kms_fails_to_tell_of_is_looked_at_again_and_never_replaced() {
+    let world = World::new();
+    world.stream(NewStream::named("orders").encrypted_with(ALIAS));
+    world.account.fault(Fault::on("DescribeKey").nth(2..).error("KMSInternalException", "try again"));
+    let error = world.run(&event("encryption-changed")).await.expect_err("retried");
+    assert_eq!((error.error_type.as_str(), world.starts()), ("AwsUnavailable", 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_about_a_key_means_nothing_where_the_key_is_that_of_aws() {
+    let world = World::new().with("KMS_KEY_ID", "alias/aws/kinesis");
+    world.stream(NewStream::named("orders"));
+    let answer = world.run(&event("key-disabled")).await.expect("an answer");
+    assert_eq!((&answer["trigger"]["kind"], &answer["outcomes"]), (&json!("ignored"), &json!([])));
+    assert!(world.operations().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_about_a_key_that_cannot_be_looked_at_is_a_failure() {
+    let world = World::new();
+    world.stream(NewStream::named("orders"));
+    world.account.fault(Fault::on("DescribeKey").error("AccessDeniedException", "explicit deny"));
+    let outcome = world.outcome(&about("key-rotated", &world.key)).await;
+    assert_eq!((&outcome["status"], &outcome["error"]["step"]), (&json!("failed"), &json!("describe-key")));
+    assert_eq!((world.starts(), world.letters().len()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alias_that_kms_does_not_find_yet_is_looked_for_again_and_at_risk_later() {
+    let world = World::new().with("KMS_KEY_ID", "alias/gone");
+    world.stream(NewStream::named("orders"));
+    let created: Value = serde_json::from_str(&event("alias-repointed").to_string().replace(ALIAS, "alias/gone")).expect("JSON");
+    let error = world.run(&just_now(&created)).await.expect_err("retried");
+    assert!(error.message.contains("KeyStateSettling"), "{}", error.message);
+    assert_eq!(world.outcome(&created).await["status"], "key-at-risk");
+    assert_eq!(world.starts(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alias_re_pointed_at_a_disabled_key_is_one_letter_and_touches_no_stream() {
+    let world = World::new().with("KMS_KEY_ID", ALIAS);
+    for name in ["a", "b"] {
+        world.stream(NewStream::named(name));
+    }
+    world.account.set_key_state(&world.key, KeyState::Disabled);
+    let outcome = world.outcome(&about("alias-repointed", &world.key)).await;
+    assert_eq!((&outcome["status"], &outcome["error"]["code"]), (&json!("failed"), &json!("KeyDisabled")));
+    assert_eq!((world.starts(), world.letters().len()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alias_of_another_account_or_region_is_not_the_configured_one_though_it_is_called_the_same() {
+    for (account, region, ours) in
+        [("111122223333", "us-east-1", true), ("999988887777", "us-east-1", false), ("111122223333", "eu-west-1", false)]
+    {
+        let world = World::new().with("KMS_KEY_ID", &format!("arn:aws:kms:us-east-1:111122223333:{ALIAS}"));
+        world.stream(NewStream::named("orders"));
+        let mut payload = about("alias-repointed", &world.key);
+        payload["account"] = account.into();
+        payload["detail"]["recipientAccountId"] = account.into();
+        payload["region"] = region.into();
+        payload["detail"]["awsRegion"] = region.into();
+        let answer = world.run(&payload).await.expect("an answer");
+        let (kind, starts) = if ours { ("alias-repointed", 1) } else { ("ignored", 0) };
+        assert_eq!((&answer["trigger"]["kind"], world.starts()), (&json!(kind), starts), "{answer:#}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alias_arn_of_another_region_is_refused_before_kms_is_asked() {
+    let world = World::new().with("KMS_KEY_ID", &format!("arn:aws:kms:eu-west-1:111122223333:{ALIAS}"));
+    world.stream(NewStream::named("orders"));
+    let outcome = world.outcome(&event("encryption-stopped")).await;
+    assert_eq!((&outcome["status"], &outcome["error"]["code"]), (&json!("failed"), &json!("KeyInOtherRegion")));
+    assert_eq!((world.starts(), world.account.count("DescribeKey")), (0, 0));
 }
