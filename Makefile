@@ -26,6 +26,7 @@ test: test-rust test-browser test-emulators ## All tests
 .PHONY: format
 format: ## Formatting
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path bench/Cargo.toml
 
 .PHONY: lint
 lint: ## Clippy; for the function also without the terminal program
@@ -44,9 +45,26 @@ template: .tools/template/installed ## Template: syntax, lints, and what it beco
 test-rust: ## Tests of the crate, against its embedded AWS
 	$(CARGO) test $(LOCKED)
 
+.PHONY: deep
+deep: test-bench bench fleet ## What takes long: minutes each
+
 .PHONY: fleet
-fleet: ## Bring 1,000 and 10,000 streams right under AWS's rate limits, in simulated time: calls, throttles, memory
-	$(CARGO) run $(LOCKED) --example fleet
+fleet: ## Bring 10 to 10,000 streams right under AWS's rate limits, in simulated time: calls, throttles, memory; into docs/PERFORMANCE.md
+	$(CARGO) run $(LOCKED) --example fleet -- --page
+
+# Its build has a folder of its own: another lock file, and nothing shared with the function.
+BENCH := --manifest-path bench/Cargo.toml --target-dir target/bench
+
+.PHONY: bench
+bench: ## Compare with a floor, boto3 and Cloud Custodian in one run, into docs/PERFORMANCE.md; needs Linux, and root for the cap of 128 MB
+	bench/peers/install
+	$(CARGO) build $(LOCKED) --release --bins $(BENCH)
+	target/bench/release/bench
+
+.PHONY: test-bench
+test-bench: ## Lints and tests of the benchmark itself
+	$(CARGO) clippy $(LOCKED) --all-targets $(BENCH) -- -D warnings
+	$(CARGO) test $(LOCKED) $(BENCH)
 
 .PHONY: test-browser
 test-browser: ## Tests of the HTML report in a headless browser
@@ -63,8 +81,9 @@ tools: ## Install the emulators; quick when they are there
 	tests/emulators/install
 
 .PHONY: pins
-pins: ## Pin the emulators anew, from tests/emulators/*.in and package.json
+pins: ## Pin the emulators and the benchmark's peers anew, from tests/emulators/*.in and package.json, bench/peers/requirements.in
 	tests/emulators/pin
+	bench/peers/pin
 
 .tools/template/installed: tests/template/requirements.txt
 	rm -rf $(@D)
