@@ -26,6 +26,7 @@ test: test-rust test-browser test-emulators ## All tests
 .PHONY: format
 format: ## Formatting
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path bench/Cargo.toml
 
 .PHONY: lint
 lint: ## Clippy; for the function also without the terminal program
@@ -74,15 +75,29 @@ mutants: ## Change the code in small ways and see a test fail: an hour and more;
 	PATH=$(CURDIR)/.tools/cargo/bin:$$PATH cargo mutants $(MUTANTS)
 
 .PHONY: deep
-deep: deny reproducible coverage mutants ## What takes too long for every change
+deep: deny reproducible coverage mutants test-bench bench fleet ## What takes too long for every change
 
 .PHONY: test-rust
 test-rust: ## Tests of the crate, against its embedded AWS
 	$(CARGO) test $(LOCKED)
 
 .PHONY: fleet
-fleet: ## Bring 1,000 and 10,000 streams right under AWS's rate limits, in simulated time: calls, throttles, memory
-	$(CARGO) run $(LOCKED) --example fleet
+fleet: ## Bring 10 to 10,000 streams right under AWS's rate limits, in simulated time: calls, throttles, memory; into docs/PERFORMANCE.md
+	$(CARGO) run $(LOCKED) --example fleet -- --page
+
+# Its build has a folder of its own: another lock file, and nothing shared with the function.
+BENCH := --manifest-path bench/Cargo.toml --target-dir target/bench
+
+.PHONY: bench
+bench: ## Compare with a floor, boto3 and Cloud Custodian in one run, into docs/PERFORMANCE.md; needs Linux, and root for the cap of 128 MB
+	bench/peers/install
+	$(CARGO) build $(LOCKED) --release --bins $(BENCH)
+	target/bench/release/bench
+
+.PHONY: test-bench
+test-bench: ## Lints and tests of the benchmark itself
+	$(CARGO) clippy $(LOCKED) --all-targets $(BENCH) -- -D warnings
+	$(CARGO) test $(LOCKED) $(BENCH)
 
 .PHONY: budgets
 budgets: ## What the function weighs, and what scenarios cost in calls and waiting, against bench/budgets.json
@@ -104,8 +119,9 @@ tools: ## Install the emulators; quick when they are there
 	tests/emulators/install
 
 .PHONY: pins
-pins: ## Pin the tools anew, from the .in files and package.json in tests/emulators and supply
+pins: ## Pin the tools anew, from the .in files and package.json in tests/emulators, bench/peers and supply
 	tests/emulators/pin
+	bench/peers/pin
 	supply/pin
 
 .tools/template/installed: tests/template/requirements.txt

@@ -1,8 +1,9 @@
-//! A fleet of streams, half of them wrong, brought right through the work queue, under the rate limits that AWS has: how long it takes, how many calls,
-//! how many of them throttled, and how that compares with the least that those limits allow.
+//! Fleets of streams, half of them wrong, brought right through the work queue, under the rate limits that AWS has: how long it takes, how many calls,
+//! how many of them throttled, how much memory, and how that compares with the least that those limits allow.
 //!
-//! `make fleet`, or `cargo run --example fleet -- 1000 10000`. The time is virtual: the account, its limits and all waiting are simulated, the
-//! handler, the SDK and every request and answer are real.
+//! `make fleet`, or `cargo run --example fleet -- 1000 10000`; with `--page` the table goes into docs/PERFORMANCE.md, too. The time is virtual: the
+//! account, its limits and all waiting are simulated, the handler, the SDK and every request and answer are real. Each fleet has a process of its
+//! own, so that its memory is its own.
 
 #![expect(
     clippy::expect_used,
@@ -12,6 +13,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -25,6 +27,7 @@ use kinesis_encryption_enforcer::clock::Clock;
 use kinesis_encryption_enforcer::handler::{Handler, Invocation};
 use kinesis_encryption_enforcer::sandbox::{Account, NewStream};
 use kinesis_encryption_enforcer::settings::{Environment, Settings};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 const REGION: &str = "us-east-1";
@@ -156,37 +159,140 @@ fn memory(field: &str) -> Option<f64> {
     Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
 }
 
-fn minutes(time: Duration) -> String {
-    format!("{} min {:02} s", time.as_secs() / 60, time.as_secs() % 60)
+/// How one fleet went.
+#[derive(Debug, Serialize, Deserialize)]
+struct Row {
+    streams: usize,
+    wrong: usize,
+    seconds: f64,
+    calls: Calls,
+    dead_letters: usize,
+    /// MiB before anything was done, with the account in it, and at most.
+    memory: Option<(f64, f64)>,
 }
 
-fn main() {
-    let sizes: Vec<usize> = std::env::args().skip(1).map(|text| text.parse().expect("a number of streams")).collect();
-    for streams in if sizes.is_empty() { vec![1_000, 10_000] } else { sizes } {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
-        runtime.block_on(async {
-            let fleet = Fleet::new(streams);
-            let wrong = streams / 2;
-            let before = memory("VmRSS");
-            let took = fleet.run().await;
-            let right = (0..streams).filter(|index| {
-                let snapshot = fleet.account.snapshot(&format!("stream-{index:05}"));
-                snapshot.is_some_and(|stream| stream.key_id.is_some() && stream.status == "ACTIVE")
-            });
-            let right = right.count();
-            println!("{streams} streams, {wrong} of them wrong: {right} right after {}", minutes(took));
-            println!("  least at the limits' half, which the function keeps to: {}", minutes(floor(streams, wrong, 0.5)));
-            println!("  least at the whole limits: {}", minutes(floor(streams, wrong, 1.0)));
-            println!("  dead letters: {}", fleet.account.messages("dead-letters").len());
-            let number = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-            for (operation, (made, throttled)) in fleet.calls.borrow().iter() {
-                let each = number(*made) / number(streams as u64);
-                println!("  {operation:<24} {made:>7} calls, {each:>6.3} a stream, {throttled} throttled");
-            }
-            if let (Some(before), Some(peak)) = (before, memory("VmHWM")) {
-                println!("  memory, the embedded AWS and its queue included: {before:.0} MiB before, {peak:.0} MiB at most");
-            }
-            assert_eq!(right, streams, "every stream is right");
+/// Brings a fleet right, in this process.
+fn measure(streams: usize) -> Row {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    runtime.block_on(async {
+        let fleet = Fleet::new(streams);
+        let before = memory("VmRSS");
+        let took = fleet.run().await;
+        let right = (0..streams).filter(|index| {
+            let snapshot = fleet.account.snapshot(&format!("stream-{index:05}"));
+            snapshot.is_some_and(|stream| stream.key_id.is_some() && stream.status == "ACTIVE")
         });
+        assert_eq!(right.count(), streams, "every stream is right");
+        Row {
+            streams,
+            wrong: streams / 2,
+            seconds: took.as_secs_f64(),
+            calls: fleet.calls.take(),
+            dead_letters: fleet.account.messages("dead-letters").len(),
+            memory: before.zip(memory("VmHWM")),
+        }
+    })
+}
+
+/// Brings a fleet right, in a process of its own.
+fn measure_apart(streams: usize) -> Row {
+    let program = std::env::current_exe().expect("this program");
+    let output = Command::new(program).arg(ALONE).arg(streams.to_string()).stderr(Stdio::inherit()).output().expect("it runs");
+    assert!(output.status.success(), "{streams} streams were not brought right");
+    serde_json::from_slice(&output.stdout).expect("a row")
+}
+
+impl Row {
+    fn count(&self, operation: Option<&str>) -> (u64, u64) {
+        let counted = self.calls.iter().filter(|(name, _)| operation.is_none_or(|operation| operation == *name));
+        counted.fold((0, 0), |(made, throttled), (_, (more, more_throttled))| (made + more, throttled + more_throttled))
+    }
+
+    fn cells(&self) -> [String; 10] {
+        let Self { streams, wrong, seconds, calls: _, dead_letters, memory } = self;
+        let each = |count: u64| format!("{:.2}", float(count) / float(*streams as u64));
+        let (made, throttled) = self.count(None);
+        let least = floor(*streams, *wrong, 0.5);
+        let (before, most) = memory.unzip();
+        let mib = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.0}"));
+        [
+            streams.to_string(),
+            minutes(Duration::from_secs_f64(*seconds)),
+            minutes(least),
+            minutes(floor(*streams, *wrong, 1.0)),
+            format!("{:.2}", seconds / least.as_secs_f64()),
+            each(made),
+            each(self.count(Some("DescribeStreamSummary")).0),
+            format!("{throttled}, {dead_letters}"),
+            mib(before),
+            mib(most),
+        ]
+    }
+}
+
+const HEAD: [&str; 10] = [
+    "streams",
+    "time",
+    "least at half of the limits",
+    "least at all of them",
+    "× the least at half",
+    "calls a stream",
+    "describes a stream",
+    "throttled, dead letters",
+    "MiB before",
+    "MiB at most",
+];
+
+fn table(rows: &[Row]) -> String {
+    let lines = rows.iter().map(|row| format!("| {} |\n", row.cells().join(" | ")));
+    format!("| {} |\n|{}\n{}", HEAD.join(" | "), " --: |".repeat(HEAD.len()), lines.collect::<String>())
+}
+
+fn float(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+fn minutes(time: Duration) -> String {
+    match (time.as_secs() / 60, time.as_secs() % 60) {
+        (0, seconds) => format!("{seconds} s"),
+        (minutes, seconds) => format!("{minutes} min {seconds:02} s"),
+    }
+}
+
+const BEGIN: &str = "<!-- fleet: written by `make fleet` -->\n";
+const END: &str = "<!-- fleet: end -->";
+
+/// Puts the table into the page, between the markers.
+fn write(table: &str) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PERFORMANCE.md");
+    let page = std::fs::read_to_string(path).expect("the page");
+    let (before, rest) = page.split_once(BEGIN).expect("a marker of the beginning");
+    let (_, after) = rest.split_once(END).expect("a marker of the end");
+    std::fs::write(path, format!("{before}{BEGIN}\n{table}\n{END}{after}")).expect("the page is written");
+}
+
+/// What tells a process to measure one fleet, and to print it for the process that started it.
+const ALONE: &str = "--alone";
+
+fn main() {
+    let (options, sizes): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
+    let sizes: Vec<usize> = sizes.iter().map(|text| text.parse().expect("a number of streams")).collect();
+    let is_on = |option: &str| options.iter().any(|given| given == option);
+    if is_on(ALONE) {
+        let row = measure(*sizes.first().expect("a number of streams"));
+        println!("{}", serde_json::to_string(&row).expect("JSON"));
+        return;
+    }
+    let rows: Vec<_> = if sizes.is_empty() { vec![10, 100, 1_000, 10_000] } else { sizes }.into_iter().map(measure_apart).collect();
+    let table = table(&rows);
+    println!("{table}");
+    for Row { streams, calls, .. } in &rows {
+        println!("{streams} streams:");
+        for (operation, (made, throttled)) in calls {
+            println!("  {operation:<24} {made:>7} calls, {:>6.3} a stream, {throttled} throttled", float(*made) / float(*streams as u64));
+        }
+    }
+    if is_on("--page") {
+        write(&table);
     }
 }
