@@ -1,4 +1,4 @@
-# Needs the Rust toolchain, Python 3.10 or later with venv, and Node with npm. Everything else is installed by the targets that need it, in
+# Needs the Rust toolchain, Python 3.10 or later with venv, and Node 20 or later with npm. Everything else is installed by the targets that need it, in
 # pinned versions, into .tools/. The emulator and browser tests need Linux.
 
 SHELL := bash
@@ -7,11 +7,12 @@ SHELL := bash
 
 CARGO := cargo
 LOCKED := --locked
+TEMPLATE := .tools/template/python/bin/python -B
 PYTEST := .tools/emulators/python/bin/python -B -m pytest
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Tell the whole story on an embedded AWS, in seconds and without an account
@@ -37,8 +38,16 @@ docs: ## Documentation, without a warning
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(LOCKED) --no-deps
 
 .PHONY: template
-template: .tools/template/installed ## Template: syntax, lints, and what it becomes in CloudFormation
-	.tools/template/bin/python -B tests/template/check.py
+template: template-tools ## Template and deploy/: lints, scanners, and that every route makes the same stack
+	$(TEMPLATE) tests/template/check.py
+
+.PHONY: template-tools
+template-tools:
+	tests/template/install
+
+.PHONY: stackset-template
+stackset-template: template-tools ## Write target/deploy/template.cfn.json, the template without the SAM transform
+	$(TEMPLATE) deploy/transform.py
 
 .PHONY: test-rust
 test-rust: ## Tests of the crate, against its embedded AWS
@@ -63,11 +72,6 @@ tools: ## Install the emulators; quick when they are there
 	tests/emulators/install
 
 .PHONY: pins
-pins: ## Pin the emulators anew, from tests/emulators/*.in and package.json
+pins: ## Pin the emulators and the template's scanners anew, from tests/*/*.in and package.json
 	tests/emulators/pin
-
-.tools/template/installed: tests/template/requirements.txt
-	rm -rf $(@D)
-	python3 -m venv $(@D)
-	$(@D)/bin/python -m pip --quiet --disable-pip-version-check install --requirement $<
-	touch $@
+	tests/template/pin
