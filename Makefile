@@ -49,6 +49,17 @@ template-tools:
 stackset-template: template-tools ## Write target/deploy/template.cfn.json, the template without the SAM transform
 	$(TEMPLATE) deploy/transform.py
 
+.PHONY: terraform-interface
+terraform-interface: template-tools ## Write the Terraform module's variables and outputs anew, from template.yaml
+	$(TEMPLATE) deploy/terraform/interface.py
+
+.PHONY: deep
+deep: terraform ## What takes long, or needs what make does not install
+
+.PHONY: terraform
+terraform: ## The Terraform module with Terraform itself and the AWS provider, without an account
+	tests/template/terraform
+
 .PHONY: test-rust
 test-rust: ## Tests of the crate, against its embedded AWS
 	$(CARGO) test $(LOCKED)

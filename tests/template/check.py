@@ -114,9 +114,11 @@ def main():
     # The longest first.
     checks = {
         "checkov, cfn-guard and cdk-nag": lambda folder: scan.problems(template, folder),
+        "CDK": lambda folder: routes.cdk(template, folder),
         "template without a transform": lambda folder: routes.plain(folder) + lint(folder / "template.cfn.json"),
         "cfn-lint": lambda _: lint(TEMPLATE),
         "sam validate": lambda _: sam_validate(),
+        "Terraform": lambda _: routes.terraform(template),
     }
     # Each is mostly another process that keeps one core busy.
     with tempfile.TemporaryDirectory() as root, ThreadPoolExecutor(os.cpu_count()) as pool:
