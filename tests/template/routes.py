@@ -1,17 +1,23 @@
-"""The other routes of deploy/: that the template without a transform is template.yaml, that the Terraform module fits it and the AWS provider, and
-that the CDK program makes the same stack."""
+"""The other routes of deploy/: that the template without a transform is template.yaml and can be deployed, that the Terraform module fits it and the
+AWS provider, and that the CDK program makes the same stack."""
 
+import io
 import json
+import logging
 import os
 import re
 import shutil
 import subprocess
 import sys
+import warnings
+import zipfile
 from pathlib import Path
 
+import boto3
 import hcl2
 import scan
 import transform
+from moto import mock_aws
 
 TERRAFORM = transform.ROOT / "deploy" / "terraform"
 CDK = transform.ROOT / "deploy" / "cdk"
@@ -66,6 +72,103 @@ def plain(folder):
     if function["Code"] != transform.CODE:
         problems.append("the function's code does not come from CodeBucket and CodeKey")
     return [f"template.cfn.json: {problem}" for problem in problems]
+
+
+# What moto's CloudFormation passes over. It makes the others, and resolves every reference of theirs.
+UNKNOWN_TO_MOTO = {
+    "AWS::CloudWatch::Alarm",
+    "AWS::Lambda::EventInvokeConfig",
+    "AWS::Logs::QueryDefinition",
+    "AWS::SNS::TopicPolicy",
+    "AWS::SQS::QueuePolicy",
+    "AWS::Scheduler::Schedule",
+}
+# What is given beside the code and the key, and which of the conditions of resources hold then.
+DEPLOYMENTS = [
+    ({}, {"Enforcing", "Scheduled", "WatchingConfig", "WatchingSecurityHub", "DashboardWanted"}),
+    ({"Mode": "audit", "ScheduleExpression": "", "ShowDashboard": "false"}, {"WatchingConfig", "WatchingSecurityHub"}),
+    (
+        {
+            "KmsKeyArns": "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+            "PolicyParameter": "/kinesis/policy",
+            "ScheduleExpression": "rate(1 day)",
+            "WatchConfig": "false",
+            "WatchSecurityHub": "false",
+            "OutcomeEventBus": "default",
+            "AlarmEmail": "on-call@example.com",
+        },
+        {"Enforcing", "KeyArnsGiven", "PolicyParameterGiven", "Scheduled", "OutcomeEventBusGiven", "AlarmEmailGiven", "DashboardWanted"},
+    ),
+]
+
+
+def deployed(template):
+    """What goes wrong when the template without a transform is created, updated and deleted in moto's CloudFormation, which knows no transform."""
+    resources = {name: resource for name, resource in template["Resources"].items() if resource["Type"] not in UNKNOWN_TO_MOTO}
+    of_resources = {resource["Condition"] for resource in resources.values() if "Condition" in resource}
+    problems = [f"no deployment has {name}" for name in of_resources - set().union(*(holding for _, holding in DEPLOYMENTS))]
+    problems += [f"no deployment is without {name}" for name in of_resources & set.intersection(*(holding for _, holding in DEPLOYMENTS))]
+    # It says of each resource that it passes over that it does.
+    logging.getLogger("moto").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), mock_aws():
+        warnings.simplefilter("ignore")
+        session = boto3.Session(region_name="us-east-1")
+        cloudformation, functions, s3 = (session.client(name) for name in ("cloudformation", "lambda", "s3"))
+        s3.create_bucket(Bucket="code-us-east-1")
+        s3.put_object(Bucket="code-us-east-1", Key="template.json", Body=transform.text(template))
+        sizes = {}
+        for key in ("first.zip", "second.zip"):
+            content = io.BytesIO()
+            with zipfile.ZipFile(content, "w") as package:
+                package.writestr("bootstrap", key * len(sizes))
+            s3.put_object(Bucket="code-us-east-1", Key=key, Body=content.getvalue())
+            sizes[key] = len(content.getvalue())
+
+        def check(name, condition, otherwise):
+            if not condition:
+                problems.append(f"{name}: {otherwise}")
+
+        def request(name, key, given):
+            # The bucket of the Region, as every stack of a stack set is told of it.
+            given = {"CodeBucket": "code-{region}", "CodeKey": key, "KmsKeyId": "alias/streams", **given}
+            return {
+                "StackName": name,
+                "TemplateURL": "https://code-us-east-1.s3.us-east-1.amazonaws.com/template.json",
+                "Capabilities": ["CAPABILITY_IAM"],
+                "Parameters": [{"ParameterKey": parameter, "ParameterValue": value} for parameter, value in given.items()],
+            }
+
+        def made(name):
+            pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
+            return {one["LogicalResourceId"]: one.get("PhysicalResourceId") for page in pages for one in page["StackResourceSummaries"] if one["LogicalResourceId"]}
+
+        def state(name):
+            return cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+
+        for number, (given, holding) in enumerate(DEPLOYMENTS):
+            name = f"deployment-{number}"
+            cloudformation.create_stack(**request(name, "first.zip", given))
+            check(name, state(name)["StackStatus"] == "CREATE_COMPLETE", state(name)["StackStatus"])
+            wanted = {one for one, resource in resources.items() if resource.get("Condition", "") in holding | {""}}
+            check(name, made(name).keys() == wanted, f"made, or not made, wrongly: {sorted(made(name).keys() ^ wanted)}")
+            outputs = {output["OutputKey"]: output["OutputValue"] for output in state(name)["Outputs"]}
+            check(name, outputs.keys() == template["Outputs"].keys() and all(outputs.values()), f"outputs {outputs}")
+
+            function = made(name)["Function"]
+            configuration = functions.get_function_configuration(FunctionName=function)
+            variables = configuration["Environment"]["Variables"]
+            check(name, variables["ENFORCEMENT_MODE"] == given.get("Mode", "enforce"), f"variables {variables}")
+            check(name, variables["FAILURE_QUEUE_URL"] == outputs["DeadLetterQueueUrl"], f"variables {variables}")
+            check(name, configuration["CodeSize"] == sizes["first.zip"], "its code is not the zip in the Region's bucket")
+
+            cloudformation.update_stack(**request(name, "second.zip", {**given, "Timeout": "60"}))
+            check(name, state(name)["StackStatus"] == "UPDATE_COMPLETE", state(name)["StackStatus"])
+            configuration = functions.get_function_configuration(FunctionName=made(name)["Function"])
+            check(name, (configuration["CodeSize"], configuration["Timeout"]) == (sizes["second.zip"], 60), "the update changed nothing")
+            cloudformation.delete_stack(StackName=name)
+        left = [function["FunctionName"] for function in functions.list_functions()["Functions"]]
+        check("deleted", not left, f"left behind: {left}")
+    return [f"deployment without a transform: {problem}" for problem in problems]
 
 
 def unquoted(node):
