@@ -22,6 +22,11 @@ def snake(name):
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
+def of_list(text):
+    """What the template says of a list, which is a text with commas there and a list here."""
+    return text.replace(", comma-separated,", "").replace(", separated by commas", "")
+
+
 def quoted(value):
     return json.dumps(value, ensure_ascii=False).replace("${", "$${").replace("%{", "%%{")
 
@@ -51,7 +56,7 @@ def validations(name, parameter):
     pattern = parameter.get("AllowedPattern")
     # Terraform's regular expressions look neither ahead nor back.
     if pattern and "(?!" not in pattern:
-        found.append((f"can(regex({quoted(pattern)}, {value}))", parameter["ConstraintDescription"]))
+        found.append((f"can(regex({quoted(pattern)}, {value}))", of_list(parameter["ConstraintDescription"])))
     if "MinValue" in parameter:
         least, most = parameter["MinValue"], parameter["MaxValue"]
         found.append((f"{value} >= {least} && {value} <= {most}", f"must be between {least} and {most}"))
@@ -65,7 +70,8 @@ def validations(name, parameter):
 
 def variable(parameter_name, parameter):
     name = snake(parameter_name)
-    lines = [f'variable "{name}" {{', f"  description = {quoted(parameter['Description'])}", f"  type        = {type_of(parameter)}"]
+    description = of_list(parameter["Description"])
+    lines = [f'variable "{name}" {{', f"  description = {quoted(description)}", f"  type        = {type_of(parameter)}"]
     lines += ["  default     = null"] if "Default" in parameter else []
     for condition, message in validations(name, parameter):
         lines += ["", "  validation {", f"    condition     = {condition}", f"    error_message = {quoted(message)}", "  }"]

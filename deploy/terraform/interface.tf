@@ -11,13 +11,13 @@ variable "kms_key_id" {
 }
 
 variable "kms_key_arns" {
-  description = "Key ARNs, comma-separated, that the function may apply. Empty: the key above, or, where that is an alias, any key of this account and Region. Needed for an alias of another account; recommended for every alias."
+  description = "Key ARNs that the function may apply. Empty: the key above, or, where that is an alias, any key of this account and Region. Needed for an alias of another account; recommended for every alias."
   type        = list(string)
   default     = null
 
   validation {
     condition     = var.kms_key_arns == null ? true : alltrue([for one in var.kms_key_arns : can(regex("^$|^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|mrk-[0-9a-fA-F]{32})$", one))])
-    error_message = "kms_key_arns must be key ARNs (arn:aws:kms:<region>:<account>:key/<key id>), separated by commas."
+    error_message = "kms_key_arns must be key ARNs (arn:aws:kms:<region>:<account>:key/<key id>)."
   }
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes tests/template/provider.json, or another file, from standard input, the output of `terraform providers schema -json`: of the AWS provider's schema, what
-this module uses. `make template` holds the module to it, where there may be neither Terraform nor provider.
+"""Writes tests/template/provider.json, or another file: of the AWS provider's schema, what this module uses. `make template` holds the module to it,
+where there may be neither Terraform nor provider. Reads the output of `terraform providers schema -json`.
 
     terraform init && terraform providers schema -json | deploy/terraform/schema.py VERSION [FILE]
 """

@@ -62,7 +62,8 @@ def plain(folder):
             problems.append(f"{section} are not as in template.yaml")
 
     wanted, function = source["Resources"]["Function"]["Properties"], made["Resources"]["Function"]["Properties"]
-    problems += [f"the function's {name} is not as in template.yaml" for name in wanted.keys() - {"CodeUri", "EventInvokeConfig"} if function.get(name) != wanted[name]]
+    kept = wanted.keys() - {"CodeUri", "EventInvokeConfig"}
+    problems += [f"the function's {name} is not as in template.yaml" for name in kept if function.get(name) != wanted[name]]
     invoke = made["Resources"]["FunctionEventInvokeConfig"]["Properties"]
     asked = wanted["EventInvokeConfig"]
     if any(invoke[name] != asked[name] for name in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds")):
@@ -140,7 +141,8 @@ def deployed(template):
 
         def made(name):
             pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
-            return {one["LogicalResourceId"]: one.get("PhysicalResourceId") for page in pages for one in page["StackResourceSummaries"] if one["LogicalResourceId"]}
+            summaries = [one for page in pages for one in page["StackResourceSummaries"]]
+            return {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in summaries if one["LogicalResourceId"]}
 
         def state(name):
             return cloudformation.describe_stacks(StackName=name)["Stacks"][0]
@@ -175,7 +177,9 @@ def unquoted(node):
     """What python-hcl2 read, without the quotes it leaves around names and texts."""
     if isinstance(node, dict):
         return {key.strip('"'): unquoted(value) for key, value in node.items() if key not in ("__is_block__", "__comments__")}
-    return [unquoted(value) for value in node] if isinstance(node, list) else node.strip('"') if isinstance(node, str) else node
+    if isinstance(node, list):
+        return [unquoted(value) for value in node]
+    return node.strip('"') if isinstance(node, str) else node
 
 
 def terraform(template):
@@ -188,7 +192,8 @@ def terraform(template):
 
     files = {path.name: path.read_text(encoding="utf-8") for path in sorted(TERRAFORM.glob("*.tf"))}
     read = {name: unquoted(hcl2.loads(content)) for name, content in files.items()}
-    blocks = {kind: [block for content in read.values() for block in content.get(kind, [])] for kind in ("variable", "locals", "resource", "data", "output", "terraform")}
+    kinds = ("variable", "locals", "resource", "data", "output")
+    blocks = {kind: [block for content in read.values() for block in content.get(kind, [])] for kind in kinds}
     # References, not texts that look like one: comments and descriptions are left out.
     code = re.sub(r"(?m)^\s*(#|description\s*=|error_message\s*=).*$", "", "\n".join(files.values()))
 
@@ -207,18 +212,19 @@ def terraform(template):
     for kind, schemas in (("resource", provider["resource_schemas"]), ("data", provider["data_source_schemas"])):
         for block in blocks[kind]:
             for of_type, named in block.items():
-                for name, body in named.items():
-                    place = f"{kind} {of_type}.{name}"
+                for label, body in named.items():
+                    place = f"{kind} {of_type}.{label}"
                     if of_type not in schemas:
                         problems.append(f"{place}: provider.json does not have this type")
                         continue
                     attributes = schemas[of_type]["attributes"]
-                    objects[("data." if kind == "data" else "") + f"{of_type}.{name}"] = attributes
-                    settable = {attribute for attribute, facts in attributes.items() if facts.get("required") or facts.get("optional")}
+                    objects[("data." if kind == "data" else "") + f"{of_type}.{label}"] = attributes
+                    settable = {name for name, facts in attributes.items() if facts.get("required") or facts.get("optional")}
                     given = body.keys() - META_ARGUMENTS
                     problems += [f"{place}: there is no argument {argument}" for argument in given - settable - set(schemas[of_type]["blocks"])]
                     problems += [f"{place}: {argument} is deprecated" for argument in given if attributes.get(argument, {}).get("deprecated")]
-                    problems += [f"{place}: {argument} is missing" for argument, facts in attributes.items() if facts.get("required") and argument not in given]
+                    required = {name for name, facts in attributes.items() if facts.get("required")}
+                    problems += [f"{place}: {argument} is missing" for argument in required - given]
     if not objects:
         problems.append("no resources were read")
     for reference, attribute in re.findall(r"\b((?:data\.)?aws_\w+\.\w+)\.(\w+)", code):
@@ -274,7 +280,8 @@ def synthesised(folder, stack, template, given):
     for section, own in (("Resources", {"CDKMetadata"}), ("Conditions", {"CDKMetadataAvailable"}), ("Outputs", set())):
         wanted = settled(template[section], values)
         found = {name: settled(one, {}) for name, one in made[section].items() if name not in own}
-        problems += [f"{section}: {name} is not what the template has" for name in sorted(wanted.keys() | found.keys()) if wanted.get(name) != found.get(name)]
+        names = sorted(wanted.keys() | found.keys())
+        problems += [f"{section}: {name} is not what the template has" for name in names if wanted.get(name) != found.get(name)]
     return [f"{stack}: {problem}" for problem in problems]
 
 
@@ -293,7 +300,9 @@ def cdk(template, folder):
     wanted = json.loads((CDK / "package.json").read_text(encoding="utf-8"))
     pinned = json.loads((HERE / "package.json").read_text(encoding="utf-8"))["dependencies"]
     versions = {**wanted["dependencies"], **wanted["devDependencies"]}
-    problems += [f"package.json wants {name} {versions[name]}, and {pinned[name]} is what is tried" for name in versions.keys() & pinned.keys() if versions[name] != "^" + pinned[name]]
+    for name in versions.keys() & pinned.keys():
+        if versions[name] != "^" + pinned[name]:
+            problems.append(f"package.json wants {name} {versions[name]}, and {pinned[name]} is what is tried")
 
     build, start = json.loads((CDK / "cdk.json").read_text(encoding="utf-8"))["app"].split(" && ")
     scan.run(*build.split(), cwd=place)

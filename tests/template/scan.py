@@ -19,7 +19,7 @@ GUARD = TOOLS / "node_modules" / "@cdklabs" / "cdk-validator-cfnguard"
 # The Guard rules of AWS Control Tower's proactive controls: of all services, as they come.
 GUARD_RULES = GUARD / "rules" / "control-tower" / "cfn-guard"
 SECURITY = transform.ROOT / "docs" / "SECURITY.md"
-HEADING = "### Accepted findings of scanners"
+HEADING = "## Accepted findings of scanners"
 # A reason says more than that there is one.
 SHORTEST_REASON = 40
 
@@ -94,7 +94,8 @@ def with_defaults(template):
 
 def checkov(template, folder):
     """checkov's findings. It heeds the Metadata itself: of what is accepted it must find nothing in the template as it is."""
-    program = [TOOLS / "checkov" / "bin" / "checkov", "--framework", "cloudformation", "--skip-download", "--quiet", "--compact", "--output", "json", "--file"]
+    program = [TOOLS / "checkov" / "bin" / "checkov", "--framework", "cloudformation", "--skip-download", "--quiet", "--compact"]
+    program += ["--output", "json", "--file"]
 
     def failed(content):
         path = folder / "template.json"
@@ -118,8 +119,9 @@ def guard(template, folder):
     program = GUARD / "bin" / system / machine / "cfn-guard"
     path = folder / "template.json"
     path.write_text(json.dumps(with_defaults(bare(template))), encoding="utf-8")
+    form = ["--show-summary", "none", "--output-format", "json", "--structured"]
     # 19: a rule failed.
-    answer = run(program, "validate", "--data", path, "--rules", GUARD_RULES, "--show-summary", "none", "--output-format", "json", "--structured", codes=(0, 19))
+    answer = run(program, "validate", "--data", path, "--rules", GUARD_RULES, *form, codes=(0, 19))
     (report,) = json.loads(answer)
     if len(report["compliant"]) < 5:
         raise RuntimeError(f"cfn-guard passed only {report['compliant']}: did it read the template?")
@@ -160,7 +162,8 @@ def problems(template, folder):
     """Everything that is wrong with the template's exceptions, as texts."""
     known = accepted(template)
     found = checkov(template, folder) | guard(template, folder) | nag(template, folder)
-    texts = [f"{scanner}: {resource} fails {rule}" for scanner, rule, resource in sorted(found) if not any(one.covers(scanner, rule, resource) for one in known)]
+    open_ones = [finding for finding in sorted(found) if not any(one.covers(*finding) for one in known)]
+    texts = [f"{scanner}: {resource} fails {rule}" for scanner, rule, resource in open_ones]
     for one in known:
         if not any(one.covers(*finding) for finding in found):
             texts.append(f"{one.scanner}: {one.resource} accepts {one.rule} {one.finding or ''}, which finds nothing there")
