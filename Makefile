@@ -1,4 +1,4 @@
-# Needs the Rust toolchain, Python 3.10 or later with venv, and Node with npm. Everything else is installed by the targets that need it, in
+# Needs the Rust toolchain, Python 3.10 or later with venv, and Node 20 or later with npm. Everything else is installed by the targets that need it, in
 # pinned versions, into .tools/. The emulator and browser tests need Linux.
 
 SHELL := bash
@@ -7,11 +7,12 @@ SHELL := bash
 
 CARGO := cargo
 LOCKED := --locked
+TEMPLATE := .tools/template/python/bin/python -B
 PYTEST := .tools/emulators/python/bin/python -B -m pytest
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Tell the whole story on an embedded AWS, in seconds and without an account
@@ -38,8 +39,24 @@ docs: ## Documentation, without a warning
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(LOCKED) --no-deps
 
 .PHONY: template
-template: .tools/template/installed ## Template: syntax, lints, and what it becomes in CloudFormation
-	.tools/template/bin/python -B tests/template/check.py
+template: template-tools ## Template and deploy/: lints, scanners, and that every route makes the same stack
+	$(TEMPLATE) tests/template/check.py
+
+.PHONY: template-tools
+template-tools:
+	tests/template/install
+
+.PHONY: stackset-template
+stackset-template: template-tools ## Write target/deploy/template.cfn.json, the template without the SAM transform
+	$(TEMPLATE) deploy/transform.py
+
+.PHONY: terraform-interface
+terraform-interface: template-tools ## Write the Terraform module's variables and outputs anew, from template.yaml
+	$(TEMPLATE) deploy/terraform/interface.py
+
+.PHONY: terraform
+terraform: ## The Terraform module with Terraform itself and the AWS provider, without an account
+	tests/template/terraform
 
 .PHONY: supply
 supply: ## Supply chain: workflows (zizmor), dependencies that nothing uses (cargo-machete)
@@ -75,7 +92,7 @@ mutants: ## Change the code in small ways and see a test fail: an hour and more;
 	PATH=$(CURDIR)/.tools/cargo/bin:$$PATH cargo mutants $(MUTANTS)
 
 .PHONY: deep
-deep: deny reproducible coverage mutants test-bench bench fleet ## What takes too long for every change
+deep: deny terraform reproducible coverage mutants test-bench bench fleet ## What takes too long for every change, or needs what make does not install
 
 .PHONY: test-rust
 test-rust: ## Tests of the crate, against its embedded AWS
@@ -119,13 +136,8 @@ tools: ## Install the emulators; quick when they are there
 	tests/emulators/install
 
 .PHONY: pins
-pins: ## Pin the tools anew, from the .in files and package.json in tests/emulators, bench/peers and supply
+pins: ## Pin the tools anew, from the .in files and package.json in tests/emulators, tests/template, bench/peers and supply
 	tests/emulators/pin
+	tests/template/pin
 	bench/peers/pin
 	supply/pin
-
-.tools/template/installed: tests/template/requirements.txt
-	rm -rf $(@D)
-	python3 -m venv $(@D)
-	$(@D)/bin/python -m pip --quiet --disable-pip-version-check install --requirement $<
-	touch $@

@@ -823,6 +823,23 @@ fn every_alarm_names_its_section_of_the_runbook_and_tells_whom_the_parameters_na
 }
 
 #[test]
+fn the_topic_of_the_alarms_takes_those_of_this_account_and_nothing_without_tls() {
+    let policies = Stack::new(&[("AlarmEmail", "on-call@example.com")]).of_type("AWS::SNS::TopicPolicy");
+    let [policy] = policies.values().collect::<Vec<_>>()[..] else { panic!("one policy: {policies:?}") };
+    assert_eq!(policy["Topics"], json!(["<AlarmTopic>"]));
+    let [admitted, refused] = &policy["PolicyDocument"]["Statement"].as_array().expect("statements")[..] else { panic!("{policy}") };
+    for statement in [admitted, refused] {
+        assert_eq!((&statement["Action"], &statement["Resource"]), (&json!("sns:Publish"), &json!("<AlarmTopic>")));
+    }
+    assert_eq!((&admitted["Effect"], &admitted["Principal"]), (&json!("Allow"), &json!({"Service": "cloudwatch.amazonaws.com"})));
+    assert_eq!(admitted["Condition"]["StringEquals"], json!({"aws:SourceAccount": "111122223333"}));
+    assert_eq!(admitted["Condition"]["ArnLike"], json!({"aws:SourceArn": "arn:aws:cloudwatch:us-east-1:111122223333:alarm:*"}));
+    assert_eq!((&refused["Effect"], &refused["Principal"]), (&json!("Deny"), &json!("*")));
+    assert_eq!(refused["Condition"], json!({"Bool": {"aws:SecureTransport": "false"}}));
+    assert_eq!(Stack::new(&[]).of_type("AWS::SNS::TopicPolicy").len(), 0);
+}
+
+#[test]
 fn alarms_and_the_dashboard_show_the_metrics_that_the_function_emits_and_the_dashboard_all_of_them() {
     use kinesis_encryption_enforcer::outcome::Status;
     use kinesis_encryption_enforcer::report::metrics::{

@@ -1,28 +1,28 @@
 #!/usr/bin/env python3
-"""Checks template.yaml and deploy/member-role.yaml without AWS: cfn-lint, the SAM transform, and what the parameters' patterns accept.
+"""Checks template.yaml and deploy/ without AWS.
 
-    python3 -m venv .venv && .venv/bin/pip install -r tests/template/requirements.txt
-    .venv/bin/python tests/template/check.py
+cfn-lint and `sam validate`; what the SAM transform makes of the template; what the parameters' patterns accept; what checkov, cfn-guard and
+cdk-nag find (scan.py); and that the other routes of deploy/ make the same stack (routes.py). `make template` installs what it needs and runs it.
 
 Exits with 1 when anything is found, a warning included.
 """
 
-import logging
 import os
 import re
 import subprocess
 import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-# The transform asks boto3 for a Region, and for nothing else. Set before the import, which reads it.
-os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "deploy"))
 
-from samtranslator.model.exceptions import InvalidDocumentException  # noqa: E402
-from samtranslator.parser.parser import Parser  # noqa: E402
-from samtranslator.translator.translator import Translator  # noqa: E402
-from samtranslator.yaml_helper import yaml_parse  # noqa: E402
+import routes  # noqa: E402
+import scan  # noqa: E402
+import transform  # noqa: E402
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "template.yaml"
+TEMPLATE = transform.SOURCE
 MEMBER = TEMPLATE.parent / "deploy" / "member-role.yaml"
 KEY_ID = "1234abcd-12ab-34cd-56ef-1234567890ab"
 KEY_ARN = f"arn:aws:kms:us-east-1:111122223333:key/{KEY_ID}"
@@ -45,6 +45,7 @@ PATTERNS = {
     "MemberAccounts": (["", "444455556666"], ["4444", "*", " 444455556666", "444455556666,777788889999"]),
     "MemberExternalId": (["", "orders-7", "a:b/c"], ["x", "a b", "x" * 1225]),
     "AlarmEmail": (["", "on-call@example.com"], ["on-call", "a b@example.com", "@"]),
+    "CodeBucket": (["code", "a.b-1", "enforcer-{region}"], ["", "ab", "Code", "{region}", "a-{region}-b", "-{region}"]),
     "AlarmTopicArn": (["", "arn:aws:sns:us-east-1:111122223333:alarms"], ["alarms", "arn:aws:sqs:us-east-1:111122223333:alarms"]),
 }
 
@@ -57,43 +58,40 @@ MEMBER_PATTERNS = {
 }
 
 
-def lint():
+def lint(*paths):
     """cfn-lint's findings, of every level down to informational."""
     program = "import sys; from cfnlint.runner import main; sys.exit(main())"
-    command = [sys.executable, "-c", program, "--include-checks", "I", "--format", "parseable", "--", str(TEMPLATE), str(MEMBER)]
+    command = [sys.executable, "-c", program, "--include-checks", "I", "--format", "parseable", "--", *map(str, paths)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [f"cfn-lint: {line}" for line in (result.stdout + result.stderr).splitlines() if line.strip()]
     return lines or ([f"cfn-lint: exit code {result.returncode}"] if result.returncode else [])
 
 
-def transform(overrides):
-    """What the SAM transform objects to, with these parameters."""
-    warnings = []
-    handler = logging.Handler(logging.WARNING)
-    # The translator complains when its own usage metrics are not collected.
-    handler.addFilter(lambda record: not record.name.startswith("samtranslator.metrics"))
-    handler.emit = lambda record: warnings.append(f"sam transform {overrides}: {record.getMessage()}")
-    logging.getLogger().addHandler(handler)
-    try:
-        template = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
-        # The transform wants the code packaged, which `sam build` and `sam deploy` see to.
-        template["Resources"]["Function"]["Properties"]["CodeUri"] = "s3://bucket/key"
-        result = Translator({}, Parser()).translate(template, {"KmsKeyId": KEY_ARN, **overrides})
-        made = result["Resources"]["Function"]
-        if made["Type"] != "AWS::Lambda::Function" or "DependsOn" in made:
-            warnings.append(f"sam transform {overrides}: Function became {made['Type']}, DependsOn {made.get('DependsOn')}")
-        if any(name.startswith("FunctionRole") for name in result["Resources"]):
-            warnings.append(f"sam transform {overrides}: a second role was generated for the function")
-    except InvalidDocumentException as error:
-        warnings += [f"sam transform {overrides}: {cause.message}" for cause in error.causes]
-    finally:
-        logging.getLogger().removeHandler(handler)
+def sam_validate():
+    """What `sam validate --lint` says, which people run first."""
+    environment = {**os.environ, "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1"}
+    command = [Path(sys.executable).parent / "sam", "validate", "--lint", "--template", TEMPLATE]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    said = result.stdout + result.stderr
+    return [] if result.returncode == 0 and "is a valid SAM Template" in said else [f"sam validate: {said.strip()}"]
+
+
+def transformed(overrides):
+    """What the SAM transform objects to, with these parameters, and what in its result is not as it should be."""
+    result, objections = transform.transform({"KmsKeyId": KEY_ARN, **overrides})
+    warnings = [f"sam transform {overrides}: {objection}" for objection in objections]
+    if result is None:
+        return warnings
+    made = result["Resources"]["Function"]
+    if made["Type"] != "AWS::Lambda::Function" or "DependsOn" in made:
+        warnings.append(f"sam transform {overrides}: Function became {made['Type']}, DependsOn {made.get('DependsOn')}")
+    if any(name.startswith("FunctionRole") for name in result["Resources"]):
+        warnings.append(f"sam transform {overrides}: a second role was generated for the function")
     return warnings
 
 
-def patterns(template, expected):
+def patterns(parameters, expected):
     """Values that a parameter takes or refuses against what it should; and parameters with a pattern that nothing here tries."""
-    parameters = yaml_parse(template.read_text(encoding="utf-8"))["Parameters"]
     with_pattern = {name: body["AllowedPattern"] for name, body in parameters.items() if "AllowedPattern" in body}
     found = [f"{name}: has a pattern that is not checked, or none although one is expected" for name in with_pattern.keys() ^ expected.keys()]
     for name, pattern in with_pattern.items():
@@ -106,14 +104,50 @@ def patterns(template, expected):
     return found
 
 
+def timed(check, folder):
+    """What a check finds, and how many seconds it took."""
+    start = time.monotonic()
+    try:
+        found = check(folder)
+    except Exception as error:  # Whatever it is, the other checks are to tell what they found.
+        found = [f"{type(error).__name__}: {error}"]
+    return found, time.monotonic() - start
+
+
 def main():
-    problems = lint() + patterns(TEMPLATE, PATTERNS) + patterns(MEMBER, MEMBER_PATTERNS)
+    template, objections = transform.plain()
     members = {"MemberRoleName": "enforcer", "MemberAccounts": ["444455556666"], "MemberExternalId": "orders-7"}
-    for overrides in ({}, members, {"Mode": "audit", "ScheduleExpression": ""}, {"WatchConfig": "false", "WatchSecurityHub": "false"}):
-        problems += transform(overrides)
+    cases = ({}, members, {"Mode": "audit", "ScheduleExpression": ""}, {"WatchConfig": "false", "WatchSecurityHub": "false"})
+    problems = objections + [problem for overrides in cases for problem in transformed(overrides)]
+    problems += patterns(template["Parameters"], PATTERNS) + patterns(transform.source(MEMBER)["Parameters"], MEMBER_PATTERNS)
+    if problems:
+        print("\n".join(problems), file=sys.stderr)
+        return 1
+
+    # The longest first.
+    checks = {
+        "checkov, cfn-guard and cdk-nag": lambda folder: scan.problems(template, folder),
+        "CDK": lambda folder: routes.cdk(template, folder),
+        "template without a transform": lambda folder: routes.plain(folder) + lint(folder / "template.cfn.json"),
+        "cfn-lint": lambda _: lint(TEMPLATE, MEMBER),
+        "sam validate": lambda _: sam_validate(),
+        "deployment without a transform": lambda _: routes.deployed(template),
+        "Terraform": lambda _: routes.terraform(template),
+    }
+    # Each is mostly another process that keeps one core busy.
+    with tempfile.TemporaryDirectory() as root, ThreadPoolExecutor(os.cpu_count()) as pool:
+        running = []
+        for number, (name, check) in enumerate(checks.items()):
+            folder = Path(root) / str(number)
+            folder.mkdir()
+            running.append((name, pool.submit(timed, check, folder)))
+        for name, result in running:
+            found, seconds = result.result()
+            print(f"{name}: {len(found) or 'nothing'} found in {seconds:.0f} s", flush=True)
+            problems += found
     for problem in problems:
         print(problem, file=sys.stderr)
-    print(f"templates: {len(problems)} problems found" if problems else "templates: nothing found")
+    print(f"template.yaml and deploy/: {len(problems)} problems found" if problems else "template.yaml and deploy/: nothing found")
     return 1 if problems else 0
 
 

@@ -1,0 +1,301 @@
+# Written by `make terraform-interface` from template.yaml, whose parameters and outputs these are.
+
+variable "kms_key_id" {
+  description = "The key that every stream is to be encrypted with: a key ARN, a key id, an alias name (alias/orders) or an alias ARN. A key of another account must be given by ARN. Every producer and consumer needs permission to use it (kms:GenerateDataKey, kms:Decrypt)."
+  type        = string
+
+  validation {
+    condition     = can(regex("^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:)?alias/[a-zA-Z0-9/_-]{1,250}$|^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/)?([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|mrk-[0-9a-fA-F]{32})$", var.kms_key_id))
+    error_message = "kms_key_id must be a key ARN, a key id, an alias name (alias/...) or an alias ARN."
+  }
+}
+
+variable "kms_key_arns" {
+  description = "Key ARNs that the function may apply. Empty: the key above, or, where that is an alias, any key of this account and Region. Needed for an alias of another account; recommended for every alias."
+  type        = list(string)
+  default     = null
+
+  validation {
+    condition     = var.kms_key_arns == null ? true : alltrue([for one in var.kms_key_arns : can(regex("^$|^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|mrk-[0-9a-fA-F]{32})$", one))])
+    error_message = "kms_key_arns must be key ARNs (arn:aws:kms:<region>:<account>:key/<key id>)."
+  }
+}
+
+variable "mode" {
+  description = "enforce encrypts streams. audit only says what it would do: its role may not change a stream."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.mode == null ? true : contains(["enforce", "audit"], var.mode)
+    error_message = "mode must be one of enforce, audit."
+  }
+}
+
+variable "on_other_key" {
+  description = "replace: the configured key is the key. accept: any other enabled customer managed key is fine; the AWS managed key is still replaced."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.on_other_key == null ? true : contains(["replace", "accept"], var.on_other_key)
+    error_message = "on_other_key must be one of replace, accept."
+  }
+}
+
+variable "on_key_rotation" {
+  description = "verify: when the key was rotated, streams that have it are looked at and left alone. reapply: it is applied to each of them once more."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.on_key_rotation == null ? true : contains(["verify", "reapply"], var.on_key_rotation)
+    error_message = "on_key_rotation must be one of verify, reapply."
+  }
+}
+
+variable "iac_grace_seconds" {
+  description = "Seconds that a new stream must have been quiet before it is touched, so that Terraform and the like can finish (0 to 900). 0: no grace."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.iac_grace_seconds == null ? true : var.iac_grace_seconds >= 0 && var.iac_grace_seconds <= 900
+    error_message = "iac_grace_seconds must be between 0 and 900."
+  }
+}
+
+variable "exempt_tag_key" {
+  description = "A stream with this tag is left alone; the tag's value is the reason, optionally with until=YYYY-MM-DD. Empty: no stream can be exempted by tag."
+  type        = string
+  default     = null
+}
+
+variable "policy" {
+  description = "Ordered rules as JSON: which streams have another key, are only judged, or are exempt. List the rules' keys in KmsKeyArns. Empty: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.policy == null ? true : length(var.policy) <= 3072
+    error_message = "policy must have at most 3072 characters."
+  }
+}
+
+variable "policy_parameter" {
+  description = "An SSM parameter of type String that holds the rules, instead of Policy. It is read again once a minute. Empty: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.policy_parameter == null ? true : can(regex("^$|^/?[a-zA-Z0-9_.-]+(/[a-zA-Z0-9_.-]+)*$", var.policy_parameter))
+    error_message = "policy_parameter must be the name of an SSM parameter, such as /kinesis/policy, or empty."
+  }
+}
+
+variable "max_applies_per_day" {
+  description = "How often a key is applied to one stream in 24 hours before the stream counts as contested and is left alone (1 to 25)."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.max_applies_per_day == null ? true : var.max_applies_per_day >= 1 && var.max_applies_per_day <= 25
+    error_message = "max_applies_per_day must be between 1 and 25."
+  }
+}
+
+variable "schedule_expression" {
+  description = "When all streams are looked at. Events are delivered on a best-effort basis: only this finds what they missed. Empty: never."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.schedule_expression == null ? true : can(regex("^$|^(rate|cron)\\(.+\\)$", var.schedule_expression))
+    error_message = "schedule_expression must be rate(...) or cron(...), or empty."
+  }
+}
+
+variable "watch_config" {
+  description = "Whether rules are made for what AWS Config finds. They cost nothing while Config is off."
+  type        = bool
+  default     = null
+}
+
+variable "watch_security_hub" {
+  description = "Whether rules are made for Security Hub's findings and custom actions. They cost nothing while Security Hub is off."
+  type        = bool
+  default     = null
+}
+
+variable "timeout" {
+  description = "Seconds that an invocation may wait for streams to become encrypted (30 to 900)."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.timeout == null ? true : var.timeout >= 30 && var.timeout <= 900
+    error_message = "timeout must be between 30 and 900."
+  }
+}
+
+variable "work_queue_max_receives" {
+  description = "How often work of the queue is attempted before it becomes a dead letter (5 to 50)."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.work_queue_max_receives == null ? true : var.work_queue_max_receives >= 5 && var.work_queue_max_receives <= 50
+    error_message = "work_queue_max_receives must be between 5 and 50."
+  }
+}
+
+variable "architecture" {
+  description = "arm64 is cheaper. If you change it, pass it to sam build as well."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.architecture == null ? true : contains(["arm64", "x86_64"], var.architecture)
+    error_message = "architecture must be one of arm64, x86_64."
+  }
+}
+
+variable "log_level" {
+  description = "INFO has one line per stream and one per invocation."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.log_level == null ? true : contains(["TRACE", "DEBUG", "INFO", "WARN", "ERROR"], var.log_level)
+    error_message = "log_level must be one of TRACE, DEBUG, INFO, WARN, ERROR."
+  }
+}
+
+variable "log_retention_days" {
+  description = "Days that logs are kept. They are the record of what was encrypted, when and why."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.log_retention_days == null ? true : contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
+    error_message = "log_retention_days must be one of 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653."
+  }
+}
+
+variable "metrics_namespace" {
+  description = "The CloudWatch namespace of the function's metrics."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.metrics_namespace == null ? true : can(regex("^[a-zA-Z0-9._/# -][a-zA-Z0-9._/#: -]{0,254}$", var.metrics_namespace))
+    error_message = "metrics_namespace must be 1 to 255 characters of a-z, A-Z, 0-9 and . - _ / # : and space, and must not begin with a colon."
+  }
+}
+
+variable "outcome_event_bus" {
+  description = "The event bus on which outcomes are told (docs/outcome-event.schema.json): encrypted, failed, contested, key at risk, exemption expired. Empty: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.outcome_event_bus == null ? true : can(regex("^$|^[a-zA-Z0-9._/-]{1,256}$", var.outcome_event_bus))
+    error_message = "outcome_event_bus must be the name of an event bus of this account and Region, such as default, or empty."
+  }
+}
+
+variable "alarm_topic_arn" {
+  description = "The SNS topic that is told when an alarm goes off. Empty, and no address below: the alarms only show."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.alarm_topic_arn == null ? true : can(regex("^$|^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[a-zA-Z0-9_-]{1,256}$", var.alarm_topic_arn))
+    error_message = "alarm_topic_arn must be the ARN of an SNS topic, or empty."
+  }
+}
+
+variable "alarm_email" {
+  description = "Who is mailed when an alarm goes off; AWS first asks the address to confirm. Empty: nobody."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.alarm_email == null ? true : can(regex("^$|^[^@\\s]+@[^@\\s]+$", var.alarm_email))
+    error_message = "alarm_email must be an e-mail address, or empty."
+  }
+}
+
+variable "show_dashboard" {
+  description = "Whether a CloudWatch dashboard is made. The first three of an account are free."
+  type        = bool
+  default     = null
+}
+
+locals {
+  parameters = {
+    KmsKeyId             = var.kms_key_id
+    KmsKeyArns           = var.kms_key_arns == null ? null : join(",", var.kms_key_arns)
+    Mode                 = var.mode
+    OnOtherKey           = var.on_other_key
+    OnKeyRotation        = var.on_key_rotation
+    IacGraceSeconds      = tostring(var.iac_grace_seconds)
+    ExemptTagKey         = var.exempt_tag_key
+    Policy               = var.policy
+    PolicyParameter      = var.policy_parameter
+    MaxAppliesPerDay     = tostring(var.max_applies_per_day)
+    ScheduleExpression   = var.schedule_expression
+    WatchConfig          = tostring(var.watch_config)
+    WatchSecurityHub     = tostring(var.watch_security_hub)
+    Timeout              = tostring(var.timeout)
+    WorkQueueMaxReceives = tostring(var.work_queue_max_receives)
+    Architecture         = var.architecture
+    LogLevel             = var.log_level
+    LogRetentionDays     = tostring(var.log_retention_days)
+    MetricsNamespace     = var.metrics_namespace
+    OutcomeEventBus      = var.outcome_event_bus
+    AlarmTopicArn        = var.alarm_topic_arn
+    AlarmEmail           = var.alarm_email
+    ShowDashboard        = tostring(var.show_dashboard)
+  }
+}
+
+output "function_name" {
+  description = "The function; invoke it with {\"stream\":\"<name>\"} or {\"sweep\":true}"
+  value       = aws_cloudformation_stack.enforcer.outputs["FunctionName"]
+}
+
+output "function_arn" {
+  description = "The function's ARN"
+  value       = aws_cloudformation_stack.enforcer.outputs["FunctionArn"]
+}
+
+output "role_arn" {
+  description = "The function's role, for key policies of other accounts"
+  value       = aws_cloudformation_stack.enforcer.outputs["RoleArn"]
+}
+
+output "dead_letter_queue_url" {
+  description = "What failed for good, with the reason and the remedy"
+  value       = aws_cloudformation_stack.enforcer.outputs["DeadLetterQueueUrl"]
+}
+
+output "dead_letter_queue_arn" {
+  description = "The ARN of the dead-letter queue"
+  value       = aws_cloudformation_stack.enforcer.outputs["DeadLetterQueueArn"]
+}
+
+output "work_queue_url" {
+  description = "Streams that are still to be looked at"
+  value       = aws_cloudformation_stack.enforcer.outputs["WorkQueueUrl"]
+}
+
+output "work_queue_arn" {
+  description = "The ARN of the work queue, the destination to name when dead letters are moved back"
+  value       = aws_cloudformation_stack.enforcer.outputs["WorkQueueArn"]
+}
+
+output "log_group_name" {
+  description = "One line per stream and one per invocation"
+  value       = aws_cloudformation_stack.enforcer.outputs["LogGroupName"]
+}
