@@ -438,7 +438,9 @@ fn the_role_in_a_member_may_do_what_the_code_does_there_and_nothing_else() {
     // Queues, bus, policy parameter and the taking on of roles are the function's own account's.
     let at_home = ["events:PutEvents", "sqs:ChangeMessageVisibility", "sqs:SendMessage", "ssm:GetParameter", "sts:AssumeRole"];
     let mut calls = set(&ACTIONS);
-    at_home.iter().for_each(|action| assert!(calls.remove(*action), "{action}"));
+    for action in at_home {
+        assert!(calls.remove(action), "{action}");
+    }
     let actions = |statements: &[Value]| statements.iter().flat_map(|statement| strings(&statement["Action"])).collect::<BTreeSet<_>>();
     assert_eq!(actions(&member_statements(&[])), calls);
     assert_eq!(actions(&member_statements(&[("KmsKeyArns", FOREIGN_KEY)])), calls);

@@ -20,6 +20,8 @@ use crate::reconcile::Turns;
 
 /// One account. An alias or a key id means this account's.
 pub(super) struct Account<'a> {
+    /// Its 12 digits, where they are known.
+    pub(super) id: Option<&'a str>,
     pub(super) aws: &'a Aws,
     pub(super) keys: KeyBook<'a>,
     pub(super) history: HistoryBook<'a>,
@@ -45,7 +47,7 @@ impl<'a> Accounts<'a> {
     /// The accounts of an invocation whose calls are paced by `share` in each.
     pub(super) fn new(handler: &'a Handler, deadline: Deadline, share: Share) -> Self {
         let own_role = handler.settings.own_role_arn.as_deref();
-        let own = open(handler, deadline, share, &handler.aws, own_role);
+        let own = open(handler, deadline, share, &handler.aws, (handler.settings.own_account(), own_role));
         let joined = |member: &'a Member| Joined { member, taken_on: OnceCell::new(), account: OnceLock::new() };
         let members = handler.aws.members.iter().flat_map(|members| members.iter());
         Self { handler, deadline, share, own, members: members.map(|member| (member.account(), joined(member))).collect() }
@@ -72,7 +74,8 @@ impl<'a> Accounts<'a> {
         };
         let take_on = || async { member.take_on(self.deadline.look_until()).await.map_err(|error| error.failure) };
         taken_on.get_or_init(take_on).await.clone()?;
-        let open = || open(self.handler, self.deadline, self.share, member.clients(), Some(member.role_arn()));
+        let names = (Some(member.account()), Some(member.role_arn()));
+        let open = || open(self.handler, self.deadline, self.share, member.clients(), names);
         Ok(account.get_or_init(open))
     }
 
@@ -86,10 +89,17 @@ impl<'a> Accounts<'a> {
     }
 }
 
-/// An account that the function acts in with `role`.
-fn open<'a>(handler: &'a Handler, deadline: Deadline, share: Share, aws: &'a Aws, role: Option<&'a str>) -> Account<'a> {
+/// The account of this id, in which the function acts with this role.
+fn open<'a>(
+    handler: &'a Handler,
+    deadline: Deadline,
+    share: Share,
+    aws: &'a Aws,
+    (id, role): (Option<&'a str>, Option<&'a str>),
+) -> Account<'a> {
     aws.streams.pace_by(share);
     Account {
+        id,
         aws,
         keys: KeyBook::new(&aws.keys, &aws.region, deadline.look_until()),
         history: HistoryBook::new(&aws.history, role, &handler.clock, deadline.look_until()),

@@ -172,7 +172,7 @@ impl<'a, 'h> Job<'a, 'h> {
             let reason = format!("it happened in {region}, streams of {} are kept here", self.handler.aws.region);
             return (Meaning::Nothing(reason), &rules.key);
         }
-        let keys = rules.keys();
+        let keys = rules.keys_in(None, &self.handler.aws.region);
         // Keys are in the account of the event; and no role is taken on for a key that is none of ours.
         let account = match self.member_of_the_event().filter(|_| keys.iter().any(|key| is_foreign(signal, trigger, key).is_none())) {
             None => self.shared.accounts.own(),
@@ -312,7 +312,7 @@ impl<'a, 'h> Job<'a, 'h> {
                 }
             },
         };
-        let keys = self.shared.rules.keys();
+        let keys = self.shared.rules.keys_in(account.id, &self.handler.aws.region);
         let mut unusable = Vec::new();
         for key in &keys {
             if let Err(failure) | Ok(Desired::Key { trouble: Some(failure), .. }) = account.keys.desired(key).await {

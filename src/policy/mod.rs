@@ -148,12 +148,14 @@ impl Rulebook {
         }
     }
 
-    /// Every key that streams may be to have: the configured one first, then the rules', without repetitions.
+    /// Every key that streams of `region` in `account` may be to have: the configured one first, then the rules', without repetitions. What a rule says of other
+    /// accounts or Regions is left out: its key need not be one that can be looked at here. Where the account is not known, any may be meant.
     #[must_use]
-    pub fn keys(&self) -> Vec<&KeyRef> {
+    pub fn keys_in(&self, account: Option<&str>, region: &str) -> Vec<&KeyRef> {
         let mut keys = vec![&self.key];
         for rule in self.policy.rules() {
             if let Action::Enforce { key: Some(key), .. } = &rule.action
+                && rule.matches.may_hold_in(account, region)
                 && !keys.contains(&key)
             {
                 keys.push(key);

@@ -140,6 +140,13 @@ impl fmt::Display for Mismatch {
 }
 
 impl Conditions {
+    /// Whether a stream of `region` in `account` may be one for which they hold, going by these two alone. An account that is not known may be any.
+    #[must_use]
+    pub fn may_hold_in(&self, account: Option<&str>, region: &str) -> bool {
+        let in_account = self.account.is_empty() || account.is_none_or(|account| self.account.iter().any(|other| other == account));
+        in_account && (self.region.is_empty() || self.region.iter().any(|other| other == region))
+    }
+
     /// Whether they hold for `subject`. What costs no call is looked at first.
     #[must_use]
     pub fn of(&self, subject: &Subject<'_>) -> Match {

@@ -91,7 +91,24 @@ fn a_rule_replaces_key_and_other_key_and_may_only_restrict_the_mode() {
     assert_eq!(terms(&rules, "d"), (key, enforce, replace, None));
     rules.mode = Mode::Audit;
     assert_eq!(terms(&rules, "a").1, Mode::Audit);
-    assert_eq!(rules.keys().into_iter().map(KeyRef::as_str).collect::<Vec<_>>(), [DEFAULT_KEY, "alias/a"]);
+    assert_eq!(rules.keys_in(None, "us-east-1").into_iter().map(KeyRef::as_str).collect::<Vec<_>>(), [DEFAULT_KEY, "alias/a"]);
+}
+
+#[test]
+fn the_keys_of_an_account_and_region_are_those_of_the_rules_that_may_hold_there() {
+    let rules = rulebook(
+        r#"{"name": "a", "match": {"account": "444455556666"}, "key": "alias/a"},
+           {"name": "b", "match": {"region": "eu-west-1"}, "key": "alias/b"},
+           {"name": "c", "match": {"account": ["111122223333", "444455556666"], "region": "us-east-1"}, "key": "alias/c"}"#,
+    );
+    let check = |account, region, expected: &[&str]| {
+        let keys: Vec<_> = rules.keys_in(account, region).into_iter().map(KeyRef::as_str).collect();
+        assert_eq!(keys, [&[DEFAULT_KEY], expected].concat(), "{account:?} {region}");
+    };
+    check(Some("111122223333"), "us-east-1", &["alias/c"]);
+    check(Some("444455556666"), "us-east-1", &["alias/a", "alias/c"]);
+    check(Some("111122223333"), "eu-west-1", &["alias/b"]);
+    check(None, "us-east-1", &["alias/a", "alias/c"]);
 }
 
 #[test]

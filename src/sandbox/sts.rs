@@ -115,7 +115,9 @@ pub(crate) fn xml(result: Result<Value, Refusal>) -> (u16, String) {
 
 fn elements(value: &Value) -> String {
     match value {
-        Value::Object(members) => members.iter().map(|(name, value)| format!("<{name}>{}</{name}>", elements(value))).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| format!("<{name}>{}</{name}>", elements(value))).collect::<Vec<_>>().concat()
+        }
         Value::String(text) => text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"),
         other => other.to_string(),
     }

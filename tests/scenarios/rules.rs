@@ -228,3 +228,18 @@ async fn without_a_policy_that_was_ever_good_nothing_is_touched() {
     }
     assert_eq!(world.operations().iter().filter(|operation| *operation != "GetParameter").count(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_does_not_ask_for_the_key_of_a_rule_for_another_account_or_region() {
+    let foreign = "arn:aws:kms:us-east-1:444455556666:key/0987dcba-09fe-87dc-65ba-ab0987654321";
+    let elsewhere = "arn:aws:kms:eu-west-1:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321";
+    let rules = policy(&json!([
+        {"name": "theirs", "match": {"account": "444455556666"}, "key": foreign},
+        {"name": "elsewhere", "match": {"region": "eu-west-1"}, "key": elsewhere},
+    ]));
+    let world = World::new().with("POLICY", &rules);
+    world.stream(NewStream::named("orders"));
+    let answer = world.run(&event("scheduled")).await.expect("an answer");
+    assert_eq!((&answer["summary"], world.account.count("DescribeKey")), (&json!({"encrypted": 1}), 1));
+    assert_eq!(world.letters().len(), 0);
+}
