@@ -127,6 +127,39 @@ variable "watch_security_hub" {
   default     = null
 }
 
+variable "member_role_name" {
+  description = "The role that the function takes on in member accounts (deploy/member-role.yaml). Give all three of these, or none. Empty: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.member_role_name == null ? true : can(regex("^$|^([a-zA-Z0-9+=,.@_-]+/)*[a-zA-Z0-9+=,.@_-]{1,64}$", var.member_role_name))
+    error_message = "member_role_name must be a role's name, with its path if it has one (security/enforcer), without a slash before it, or empty."
+  }
+}
+
+variable "member_accounts" {
+  description = "Accounts beside this one whose streams are kept, comma-separated. Nothing is ever done in an account that is not listed. Empty: none."
+  type        = list(string)
+  default     = null
+
+  validation {
+    condition     = var.member_accounts == null ? true : alltrue([for one in var.member_accounts : can(regex("^$|^[0-9]{12}$", one))])
+    error_message = "member_accounts must be accounts of 12 digits."
+  }
+}
+
+variable "member_external_id" {
+  description = "What the trust policy of that role asks for (sts:ExternalId). Empty: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.member_external_id == null ? true : can(regex("^$|^[a-zA-Z0-9+=,.@:/_-]{2,1224}$", var.member_external_id))
+    error_message = "member_external_id must be 2 to 1224 characters of a-z, A-Z, 0-9 and + = , . @ : / - _, or empty."
+  }
+}
+
 variable "timeout" {
   description = "Seconds that an invocation may wait for streams to become encrypted (30 to 900)."
   type        = number
@@ -247,6 +280,9 @@ locals {
     ScheduleExpression   = var.schedule_expression
     WatchConfig          = tostring(var.watch_config)
     WatchSecurityHub     = tostring(var.watch_security_hub)
+    MemberRoleName       = var.member_role_name
+    MemberAccounts       = var.member_accounts == null ? null : join(",", var.member_accounts)
+    MemberExternalId     = var.member_external_id
     Timeout              = tostring(var.timeout)
     WorkQueueMaxReceives = tostring(var.work_queue_max_receives)
     Architecture         = var.architecture

@@ -78,6 +78,7 @@ def plain(folder):
 # What moto's CloudFormation passes over. It makes the others, and resolves every reference of theirs.
 UNKNOWN_TO_MOTO = {
     "AWS::CloudWatch::Alarm",
+    "AWS::Events::EventBusPolicy",
     "AWS::Lambda::EventInvokeConfig",
     "AWS::Logs::QueryDefinition",
     "AWS::SNS::TopicPolicy",
@@ -99,6 +100,10 @@ DEPLOYMENTS = [
             "AlarmEmail": "on-call@example.com",
         },
         {"Enforcing", "KeyArnsGiven", "PolicyParameterGiven", "Scheduled", "OutcomeEventBusGiven", "AlarmEmailGiven", "DashboardWanted"},
+    ),
+    (
+        {"MemberRoleName": "enforcer", "MemberAccounts": "444455556666,777788889999", "MemberExternalId": "orders-7", "ShowDashboard": "false"},
+        {"Enforcing", "MembersGiven", "Scheduled", "WatchingConfig", "WatchingSecurityHub"},
     ),
 ]
 
