@@ -114,7 +114,7 @@ fn compare(root: &Path, folder: &Path, rounds: usize, write: bool) -> Result<(),
     if write {
         let docs = root.join("docs");
         page::write(&docs.join("PERFORMANCE.md"), &format!("{}\n\n{tables}", page::conditions(rounds, &means)))?;
-        std::fs::write(docs.join("performance.svg"), picture::draw(&summaries))?;
+        std::fs::write(docs.join("performance.svg"), picture::draw(&summaries, &means))?;
         println!("written: docs/PERFORMANCE.md, docs/performance.svg");
     }
     Ok(())

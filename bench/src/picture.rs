@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::group::MEMORY_MB;
+use crate::group::{MEMORY_MB, Means};
 use crate::page::number;
 use crate::statistics::Summary;
 use crate::subject::{Scenario, Subject};
@@ -23,14 +23,14 @@ const STYLE: &str = "text{font:13px system-ui,-apple-system,'Segoe UI',sans-seri
 type Group = (String, fn(&Summary) -> f64, &'static str);
 
 /// The picture of what happens to a new stream.
-pub(crate) fn draw(summaries: &[Summary]) -> String {
+pub(crate) fn draw(summaries: &[Summary], means: &Means) -> String {
     let rows: Vec<_> = summaries.iter().filter(|summary| summary.scenario == Scenario::Encrypt).collect();
+    let cap = match means {
+        Means::Nothing(_) => "without a cap".to_owned(),
+        Means::V1 { .. } | Means::V2 { .. } => format!("at {MEMORY_MB} MB"),
+    };
     let groups: [Group; 3] = [
-        (
-            format!("Cold start at {MEMORY_MB} MB: from the process's start until the stream's encryption is started"),
-            Summary::cold_start,
-            "ms",
-        ),
+        (format!("Cold start {cap}: from the process's start until the stream's encryption is started"), Summary::cold_start, "ms"),
         ("Processor time of an event in a warm process".to_owned(), |row| row.warm.processor.median, "ms"),
         ("Peak memory".to_owned(), |row| row.memory.median, "MiB"),
     ];
