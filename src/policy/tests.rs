@@ -112,6 +112,20 @@ fn the_keys_of_an_account_and_region_are_those_of_the_rules_that_may_hold_there(
 }
 
 #[test]
+fn why_a_rule_does_not_match_is_said_with_what_was_found_and_what_was_wanted() {
+    let rules = rulebook(r#"{"name": "a", "match": {"stream": ["a*", "b"]}}, {"name": "b", "match": {"tags": {"stage": "dev"}}}"#);
+    let (stream, tags) = (stream("orders"), tags(&[("stage", "prod")]));
+    let because =
+        |rule: usize, tags| match rules.policy.rules()[rule].matches.of(&Subject { stream: &stream, mode: None, tags, today: today() }) {
+            Match::No(mismatch) => mismatch.to_string(),
+            other => unreachable!("{other:?}"),
+        };
+    assert_eq!(because(0, None), "stream is orders, not a* or b");
+    assert_eq!(because(1, Some(tags.as_slice())), "tag stage is prod, not dev");
+    assert_eq!(because(1, Some(&[])), "tag stage is missing, wanted is dev");
+}
+
+#[test]
 fn why_a_stream_is_left_alone_is_said_with_the_last_day_and_whom_to_ask() {
     assert_eq!(exempt_by_tag("load test", None), "exempt by tag: load test");
     assert_eq!(exempt_by_tag("load test", Some(today())), "exempt by tag until 2026-11-24: load test");

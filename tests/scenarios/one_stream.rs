@@ -246,3 +246,12 @@ async fn a_person_may_ask_for_a_fresh_application() {
     let outcome = world.outcome(&json!({"stream": "orders", "reapply": true})).await;
     assert_eq!((&outcome["status"], world.starts()), (&json!("encrypted"), 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_being_deleted_is_gone() {
+    let world = World::new();
+    world.stream(NewStream::named("orders").deleting());
+    let outcome = world.outcome(&event("encryption-stopped")).await;
+    assert_eq!((&outcome["status"], world.starts(), world.letters().len()), (&json!("gone"), 0, 0));
+    assert!(outcome["reason"].as_str().is_some_and(|reason| reason.contains("is being deleted")), "{outcome:#}");
+}

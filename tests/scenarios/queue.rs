@@ -252,3 +252,23 @@ async fn an_item_of_another_version_is_retried_for_the_version_that_knows_it_and
     let letters = world.letters();
     assert_eq!((letters.len(), &letters[0]["error"]["class"], &letters[0]["event"]["version"]), (1, &json!("retryable"), &json!(2)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn work_that_comes_before_its_time_is_sent_on_as_it_was_and_touches_no_stream() {
+    let world = World::new().with_work_queue();
+    world.stream(NewStream::named("orders"));
+    let now = chrono::DateTime::<chrono::Utc>::from(world.clock.wall());
+    let mut item = event("work-item");
+    let not_before = json!(now + chrono::TimeDelta::seconds(120));
+    item["notBefore"] = not_before.clone();
+    item["origin"]["eventTime"] = json!(now);
+    item["hint"] = json!({"actor": "other"});
+    world.enqueue(&item);
+    world.batch().await;
+    assert_eq!(world.operations(), ["SendMessage"]);
+    let (sent, delay) = world.work().remove(0);
+    assert_eq!((&sent["notBefore"], &sent["hops"], &sent["hint"]["actor"]), (&not_before, &json!(2), &json!("other")), "{sent:#}");
+    assert!((119..=121).contains(&delay), "{delay}");
+    world.drain().await;
+    assert_eq!((world.starts(), world.letters().len()), (1, 0));
+}

@@ -245,3 +245,16 @@ async fn without_the_grace_terraform_would_have_failed() {
     assert_eq!(outcome["status"], "encrypted");
     assert!(applied.expect_err("disturbed").contains("unexpected state 'UPDATING'"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_grace_that_outlasts_the_time_without_a_work_queue_is_tried_again_by_lambda() {
+    let world = graceful();
+    // It is CREATING for longer than the grace leaves time for.
+    world.account.configure(|options| options.creating = Duration::from_secs(70));
+    world.stream(young(&world, 0).creating());
+    let error = world.run_for(&created_by("OpenTofu/1.11.0"), 121).await.expect_err("retried");
+    assert_eq!((error.error_type.as_str(), world.starts(), world.letters().len()), ("StillUpdating", 0, 0));
+    assert!(error.message.contains("OutOfTime"), "{}", error.message);
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(world.outcome(&created_by("OpenTofu/1.11.0")).await["status"], "encrypted");
+}
