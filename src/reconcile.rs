@@ -342,11 +342,14 @@ impl<'a> Run<'a> {
     /// Describes the stream and, the first time, the desired key beside it.
     async fn look(&mut self) -> Result<Look, Ending> {
         let target = self.arn.clone().map_or_else(|| self.target.clone(), StreamRef::Arn);
-        let described = self.context.streams.describe(&target, self.context.deadline.look_until());
+        let described = async {
+            let described = self.context.streams.describe(&target, self.context.deadline.look_until()).await;
+            // From here on the look ages, however long KMS takes to answer.
+            (described, self.now())
+        };
         // Looked up beside it: with no rule of another key this is the key.
-        let (described, _) = tokio::join!(described, self.context.keys.desired(&self.context.rules.key));
+        let ((described, at), _) = tokio::join!(described, self.context.keys.desired(&self.context.rules.key));
         let description = described.map_err(|error| gone_or_failed(error.failure))?;
-        let at = self.now();
         self.remember(&description, at);
         if description.status == StreamStatus::Deleting {
             return Err(Ending::Gone(format!("{} is being deleted", description.arn)));

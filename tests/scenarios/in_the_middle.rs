@@ -160,3 +160,14 @@ async fn a_look_that_fails_for_a_moment_is_repeated() {
         assert_eq!((&outcome["status"], world.starts()), (&json!("encrypted"), 1), "{fault:?}: {outcome:#}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_grew_old_while_kms_was_asked_is_repeated_before_the_start() {
+    let world = unencrypted();
+    world.account.fault(Fault::on("DescribeKey").delay(Duration::from_secs(3)));
+    // Somebody brings the stream right while KMS is being asked.
+    let key = world.key.clone();
+    world.account.happening(Happening::after(DESCRIBE).later(Duration::from_secs(1)).start_encryption(&key, Identity::user("alice")));
+    let outcome = world.outcome(&event("encryption-stopped")).await;
+    assert_eq!((&outcome["status"], world.starts()), (&json!("compliant"), 0), "{outcome:#}");
+}
