@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::operation::send_message::builders::SendMessageFluentBuilder;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use tokio::time::Instant;
 
@@ -42,13 +43,19 @@ impl DeadLetters {
                 fate: Fate::Refused,
             })?;
         let request = self.client.send_message().queue_url(&self.queue_url).message_body(body).set_message_attributes(Some(attributes));
-        self.calls
-            .read(step, &self.queue_url, until, || async {
-                request.clone().send().await.map_err(|error| CallError::from_sdk(step, &self.queue_url, &error))
-            })
-            .await
-            .map(|_| ())
+        self.calls.read(step, &self.queue_url, until, || Box::pin(stored(step, &self.queue_url, request.clone()))).await
     }
+}
+
+/// Sends a message. It is stored once SQS says under which id: an answer without content, which something in between may give, says nothing.
+async fn stored(step: Step, queue_url: &str, request: SendMessageFluentBuilder) -> Result<(), CallError> {
+    let answer = request.send().await.map_err(|error| CallError::from_sdk(step, &queue_url, &error))?;
+    answer.message_id.map(|_| ()).ok_or_else(|| unreadable(step, queue_url))
+}
+
+fn unreadable(step: Step, queue_url: &str) -> CallError {
+    let failure = Failure::new(step, code::UNREADABLE_ANSWER, &queue_url, "the answer is not what the API reference says");
+    CallError { failure, fate: Fate::Unknown }
 }
 
 /// How many messages one `SendMessageBatch` takes.
@@ -105,12 +112,7 @@ impl Sender<'_> {
     pub async fn send(&self, body: &str, delay: Duration, until: Instant) -> Result<(), CallError> {
         let (step, Work { client, calls, queue_url, .. }) = (Step::SendWorkItem, self.0);
         let request = client.send_message().queue_url(queue_url).message_body(body).delay_seconds(seconds(delay));
-        calls
-            .read(step, queue_url, until, || async {
-                request.clone().send().await.map_err(|error| CallError::from_sdk(step, queue_url, &error))
-            })
-            .await
-            .map(|_| ())
+        calls.read(step, queue_url, until, || Box::pin(stored(step, queue_url, request.clone()))).await
     }
 
     /// `SendMessageBatch`, in as many calls as it takes. What SQS refuses of a batch is sent again; so a message may be there twice, and none is missing.
@@ -135,7 +137,9 @@ impl Sender<'_> {
             let request = client.send_message_batch().queue_url(queue_url).set_entries(Some(entries.clone()));
             let answer = calls
                 .read(step, queue_url, until, || async {
-                    request.clone().send().await.map_err(|error| CallError::from_sdk(step, queue_url, &error))
+                    let answer = request.clone().send().await.map_err(|error| CallError::from_sdk(step, queue_url, &error))?;
+                    let told = answer.successful.len() + answer.failed.len();
+                    if told == entries.len() { Ok(answer) } else { Err(unreadable(step, queue_url)) }
                 })
                 .await?;
             let Some(refused) = answer.failed.first() else { return Ok(()) };
