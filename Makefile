@@ -7,6 +7,8 @@ SHELL := bash
 
 CARGO := cargo
 LOCKED := --locked
+# How many seeds `make campaign` runs; SEED=1234 replays one.
+SEEDS := 2000
 PYTEST := .tools/emulators/python/bin/python -B -m pytest
 
 .PHONY: help
@@ -22,6 +24,9 @@ check: format lint docs template ## Formatting, lints, documentation and templat
 
 .PHONY: test
 test: test-rust test-browser test-emulators ## All tests
+
+.PHONY: deep
+deep: campaign ## What takes too long for every change
 
 .PHONY: format
 format: ## Formatting
@@ -47,6 +52,10 @@ test-rust: ## Tests of the crate, against its embedded AWS
 .PHONY: fleet
 fleet: ## Bring 1,000 and 10,000 streams right under AWS's rate limits, in simulated time: calls, throttles, memory
 	$(CARGO) run $(LOCKED) --example fleet
+
+.PHONY: campaign
+campaign: ## Runs in which everything goes wrong that can, from seeds; SEEDS=10000 for more, SEED=1234 to replay one
+	$(CARGO) run $(LOCKED) --example campaign -- $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 .PHONY: test-browser
 test-browser: ## Tests of the HTML report in a headless browser
