@@ -8,6 +8,8 @@ SHELL := bash
 CARGO := cargo
 LOCKED := --locked
 TEMPLATE := .tools/template/python/bin/python -B
+# How many seeds `make campaign` runs; SEED=1234 replays one.
+SEEDS := 2000
 PYTEST := .tools/emulators/python/bin/python -B -m pytest
 
 .PHONY: help
@@ -92,7 +94,7 @@ mutants: ## Change the code in small ways and see a test fail: an hour and more;
 	PATH=$(CURDIR)/.tools/cargo/bin:$$PATH cargo mutants $(MUTANTS)
 
 .PHONY: deep
-deep: deny terraform reproducible coverage mutants test-bench bench fleet ## What takes too long for every change, or needs what make does not install
+deep: campaign deny terraform reproducible coverage mutants test-bench bench fleet ## What takes too long for every change, or needs what make does not install
 
 .PHONY: test-rust
 test-rust: ## Tests of the crate, against its embedded AWS
@@ -120,6 +122,10 @@ test-bench: ## Lints and tests of the benchmark itself
 budgets: ## What the function weighs, and what scenarios cost in calls and waiting, against bench/budgets.json
 	bench/budgets.py
 	$(CARGO) test $(LOCKED) --test scenarios budgets -- --nocapture
+
+.PHONY: campaign
+campaign: ## Runs in which everything goes wrong that can, from seeds; SEEDS=10000 for more, SEED=1234 to replay one
+	$(CARGO) run $(LOCKED) --example campaign -- $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 .PHONY: test-browser
 test-browser: ## Tests of the HTML report in a headless browser

@@ -42,7 +42,7 @@ fn event(bencher: Bencher, name: &str) {
     let bytes = std::fs::read(path).expect("an event");
     bencher.bench(|| {
         let payload: Value = serde_json::from_slice(black_box(&bytes)).expect("JSON");
-        read(&payload, None)
+        read(&payload, &[])
     });
 }
 

@@ -96,12 +96,17 @@ pub struct Quiet {
 ///
 /// A batch may hold two messages about one stream, and a person may name it both by name and by ARN. Runs side by side would each look before the
 /// other acted, and both would start. One after the other, the second finds the stream right.
+///
+/// What the first has started, the second goes on from: whether it is accepted, lost or not to be seen yet, an invocation starts a stream once.
 #[derive(Debug, Default)]
-pub struct Turns(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+pub struct Turns(Mutex<HashMap<String, Turn>>);
+
+/// One stream's turn, with the last start that was sent in this invocation, and when the stream was created that it was sent to.
+type Turn = Arc<tokio::sync::Mutex<Option<(Start, Option<DateTime<Utc>>)>>>;
 
 impl Turns {
     /// Waits until nobody else works on `target`; it is the caller's until the guard is dropped.
-    async fn take(&self, target: &StreamRef) -> OwnedMutexGuard<()> {
+    async fn take(&self, target: &StreamRef) -> OwnedMutexGuard<Option<(Start, Option<DateTime<Utc>>)>> {
         let turn = {
             let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(turns.entry(target.name().to_owned()).or_default())
@@ -112,10 +117,12 @@ impl Turns {
 
 /// Brings `target` right, and says how that ended.
 pub async fn reconcile(target: &StreamRef, context: &Context<'_>) -> Outcome {
-    let _turn = context.turns.take(target).await;
+    let mut turn = context.turns.take(target).await;
     let mut run = Run::new(target.clone(), context);
+    run.before = *turn;
     // Boxed: the SDK's futures are some 20 KB, and a sweep holds many of these.
     let ending = Box::pin(run.until_settled()).await;
+    *turn = run.start.map(|start| (start, run.first_look.as_ref().and_then(|first| first.created))).or(run.before);
     run.outcome(ending)
 }
 
@@ -134,7 +141,7 @@ struct FirstLook {
 }
 
 /// A start of ours.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Start {
     at: Instant,
     accepted: bool,
@@ -171,6 +178,8 @@ struct Run<'a> {
     seen: Option<Box<Description>>,
     tags: TagsSeen,
     start: Option<Start>,
+    /// The start that another run of this invocation sent, and when the stream was created that it was sent to.
+    before: Option<(Start, Option<DateTime<Utc>>)>,
     applied_because: Option<Why>,
     refusals: u32,
     last_refusal: Option<Failure>,
@@ -206,6 +215,7 @@ impl<'a> Run<'a> {
             seen: None,
             tags: TagsSeen::Unread,
             start: None,
+            before: None,
             applied_because: None,
             refusals: 0,
             last_refusal: None,
@@ -293,6 +303,11 @@ impl<'a> Run<'a> {
         self.context.encryption.filter(|_| self.terms.is_none_or(|terms| terms.mode == Mode::Enforce))
     }
 
+    /// The start of the stream that was sent in this invocation, by this run or by one before it.
+    fn started(&self) -> Option<Start> {
+        self.start.or(self.before.map(|(start, _)| start))
+    }
+
     fn exempt_because(&self, reason: &str, until: Option<NaiveDate>) -> String {
         match self.terms {
             Some(Terms { rule: Some(rule), exempt: Some(leave), .. }) => leave.because(rule),
@@ -309,7 +324,7 @@ impl<'a> Run<'a> {
             on_other_key: self.terms.map_or(self.context.rules.on_other_key, |terms| terms.on_other_key),
             exempt_by_rule: self.terms.and_then(|terms| terms.exempt),
             tags,
-            progress: self.start.map_or(Progress::NotStarted, |start| Progress::Started {
+            progress: self.started().map_or(Progress::NotStarted, |start| Progress::Started {
                 accepted: start.accepted,
                 seen_updating: start.seen_updating,
                 ago: look.at - start.at,
@@ -342,11 +357,14 @@ impl<'a> Run<'a> {
     /// Describes the stream and, the first time, the desired key beside it.
     async fn look(&mut self) -> Result<Look, Ending> {
         let target = self.arn.clone().map_or_else(|| self.target.clone(), StreamRef::Arn);
-        let described = self.context.streams.describe(&target, self.context.deadline.look_until());
+        let described = async {
+            let described = self.context.streams.describe(&target, self.context.deadline.look_until()).await;
+            // From here on the look ages, however long KMS takes to answer.
+            (described, self.now())
+        };
         // Looked up beside it: with no rule of another key this is the key.
-        let (described, _) = tokio::join!(described, self.context.keys.desired(&self.context.rules.key));
+        let ((described, at), _) = tokio::join!(described, self.context.keys.desired(&self.context.rules.key));
         let description = described.map_err(|error| gone_or_failed(error.failure))?;
-        let at = self.now();
         self.remember(&description, at);
         if description.status == StreamStatus::Deleting {
             return Err(Ending::Gone(format!("{} is being deleted", description.arn)));
@@ -411,6 +429,8 @@ impl<'a> Run<'a> {
             self.tags = TagsSeen::Unread;
             self.first_look = None;
         }
+        // A stream that was made anew since then has not been started.
+        self.before = self.before.filter(|(_, created)| *created == description.created);
         if description.status == StreamStatus::Active {
             self.quiet_since.get_or_insert(self.context.clock.utc());
         } else {
@@ -419,7 +439,7 @@ impl<'a> Run<'a> {
         }
         self.first_look.get_or_insert_with(|| FirstLook { created: description.created, key_id: description.key_id.clone() });
         if description.status == StreamStatus::Updating
-            && let Some(start) = &mut self.start
+            && let Some(start) = self.start.as_mut().or(self.before.as_mut().map(|(start, _)| start))
         {
             start.seen_updating = true;
         }
@@ -593,10 +613,10 @@ impl<'a> Run<'a> {
     }
 
     fn out_of_time(&mut self, arn: &StreamArn, pending: &Pending) -> Failure {
-        if let (None, Some(refusal)) = (self.start, self.last_refusal.take()) {
+        if let (None, Some(refusal)) = (self.started(), self.last_refusal.take()) {
             return refusal;
         }
-        let started = match self.start {
+        let started = match self.started() {
             Some(Start { accepted: true, .. }) => "started, not yet confirmed",
             Some(Start { accepted: false, .. }) => "perhaps started, not yet confirmed",
             None => "not started",

@@ -3,7 +3,12 @@
 use std::error::Error;
 use std::fmt::Display;
 
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
+use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
 use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::failure::{Failure, Kind, Step, code};
@@ -66,6 +71,34 @@ impl CallError {
             other => (code::UNREADABLE_ANSWER, chain(other), Fate::Unknown),
         };
         Self { failure: Failure::new(step, code, subject, &shorten(&detail)), fate }
+    }
+}
+
+/// Refuses an answer that lacks a member which it must have.
+///
+/// The SDK puts an empty list in the place of one that is missing, so that an answer without content, as something in between AWS and us may give, reads as
+/// "no tags" or "no streams". Exemptions must not end like that.
+#[derive(Debug)]
+pub(super) struct MustHold(pub(super) &'static str);
+
+#[dyn_dispatch_hint]
+impl Intercept for MustHold {
+    fn name(&self) -> &'static str {
+        "MustHold"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let answer = context.response();
+        if !answer.status().is_success() {
+            return Ok(());
+        }
+        let body: Option<serde_json::Value> = answer.body().bytes().and_then(|body| serde_json::from_slice(body).ok());
+        if body.is_some_and(|body| body.get(self.0).is_some()) { Ok(()) } else { Err(format!("the answer lacks {}", self.0).into()) }
     }
 }
 

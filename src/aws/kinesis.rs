@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::calls::Calls;
 use super::connect::into_ping;
-use super::error::{CallError, Fate};
+use super::error::{CallError, Fate, MustHold};
 use super::kms::read_document;
 use super::pace::{Api, Paces, Share};
 use crate::arn::Malformed;
@@ -72,18 +72,20 @@ impl Streams {
     /// `DescribeStreamSummary`.
     pub async fn describe(&self, stream: &StreamRef, until: Instant) -> Result<Description, CallError> {
         let step = Step::DescribeStream;
-        let answer = self
-            .calls
+        self.calls
             .read(step, stream, until, || {
                 let request = match stream {
                     StreamRef::Arn(arn) => self.client.describe_stream_summary().stream_arn(arn.as_str()),
                     StreamRef::Name(name) => self.client.describe_stream_summary().stream_name(name.as_str()),
                 };
-                let call = Box::pin(async { request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error)) });
+                let call = Box::pin(async {
+                    let answer = request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error))?;
+                    let description = answer.stream_description_summary.as_ref().and_then(description);
+                    description.filter(|description| is_of(description, stream)).ok_or_else(|| unreadable(step, stream))
+                });
                 self.calls.paced(self.paces.of(Api::DescribeStreamSummary), step, stream, until, call)
             })
-            .await?;
-        answer.stream_description_summary.as_ref().and_then(description).ok_or_else(|| unreadable(step, stream))
+            .await
     }
 
     /// All tags of a stream, by `ListTagsForStream`.
@@ -96,6 +98,7 @@ impl Streams {
                 .calls
                 .read(step, stream, until, || {
                     let request = self.client.list_tags_for_stream().stream_arn(stream.as_str()).set_exclusive_start_tag_key(after.clone());
+                    let request = request.customize().interceptor(MustHold("Tags"));
                     let call = Box::pin(async { request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error)) });
                     self.calls.paced(self.paces.of(Api::ListTagsForStream), step, stream, until, call)
                 })
@@ -135,6 +138,7 @@ impl Streams {
             .calls
             .read(step, &subject, until, || {
                 let request = self.client.list_streams().set_exclusive_start_stream_name(after.map(str::to_owned));
+                let request = request.customize().interceptor(MustHold("StreamNames"));
                 let call = Box::pin(async { request.send().await.map_err(|error| CallError::from_sdk(step, &subject, &error)) });
                 self.calls.paced(self.paces.of(Api::ListStreams), step, &subject, until, call)
             })
@@ -251,6 +255,14 @@ fn description(summary: &StreamDescriptionSummary) -> Option<Description> {
         retention_hours: u32::try_from(summary.retention_period_hours).ok().filter(|hours| *hours > 0),
         consumers: summary.consumer_count.and_then(|count| u32::try_from(count).ok()),
     })
+}
+
+/// Whether it describes the stream that was asked for. Another's would be judged, and changed, in its place.
+fn is_of(description: &Description, asked: &StreamRef) -> bool {
+    match asked {
+        StreamRef::Arn(arn) => description.arn == *arn,
+        StreamRef::Name(name) => description.arn.name() == name.as_str(),
+    }
 }
 
 fn unreadable(step: Step, subject: &dyn std::fmt::Display) -> CallError {

@@ -36,14 +36,24 @@ impl Keys {
     /// `DescribeKey`. Must not be asked about `alias/aws/…`: describing such an alias creates the key where there is none.
     pub async fn describe(&self, key: &KeyRef, until: Instant) -> Result<KeyFacts, CallError> {
         let step = Step::DescribeKey;
-        let input = json!({"KeyId": key.as_str()});
-        let answer: Described = self.calls.read(step, key, until, || self.client.call("DescribeKey", &input, step, key)).await?;
         let unreadable = || CallError {
             failure: Failure::new(step, code::UNREADABLE_ANSWER, key, "the answer is not what the API reference says"),
             fate: Fate::Unknown,
         };
-        let metadata = answer.key_metadata.ok_or_else(unreadable)?;
-        let arn = metadata.arn.as_deref().and_then(|arn| arn.parse().ok()).ok_or_else(unreadable)?;
+        let input = json!({"KeyId": key.as_str()});
+        let call = || async {
+            let answer: Described = self.client.call("DescribeKey", &input, step, key).await?;
+            let metadata = answer.key_metadata.ok_or_else(unreadable)?;
+            let arn: KeyArn = metadata.arn.as_deref().and_then(|arn| arn.parse().ok()).ok_or_else(unreadable)?;
+            // Another key's description would be taken for the desired one, and applied. Where an alias points, only KMS knows.
+            let is_asked_for = match key {
+                KeyRef::Arn(asked) => arn.as_str().eq_ignore_ascii_case(asked.as_str()),
+                KeyRef::Id(_) => arn.id().eq_ignore_ascii_case(key.as_str()),
+                KeyRef::Alias(_) | KeyRef::AliasArn { .. } => true,
+            };
+            if is_asked_for { Ok((metadata, arn)) } else { Err(unreadable()) }
+        };
+        let (metadata, arn) = self.calls.read(step, key, until, call).await?;
         Ok(KeyFacts {
             arn,
             readiness: match metadata.key_state.as_deref() {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::calls::Calls;
 use super::error::{CallError, Fate};
 use super::service::Client;
-use crate::failure::{Failure, Step};
+use crate::failure::{Failure, Step, code};
 
 /// Writes dead letters.
 #[derive(Clone, Debug)]
@@ -35,9 +35,23 @@ impl DeadLetters {
         let attributes: Map<String, Value> =
             attributes.iter().map(|(name, value)| ((*name).to_owned(), json!({"DataType": "String", "StringValue": value}))).collect();
         let input = json!({"QueueUrl": self.queue_url, "MessageBody": body, "MessageAttributes": attributes});
-        let call = || self.client.call::<IgnoredAny>("SendMessage", &input, step, &self.queue_url);
+        let call = || self.client.call::<Stored>("SendMessage", &input, step, &self.queue_url);
         self.calls.read(step, &self.queue_url, until, call).await.map(|_| ())
     }
+}
+
+/// The answer of `SendMessage`. A message is stored once SQS says under which id: an answer without content, which something in between may give, says
+/// nothing.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Stored {
+    #[serde(rename = "MessageId")]
+    _message_id: String,
+}
+
+fn unreadable(step: Step, queue_url: &str) -> CallError {
+    let failure = Failure::new(step, code::UNREADABLE_ANSWER, &queue_url, "the answer is not what the API reference says");
+    CallError { failure, fate: Fate::Unknown }
 }
 
 /// How many messages one `SendMessageBatch` takes.
@@ -85,7 +99,7 @@ impl Sender<'_> {
     pub async fn send(&self, body: &str, delay: Duration, until: Instant) -> Result<(), CallError> {
         let (step, Work { client, calls, queue_url, .. }) = (Step::SendWorkItem, self.0);
         let input = json!({"QueueUrl": queue_url, "MessageBody": body, "DelaySeconds": seconds(delay)});
-        calls.read(step, queue_url, until, || client.call::<IgnoredAny>("SendMessage", &input, step, queue_url)).await.map(|_| ())
+        calls.read(step, queue_url, until, || client.call::<Stored>("SendMessage", &input, step, queue_url)).await.map(|_| ())
     }
 
     /// `SendMessageBatch`, in as many calls as it takes. What SQS refuses of a batch is sent again; so a message may be there twice, and none is missing.
@@ -103,8 +117,13 @@ impl Sender<'_> {
         let mut attempt = 0;
         loop {
             let input = json!({"QueueUrl": queue_url, "Entries": entries});
-            let answer: Sent = calls.read(step, queue_url, until, || client.call("SendMessageBatch", &input, step, queue_url)).await?;
-            let failed = answer.failed.unwrap_or_default();
+            let call = || async {
+                let Sent { successful, failed } = client.call("SendMessageBatch", &input, step, queue_url).await?;
+                let failed = failed.unwrap_or_default();
+                let told = successful.map_or(0, |entries| entries.len()) + failed.len();
+                if told == entries.len() { Ok(failed) } else { Err(unreadable(step, queue_url)) }
+            };
+            let failed = calls.read(step, queue_url, until, call).await?;
             let Some(refused) = failed.first() else { return Ok(()) };
             let failure = Failure::new(step, &refused.code, queue_url, refused.message.as_deref().unwrap_or_default());
             attempt += 1;
@@ -123,6 +142,7 @@ impl Sender<'_> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Sent {
+    successful: Option<Vec<IgnoredAny>>,
     failed: Option<Vec<NotSent>>,
 }
 

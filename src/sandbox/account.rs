@@ -371,6 +371,12 @@ impl Account {
         self.with(|model, _| model.faults.push(fault));
     }
 
+    /// Whether each fault has met a call so far, in the order in which they were given.
+    #[must_use]
+    pub fn faults_met(&self) -> Vec<bool> {
+        self.with(|model, _| model.faults.iter().map(|fault| fault.calls.has_met()).collect())
+    }
+
     /// Lets nothing go wrong any more.
     pub fn clear_faults(&self) {
         self.with(|model, _| model.faults.clear());

@@ -46,6 +46,11 @@ impl Match {
         (self.first..=self.last).contains(&self.seen)
     }
 
+    /// Whether one of the calls meant has come.
+    pub(crate) fn has_met(&self) -> bool {
+        self.seen >= self.first
+    }
+
     pub(crate) fn stream(&self) -> Option<&str> {
         self.stream.as_deref()
     }
@@ -67,6 +72,12 @@ pub(crate) enum Effect {
     AnswerLost,
     /// AWS does what was asked, but its answer cannot be read.
     AnswerGarbled,
+    /// AWS does what was asked, but only the first half of its answer arrives, as if that were all.
+    AnswerTruncated,
+    /// AWS does what was asked, but something else arrives as its answer.
+    AnswerReplaced(String),
+    /// Something in between answers in AWS's place, with status 200; AWS never sees the call.
+    Intercepted(String),
 }
 
 /// A fault on the calls of one operation: always, or on the n-th to m-th of them.
@@ -84,12 +95,13 @@ pub struct Fault {
     pub(crate) before: Duration,
     pub(crate) after: Duration,
     pub(crate) effect: Effect,
+    pub(crate) unstoppable: bool,
 }
 
 impl Fault {
     /// A fault on every call of `operation`, such as `DescribeStreamSummary`.
     pub fn on(operation: &str) -> Self {
-        Self { calls: Match::on(operation), before: Duration::ZERO, after: Duration::ZERO, effect: Effect::None }
+        Self { calls: Match::on(operation), before: Duration::ZERO, after: Duration::ZERO, effect: Effect::None, unstoppable: false }
     }
 
     /// Only on calls that name the stream `name`, or its ARN.
@@ -137,6 +149,30 @@ impl Fault {
     /// AWS does what was asked, but its answer is not JSON.
     pub fn answer_garbled(mut self) -> Self {
         self.effect = Effect::AnswerGarbled;
+        self
+    }
+
+    /// AWS does what was asked, but only the first half of its answer arrives, as if that were all.
+    pub fn answer_truncated(mut self) -> Self {
+        self.effect = Effect::AnswerTruncated;
+        self
+    }
+
+    /// AWS does what was asked, but `body` arrives as its answer.
+    pub fn answer_replaced(mut self, body: &str) -> Self {
+        self.effect = Effect::AnswerReplaced(body.to_owned());
+        self
+    }
+
+    /// Something in between, such as a proxy, answers with `body` and status 200. AWS never sees the call.
+    pub fn intercepted(mut self, body: &str) -> Self {
+        self.effect = Effect::Intercepted(body.to_owned());
+        self
+    }
+
+    /// The call arrives also if the caller has given up by then: it is on its way, and nobody can call it back.
+    pub fn unstoppable(mut self) -> Self {
+        self.unstoppable = true;
         self
     }
 

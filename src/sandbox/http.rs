@@ -38,6 +38,9 @@ pub(crate) struct Response {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ConnectionLost;
 
+/// The result of a call that AWS never saw.
+const NOT_SEEN: &str = "ConnectionDropped";
+
 /// How often a `ReceiveMessage` that waits looks again.
 const LONG_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -106,10 +109,10 @@ impl Service {
 }
 
 /// A request that was understood so far that it can be carried out.
-struct Understood<'a> {
+struct Understood {
     service: Service,
-    operation: &'a str,
-    input: &'a Map<String, Value>,
+    operation: String,
+    input: Map<String, Value>,
     stream: Option<String>,
     caller: Caller,
 }
@@ -131,7 +134,7 @@ pub(crate) async fn answer(account: &Account, request: Request) -> Result<Respon
         None if request.body.is_empty() => json!({}),
         None => serde_json::from_slice(&request.body).unwrap_or_default(),
     };
-    let Value::Object(input) = &body else {
+    let Value::Object(input) = body else {
         return Ok(respond(account, service, Err(Refusal::new("SerializationException", "the body is not a JSON object"))));
     };
     let access_key = match authenticate(&request, service, &account.region()) {
@@ -142,45 +145,66 @@ pub(crate) async fn answer(account: &Account, request: Request) -> Result<Respon
         Ok(account) => account,
         Err(refusal) => return Ok(respond(account, service, Err(refusal))),
     };
-    let stream = if service == Service::Kinesis { kinesis::named(Input(input)) } else { None };
+    let stream = if service == Service::Kinesis { kinesis::named(Input(&input)) } else { None };
     let identity = account.with(|model, _| model.identities.get(&access_key).cloned());
     let caller = Caller {
         identity: identity.unwrap_or_else(|| Identity::user("developer")),
         access_key,
         user_agent: request.user_agent.clone().unwrap_or_default(),
     };
-    carry_out(account, Understood { service, operation, input, stream, caller }).await
+    carry_out(account, Understood { service, operation: operation.to_owned(), input, stream, caller }).await
 }
 
-async fn carry_out(account: &Account, call: Understood<'_>) -> Result<Response, ConnectionLost> {
-    let mut before = Duration::ZERO;
-    let mut after = Duration::ZERO;
-    let mut effect = Effect::None;
+/// What the faults that meet a call do to it, all together.
+#[derive(Default)]
+struct Met {
+    before: Duration,
+    after: Duration,
+    effect: Effect,
+    unstoppable: bool,
+}
+
+async fn carry_out(account: &Account, call: Understood) -> Result<Response, ConnectionLost> {
+    let mut met = Met::default();
     account.with(|model, _| {
         for fault in &mut model.faults {
-            if fault.calls.counts(call.operation, call.stream.as_deref()) {
-                before = before.saturating_add(fault.before);
-                after = after.saturating_add(fault.after);
-                if effect == Effect::None {
-                    effect = fault.effect.clone();
+            if fault.calls.counts(&call.operation, call.stream.as_deref()) {
+                met.before = met.before.saturating_add(fault.before);
+                met.after = met.after.saturating_add(fault.after);
+                met.unstoppable |= fault.unstoppable;
+                if met.effect == Effect::None {
+                    met.effect = fault.effect.clone();
                 }
             }
         }
     });
+    if met.unstoppable {
+        let account = account.clone();
+        return tokio::spawn(async move { under(&account, call, met).await }).await.unwrap_or(Err(ConnectionLost));
+    }
+    under(account, call, met).await
+}
+
+async fn under(account: &Account, call: Understood, met: Met) -> Result<Response, ConnectionLost> {
+    let Met { before, after, effect, unstoppable: _ } = met;
     if !before.is_zero() {
         sleep(before).await;
     }
     let result = match &effect {
         Effect::Dropped => {
-            note(account, &call, &Err(Refusal::new("ConnectionDropped", String::new())), false);
+            note(account, &call, &Err(Refusal::new(NOT_SEEN, String::new())), false);
             return Err(ConnectionLost);
+        }
+        Effect::Intercepted(body) => {
+            note(account, &call, &Err(Refusal::new(NOT_SEEN, String::new())), false);
+            return Ok(Response { body: body.clone(), ..respond(account, call.service, Ok(Value::Null)) });
         }
         Effect::Error(refusal) => Err(refusal.clone()),
         Effect::EntriesRefused(refusal) => refuse_entries(account, &call, refusal),
-        Effect::None | Effect::AnswerLost | Effect::AnswerGarbled => {
-            let deadline = account.with(|model, now| now + sqs::wait(model, call.operation, Input(call.input)));
+        Effect::None | Effect::AnswerLost | Effect::AnswerGarbled | Effect::AnswerTruncated | Effect::AnswerReplaced(_) => {
+            let deadline = account.with(|model, now| now + sqs::wait(model, &call.operation, Input(&call.input)));
             loop {
-                let (result, now) = account.with(|model, now| (call.service.answer(model, call.operation, Input(call.input), now), now));
+                let (result, now) = account.with(|model, now| (call.service.answer(model, &call.operation, Input(&call.input), now), now));
                 if now < deadline && result.as_ref().is_ok_and(sqs::is_empty) {
                     sleep(LONG_POLL_INTERVAL).await;
                 } else {
@@ -193,15 +217,18 @@ async fn carry_out(account: &Account, call: Understood<'_>) -> Result<Response, 
     if !after.is_zero() {
         sleep(after).await;
     }
+    let answer = respond(account, call.service, result);
     match effect {
-        Effect::AnswerLost => Err(ConnectionLost),
-        Effect::AnswerGarbled => Ok(Response { body: "<html>\u{fffd}".to_owned(), ..respond(account, call.service, result) }),
-        Effect::None | Effect::Error(_) | Effect::EntriesRefused(_) | Effect::Dropped => Ok(respond(account, call.service, result)),
+        Effect::AnswerLost | Effect::Dropped => Err(ConnectionLost),
+        Effect::AnswerGarbled => Ok(Response { body: "<html>\u{fffd}".to_owned(), ..answer }),
+        Effect::AnswerTruncated => Ok(Response { body: answer.body.chars().take(answer.body.len() / 2).collect(), ..answer }),
+        Effect::AnswerReplaced(body) => Ok(Response { body, ..answer }),
+        Effect::None | Effect::Error(_) | Effect::EntriesRefused(_) | Effect::Intercepted(_) => Ok(answer),
     }
 }
 
 /// Does every other entry of a batch, and refuses the rest.
-fn refuse_entries(account: &Account, call: &Understood<'_>, refusal: &Refusal) -> Result<Value, Refusal> {
+fn refuse_entries(account: &Account, call: &Understood, refusal: &Refusal) -> Result<Value, Refusal> {
     let entries = call.input.get("Entries").and_then(Value::as_array).cloned().unwrap_or_default();
     let (refused, done): (Vec<_>, Vec<_>) = entries.into_iter().enumerate().partition(|(index, _)| index % 2 == 0);
     let mut input = call.input.clone();
@@ -209,7 +236,7 @@ fn refuse_entries(account: &Account, call: &Understood<'_>, refusal: &Refusal) -
     let mut answer = if done.is_empty() {
         json!({ "Successful": [], "Failed": [] })
     } else {
-        account.with(|model, now| call.service.answer(model, call.operation, Input(&input), now))?
+        account.with(|model, now| call.service.answer(model, &call.operation, Input(&input), now))?
     };
     if let Some(failed) = answer.get_mut("Failed").and_then(Value::as_array_mut) {
         failed.extend(
@@ -222,11 +249,11 @@ fn refuse_entries(account: &Account, call: &Understood<'_>, refusal: &Refusal) -
 }
 
 /// Writes the call down, its events too, and lets happen what follows it.
-fn note(account: &Account, call: &Understood<'_>, result: &Result<Value, Refusal>, answered: bool) {
+fn note(account: &Account, call: &Understood, result: &Result<Value, Refusal>, answered: bool) {
     account.with(|model, now| {
         model.calls.push(Call {
             service: call.service.name(),
-            operation: call.operation.to_owned(),
+            operation: call.operation.clone(),
             stream: call.stream.clone(),
             request: Value::Object(call.input.clone()),
             result: result.as_ref().map(|_| ()).map_err(|refusal| refusal.code.clone()),
@@ -234,13 +261,13 @@ fn note(account: &Account, call: &Understood<'_>, result: &Result<Value, Refusal
             access_key: call.caller.access_key.clone(),
             at: now,
         });
-        if result.as_ref().is_err_and(|refusal| refusal.code == "ConnectionDropped") {
+        if result.as_ref().is_err_and(|refusal| refusal.code == NOT_SEEN) {
             return;
         }
         if matches!(call.service, Service::Kinesis | Service::Kms) {
-            model.record(call.service.name(), call.operation, Input(call.input), result, &call.caller, now);
+            model.record(call.service.name(), &call.operation, Input(&call.input), result, &call.caller, now);
         }
-        model.happen(call.operation, call.stream.as_deref(), now);
+        model.happen(&call.operation, call.stream.as_deref(), now);
     });
 }
 

@@ -13,12 +13,15 @@ async fn an_error_meets_the_calls_it_is_meant_for() {
     world.account.stream(NewStream::named("orders"));
     world.account.stream(NewStream::named("payments"));
     world.account.fault(Fault::on("StartStreamEncryption").stream("orders").nth(1..=2).error("KMSThrottlingException", "slow down"));
+    world.account.fault(Fault::on("StartStreamEncryption").nth(9..).dropped());
     world.start("payments", &key).await.unwrap();
+    assert_eq!(world.account.faults_met(), [false, false]);
     for _ in 0..2 {
         assert_eq!(world.start("orders", &key).await.unwrap_err(), ("KMSThrottlingException".into(), "slow down".into()));
         assert_eq!(world.shows("orders").await.0, "ACTIVE");
     }
     world.start("orders", &key).await.unwrap();
+    assert_eq!(world.account.faults_met(), [true, false]);
     assert_eq!(world.account.count("StartStreamEncryption"), 4);
     assert_eq!(world.account.accepted("StartStreamEncryption", "orders"), 1);
 }
@@ -49,6 +52,53 @@ async fn a_garbled_answer_cannot_be_read() {
     let err = world.kinesis.describe_stream_summary().stream_name("orders").send().await.unwrap_err();
     assert!(matches!(err, aws_sdk_kinesis::error::SdkError::ResponseError(_)), "{err:?}");
     assert_eq!(world.shows("orders").await.0, "ACTIVE");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_the_one_that_aws_gave_leaves_what_aws_did() {
+    let check = async |fault: Fault, fails: bool, status: &str| {
+        let world = World::new();
+        let key = world.account.create_key();
+        world.account.stream(NewStream::named("orders"));
+        world.account.fault(Fault::on("DescribeStreamSummary").nth(1..=1).answer_truncated());
+        let err = world.kinesis.describe_stream_summary().stream_name("orders").send().await.unwrap_err();
+        assert!(matches!(err, aws_sdk_kinesis::error::SdkError::ResponseError(_)), "{err:?}");
+        world.account.fault(fault);
+        assert_eq!(world.start("orders", &key).await.is_err(), fails);
+        assert_eq!(world.shows("orders").await.0, status);
+        // A proxy's answer is none of AWS's, though the caller was answered.
+        let call = world.account.calls().remove(1);
+        assert_eq!((call.result.is_ok(), call.answered), (status == "UPDATING", status == "UPDATING"));
+    };
+    check(Fault::on("StartStreamEncryption").answer_replaced("{}"), false, "UPDATING").await;
+    check(Fault::on("StartStreamEncryption").intercepted("{}"), false, "ACTIVE").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_body_reaches_the_caller_in_place_of_the_answer() {
+    let world = World::new();
+    for name in ["orders", "payments"] {
+        world.account.stream(NewStream::named(name));
+    }
+    world.account.fault(
+        Fault::on("ListTagsForStream").nth(1..=1).answer_replaced(r#"{"Tags": [{"Key": "a", "Value": "b"}], "HasMoreTags": false}"#),
+    );
+    let tags = async || world.kinesis.list_tags_for_stream().stream_name("orders").send().await.unwrap().tags.len();
+    assert_eq!((tags().await, tags().await), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_on_its_way_arrives_also_when_its_caller_has_given_up() {
+    for (unstoppable, status) in [(false, "ACTIVE"), (true, "UPDATING")] {
+        let world = World::new();
+        let key = world.account.create_key();
+        world.account.stream(NewStream::named("orders"));
+        let fault = Fault::on("StartStreamEncryption").delay(Duration::from_secs(6));
+        world.account.fault(if unstoppable { fault.unstoppable() } else { fault });
+        tokio::time::timeout(Duration::from_secs(4), world.start("orders", &key)).await.unwrap_err();
+        pass(3).await;
+        assert_eq!(world.shows("orders").await.0, status, "unstoppable: {unstoppable}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

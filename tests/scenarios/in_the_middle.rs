@@ -160,3 +160,73 @@ async fn a_look_that_fails_for_a_moment_is_repeated() {
         assert_eq!((&outcome["status"], world.starts()), (&json!("encrypted"), 1), "{fault:?}: {outcome:#}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_description_of_another_stream_or_key_is_taken_for_no_answer() {
+    let world = unencrypted();
+    let another = world.account.create_key();
+    world.stream(NewStream::named("payments").encrypted_with(&world.key));
+    let arn = "arn:aws:kinesis:us-east-1:111122223333:stream/payments";
+    let stream = json!({"StreamDescriptionSummary": {
+        "StreamName": "payments", "StreamARN": arn, "StreamStatus": "ACTIVE", "RetentionPeriodHours": 24, "StreamCreationTimestamp": 1_600_000_000,
+        "EnhancedMonitoring": [], "EncryptionType": "NONE", "OpenShardCount": 1,
+    }});
+    let key = json!({"KeyMetadata": {
+        "KeyId": "of another", "Arn": another, "KeyState": "Enabled", "KeySpec": "SYMMETRIC_DEFAULT", "KeyUsage": "ENCRYPT_DECRYPT", "KeyManager": "CUSTOMER",
+    }});
+    world.account.fault(Fault::on(DESCRIBE).nth(1..=2).answer_replaced(&stream.to_string()));
+    world.account.fault(Fault::on("DescribeKey").nth(1..=2).answer_replaced(&key.to_string()));
+    let outcome = world.outcome(&event("encryption-stopped")).await;
+    assert_eq!((&outcome["status"], &outcome["key"]), (&json!("encrypted"), &json!(world.key)), "{outcome:#}");
+    assert_eq!((world.account.accepted(START, "orders"), world.account.accepted(START, "payments")), (1, 0));
+    assert_eq!(world.account.snapshot("orders").and_then(|stream| stream.key_id), Some(world.key.clone()));
+
+    let world = unencrypted();
+    world.account.fault(Fault::on(DESCRIBE).answer_replaced(&stream.to_string()));
+    let error = world.run_for(&event("encryption-stopped"), 30).await.expect_err("retried");
+    let outcome = told(&error);
+    assert_eq!((error.error_type.as_str(), &outcome["error"]["code"]), ("AwsUnavailable", &json!("UnreadableAnswer")), "{outcome:#}");
+    assert!(outcome["stream"].as_str().expect("a stream").ends_with("/orders"), "{outcome:#}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_grew_old_while_kms_was_asked_is_repeated_before_the_start() {
+    let world = unencrypted();
+    world.account.fault(Fault::on("DescribeKey").delay(Duration::from_secs(3)));
+    // Somebody brings the stream right while KMS is being asked.
+    let key = world.key.clone();
+    world.account.happening(Happening::after(DESCRIBE).later(Duration::from_secs(1)).start_encryption(&key, Identity::user("alice")));
+    let outcome = world.outcome(&event("encryption-stopped")).await;
+    assert_eq!((&outcome["status"], world.starts()), (&json!("compliant"), 0), "{outcome:#}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_content_is_no_answer() {
+    let answers: [fn(Fault) -> Fault; 2] = [|fault| fault.answer_replaced("{}"), |fault| fault.intercepted("")];
+    for empty in answers {
+        // Not "no tags": the stream is exempt.
+        let world = World::new();
+        world.stream(NewStream::named("orders").tag("kinesis-encryption-enforcer:exempt", "load test"));
+        world.account.fault(empty(Fault::on("ListTagsForStream").nth(1..=2)));
+        assert_eq!(world.outcome(&event("encryption-stopped")).await["status"], "exempt");
+        world.account.clear_faults();
+        world.account.fault(empty(Fault::on("ListTagsForStream")));
+        let outcome = told(&world.run_for(&event("encryption-stopped"), 30).await.expect_err("retried"));
+        assert_eq!((&outcome["error"]["code"], world.starts()), (&json!("UnreadableAnswer"), 0), "{outcome:#}");
+
+        // Not "no streams".
+        let world = unencrypted();
+        world.account.fault(empty(Fault::on("ListStreams").nth(1..=1)));
+        assert_eq!(world.run(&event("scheduled")).await.expect("an answer")["summary"], json!({"encrypted": 1}));
+
+        // Not "stored".
+        let world = unencrypted();
+        world.account.fault(empty(Fault::on("SendMessage").nth(1..=1)));
+        assert_eq!(world.outcome(&json!({"what": "is this"})).await["error"]["code"], "UnknownPayload");
+        assert_ne!(world.letters().len(), 0);
+        let world = unencrypted().with_work_queue();
+        world.account.fault(empty(Fault::on("SendMessageBatch").nth(1..=1)));
+        assert_eq!(world.run(&event("scheduled")).await.expect("an answer")["summary"], json!({"queued": 1}));
+        assert_ne!(world.work().len(), 0);
+    }
+}

@@ -35,6 +35,26 @@ async fn a_stream_that_is_named_twice_is_started_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_is_named_twice_is_started_once_also_where_the_start_cannot_be_seen() {
+    let twice = json!({"streams": ["orders", "arn:aws:kinesis:us-east-1:111122223333:stream/orders"]});
+    for (code, accepted) in [("AcceptedNotVisible", true), ("StartUnconfirmed", false)] {
+        let world = World::new();
+        world.stream(NewStream::named("orders"));
+        if accepted {
+            world.account.configure(|options| options.visibility_lag = Duration::from_secs(40));
+        } else {
+            world.account.fault(Fault::on(START).dropped());
+        }
+        let answer = world.run(&twice).await.expect("an answer");
+        let codes: Vec<_> = answer["outcomes"].as_array().expect("outcomes").iter().map(|outcome| &outcome["error"]["code"]).collect();
+        assert_eq!((codes, world.starts()), (vec![&json!(code); 2], 1), "{answer:#}");
+        // The next invocation knows nothing of it, and looks anew.
+        world.account.clear_faults();
+        assert_eq!(world.outcome(&manual("orders")).await["status"], if accepted { "compliant" } else { "encrypted" });
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_sweep_that_breaks_on_a_later_page_goes_on_from_its_letter() {
     let world = World::new();
     for index in 0..250 {

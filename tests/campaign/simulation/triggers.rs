@@ -1,0 +1,70 @@
+//! Payloads: the event files of the repository told of the run's streams, requests of people, and what nobody understands.
+
+use serde_json::{Value, json};
+
+use super::plan::{Given, Key, Trigger};
+use super::world::{ACCOUNT, LETTERS, REGION, World};
+
+fn file(name: &str) -> String {
+    let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(path).expect("an event file")
+}
+
+/// The payload of `trigger`, as text: not each is JSON.
+pub(crate) fn payload(world: &World, trigger: &Trigger) -> String {
+    let [first, second] = trigger.streams.map(|index| world.plan.streams[index].name.clone());
+    let arn = |name: &str| format!("arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{name}");
+    let payload = match trigger.what {
+        "manual" => json!({"stream": first}),
+        "manual by ARN" => json!({"stream": arn(&first)}),
+        "manual streams" => json!({"streams": [first, arn(&second), arn(&first)]}),
+        "manual sweep" => json!({"sweep": true}),
+        "manual dry run" => json!({"streams": [first, second], "dryRun": true}),
+        "manual reapply" => json!({"stream": arn(&first), "reapply": true}),
+        "manual without a letter" => json!({"stream": first, "deadLetter": false}),
+        "foreign stream" => {
+            let text = file("encryption-stopped-by-arn").replace("stream/orders", &format!("stream/{first}")).replace(REGION, "eu-west-1");
+            return text;
+        }
+        "unknown" => json!({"what": ["is", "this"], "stream-name": first}),
+        "no JSON" => return "not JSON at all \u{1}".replace('\u{1}', ""),
+        "wrapped batch" => {
+            let bodies = [file_of(world, "encryption-stopped", &first), file_of(world, "tags-added", &second), "{".to_owned()];
+            let records: Vec<_> = bodies.iter().enumerate().map(|(index, body)| record(index, body)).collect();
+            json!({"requestContext": {"condition": "RetriesExhausted"}, "requestPayload": {"Records": records}})
+        }
+        "letter fed back" => {
+            let letters = world.account.messages(LETTERS);
+            return letters.first().map_or_else(|| file("dead-letter").replace("orders", &first), |letter| letter.body.clone());
+        }
+        name => return file_of(world, name, &first),
+    };
+    payload.to_string()
+}
+
+fn file_of(world: &World, name: &str, stream: &str) -> String {
+    let key = &world.keys[&Key::Ours];
+    let id = key.rsplit('/').next().unwrap_or_default();
+    let mut text = file(name).replace("orders", stream).replace("1234abcd-12ab-34cd-56ef-1234567890ab", id);
+    if matches!(world.plan.key, Given::Alias | Given::AliasArn) {
+        text = text.replace("alias/kinesis-streams", super::world::ALIAS);
+    }
+    let mut payload: Value = serde_json::from_str(&text).expect("JSON");
+    if payload.get("time").is_some() {
+        payload["time"] = json!(world.now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
+    }
+    payload.to_string()
+}
+
+fn record(index: usize, body: &str) -> Value {
+    json!({
+        "messageId": format!("00000000-0000-0000-0000-00000000000{index}"),
+        "receiptHandle": "gone",
+        "body": body,
+        "attributes": {"ApproximateReceiveCount": "5"},
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+        "eventSourceARN": format!("arn:aws:sqs:{REGION}:{ACCOUNT}:work"),
+        "awsRegion": REGION,
+    })
+}
