@@ -19,14 +19,18 @@ ACCOUNT = "111122223333"
 REGION = "us-east-1"
 EXAMPLE_KEY = "1234abcd-12ab-34cd-56ef-1234567890ab"
 ALIAS = "alias/streams"
+STREAM = "orders"
 
 # kinesis-local reads the account out of the access key id.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": "secret"}
 
 
-def event(name, *, key=None):
-    """The payload of events/`name`.json; where it names the example key, `key` (an ARN) is named instead."""
+def event(name, *, key=None, stream=None):
+    """The payload of events/`name`.json; where it names the example key, `key` (an ARN) is named instead, and `stream` where it names orders."""
     text = (PROJECT / "events" / f"{name}.json").read_text()
+    if stream is not None:
+        assert STREAM in text, f"events/{name}.json names no stream"
+        text = text.replace(STREAM, stream)
     if key is not None:
         assert EXAMPLE_KEY in text, f"events/{name}.json names no key"
         text = text.replace(EXAMPLE_KEY, key.rsplit("/", 1)[1])

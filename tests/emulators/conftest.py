@@ -5,6 +5,7 @@ import subprocess
 import account as aws
 import function as hosts
 import pytest
+import stack
 import urllib.request
 
 _PROCESSES = pytest.StashKey()
@@ -39,6 +40,17 @@ def moto():
     process = aws.moto()
     yield process
     process.stop()
+
+
+@pytest.fixture(scope="session")
+def ministack(bootstrap, tmp_path_factory):
+    """ministack with authorisation on, and the function's code where templates take it from."""
+    emulator = stack.Ministack(tmp_path_factory.mktemp("ministack"))
+    try:
+        emulator.upload(bootstrap)
+        yield emulator
+    finally:
+        emulator.process.stop()
 
 
 @pytest.fixture(scope="session")
