@@ -13,7 +13,7 @@ import time
 import zipfile
 
 import boto3
-from account import ACCOUNT, REGION, PROJECT
+from account import ACCOUNT, PROJECT, REGION, event
 from botocore.config import Config
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -27,12 +27,14 @@ from samtranslator.parser.parser import Parser  # noqa: E402
 from samtranslator.translator.translator import Translator  # noqa: E402
 from samtranslator.yaml_helper import yaml_parse  # noqa: E402
 
-# SQS authorises a batch by the action of a single call (Amazon SQS Developer Guide, Amazon SQS API permissions); ministack by an action of its own.
+# What may call the first may call the second. docs/EMULATORS.md: `batch-actions`.
 BATCHES = {
     "sqs:SendMessage": "sqs:SendMessageBatch",
     "sqs:DeleteMessage": "sqs:DeleteMessageBatch",
     "sqs:ChangeMessageVisibility": "sqs:ChangeMessageVisibilityBatch",
 }
+# An event that is ignored, without a call to AWS.
+NOTHING_TO_DO = event("encryption-stop-denied") | {"id": "00000000-0000-0000-0000-000000000000"}
 CODE = {"Bucket": "code", "Key": "bootstrap.zip"}
 
 
@@ -121,12 +123,19 @@ class Stack:
         """Invokes the function and waits for it."""
         before = self._ended()
         answer = self._client("lambda").invoke(FunctionName=self.outputs["FunctionName"], Payload=json.dumps(payload))
+        body = json.load(answer["Payload"])
         give_up = time.monotonic() + 10
-        while (ended := self._ended()) == before:
+        while self._ended() == before:
             assert time.monotonic() < give_up, "the log does not show the invocation after 10 s"
             time.sleep(0.02)
-        body = json.load(answer["Payload"])
-        return Invocation(body, body["errorType"] if "FunctionError" in answer else None, "\n".join(self.log()[before:ended]))
+        request = next(line.split()[2] for line in self.log()[before:] if line.startswith("START RequestId"))
+        self.complete_log()
+        log = "\n".join(line for line in self.log() if request in line)
+        return Invocation(body, body["errorType"] if "FunctionError" in answer else None, log)
+
+    def complete_log(self):
+        """Has the log show all that was printed so far: ministack takes what it has not read by the end of an invocation for the next one's."""
+        self._client("lambda").invoke(FunctionName=self.outputs["FunctionName"], Payload=json.dumps(NOTHING_TO_DO))
 
     def invoke_later(self, payload):
         """Leaves it to Lambda to invoke the function, asynchronously."""
@@ -181,7 +190,7 @@ class Stack:
         iam, arn = self._client("iam"), self.resources[policy]
         version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
         document = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
-        # ministack has no SetDefaultPolicyVersion to go back to a version with.
+        # docs/EMULATORS.md: `one-version-back`.
         iam.create_policy_version(PolicyArn=arn, PolicyDocument=json.dumps(change(document)), SetAsDefault=True)
         iam.delete_policy_version(PolicyArn=arn, VersionId=version)
         return document
@@ -199,12 +208,9 @@ class Stack:
 
 
 def deployable(parameters):
-    """The template as CloudFormation gets it from the SAM transform, but for what ministack 1.5.33 cannot do:
+    """The template as CloudFormation gets it from the SAM transform, but for what ministack cannot do.
 
-    * in conditions it evaluates neither Fn::Join nor Fn::Split: they are evaluated here;
-    * it has no saved queries of CloudWatch Logs and no alarms on sums of metrics: they are left out;
-    * it asks for actions on batches of messages that AWS does not have: whoever may do the single call may do these;
-    * it does not know the condition key events:source: the one condition on it is left out.
+    docs/EMULATORS.md: `no-split-in-conditions`, `no-saved-queries`, `batch-actions`, `no-events-source`.
     """
     source = yaml_parse((PROJECT / "template.yaml").read_text(encoding="utf-8"))
     # The transform wants the code packaged, as `sam deploy` does it.

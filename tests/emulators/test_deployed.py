@@ -1,4 +1,7 @@
-"""template.yaml deployed, with the real `bootstrap`: events on its bus reach the function, and failures its dead-letter queue."""
+"""template.yaml deployed, with the real `bootstrap`: events on its bus reach the function, and failures its dead-letter queue.
+
+Not tested is what becomes of an event that cannot be handed over. docs/EMULATORS.md: `no-letters-of-rules`.
+"""
 
 import json
 import time
@@ -36,8 +39,27 @@ class Deployed(Stack):
         self.kinesis, self.kms, self.events = (ministack.client(service) for service in ("kinesis", "kms", "events"))
         self.aws_lambda, self.sqs = ministack.client("lambda"), ministack.client("sqs")
         self.events.create_event_bus(Name="told")
+        self._listen()
         self.key = self.kms.create_key()["KeyMetadata"]["Arn"]
         super().__init__(ministack, "deployed", {"KmsKeyId": self.key, "IacGraceSeconds": "0", "OutcomeEventBus": "told"}, heard_from_here)
+
+    def _listen(self):
+        """Has everything that is told come to a queue."""
+        self.told = self.sqs.create_queue(QueueName="listener")["QueueUrl"]
+        arn = self.sqs.get_queue_attributes(QueueUrl=self.told, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        self.sqs.set_queue_attributes(QueueUrl=self.told, Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn}]})})
+        self.events.put_rule(Name="listen", EventBusName="told", EventPattern=json.dumps({"source": ["kinesis-encryption-enforcer"]}))
+        self.events.put_targets(Rule="listen", EventBusName="told", Targets=[{"Id": "listener", "Arn": arn}])
+
+    def told_of(self, stream):
+        """Waits for the outcome event about a stream."""
+        def heard():
+            told = [json.loads(message["Body"]) for message in self.take(self.told)]
+            return [each for each in told if (each["detail"]["outcome"]["stream"] or "").endswith(f":stream/{stream}")]
+
+        (event,) = self.wait_until(heard, f"nothing is told of {stream}")
+        return event
 
     def stream(self, name):
         self.kinesis.create_stream(StreamName=name, ShardCount=1)
@@ -51,17 +73,15 @@ class Deployed(Stack):
         entry = {"Source": here(happened["source"]), "DetailType": happened["detail-type"], "Detail": json.dumps(happened["detail"]), "Resources": happened["resources"]}
         assert self.events.put_events(Entries=[entry])["FailedEntryCount"] == 0
 
-    def wait_until(self, true, what):
-        give_up = time.monotonic() + 30
+    def wait_until(self, true, what, patience=30):
+        give_up = time.monotonic() + patience
         while not (found := true()):
-            assert time.monotonic() < give_up, f"{what} after 30 s"
+            assert time.monotonic() < give_up, f"{what} after {patience} s"
             time.sleep(0.05)
         return found
 
-    def handled(self):
-        """The kinds of what the function has handled, in their order."""
-        lines = [json.loads(line) for line in self.log() if line.startswith("{")]
-        return [line["trigger"] for line in lines if line.get("message") == "request handled"]
+    def invocations(self):
+        return len([line for line in self.log() if line.startswith("END RequestId")])
 
 
 @pytest.fixture(scope="module")
@@ -82,34 +102,16 @@ def deployed(ministack):
 ])
 def test_an_event_on_the_bus_reaches_the_function_which_encrypts_the_stream(deployed, name, kind):
     stream = deployed.stream(name)
-    before = len(deployed.handled())
 
     deployed.put(event(name, stream=stream))
 
-    deployed.wait_until(lambda: deployed.key_of(stream) == deployed.key, f"{stream} is not encrypted")
-    assert deployed.wait_until(lambda: deployed.handled()[before:], "nothing is handled") == [kind]
+    told = deployed.told_of(stream)
+    assert told["source"] == "kinesis-encryption-enforcer"
+    assert told["detail"]["trigger"]["kind"] == kind
+    assert told["detail"]["outcome"]["status"] == "encrypted"
+    assert told["resources"] == [f"arn:aws:kinesis:us-east-1:111122223333:stream/{stream}", deployed.key]
+    assert deployed.key_of(stream) == deployed.key
     assert deployed.letters() == []
-
-
-@pytest.mark.parametrize(("name", "kind"), [("key-disabled", "key-state-changed"), ("key-rotated", "key-rotated")])
-def test_an_event_about_the_key_reaches_the_function(deployed, name, kind):
-    before = len(deployed.handled())
-
-    deployed.put(event(name, key=deployed.key))
-
-    assert deployed.wait_until(lambda: deployed.handled()[before:], "nothing is handled")[0] == kind
-
-
-def test_an_event_that_no_rule_wants_does_not_reach_it(deployed):
-    stream = deployed.stream("wanted")
-    before = len(deployed.handled())
-
-    for name in ["stream-creation-failed", "encryption-stop-denied", "stream-deleted", "compliance-restored", "security-finding-suppressed"]:
-        deployed.put(event(name))
-    deployed.put(event("encryption-stopped", stream=stream))
-
-    deployed.wait_until(lambda: deployed.key_of(stream) == deployed.key, f"{stream} is not encrypted")
-    assert deployed.wait_until(lambda: deployed.handled()[before:], "nothing is handled") == ["encryption-stopped"]
 
 
 def test_a_failure_is_on_the_dead_letter_queue_and_settled_when_it_is_fed_back(deployed):
@@ -131,19 +133,33 @@ def test_an_invocation_that_fails_is_tried_twice_more_then_recorded_and_the_reco
     stream = deployed.stream("late")
     happened = event("stream-created", stream=stream)
     deployed.configure(ENFORCEMENT_MODE="on")
-    before = len([line for line in deployed.log() if line.startswith("END RequestId")])
+    before = deployed.invocations()
 
     deployed.invoke_later(happened)
     record = deployed.wait_for_letter()
 
-    assert len([line for line in deployed.log() if line.startswith("END RequestId")]) - before == 3
-    assert (record["requestContext"]["condition"], record["requestContext"]["approximateInvokeCount"]) == ("RetriesExhausted", 3)
+    # Counted, not taken from the record. docs/EMULATORS.md: `always-three`.
+    assert deployed.invocations() - before == 3
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
     assert record["responsePayload"]["errorType"] == "Settings"
     assert record["requestPayload"] == happened
     deployed.configure(ENFORCEMENT_MODE="enforce")
     answer = deployed.invoke(record).answer
     assert (answer["trigger"]["kind"], answer["summary"]) == ("stream-created", {"encrypted": 1})
     assert deployed.key_of(stream) == deployed.key
+
+
+def test_what_the_schedule_sends_is_a_sweep(deployed, ministack):
+    schedule = ministack.client("scheduler").get_schedule(Name=deployed.resources["Schedule"])
+    target = schedule["Target"]
+    # The scheduler writes these in.
+    text = target["Input"].replace("<aws.scheduler.scheduled-time>", "2026-11-24T12:00:00Z").replace("<aws.scheduler.schedule-arn>", schedule["Arn"])
+
+    answer = deployed.invoke(json.loads(text)).answer
+
+    assert target["Arn"] == deployed.outputs["FunctionArn"]
+    assert answer["trigger"]["kind"] == "scheduled"
+    assert "failed" not in answer["summary"]
 
 
 def test_a_sweep_goes_through_the_work_queue_whose_poller_brings_it_back(deployed):
@@ -160,37 +176,16 @@ def test_a_sweep_goes_through_the_work_queue_whose_poller_brings_it_back(deploye
         attributes = deployed.sqs.get_queue_attributes(QueueUrl=deployed.outputs["WorkQueueUrl"], AttributeNames=counts)["Attributes"]
         return sum(int(attributes[count]) for count in counts)
 
-    deployed.wait_until(lambda: left() == 0, "the work queue is not empty")
+    # A message that is handed back, on a slow machine, comes back after half a minute.
+    deployed.wait_until(lambda: left() == 0, "the work queue is not empty", patience=90)
     assert deployed.letters() == []
 
 
-def test_an_outcome_is_an_event_on_the_bus_that_was_named(deployed):
-    deployed.sqs.create_queue(QueueName="listener")
-    queue = deployed.sqs.get_queue_url(QueueName="listener")["QueueUrl"]
-    arn = deployed.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    deployed.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn}]})})
-    deployed.events.put_rule(Name="listen", EventBusName="told", EventPattern=json.dumps({"source": ["kinesis-encryption-enforcer"]}))
-    deployed.events.put_targets(Rule="listen", EventBusName="told", Targets=[{"Id": "listener", "Arn": arn}])
-    stream = deployed.stream("announced")
+@pytest.mark.parametrize("name", ["key-enabled", "key-rotated"])
+def test_an_event_about_the_key_on_the_bus_has_every_stream_looked_at_through_the_work_queue(deployed, name):
+    stream = deployed.stream(name)
 
-    deployed.put(event("stream-created", stream=stream))
+    deployed.put(event(name, key=deployed.key))
 
-    (message,) = deployed.wait_until(lambda: deployed.take(queue, at_most=1), "nothing is told")
-    told = json.loads(message["Body"])
-    assert told["source"] == "kinesis-encryption-enforcer"
-    assert told["detail"]["outcome"]["status"] == "encrypted"
-    assert told["resources"] == [f"arn:aws:kinesis:us-east-1:111122223333:stream/{stream}", deployed.key]
-
-
-def test_what_the_schedule_sends_is_a_sweep(deployed, ministack):
-    schedule = ministack.client("scheduler").get_schedule(Name=deployed.resources["Schedule"])
-    target = schedule["Target"]
-    # The scheduler writes these in.
-    text = target["Input"].replace("<aws.scheduler.scheduled-time>", "2026-11-24T12:00:00Z").replace("<aws.scheduler.schedule-arn>", schedule["Arn"])
-
-    answer = deployed.invoke(json.loads(text)).answer
-
-    assert target["Arn"] == deployed.outputs["FunctionArn"]
-    assert answer["trigger"]["kind"] == "scheduled"
-    assert "failed" not in answer["summary"]
+    assert deployed.told_of(stream)["detail"]["trigger"]["kind"] == "work-item"
+    assert deployed.key_of(stream) == deployed.key

@@ -2,12 +2,15 @@
 
 import itertools
 import json
+import re
 
 import pytest
-from account import event
+from account import PROJECT, event
 from stack import BATCHES, Stack, deployable
 
 _NUMBERS = itertools.count()
+# The codes that the runbook has a section for.
+RUNBOOK = {code for line in (PROJECT / "docs" / "RUNBOOK.md").read_text().splitlines() if line.startswith("### ") for code in line[4:].split(", ")}
 FOREIGN_KEY = "arn:aws:kms:us-east-1:444455556666:key/0987dcba-09fe-87dc-65ba-ab0987654321"
 RULES = "/kinesis/policy"
 # With these every policy of the template is attached to the role.
@@ -30,6 +33,7 @@ class Role:
     def __init__(self, ministack, name, **parameters):
         self._ministack = ministack
         self.kinesis, self.sqs = ministack.client("kinesis"), ministack.client("sqs")
+        # Given by its ARN. docs/EMULATORS.md: `alias-as-resource`.
         self.key = ministack.client("kms").create_key()["KeyMetadata"]["Arn"]
         self.stack = Stack(ministack, name, EVERYTHING | {"KmsKeyId": self.key} | parameters)
         self.work = self.stack.outputs["WorkQueueUrl"]
@@ -66,7 +70,7 @@ def one_stream_is_encrypted(role):
 
 def a_stream_with_a_key_of_another_account_is_judged(role):
     invocation = role.stack.invoke({"stream": role.stream("abroad")})
-    # ministack shows no account the keys of another; that the key is not found is said after the call was let through.
+    # That it is not found is said after the call was let through. docs/EMULATORS.md: `no-keys-of-others`.
     return invocation.answer["outcomes"][0]["error"]["code"] == "NotFoundException", invocation, role.stack.letters()
 
 
@@ -92,7 +96,7 @@ def a_sweep_knows_who_is_exempt(role):
 
 def the_rules_are_read(role):
     # A process keeps the rules that it has read.
-    role.stack.configure(LOOK_AGAIN=str(role.stream()))
+    role.stack.configure(LOOK_AGAIN=str(next(_NUMBERS)))
     invocation = role.stack.invoke({"stream": role.stream()})
     return invocation.error != "Policy", invocation
 
@@ -106,7 +110,8 @@ def what_somebody_stopped_is_put_right_at_once(role):
 
 def a_message_is_handed_back(role):
     # A work item of a version that is not known yet: a newer function will know it.
-    role.sqs.send_message(QueueUrl=role.work, MessageBody=json.dumps({"version": 99, "kind": "work-item", "stream": "arn:aws:kinesis:us-east-1:111122223333:stream/orders"}))
+    item = {"version": 99, "kind": "work-item", "stream": "arn:aws:kinesis:us-east-1:111122223333:stream/orders"}
+    role.sqs.send_message(QueueUrl=role.work, MessageBody=json.dumps(item))
     (message,) = role.sqs.receive_message(QueueUrl=role.work, AttributeNames=["All"])["Messages"]
     invocation = role.stack.invoke({"Records": [{
         "messageId": message["MessageId"],
@@ -162,7 +167,7 @@ SAID = {
     "kms:GetKeyPolicy": '"because": "AccessDeniedException", "code": "key-policy-unreadable"',
 }
 
-# What ministack does not ask the role for, and so cannot miss.
+# What ministack does not ask the role for, and so cannot miss. docs/EMULATORS.md: `key-not-a-resource`, `rights-of-its-own`.
 NOT_ASKED_FOR = {
     ("WithTheseKeys", "kinesis:StartStreamEncryption"): "ministack authorises the call on the stream alone",
     ("TakeWork", "sqs:DeleteMessage"): "Lambda's poller takes it, and ministack's polls with rights of its own",
@@ -191,6 +196,7 @@ def test_an_action_suffices_and_is_needed(role, policy, statement, action):
     said = "\n".join(map(str, said))
     assert not done, said
     assert "AccessDenied" in said, said
+    assert set(re.findall(r'"(?:because|code)": ?"(\w*AccessDenied\w*)"', said)) <= RUNBOOK, said
     assert SAID.get(action, f"is not authorized to perform: {action}") in said, said
 
 
