@@ -134,7 +134,7 @@ test-browser: ## Tests of the HTML report in a headless browser
 	BROWSER_TOOLS=$(CURDIR)/.tools/browser ENFORCER=$(CURDIR)/target/debug/enforcer node --test tests/browser/
 
 .PHONY: test-emulators
-test-emulators: tools ## Tests of the bootstrap binary under local Lambda hosts, against kinesis-local and moto
+test-emulators: tools ## Tests of the bootstrap binary by emulators of AWS and Lambda; the template deployed, its role enforced
 	$(PYTEST) tests/emulators
 
 .PHONY: tools

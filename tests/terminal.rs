@@ -44,6 +44,14 @@ fn the_demo_tells_the_whole_story() {
 }
 
 #[test]
+fn a_sandbox_whose_durations_are_no_durations_is_not_served() {
+    for seconds in ["soon", "-1", "1e99"] {
+        let output = enforcer(&["sandbox", "--port", "0", "--updating", seconds], "", &[]);
+        assert_eq!(output.status.code(), Some(2), "{seconds}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
 fn the_exit_code_says_how_it_ended() {
     for (file, more, input, code) in [
         ("events/manual-dry-run.json", "--sandbox", "", 3),

@@ -31,7 +31,7 @@
 //! | the key's state is not heeded | 2 | the key was usable when KMS was asked |
 //! | audit mode is handed what starts encryption | 7 | audit mode and dry runs write nothing to streams and queues |
 //! | runs do not take turns at a stream | 10 | a start is sent again only after a refusal in so many words |
-//! | `MAX_APPLIES_PER_DAY` is not heeded | 19 | what the process remembers keeps to MAX_APPLIES_PER_DAY |
+//! | `MAX_APPLIES_PER_DAY` is not heeded | 19 | what the process remembers keeps to `MAX_APPLIES_PER_DAY` |
 //! | no reserve is kept before the deadline | 1 | an invocation ends in time |
 //! | a sweep leaves out the last stream of a page | 1 | what is deferred is in the queue |
 //! | what is retried is lettered, too | 1 | nothing is both lettered and retried |

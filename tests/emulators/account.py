@@ -1,4 +1,4 @@
-"""The AWS account that the tests act in: kinesis-local for Kinesis, moto for KMS, SQS and STS."""
+"""The AWS account that the tests act in, by one of four emulators of AWS."""
 
 import json
 import os
@@ -14,19 +14,26 @@ from process import Process, free_port
 PROJECT = pathlib.Path(__file__).parents[2]
 TOOLS = PROJECT / ".tools" / "emulators"
 
+# Who plays AWS. The embedded AWS is this project's own; it is served as `enforcer sandbox`. kinesis-local has only Kinesis, and moto beside it the rest.
+EMULATORS = ["sandbox", "kinesis-local", "moto", "ministack"]
+
 # Account, Region, key, alias and stream of the files in events/.
 ACCOUNT = "111122223333"
 REGION = "us-east-1"
 EXAMPLE_KEY = "1234abcd-12ab-34cd-56ef-1234567890ab"
 ALIAS = "alias/streams"
+STREAM = "orders"
 
 # kinesis-local reads the account out of the access key id.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": "secret"}
 
 
-def event(name, *, key=None):
-    """The payload of events/`name`.json; where it names the example key, `key` (an ARN) is named instead."""
+def event(name, *, key=None, stream=None):
+    """The payload of events/`name`.json; where it names the example key, `key` (an ARN) is named instead, and `stream` where it names orders."""
     text = (PROJECT / "events" / f"{name}.json").read_text()
+    if stream is not None:
+        assert STREAM in text, f"events/{name}.json names no stream"
+        text = text.replace(STREAM, stream)
     if key is not None:
         assert EXAMPLE_KEY in text, f"events/{name}.json names no key"
         text = text.replace(EXAMPLE_KEY, key.rsplit("/", 1)[1])
@@ -34,10 +41,26 @@ def event(name, *, key=None):
 
 
 def moto(*, several=False):
-    """KMS and SQS; of one account whoever calls, or of `several`, told apart by the credentials that its STS gave."""
+    """Everything; streams and their encryption without transitions. Of one account whoever calls, or of `several`, told apart by the credentials that its
+    STS gave."""
     port = free_port()
     environment = {} if several else {"MOTO_ACCOUNT_ID": ACCOUNT}
     return _at(port, Process("moto", [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port], port=port, environment=environment))
+
+
+def ministack(directory):
+    """Everything; streams and their encryption without transitions."""
+    port = free_port()
+    environment = {"MINISTACK_ACCOUNT_ID": ACCOUNT, "MINISTACK_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0", "TMPDIR": str(directory)}
+    command = [sys.executable, "-m", "hypercorn", "ministack.app:app", "--bind", f"127.0.0.1:{port}"]
+    return _at(port, Process("ministack", command, port=port, environment=environment))
+
+
+def sandbox(program, *, creating, updating):
+    """This project's embedded AWS, with streams CREATING for `creating` seconds and UPDATING for `updating` seconds."""
+    port = free_port()
+    command = [program, "sandbox", "--port", port, "--region", REGION, "--account", ACCOUNT, "--empty", "--creating", creating, "--updating", updating]
+    return _at(port, Process("enforcer sandbox", command, port=port))
 
 
 def kinesis_local(*, creating, updating):
@@ -51,7 +74,7 @@ def kinesis_local(*, creating, updating):
         "KINESIS_MOCK_PLAIN_PORT": str(port),
         "KINESIS_MOCK_TLS_PORT": str(free_port()),
         "CREATE_STREAM_DURATION": f"{creating * 1000:.0f}ms",
-        # In kinesis-local 0.6.2 this one holds for Start, too, and START_STREAM_ENCRYPTION_DURATION for nothing.
+        # docs/EMULATORS.md: `stop-duration`.
         "STOP_STREAM_ENCRYPTION_DURATION": f"{updating * 1000:.0f}ms",
         "SHARD_LIMIT": "1000",
     }
@@ -74,17 +97,13 @@ def session(endpoint, account_id, role):
 class Account:
     """What a person would look at and change with the AWS CLI."""
 
-    def __init__(self, kinesis, moto, credentials=CREDENTIALS):
+    def __init__(self, aws, kinesis=None, history=None, credentials=CREDENTIALS):
+        """An account by the emulator `aws`, with the streams of the emulator `kinesis` and the event history of `history` where these are others."""
+        kinesis, history = kinesis or aws, history or aws
         self.credentials = credentials
-        self.endpoints = {
-            "AWS_ENDPOINT_URL_KINESIS": kinesis.endpoint,
-            "AWS_ENDPOINT_URL_KMS": moto.endpoint,
-            "AWS_ENDPOINT_URL_SQS": moto.endpoint,
-            "AWS_ENDPOINT_URL_STS": moto.endpoint,
-            "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API": moto.endpoint,
-        }
-        self.kinesis, self.kms, self.sqs = (_client(service, url, credentials) for service, url in
-                                            [("kinesis", kinesis.endpoint), ("kms", moto.endpoint), ("sqs", moto.endpoint)])
+        self.endpoints = {"AWS_ENDPOINT_URL": aws.endpoint, "AWS_ENDPOINT_URL_KINESIS": kinesis.endpoint, "AWS_ENDPOINT_URL_CLOUDTRAIL": history.endpoint}
+        self.kinesis, self.kms, self.sqs = (_client(service, emulator.endpoint, credentials) for service, emulator in
+                                            [("kinesis", kinesis), ("kms", aws), ("sqs", aws)])
         self.key = self.create_key()
         self.kms.create_alias(AliasName=ALIAS, TargetKeyId=self.key)
         self.queue = self.sqs.create_queue(QueueName="failures")["QueueUrl"]
@@ -95,13 +114,16 @@ class Account:
 
     def member(self, account_id, role):
         """Kinesis and KMS of another account, for whoever has taken on this role there."""
-        credentials = session(self.endpoints["AWS_ENDPOINT_URL_STS"], account_id, role)
-        return (_client(service, self.endpoints[f"AWS_ENDPOINT_URL_{service.upper()}"], credentials) for service in ("kinesis", "kms"))
+        endpoint = self.endpoints["AWS_ENDPOINT_URL"]
+        credentials = session(endpoint, account_id, role)
+        return (_client(service, endpoint, credentials) for service in ("kinesis", "kms"))
 
     def create_key(self):
         """A new symmetric encryption key: its ARN."""
-        # moto does not fill in the usage that a key has by default.
+        # docs/EMULATORS.md: `key-usage`.
         return self.kms.create_key(KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]["Arn"]
+
+    # docs/EMULATORS.md: `disable-by-id`.
 
     def disable_key(self):
         self.kms.disable_key(KeyId=self.key.rsplit("/", 1)[1])
@@ -111,12 +133,23 @@ class Account:
 
     def create_stream(self, name="orders", *, key=None):
         """A stream that is ACTIVE, encrypted if there is a `key`: its ARN."""
-        self.kinesis.create_stream(StreamName=name, ShardCount=1)
+        self.begin_stream(name)
         self._settle(name)
         if key is not None:
             self.kinesis.start_stream_encryption(StreamName=name, EncryptionType="KMS", KeyId=key)
             self._settle(name)
         return self.stream(name)["StreamARN"]
+
+    def begin_stream(self, name="orders"):
+        """A stream that may still be CREATING."""
+        give_up = time.monotonic() + 30
+        while True:
+            try:
+                return self.kinesis.create_stream(StreamName=name, ShardCount=1)
+            except self.kinesis.exceptions.LimitExceededException:
+                # AWS makes five a second, and so does the embedded one.
+                assert time.monotonic() < give_up, f"{name} is not made after 30 s"
+                time.sleep(0.1)
 
     def stop_encryption(self, name="orders"):
         self.kinesis.stop_stream_encryption(StreamName=name, EncryptionType="KMS", KeyId=self.stream(name)["KeyId"])

@@ -57,14 +57,16 @@ class RuntimeEmulator:
         request = urllib.request.Request(self._url, json.dumps(payload).encode())
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as response:
             answer = json.load(response)
-        # The emulator answers 200 also for a function that failed.
+        # docs/EMULATORS.md: `errors-with-200`.
         if "errorType" in answer:
             raise FunctionError(answer)
         return answer
 
 
 class CargoLambda:
-    """The function under `cargo lambda watch`, whose invocations have their deadline in 1970."""
+    """The function under `cargo lambda watch`."""
+
+    # docs/EMULATORS.md: `deadline-of-1970`.
 
     def __init__(self, environment):
         self._port = free_port()

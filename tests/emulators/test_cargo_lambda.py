@@ -1,8 +1,10 @@
 """The function under `cargo lambda watch` and `cargo lambda invoke`: the manual test of README."""
 
+import pytest
 from account import PROJECT
 
 
+@pytest.mark.emulators("kinesis-local")
 def test_manual_and_created_events_work_although_the_deadline_lies_in_1970(account, cargo_lambda):
     account.create_stream()
 

@@ -10,7 +10,7 @@ STRANGER = "777788889999"
 ROLE = "security/enforcer-member"
 
 
-@pytest.mark.kinesis(several=True)
+@pytest.mark.emulators("moto-of-several-accounts")
 def test_a_stream_of_a_member_is_encrypted_there_with_the_members_key_and_its_namesake_here_is_not_touched(account, function):
     kinesis, kms = account.member(MEMBER, ROLE)
     key = kms.create_key(KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]["Arn"]
@@ -32,7 +32,7 @@ def test_a_stream_of_a_member_is_encrypted_there_with_the_members_key_and_its_na
     assert (own["status"], account.state("orders")) == ("encrypted", ("ACTIVE", account.key))
 
 
-@pytest.mark.kinesis(several=True)
+@pytest.mark.emulators("moto-of-several-accounts")
 def test_a_schedule_looks_at_the_streams_of_every_account(account, function):
     for number, member in enumerate([MEMBER, STRANGER], start=1):
         kinesis, kms = account.member(member, ROLE)

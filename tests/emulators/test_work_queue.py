@@ -1,4 +1,4 @@
-"""The work queue on queues that nobody here wrote: moto's, with kinesis-local's streams and with moto's own."""
+"""The function and its work queue, under AWS's runtime interface emulator."""
 
 import pytest
 from account import ACCOUNT, REGION, event
@@ -6,11 +6,8 @@ from account import ACCOUNT, REGION, event
 NAMES = ["audit", "clicks", "invoices", "orders", "payments", "returns"]
 
 
-@pytest.mark.parametrize("by", [
-    pytest.param("kinesis-local", marks=pytest.mark.kinesis(creating=0)),
-    pytest.param("moto", marks=pytest.mark.kinesis(by="moto")),
-])
-def test_the_fleet_follows_an_alias_to_its_new_key_through_the_queue(account, function, by):
+@pytest.mark.kinesis(creating=0)
+def test_the_fleet_follows_an_alias_to_its_new_key_through_the_queue(account, function):
     for name in NAMES:
         account.create_stream(name, key=account.key)
     new_key = account.create_key()
@@ -25,11 +22,8 @@ def test_the_fleet_follows_an_alias_to_its_new_key_through_the_queue(account, fu
     assert account.letters() == []
 
 
-@pytest.mark.parametrize("by", [
-    pytest.param("kinesis-local", marks=pytest.mark.kinesis(creating=0)),
-    pytest.param("moto", marks=pytest.mark.kinesis(by="moto")),
-])
-def test_letters_that_are_moved_back_are_worked_when_their_cause_is_gone(account, function, enforcer_program, by):
+@pytest.mark.kinesis(creating=0)
+def test_letters_that_are_moved_back_are_worked_when_their_cause_is_gone(account, function, enforcer_program):
     for name in NAMES[:3]:
         account.create_stream(name)
     enforcer = function(WORK_QUEUE_URL=account.work)
@@ -40,7 +34,7 @@ def test_letters_that_are_moved_back_are_worked_when_their_cause_is_gone(account
 
     account.enable_key()
     assert "3 letters" in enforcer_program("dlq", "list")
-    # moto 5 does not know StartMessageMoveTask.
+    # docs/EMULATORS.md: `no-move-task`.
     assert "3 redriven, 0 stay" in enforcer_program("dlq", "redrive", "--code", "KeyDisabled")
     account.drain(enforcer)
 
@@ -50,7 +44,7 @@ def test_letters_that_are_moved_back_are_worked_when_their_cause_is_gone(account
 
 def test_what_is_not_settled_comes_back_through_the_queue(account, function):
     account.create_stream("orders")
-    enforcer = function(WORK_QUEUE_URL=account.work, WORK_QUEUE_MAX_RECEIVES="5", AWS_ENDPOINT_URL_KINESIS="http://127.0.0.1:9", timeout=8)
+    enforcer = function(WORK_QUEUE_URL=account.work, WORK_QUEUE_MAX_RECEIVES="5", AWS_ENDPOINT_URL_KINESIS="http://127.0.0.1:9", timeout=5)
     account.sqs.send_message(QueueUrl=account.work, MessageBody=account_item("orders"))
     batch = account.batch()
 
