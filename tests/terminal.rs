@@ -263,3 +263,50 @@ fn an_apply_that_is_interrupted_says_what_was_not_started() {
     // What was started is waited for.
     assert!(!rest.contains("failed"), "{rest}");
 }
+
+/// The exit code of each sample that ends otherwise than well: what is at risk or not understood, and what is only judged.
+const OTHER_ENDS: [(&str, i32); 9] = [
+    ("alias-deleted.json", 1),
+    ("key-deleted.json", 1),
+    ("key-deletion-cancelled.json", 1),
+    ("key-deletion-scheduled.json", 1),
+    ("key-disabled.json", 1),
+    ("key-material-deleted.json", 1),
+    ("key-material-expiring.json", 1),
+    ("unknown.json", 1),
+    ("manual-dry-run.json", 3),
+];
+
+#[test]
+fn any_event_can_be_tried_on_an_embedded_aws_that_holds_what_it_names() {
+    let events = concat!(env!("CARGO_MANIFEST_DIR"), "/events");
+    let mut names: Vec<_> = std::fs::read_dir(events)
+        .expect("the samples")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+        .collect();
+    names.sort();
+    assert!(names.len() > 40, "{names:?}");
+    // They wait for their streams in real time: a few at once.
+    for some in names.chunks(12) {
+        let started: Vec<_> = some
+            .iter()
+            .map(|name| {
+                let child = Command::new(env!("CARGO_BIN_EXE_enforcer"))
+                    .args(["event", &format!("{events}/{name}"), "--sandbox", "--json"])
+                    .env_clear()
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped())
+                    .spawn();
+                (name, child.expect("the program starts"))
+            })
+            .collect();
+        for (name, child) in started {
+            let output = child.wait_with_output().expect("it ends");
+            let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            let expected = OTHER_ENDS.iter().find(|(other, _)| other == name).map_or(0, |(_, code)| *code);
+            assert_eq!(output.status.code(), Some(expected), "{name}: {answer:#}{}", text(&output.stderr));
+            assert!(answer["trigger"]["kind"].is_string() || answer["batchItemFailures"].is_array(), "{name}: {answer:#}");
+        }
+    }
+}
