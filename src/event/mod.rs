@@ -289,6 +289,7 @@ impl Reading {
         };
         let reason = reason.map(|reason| shorten(&reason, LONGEST_REASON));
         let Origin { event_id, event_time, account, region } = origin;
+        let event_id = event_id.map(|id| shorten(&id, LONGEST_ID));
         let trigger = Trigger { kind, reason, event_id, event_time, account, region };
         Self { trigger, scope, wishes: Wishes::default(), carried: Carried::default(), manual: false }
     }
@@ -309,6 +310,9 @@ struct Origin {
 
 /// A reason may quote the payload; a log line and a message attribute do not want all of it.
 const LONGEST_REASON: usize = 600;
+
+/// An event's id has 36 characters. It goes into every log line and work item of the event, so what a forger makes of it must not.
+const LONGEST_ID: usize = 128;
 
 /// The first `longest` characters of `text`, with an ellipsis where there are more.
 fn shorten(text: &str, longest: usize) -> String {

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{Handler, Shared};
+use crate::arn::{is_account, is_region, partition_of};
 use crate::aws::events::{AT_ONCE, Entry};
 use crate::aws::kinesis::Encryption;
 use crate::aws::sqs::{LONGEST_DELAY, Sender as WorkSender};
@@ -26,7 +27,7 @@ use crate::quiet::Hint;
 use crate::reconcile::{Context, Quiet, reconcile};
 use crate::report::Tally;
 use crate::report::event::{OutcomeEvent, SOURCE, events};
-use crate::report::letter::{Letter, Place, Sender};
+use crate::report::letter::{Letter, Place, Sender, ascii};
 use crate::report::metrics::Letters;
 use crate::settings::OnKeyRotation;
 use crate::stream::{StreamArn, StreamRef};
@@ -37,6 +38,11 @@ const REAPPLY_WITHIN: TimeDelta = TimeDelta::hours(24);
 
 /// The first delay of work that is tried again through the queue; it doubles, up to what SQS takes.
 const FIRST_DELAY: Duration = Duration::from_secs(30);
+
+/// The end of `time` after `start`; the end of all time where somebody's event is of then.
+fn within(time: TimeDelta, start: DateTime<Utc>) -> DateTime<Utc> {
+    start.checked_add_signed(time).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
 
 /// How long work that failed for the `count`-th time rests.
 pub(super) fn rest(count: u32) -> Duration {
@@ -175,7 +181,7 @@ impl<'a> Job<'a> {
             return false;
         }
         let after = (SETTLING - age).to_std().unwrap_or_default();
-        self.queued(sender, "second look at the key", &self.request.payload.to_string(), after).await
+        self.queued(sender, "second look at the key", &ascii(&self.request.payload), after).await
     }
 
     /// Sends what there is another way for, if this one fails; says whether it went well.
@@ -229,10 +235,15 @@ impl<'a> Job<'a> {
         if arn.region() != region {
             return refuse(code::FOREIGN_REGION, format!("this function keeps the streams of {region}"));
         }
-        match self.handler.settings.own_account() {
-            Some(account) if account != arn.account() => {
+        if arn.partition() != partition_of(region) {
+            return refuse(code::FOREIGN_REGION, format!("{region} is in the partition {}", partition_of(region)));
+        }
+        match (self.handler.settings.own_account(), self.request.trigger.account.as_deref()) {
+            (Some(account), _) if account != arn.account() => {
                 refuse(code::FOREIGN_ACCOUNT, format!("this function keeps the streams of account {account}"))
             }
+            // What happened in one account says nothing of another's streams.
+            (_, Some(account)) if account != arn.account() => refuse(code::FOREIGN_ACCOUNT, format!("the event is of account {account:?}")),
             _ => None,
         }
     }
@@ -305,7 +316,7 @@ impl<'a> Job<'a> {
         let fan_out = FanOut { streams: &aws.streams, sender, exemptions, mode: self.mode(), clock, deadline: self.shared.deadline };
         let item = |stream: &StreamRef| {
             let suspicion = self.suspicions.of(stream.name()).cloned();
-            json!(WorkItem { suspicion, ..self.item(stream.to_string(), "part of a sweep".to_owned()) }).to_string()
+            ascii(&WorkItem { suspicion, ..self.item(stream.to_string(), "part of a sweep".to_owned()) })
         };
         let each = |outcome: Outcome| {
             tracing::debug!(stream = outcome.stream.as_deref().unwrap_or_default(), status = outcome.status.as_str(), "stream listed");
@@ -320,7 +331,7 @@ impl<'a> Job<'a> {
         let reason = format!("the rest of a sweep: {}", failure.message);
         let item = WorkItem { stream: None, sweep: Some(ItemSweep { start_after: after }), ..self.item(String::new(), reason) };
         let delay = if failure.kind() == Kind::Unsettled { Duration::ZERO } else { rest(self.request.carried.hops + 1) };
-        self.queued(sender, "rest of the sweep", &json!(item).to_string(), delay).await
+        self.queued(sender, "rest of the sweep", &ascii(&item), delay).await
     }
 
     /// Counts, logs and routes an outcome.
@@ -413,7 +424,7 @@ impl<'a> Job<'a> {
     /// `deferred`, if `item` can be sent; otherwise the failure to send it.
     async fn sent_on(&self, deferred: Outcome, item: &WorkItem, delay: Duration) -> Outcome {
         let Some(sender) = self.sender() else { return deferred };
-        match sender.send(&json!(item).to_string(), delay, self.shared.deadline.write_until()).await {
+        match sender.send(&ascii(item), delay, self.shared.deadline.write_until()).await {
             Ok(()) => deferred,
             Err(error) => {
                 let failed = Outcome::failed(deferred.stream.clone(), error.failure.classed(Class::Retryable), self.mode());
@@ -427,7 +438,7 @@ impl<'a> Job<'a> {
         let Request { trigger, carried, wishes, .. } = self.request;
         let kind = if trigger.kind == TriggerKind::WorkItem { carried.origin_kind } else { Some(trigger.kind) };
         let asked = wishes.reapply || kind == Some(TriggerKind::KeyRotated);
-        let expires_at = carried.expires_at.or_else(|| asked.then(|| trigger.event_time.unwrap_or(self.now()) + REAPPLY_WITHIN));
+        let expires_at = carried.expires_at.or_else(|| asked.then(|| within(REAPPLY_WITHIN, trigger.event_time.unwrap_or(self.now()))));
         WorkItem {
             version: 1,
             kind: "work-item".to_owned(),
@@ -435,7 +446,7 @@ impl<'a> Job<'a> {
             sweep: None,
             reason,
             origin: ItemOrigin { event_id: trigger.event_id.clone(), event_time: trigger.event_time, kind },
-            hops: carried.hops + 1,
+            hops: carried.hops.saturating_add(1),
             not_before: None,
             expires_at,
             hint: Some(carried.hint),
@@ -482,7 +493,7 @@ impl<'a> Job<'a> {
         }
         let sender = Sender { request_id: &self.shared.invocation.request_id, function: &self.handler.function, now: self.now() };
         let place = self.place(stream.as_deref(), trigger);
-        let (letter, reduced) = Letter::new(sender, stream, failure.clone(), feed_backs + 1, event.clone(), place).fitting();
+        let (letter, reduced) = Letter::new(sender, stream, failure.clone(), feed_backs.saturating_add(1), event.clone(), place).fitting();
         if reduced {
             tracing::warn!(event = %event, "event is too large for a dead letter, which carries a reduced one; this is the whole");
         }
@@ -506,8 +517,13 @@ impl<'a> Job<'a> {
         if let Some(arn) = stream.and_then(|stream| stream.parse::<StreamArn>().ok()) {
             return Place { account: Some(arn.account().to_owned()), region: Some(arn.region().to_owned()) };
         }
-        let account = trigger.account.clone().or_else(|| self.handler.settings.own_account().map(str::to_owned));
-        Place { account, region: trigger.region.clone().or_else(|| Some(self.handler.aws.region.clone())) }
+        // What an event says may be any text, and SQS refuses a letter for an attribute that it cannot store.
+        let account = trigger.account.clone().filter(|account| is_account(account));
+        let region = trigger.region.clone().filter(|region| is_region(region));
+        Place {
+            account: account.or_else(|| self.handler.settings.own_account().map(str::to_owned)),
+            region: region.or_else(|| Some(self.handler.aws.region.clone())),
+        }
     }
 
     /// Why a fresh application is wanted, if it is: a person asked for it, or the key was rotated and `ON_KEY_ROTATION=reapply`.
