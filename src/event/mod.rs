@@ -232,6 +232,20 @@ impl Delivery {
     }
 }
 
+/// A payload as Lambda delivers it.
+///
+/// Lambda takes any JSON. What [`Value`] does not hold (more than 128 levels, half a surrogate pair, `1e400`) is kept as text, as a message body that is no
+/// JSON is: it is then reported and dead-lettered like any other payload that is not understood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Payload(pub Value);
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<serde_json::value::RawValue>::deserialize(deserializer)?;
+        Ok(Self(serde_json::from_str(text.get()).unwrap_or_else(|_| Value::String(text.get().to_owned()))))
+    }
+}
+
 /// Reads a payload: takes it out of its envelopes and finds out where it points.
 ///
 /// It cannot fail. What is not understood becomes [`Scope::Unknown`] with a reason and keeps its payload, so that it can be dead-lettered.

@@ -5,7 +5,10 @@
 #![expect(clippy::expect_used, clippy::disallowed_methods, reason = "a test that cannot be set up has failed; one tells Lambda's time")]
 
 mod json;
+#[path = "../killed/lambda.rs"]
+mod lambda;
 mod particular;
+mod runtime;
 #[expect(dead_code, reason = "the scenarios use all of it")]
 #[path = "../scenarios/support.rs"]
 mod support;
