@@ -7,6 +7,7 @@ SHELL := bash
 
 CARGO := cargo
 LOCKED := --locked
+INPUT_CASES := 3000
 PYTEST := .tools/emulators/python/bin/python -B -m pytest
 
 .PHONY: help
@@ -43,6 +44,13 @@ template: .tools/template/installed ## Template: syntax, lints, and what it beco
 .PHONY: test-rust
 test-rust: ## Tests of the crate, against its embedded AWS
 	$(CARGO) test $(LOCKED)
+
+.PHONY: deep
+deep: input-deep ## What takes too long for every change
+
+.PHONY: input-deep
+input-deep: ## Generated payloads, policies and tags: thousands of each kind, within minutes
+	PROPTEST_CASES=$(INPUT_CASES) $(CARGO) test $(LOCKED) --test input
 
 .PHONY: fleet
 fleet: ## Bring 1,000 and 10,000 streams right under AWS's rate limits, in simulated time: calls, throttles, memory

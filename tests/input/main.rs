@@ -8,6 +8,8 @@ mod json;
 #[path = "../killed/lambda.rs"]
 mod lambda;
 mod particular;
+mod payloads;
+mod policies;
 mod runtime;
 #[expect(dead_code, reason = "the scenarios use all of it")]
 #[path = "../scenarios/support.rs"]
