@@ -10,6 +10,8 @@ LOCKED := --locked
 TEMPLATE := .tools/template/python/bin/python -B
 # How many seeds `make campaign` runs; SEED=1234 replays one.
 SEEDS := 2000
+# How many cases of each kind `make input-deep` tries.
+INPUT_CASES := 3000
 PYTEST := .tools/emulators/python/bin/python -B -m pytest
 
 .PHONY: help
@@ -94,11 +96,15 @@ mutants: ## Change the code in small ways and see a test fail: an hour and more;
 	PATH=$(CURDIR)/.tools/cargo/bin:$$PATH cargo mutants $(MUTANTS)
 
 .PHONY: deep
-deep: campaign deny terraform reproducible coverage mutants test-bench bench fleet ## What takes too long for every change, or needs what make does not install
+deep: campaign input-deep deny terraform reproducible coverage mutants test-bench bench fleet ## What takes too long for every change, or needs what make does not install
 
 .PHONY: test-rust
 test-rust: ## Tests of the crate, against its embedded AWS
 	$(CARGO) test $(LOCKED)
+
+.PHONY: input-deep
+input-deep: ## Generated payloads, policies and tags: thousands of each kind, within minutes
+	PROPTEST_CASES=$(INPUT_CASES) $(CARGO) test $(LOCKED) --test input
 
 .PHONY: fleet
 fleet: ## Bring 10 to 10,000 streams right under AWS's rate limits, in simulated time: calls, throttles, memory; into docs/PERFORMANCE.md

@@ -219,7 +219,7 @@ pub fn advise(
             spent: starts.len(),
             last,
             undone: others.len() + usize::from(told),
-            until: opens + WINDOW,
+            until: opens.checked_add_signed(WINDOW).unwrap_or(DateTime::<Utc>::MAX_UTC),
         })
     };
     if applied.len() >= most {

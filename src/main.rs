@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use kinesis_encryption_enforcer::aws::Aws;
 use kinesis_encryption_enforcer::aws::config::{self, ConfigError};
 use kinesis_encryption_enforcer::clock::Clock;
+use kinesis_encryption_enforcer::event::Payload;
 use kinesis_encryption_enforcer::handler::{Handler, Invocation, InvocationError};
 use kinesis_encryption_enforcer::settings::{Environment, Settings, SettingsError};
 use kinesis_encryption_enforcer::telemetry;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use serde_json::Value;
 use tracing::Instrument;
 
 // One thread is enough: all waiting is asynchronous, and at 128 MB there is a fourteenth of a core.
@@ -30,9 +30,9 @@ async fn main() -> Result<(), Error> {
         Err(problem) => tracing::error!(error = %problem, "function cannot work"),
     }
     let cold = AtomicBool::new(true);
-    run(service_fn(async |event: LambdaEvent<Value>| {
+    run(service_fn(async |event: LambdaEvent<Payload>| {
         clock.resync();
-        let (payload, context) = event.into_parts();
+        let (Payload(payload), context) = event.into_parts();
         let invocation = Invocation { deadline: context.deadline(), request_id: context.request_id };
         let cold_start = cold.swap(false, Ordering::Relaxed);
         let span = tracing::info_span!("invocation", function_request_id = invocation.request_id, cold_start);

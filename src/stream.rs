@@ -71,6 +71,12 @@ impl StreamArn {
         &self.0
     }
 
+    /// The partition that the ARN says.
+    #[must_use]
+    pub fn partition(&self) -> &str {
+        self.part(1)
+    }
+
     /// The Region the stream lives in.
     #[must_use]
     pub fn region(&self) -> &str {

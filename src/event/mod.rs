@@ -251,6 +251,20 @@ impl Delivery {
     }
 }
 
+/// A payload as Lambda delivers it.
+///
+/// Lambda takes any JSON. What [`Value`] does not hold (more than 128 levels, half a surrogate pair, `1e400`) is kept as text, as a message body that is no
+/// JSON is: it is then reported and dead-lettered like any other payload that is not understood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Payload(pub Value);
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<serde_json::value::RawValue>::deserialize(deserializer)?;
+        Ok(Self(serde_json::from_str(text.get()).unwrap_or_else(|_| Value::String(text.get().to_owned()))))
+    }
+}
+
 /// Reads a payload: takes it out of its envelopes and finds out where it points.
 ///
 /// It cannot fail. What is not understood becomes [`Scope::Unknown`] with a reason and keeps its payload, so that it can be dead-lettered.
@@ -308,6 +322,7 @@ impl Reading {
         };
         let reason = reason.map(|reason| shorten(&reason, LONGEST_REASON));
         let Origin { event_id, event_time, account, region } = origin;
+        let event_id = event_id.map(|id| shorten(&id, LONGEST_ID));
         let trigger = Trigger { kind, reason, event_id, event_time, account, region };
         Self { trigger, scope, wishes: Wishes::default(), carried: Carried::default(), manual: false }
     }
@@ -328,6 +343,9 @@ struct Origin {
 
 /// A reason may quote the payload; a log line and a message attribute do not want all of it.
 const LONGEST_REASON: usize = 600;
+
+/// An event's id has 36 characters. It goes into every log line and work item of the event, so what a forger makes of it must not.
+const LONGEST_ID: usize = 128;
 
 /// The first `longest` characters of `text`, with an ellipsis where there are more.
 fn shorten(text: &str, longest: usize) -> String {

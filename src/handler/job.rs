@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::accounts::Account;
 use super::{Handler, Shared};
+use crate::arn::{is_account, is_region, partition_of};
 use crate::aws::events::{AT_ONCE, Entry};
 use crate::aws::kinesis::Encryption;
 use crate::aws::sqs::{LONGEST_DELAY, Sender as WorkSender};
@@ -27,7 +28,7 @@ use crate::quiet::Hint;
 use crate::reconcile::{Context, Quiet, reconcile};
 use crate::report::Tally;
 use crate::report::event::{OutcomeEvent, SOURCE, events};
-use crate::report::letter::{Letter, Place, Sender};
+use crate::report::letter::{Letter, Place, Sender, ascii};
 use crate::report::metrics::Letters;
 use crate::settings::OnKeyRotation;
 use crate::stream::{StreamArn, StreamRef};
@@ -38,6 +39,11 @@ const REAPPLY_WITHIN: TimeDelta = TimeDelta::hours(24);
 
 /// The first delay of work that is tried again through the queue; it doubles, up to what SQS takes.
 const FIRST_DELAY: Duration = Duration::from_secs(30);
+
+/// The end of `time` after `start`; the end of all time where somebody's event is of then.
+fn within(time: TimeDelta, start: DateTime<Utc>) -> DateTime<Utc> {
+    start.checked_add_signed(time).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
 
 /// How long work that failed for the `count`-th time rests.
 pub(super) fn rest(count: u32) -> Duration {
@@ -204,7 +210,7 @@ impl<'a, 'h> Job<'a, 'h> {
             return false;
         }
         let after = (SETTLING - age).to_std().unwrap_or_default();
-        self.queued(sender, "second look at the key", &self.request.payload.to_string(), after).await
+        self.queued(sender, "second look at the key", &ascii(&self.request.payload), after).await
     }
 
     /// Sends what there is another way for, if this one fails; says whether it went well.
@@ -247,16 +253,22 @@ impl<'a, 'h> Job<'a, 'h> {
         }
     }
 
-    /// The account that the stream's ARN names; a bare name is of the own one. A stream of a Region or an account that is not kept is refused before any call: what
-    /// an event says must not send us there.
+    /// The account that the stream's ARN names; a bare name is of the own one. A stream of a Region, a partition or an account that is not kept is refused before
+    /// any call, and so is one of another account than the event's: what an event says must not send us there.
     async fn account_of(&self, stream: &StreamRef) -> Result<&'a Account<'h>, Failure> {
         let (accounts, region) = (&self.shared.accounts, &self.handler.aws.region);
-        match stream {
-            StreamRef::Name(_) => Ok(accounts.own()),
-            StreamRef::Arn(arn) if arn.region() != region => {
-                Err(Failure::new(Step::CheckTarget, code::FOREIGN_REGION, arn, &format!("this function keeps the streams of {region}")))
-            }
-            StreamRef::Arn(arn) => accounts.get(arn.account(), arn).await,
+        let StreamRef::Arn(arn) = stream else { return Ok(accounts.own()) };
+        let refuse = |code, detail: String| Err(Failure::new(Step::CheckTarget, code, arn, &detail));
+        if arn.region() != region {
+            return refuse(code::FOREIGN_REGION, format!("this function keeps the streams of {region}"));
+        }
+        if arn.partition() != partition_of(region) {
+            return refuse(code::FOREIGN_REGION, format!("{region} is in the partition {}", partition_of(region)));
+        }
+        match self.request.trigger.account.as_deref() {
+            // What happened in one account says nothing of another's streams.
+            Some(account) if account != arn.account() => refuse(code::FOREIGN_ACCOUNT, format!("the event is of account {account:?}")),
+            _ => accounts.get(arn.account(), arn).await,
         }
     }
 
@@ -402,7 +414,7 @@ impl<'a, 'h> Job<'a, 'h> {
         let fan_out = FanOut { streams, sender, exemptions, mode: self.mode(), clock, deadline };
         let item = |stream: &StreamRef| {
             let suspicion = self.suspicions.of(stream.name()).cloned();
-            json!(WorkItem { suspicion, ..self.item(stream.to_string(), "part of a sweep".to_owned()) }).to_string()
+            ascii(&WorkItem { suspicion, ..self.item(stream.to_string(), "part of a sweep".to_owned()) })
         };
         let each = |outcome: Outcome| {
             tracing::debug!(stream = outcome.stream.as_deref().unwrap_or_default(), status = outcome.status.as_str(), "stream listed");
@@ -418,7 +430,7 @@ impl<'a, 'h> Job<'a, 'h> {
         let sweep = ItemSweep { start_after: after, account: self.sweeping.clone() };
         let item = WorkItem { stream: None, sweep: Some(sweep), ..self.item(String::new(), reason) };
         let delay = if failure.kind() == Kind::Unsettled { Duration::ZERO } else { rest(self.request.carried.hops + 1) };
-        self.queued(sender, "rest of the sweep", &json!(item).to_string(), delay).await
+        self.queued(sender, "rest of the sweep", &ascii(&item), delay).await
     }
 
     /// Counts, logs and routes an outcome.
@@ -511,7 +523,7 @@ impl<'a, 'h> Job<'a, 'h> {
     /// `deferred`, if `item` can be sent; otherwise the failure to send it.
     async fn sent_on(&self, deferred: Outcome, item: &WorkItem, delay: Duration) -> Outcome {
         let Some(sender) = self.sender() else { return deferred };
-        match sender.send(&json!(item).to_string(), delay, self.shared.deadline.write_until()).await {
+        match sender.send(&ascii(item), delay, self.shared.deadline.write_until()).await {
             Ok(()) => deferred,
             Err(error) => {
                 let failed = Outcome::failed(deferred.stream.clone(), error.failure.classed(Class::Retryable), self.mode());
@@ -525,7 +537,7 @@ impl<'a, 'h> Job<'a, 'h> {
         let Request { trigger, carried, wishes, .. } = self.request;
         let kind = if trigger.kind == TriggerKind::WorkItem { carried.origin_kind } else { Some(trigger.kind) };
         let asked = wishes.reapply || kind == Some(TriggerKind::KeyRotated);
-        let expires_at = carried.expires_at.or_else(|| asked.then(|| trigger.event_time.unwrap_or(self.now()) + REAPPLY_WITHIN));
+        let expires_at = carried.expires_at.or_else(|| asked.then(|| within(REAPPLY_WITHIN, trigger.event_time.unwrap_or(self.now()))));
         WorkItem {
             version: 1,
             kind: "work-item".to_owned(),
@@ -533,7 +545,7 @@ impl<'a, 'h> Job<'a, 'h> {
             sweep: None,
             reason,
             origin: ItemOrigin { event_id: trigger.event_id.clone(), event_time: trigger.event_time, kind },
-            hops: carried.hops + 1,
+            hops: carried.hops.saturating_add(1),
             not_before: None,
             expires_at,
             hint: Some(carried.hint),
@@ -580,7 +592,7 @@ impl<'a, 'h> Job<'a, 'h> {
         }
         let sender = Sender { request_id: &self.shared.invocation.request_id, function: &self.handler.function, now: self.now() };
         let place = self.place(stream.as_deref(), trigger);
-        let (letter, reduced) = Letter::new(sender, stream, failure.clone(), feed_backs + 1, event.clone(), place).fitting();
+        let (letter, reduced) = Letter::new(sender, stream, failure.clone(), feed_backs.saturating_add(1), event.clone(), place).fitting();
         if reduced {
             tracing::warn!(event = %event, "event is too large for a dead letter, which carries a reduced one; this is the whole");
         }
@@ -604,9 +616,13 @@ impl<'a, 'h> Job<'a, 'h> {
         if let Some(arn) = stream.and_then(|stream| stream.parse::<StreamArn>().ok()) {
             return Place { account: Some(arn.account().to_owned()), region: Some(arn.region().to_owned()) };
         }
-        let account =
-            self.sweeping.clone().or_else(|| trigger.account.clone()).or_else(|| self.handler.settings.own_account().map(str::to_owned));
-        Place { account, region: trigger.region.clone().or_else(|| Some(self.handler.aws.region.clone())) }
+        // What an event says may be any text, and SQS refuses a letter for an attribute that it cannot store.
+        let account = self.sweeping.clone().or_else(|| trigger.account.clone()).filter(|account| is_account(account));
+        let region = trigger.region.clone().filter(|region| is_region(region));
+        Place {
+            account: account.or_else(|| self.handler.settings.own_account().map(str::to_owned)),
+            region: region.or_else(|| Some(self.handler.aws.region.clone())),
+        }
     }
 
     /// Why a fresh application is wanted, if it is: a person asked for it, or the key was rotated and `ON_KEY_ROTATION=reapply`.

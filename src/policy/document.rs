@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use super::Policy;
+use super::exemption::day;
 use super::rule::{Action, Conditions, Pattern, Rule};
 use crate::arn::{is_account, is_region};
 use crate::key::KeyRef;
@@ -218,7 +219,7 @@ impl FromStr for Date {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        NaiveDate::parse_from_str(text, "%Y-%m-%d").map(Self).map_err(|_| format!("{text:?} is no date; write YYYY-MM-DD"))
+        day(text).map(Self).ok_or_else(|| format!("{text:?} is no date; write YYYY-MM-DD"))
     }
 }
 
@@ -358,7 +359,7 @@ fn typed<'a, T: Deserialize<'a>>(part: &'a str, offset: usize, text: &str, path:
         Problem {
             path,
             line: line + error.line().saturating_sub(1),
-            column: if error.line() <= 1 { column + error.column().saturating_sub(1) } else { error.column() },
+            column: if error.line() <= 1 { column + error.column().saturating_sub(1) } else { error.column().max(1) },
             what,
         }
     })

@@ -41,9 +41,9 @@ pub fn exemption(tags: &[(String, String)], key: &str, today: NaiveDate) -> Exem
     let malformed = |what: String| Exemption::Malformed { why: format!("tag {key} is {value:?}: {what}") };
     let until = match dates[..] {
         [] => None,
-        [word] => match NaiveDate::parse_from_str(&word[6..], "%Y-%m-%d") {
-            Ok(date) => Some(date),
-            Err(_) => return malformed(format!("{word:?} is no date; write until=YYYY-MM-DD")),
+        [word] => match day(&word[6..]) {
+            Some(date) => Some(date),
+            None => return malformed(format!("{word:?} is no date; write until=YYYY-MM-DD")),
         },
         _ => return malformed("it gives more than one date; write until=YYYY-MM-DD once".to_owned()),
     };
@@ -51,6 +51,12 @@ pub fn exemption(tags: &[(String, String)], key: &str, today: NaiveDate) -> Exem
         Some(until) if until < today => Exemption::Expired { reason, until },
         until => Exemption::Exempt { reason, until },
     }
+}
+
+/// The day that `text` is: exactly `YYYY-MM-DD`, since what reads `26-12-31` as a day of the year 26 ends an exemption that was meant to hold.
+pub(super) fn day(text: &str) -> Option<NaiveDate> {
+    let shape = text.bytes().enumerate().all(|(at, byte)| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() });
+    if text.len() == 10 && shape { text.parse().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -91,7 +97,15 @@ mod tests {
 
     #[test]
     fn a_date_that_cannot_be_read_is_malformed_and_not_ignored() {
-        for value in ["until=tomorrow", "x until=2026-13-01", "until=", "until=2026-01-01 until=2027-01-01", "until=31.12.2026"] {
+        for value in [
+            "until=tomorrow",
+            "x until=2026-13-01",
+            "until=",
+            "until=2026-01-01 until=2027-01-01",
+            "until=31.12.2026",
+            "until=26-12-31",
+            "until=2026-1-1",
+        ] {
             let tags = [(KEY.to_owned(), value.to_owned())];
             let found = exemption(&tags, KEY, date("2026-11-24"));
             assert!(matches!(&found, Exemption::Malformed { why } if why.contains("until=YYYY-MM-DD")), "{value:?}: {found:?}");

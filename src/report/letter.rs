@@ -75,16 +75,10 @@ impl Letter {
         }
     }
 
-    /// The message body: JSON in ASCII, since SQS refuses some characters (U+FFFE, most control characters) in a body.
+    /// The message body.
     #[must_use]
     pub fn body(&self) -> String {
-        let mut bytes = Vec::new();
-        let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Ascii);
-        match self.serialize(&mut serializer) {
-            Ok(()) => String::from_utf8_lossy(&bytes).into_owned(),
-            // Writing a letter of strings and JSON to memory cannot fail; its plain form would be as good.
-            Err(_) => serde_json::json!(self).to_string(),
-        }
+        ascii(self)
     }
 
     /// The letter in a size that SQS takes, and whether it had to be reduced for that.
@@ -172,7 +166,19 @@ fn reduced(event: &Value) -> Value {
         other => other.clone(),
     };
     // Deeply nested lists of long texts could still be too long: then nothing of the event can be kept, and the log has it.
-    if kept.to_string().len() > LARGEST / 2 { Value::Null } else { kept }
+    if ascii(&kept).len() > LARGEST / 2 { Value::Null } else { kept }
+}
+
+/// `value` as JSON in ASCII, since SQS refuses some characters (U+FFFE, most control characters) in a body.
+#[must_use]
+pub fn ascii<T: Serialize>(value: &T) -> String {
+    let mut bytes = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Ascii);
+    match value.serialize(&mut serializer) {
+        Ok(()) => String::from_utf8_lossy(&bytes).into_owned(),
+        // Writing strings and JSON to memory cannot fail; the plain form would be as good.
+        Err(_) => serde_json::json!(value).to_string(),
+    }
 }
 
 /// JSON with everything beyond ASCII escaped.
@@ -256,6 +262,8 @@ mod tests {
         for event in [
             json!(long),
             json!({"resources": vec![json!(long); 20]}),
+            // Escaped, each character takes six bytes.
+            json!({"resources": vec![json!("\u{7f}".repeat(1_000)); 400], "noise": long}),
             json!({"detail": {"findings": vec![json!({"Id": "x".repeat(999)}); 5_000]}}),
         ] {
             let (letter, reduced) = letter(None, event).fitting();

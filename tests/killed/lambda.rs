@@ -20,13 +20,13 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 /// One execution environment: a process of the function, and the API that feeds it. Dropping it kills the process.
 pub(crate) struct Lambda {
     process: Child,
-    events: mpsc::UnboundedSender<Value>,
-    answers: mpsc::UnboundedReceiver<Option<Value>>,
+    events: mpsc::UnboundedSender<String>,
+    answers: mpsc::UnboundedReceiver<Result<Value, Value>>,
 }
 
 struct Api {
-    events: Mutex<mpsc::UnboundedReceiver<Value>>,
-    answers: mpsc::UnboundedSender<Option<Value>>,
+    events: Mutex<mpsc::UnboundedReceiver<String>>,
+    answers: mpsc::UnboundedSender<Result<Value, Value>>,
 }
 
 impl Lambda {
@@ -60,7 +60,12 @@ impl Lambda {
 
     /// Invokes the function: its answer, or `None` where the invocation failed.
     pub(crate) async fn invoke(&mut self, payload: &Value) -> Option<Value> {
-        self.events.send(payload.clone()).expect("the API listens");
+        self.invoke_text(payload.to_string()).await.ok()
+    }
+
+    /// Invokes the function with any text: its answer, or what it says of a failed invocation.
+    pub(crate) async fn invoke_text(&mut self, payload: String) -> Result<Value, Value> {
+        self.events.send(payload).expect("the API listens");
         self.answers.recv().await.expect("the API listens")
     }
 }
@@ -85,15 +90,15 @@ async fn next(State(api): State<Arc<Api>>) -> Result<([(HeaderName, String); 4],
         ),
         (HeaderName::from_static("lambda-runtime-trace-id"), "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700".to_owned()),
     ];
-    Ok((headers, payload.to_string()))
+    Ok((headers, payload))
 }
 
 async fn response(State(api): State<Arc<Api>>, Path(_): Path<String>, body: String) -> StatusCode {
-    drop(api.answers.send(serde_json::from_str(&body).ok()));
+    drop(api.answers.send(serde_json::from_str(&body).map_err(|error| error.to_string().into())));
     StatusCode::ACCEPTED
 }
 
-async fn error(State(api): State<Arc<Api>>, Path(_): Path<String>, _body: String) -> StatusCode {
-    drop(api.answers.send(None));
+async fn error(State(api): State<Arc<Api>>, Path(_): Path<String>, body: String) -> StatusCode {
+    drop(api.answers.send(Err(serde_json::from_str(&body).unwrap_or(Value::String(body)))));
     StatusCode::ACCEPTED
 }
