@@ -216,5 +216,6 @@ def _client(service, endpoint, credentials):
         endpoint_url=endpoint,
         region_name=REGION,
         **{name.lower(): value for name, value in credentials.items()},
-        config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=10, proxies={}),
+        # A person whose calls are throttled waits a moment.
+        config=Config(retries={"total_max_attempts": 5, "mode": "standard"}, connect_timeout=5, read_timeout=10, proxies={}),
     )

@@ -13,7 +13,7 @@ _NUMBERS = itertools.count()
 RUNBOOK = {code for line in (PROJECT / "docs" / "RUNBOOK.md").read_text().splitlines() if line.startswith("### ") for code in line[4:].split(", ")}
 FOREIGN_KEY = "arn:aws:kms:us-east-1:444455556666:key/0987dcba-09fe-87dc-65ba-ab0987654321"
 RULES = "/kinesis/policy"
-# With these every policy of the template is attached to the role.
+# With these every policy of the template but that for members is attached to the role.
 EVERYTHING = {"IacGraceSeconds": "0", "KmsKeyArns": FOREIGN_KEY, "PolicyParameter": RULES, "OutcomeEventBus": "outcomes"}
 
 
@@ -170,6 +170,7 @@ SAID = {
 # What ministack does not ask the role for, and so cannot miss. docs/EMULATORS.md: `key-not-a-resource`, `rights-of-its-own`.
 NOT_ASKED_FOR = {
     ("WithTheseKeys", "kinesis:StartStreamEncryption"): "ministack authorises the call on the stream alone",
+    ("TakeOnTheRoleInMembers", "sts:AssumeRole"): "ministack lets nobody take on a role of another account; test_members.py does, with moto",
     ("TakeWork", "sqs:DeleteMessage"): "Lambda's poller takes it, and ministack's polls with rights of its own",
     ("TakeWork", "sqs:GetQueueAttributes"): "Lambda's poller takes it, and ministack's polls with rights of its own",
     ("TakeWork", "sqs:ReceiveMessage"): "Lambda's poller takes it, and ministack's polls with rights of its own",
