@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use kinesis_encryption_enforcer::aws::Aws;
 use kinesis_encryption_enforcer::aws::config::{self, ConfigError};
@@ -11,7 +12,11 @@ use kinesis_encryption_enforcer::handler::{Handler, Invocation, InvocationError}
 use kinesis_encryption_enforcer::settings::{Environment, Settings, SettingsError};
 use kinesis_encryption_enforcer::telemetry;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use tokio::time::timeout;
 use tracing::Instrument;
+
+/// How long the start waits for connections. Whoever cannot be reached by then is reached by the first call, or it says why not.
+const CONNECTING: Duration = Duration::from_millis(500);
 
 // One thread is enough: all waiting is asynchronous, and at 128 MB there is a fourteenth of a core.
 #[tokio::main(flavor = "current_thread")]
@@ -22,11 +27,8 @@ async fn main() -> Result<(), Error> {
     // Wrong settings do not end the process: every invocation then fails with what is wrong, and that reaches the on-failure destination.
     let handler = handler(&environment, &clock);
     match &handler {
-        Ok(Handler { aws, settings, .. }) => {
-            // Beside the first poll for an event, so that it delays neither.
-            let (aws, account) = (aws.clone(), settings.own_account().map(str::to_owned));
-            drop(tokio::spawn(async move { aws.connect(account.as_deref()).await }));
-        }
+        // Before the first poll: from then on there is a fourteenth of the processor, which a handshake would wait for.
+        Ok(Handler { aws, settings, .. }) => drop(timeout(CONNECTING, aws.connect(settings.own_account())).await),
         Err(problem) => tracing::error!(error = %problem, "function cannot work"),
     }
     let cold = AtomicBool::new(true);

@@ -1,8 +1,9 @@
 //! Connections that are open before they are needed.
 //!
-//! Lambda lets a function work while it asks for its first event. Opening the connections in that time takes the look-up of the name, the TCP and the TLS
-//! handshake out of the first event's way. What is asked is `GET /ping`, the health check that the endpoints of Kinesis answer for their load
-//! balancers; no API is called. Whatever comes back, the connection is open then, and the SDK's pool has it.
+//! While a function starts, Lambda gives it a whole processor; with an event it has the share that goes with its memory. So the connections are opened while it
+//! starts: the look-up of the name, the TCP and the TLS handshake, and all that is done once in a process, are out of the first event's way. What is asked is
+//! `GET /ping`, the health check that the endpoints of Kinesis answer for their load balancers; no API is called. Whatever comes back, the connection is open
+//! then, and the pool has it.
 
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
