@@ -18,7 +18,7 @@ use aws_types::region::Region;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use thiserror::Error;
 
-use super::http::http_client;
+use super::http::{TrustError, http_client};
 use crate::clock::Clock;
 use crate::settings::Environment;
 
@@ -31,17 +31,9 @@ pub enum ConfigError {
     /// Lambda sets it; elsewhere a person must.
     #[error("AWS_REGION is not set: set it to the Region of the streams, such as us-east-1")]
     NoRegion,
-    /// The file of certificates cannot be read.
-    #[error("AWS_CA_BUNDLE is {path:?}: {problem}")]
-    CaBundle {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The certificates cannot be used.
-    #[error("the certificates to trust cannot be used: {0}")]
-    Tls(String),
+    /// There is no HTTP client.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
 }
 
 /// The configuration that Lambda's environment describes.

@@ -27,8 +27,8 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+use thiserror::Error;
 
-use super::config::ConfigError;
 use crate::arn::partition_of;
 use crate::settings::Environment;
 
@@ -40,11 +40,27 @@ const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 /// How long connecting may take: a network that drops packets shows itself here.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Why there is nothing to trust, and so no HTTP client.
+#[derive(Debug, Error)]
+pub enum TrustError {
+    /// The file of certificates cannot be read.
+    #[error("AWS_CA_BUNDLE is {path:?}: {problem}")]
+    Bundle {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The certificates cannot be used.
+    #[error("the certificates to trust cannot be used: {0}")]
+    Unusable(String),
+}
+
 /// The HTTP client that `environment` asks for in `region`: `AWS_CA_BUNDLE`, `SSL_CERT_FILE` and `SSL_CERT_DIR` name what it trusts.
-pub fn http_client(environment: &Environment, region: &str) -> Result<SharedHttpClient, ConfigError> {
+pub fn http_client(environment: &Environment, region: &str) -> Result<SharedHttpClient, TrustError> {
     let untrusting = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|error| ConfigError::Tls(error.to_string()))?;
+        .map_err(|error| TrustError::Unusable(error.to_string()))?;
     let tls = untrusting.with_root_certificates(roots(environment, region)?).with_no_client_auth();
     let mut tcp = Tcp::new();
     tcp.enforce_http(false);
@@ -56,7 +72,7 @@ pub fn http_client(environment: &Environment, region: &str) -> Result<SharedHttp
 }
 
 /// The certificates that an endpoint's must go back to.
-fn roots(environment: &Environment, region: &str) -> Result<RootCertStore, ConfigError> {
+fn roots(environment: &Environment, region: &str) -> Result<RootCertStore, TrustError> {
     let mut roots = RootCertStore::empty();
     let trust = |roots: &mut RootCertStore, pem: &[u8]| -> Result<(), String> {
         for certificate in CertificateDer::pem_slice_iter(pem) {
@@ -66,7 +82,7 @@ fn roots(environment: &Environment, region: &str) -> Result<RootCertStore, Confi
     };
     match environment.get("AWS_CA_BUNDLE") {
         Some(path) => {
-            let refuse = |problem: String| ConfigError::CaBundle { path: path.to_owned(), problem };
+            let refuse = |problem: String| TrustError::Bundle { path: path.to_owned(), problem };
             let pem = fs::read(path).map_err(|error| refuse(error.to_string()))?;
             trust(&mut roots, &pem).map_err(refuse)?;
         }
@@ -77,10 +93,10 @@ fn roots(environment: &Environment, region: &str) -> Result<RootCertStore, Confi
             let (added, _) = roots.add_parsable_certificates(found.certs);
             if added == 0 {
                 let problem = found.errors.first().map_or_else(|| "there are none".to_owned(), ToString::to_string);
-                return Err(ConfigError::Tls(format!("the platform's store: {problem}")));
+                return Err(TrustError::Unusable(format!("the platform's store: {problem}")));
             }
         }
-        None => trust(&mut roots, AMAZON_ROOTS).map_err(ConfigError::Tls)?,
+        None => trust(&mut roots, AMAZON_ROOTS).map_err(TrustError::Unusable)?,
     }
     Ok(roots)
 }
