@@ -75,10 +75,10 @@ pub fn http_client(environment: &Environment, region: &str) -> Result<SharedHttp
 fn roots(environment: &Environment, region: &str) -> Result<RootCertStore, TrustError> {
     let mut roots = RootCertStore::empty();
     let trust = |roots: &mut RootCertStore, pem: &[u8]| -> Result<(), String> {
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            roots.add(certificate.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
-        }
-        if roots.is_empty() { Err("there is no certificate".to_owned()) } else { Ok(()) }
+        let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+        // Whole stores hold old certificates that nobody accepts any more; the others are none the worse for it.
+        let (added, _) = roots.add_parsable_certificates(certificates);
+        if added == 0 { Err("there is no certificate that can be used".to_owned()) } else { Ok(()) }
     };
     match environment.get("AWS_CA_BUNDLE") {
         Some(path) => {
