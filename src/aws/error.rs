@@ -37,6 +37,12 @@ impl CallError {
         Self { failure: Failure::new(step, code::TIMEOUT, subject, "no answer in time"), fate: Fate::Unknown }
     }
 
+    /// What arrived is not what the API reference promises.
+    pub(super) fn unreadable(step: Step, subject: &dyn Display) -> Self {
+        let detail = "the answer is not what the API reference says";
+        Self { failure: Failure::new(step, code::UNREADABLE_ANSWER, subject, detail), fate: Fate::Unknown }
+    }
+
     /// The call was not made: its turn in the pace would have come too late.
     pub(super) fn no_turn(step: Step, subject: &dyn Display) -> Self {
         let detail = "the time was up before the function's share of the account's calls a second allowed this one";

@@ -18,7 +18,7 @@ use super::kms::read_document;
 use super::pace::{Api, Paces, Share};
 use crate::arn::Malformed;
 use crate::contest::WINDOW;
-use crate::failure::{Class, Failure, Step, code};
+use crate::failure::{Class, Step};
 use crate::safety::Document;
 use crate::stream::{Description, StreamArn, StreamMode, StreamName, StreamRef, StreamStatus};
 
@@ -81,7 +81,7 @@ impl Streams {
                 let call = Box::pin(async {
                     let answer = request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error))?;
                     let description = answer.stream_description_summary.as_ref().and_then(description);
-                    description.filter(|description| is_of(description, stream)).ok_or_else(|| unreadable(step, stream))
+                    description.filter(|description| is_of(description, stream)).ok_or_else(|| CallError::unreadable(step, stream))
                 });
                 self.calls.paced(self.paces.of(Api::DescribeStreamSummary), step, stream, until, call)
             })
@@ -106,7 +106,7 @@ impl Streams {
             let (more, page) = (answer.has_more_tags, answer.tags);
             // A page that says there is more but holds nothing would be asked for for ever.
             if more && page.is_empty() {
-                return Err(unreadable(step, stream));
+                return Err(CallError::unreadable(step, stream));
             }
             tags.extend(page.into_iter().map(|tag| (tag.key, tag.value.unwrap_or_default())));
             if !more {
@@ -145,7 +145,7 @@ impl Streams {
             .await?;
         let go_on_after = if answer.has_more_streams { answer.stream_names.last().cloned() } else { None };
         if answer.has_more_streams && (go_on_after.is_none() || go_on_after.as_deref() == after) {
-            return Err(unreadable(step, &subject));
+            return Err(CallError::unreadable(step, &subject));
         }
         let summaries = answer.stream_summaries.unwrap_or_default();
         let streams = if summaries.is_empty() {
@@ -158,7 +158,7 @@ impl Streams {
                 })
                 .collect::<Result<Vec<_>, _>>()
         };
-        let streams = streams.map_err(|_| unreadable(step, &subject))?;
+        let streams = streams.map_err(|_| CallError::unreadable(step, &subject))?;
         Ok(Page { streams, go_on_after })
     }
 
@@ -262,12 +262,5 @@ fn is_of(description: &Description, asked: &StreamRef) -> bool {
     match asked {
         StreamRef::Arn(arn) => description.arn == *arn,
         StreamRef::Name(name) => description.arn.name() == name.as_str(),
-    }
-}
-
-fn unreadable(step: Step, subject: &dyn std::fmt::Display) -> CallError {
-    CallError {
-        failure: Failure::new(step, code::UNREADABLE_ANSWER, subject, "the answer is not what the API reference says"),
-        fate: super::Fate::Unknown,
     }
 }

@@ -10,9 +10,9 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::calls::Calls;
-use super::error::{CallError, Fate};
+use super::error::CallError;
 use super::service::{Client, KMS};
-use crate::failure::{Failure, Step, code};
+use crate::failure::Step;
 use crate::key::{KeyArn, KeyFacts, KeyRef, Readiness};
 use crate::safety::Document;
 
@@ -36,10 +36,7 @@ impl Keys {
     /// `DescribeKey`. Must not be asked about `alias/aws/…`: describing such an alias creates the key where there is none.
     pub async fn describe(&self, key: &KeyRef, until: Instant) -> Result<KeyFacts, CallError> {
         let step = Step::DescribeKey;
-        let unreadable = || CallError {
-            failure: Failure::new(step, code::UNREADABLE_ANSWER, key, "the answer is not what the API reference says"),
-            fate: Fate::Unknown,
-        };
+        let unreadable = || CallError::unreadable(step, key);
         let input = json!({"KeyId": key.as_str()});
         let call = || async {
             let answer: Described = self.client.call("DescribeKey", &input, step, key).await?;

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::Aws;
 use super::calls::Calls;
-use super::error::{CallError, Fate};
+use super::error::CallError;
 use crate::clock::Clock;
 use crate::failure::{Failure, Kind, Step, code};
 use crate::members::Members as Settings;
@@ -128,10 +128,7 @@ impl Member {
             let expires = SystemTime::try_from(given.expiration).ok()?;
             Some(Credentials::new(given.access_key_id, given.secret_access_key, Some(given.session_token), Some(expires), "AssumeRole"))
         });
-        session.set(read.ok_or_else(|| CallError {
-            failure: Failure::new(step, code::UNREADABLE_ANSWER, role_arn, "the answer is not what the API reference says"),
-            fate: Fate::Unknown,
-        })?);
+        session.set(read.ok_or_else(|| CallError::unreadable(step, role_arn))?);
         tracing::info!(account, role = role_arn, "role in a member account taken on");
         Ok(())
     }

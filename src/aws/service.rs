@@ -180,7 +180,7 @@ impl Client {
             .timeout_config(config.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled))
             .with_connection_poisoning()
             .runtime_plugin(StaticRuntimePlugin::new().with_config(signing.freeze()).with_runtime_components(components));
-        let operation = builder.serializer(move |call: Call| service.request(&call)).deserializer(answer).build();
+        let operation = builder.serializer(move |call: Call| service.request(call)).deserializer(answer).build();
         Self { service, operation }
     }
 
@@ -213,17 +213,18 @@ impl Client {
 }
 
 impl Service {
-    fn request(self, call: &Call) -> Result<HttpRequest, BoxError> {
+    fn request(self, call: Call) -> Result<HttpRequest, BoxError> {
         let Call { operation, input, ping } = call;
-        let mut request = HttpRequest::new(SdkBody::from(input.clone()));
+        let length = input.len().to_string();
+        let mut request = HttpRequest::new(SdkBody::from(input));
         request.set_uri("/")?;
         request.set_method("POST")?;
         let headers = request.headers_mut();
         headers.try_insert("content-type", self.content_type)?;
-        headers.try_insert("content-length", input.len().to_string())?;
+        headers.try_insert("content-length", length)?;
         headers.try_insert("user-agent", concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))?;
         headers.try_insert("x-amz-target", format!("{}.{operation}", self.target))?;
-        if *ping {
+        if ping {
             into_ping(&mut request);
         }
         Ok(request)

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::calls::Calls;
 use super::error::{CallError, Fate};
 use super::service::Client;
-use crate::failure::{Failure, Step, code};
+use crate::failure::{Failure, Step};
 
 /// Writes dead letters.
 #[derive(Clone, Debug)]
@@ -47,11 +47,6 @@ impl DeadLetters {
 struct Stored {
     #[serde(rename = "MessageId")]
     _message_id: String,
-}
-
-fn unreadable(step: Step, queue_url: &str) -> CallError {
-    let failure = Failure::new(step, code::UNREADABLE_ANSWER, &queue_url, "the answer is not what the API reference says");
-    CallError { failure, fate: Fate::Unknown }
 }
 
 /// How many messages one `SendMessageBatch` takes.
@@ -121,7 +116,7 @@ impl Sender<'_> {
                 let Sent { successful, failed } = client.call("SendMessageBatch", &input, step, queue_url).await?;
                 let failed = failed.unwrap_or_default();
                 let told = successful.map_or(0, |entries| entries.len()) + failed.len();
-                if told == entries.len() { Ok(failed) } else { Err(unreadable(step, queue_url)) }
+                if told == entries.len() { Ok(failed) } else { Err(CallError::unreadable(step, queue_url)) }
             };
             let failed = calls.read(step, queue_url, until, call).await?;
             let Some(refused) = failed.first() else { return Ok(()) };
