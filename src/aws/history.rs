@@ -36,11 +36,11 @@ pub struct History {
     calls: Arc<Calls>,
 }
 
-/// The answer of `LookupEvents`, as far as it matters.
+/// The answer of `LookupEvents`, as far as it matters. One that lists nothing has an empty list: without any, it is no answer, and not "nobody changed it".
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Events {
-    events: Option<Vec<Recorded>>,
+    events: Vec<Recorded>,
     next_token: Option<String>,
 }
 
@@ -82,7 +82,7 @@ impl History {
             }
             let answer: Events =
                 self.calls.read(step, &subject, until, || self.client.call("LookupEvents", &input, step, &subject)).await?;
-            let records = answer.events.unwrap_or_default().into_iter().filter_map(|event| event.cloud_trail_event);
+            let records = answer.events.into_iter().filter_map(|event| event.cloud_trail_event);
             changes.extend(records.filter_map(|record| Change::read(&serde_json::from_str(&record).ok()?)));
             token = answer.next_token.filter(|next| !next.is_empty());
             if token.is_none() {
