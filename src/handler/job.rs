@@ -1,5 +1,6 @@
 //! One request at work: which streams it concerns, and what becomes of each outcome.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -187,14 +188,12 @@ impl<'a, 'h> Job<'a, 'h> {
                 Err(failure) => return (Meaning::Failed(failure), &rules.key),
             },
         };
-        let mut most = (Meaning::Nothing(String::new()), &rules.key);
-        for (index, key) in keys.into_iter().enumerate() {
-            let meaning = weigh(signal, trigger, self.age(), key, &account.keys).await;
-            if index == 0 || meaning.weight() > most.0.weight() {
-                most = (meaning, key);
-            }
+        let mut meanings = Vec::new();
+        for key in keys {
+            meanings.push((weigh(signal, trigger, self.age(), key, &account.keys).await, key));
         }
-        most
+        // The weightiest; of several, the first: the configured key's.
+        meanings.into_iter().min_by_key(|(meaning, _)| Reverse(meaning.weight())).unwrap_or((Meaning::Nothing(String::new()), &rules.key))
     }
 
     fn age(&self) -> Option<TimeDelta> {
@@ -206,7 +205,7 @@ impl<'a, 'h> Job<'a, 'h> {
     /// The event itself is sent, so that its age tells when to stop. One from the future, which only a forger could send, would come back for ever.
     async fn second_look(&self, signal: &KeySignal) -> bool {
         let (Some(sender), Some(age)) = (self.sender(), self.age()) else { return false };
-        if matches!(signal, KeySignal::Rotated { .. }) || age >= SETTLING || age < -SETTLING || self.request.feed_backs > 0 {
+        if matches!(signal, KeySignal::Rotated { .. }) || !(-SETTLING..SETTLING).contains(&age) || self.request.feed_backs > 0 {
             return false;
         }
         let after = (SETTLING - age).to_std().unwrap_or_default();

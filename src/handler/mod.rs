@@ -6,7 +6,6 @@
 mod accounts;
 mod job;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -56,7 +55,8 @@ pub struct Invocation {
 }
 
 /// An invocation that fails, so that Lambda retries it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {message}", error_type.as_str())]
 pub struct InvocationError {
     /// Stable: alarms and on-failure records are told apart by it.
     pub error_type: ErrorType,
@@ -141,14 +141,6 @@ impl InvocationError {
 fn policy_failure(error: &SettingsError) -> Failure {
     Failure::new(Step::ReadPolicy, code::POLICY_INVALID, &"the environment", &error.to_string())
 }
-
-impl fmt::Display for InvocationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.error_type.as_str(), self.message)
-    }
-}
-
-impl std::error::Error for InvocationError {}
 
 impl From<InvocationError> for Diagnostic {
     fn from(error: InvocationError) -> Self {

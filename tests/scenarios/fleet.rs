@@ -106,6 +106,7 @@ async fn events_of_another_key_are_ignored_without_a_call() {
         let world = World::new();
         let answer = world.run(&event(name)).await.expect("an answer");
         assert_eq!((&answer["trigger"]["kind"], world.operations().len()), (&json!("ignored"), 0), "{name}");
+        assert!(answer["trigger"]["reason"].as_str().is_some_and(|reason| reason.contains("key")), "{name}: {answer:#}");
     }
 }
 

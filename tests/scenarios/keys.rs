@@ -106,6 +106,7 @@ async fn rotation_of_a_key_that_is_disabled_is_one_letter_and_touches_no_stream(
     world.account.set_key_state(&world.key, KeyState::Disabled);
     let outcome = world.outcome(&about("key-rotated", &world.key)).await;
     assert_eq!((&outcome["status"], &outcome["error"]["code"]), (&json!("failed"), &json!("KeyDisabled")));
+    assert_eq!(outcome["key"], world.key);
     assert_eq!((world.letters().len(), world.operations()), (1, vec!["DescribeKey".to_owned(), "SendMessage".to_owned()]));
 }
 
@@ -220,6 +221,7 @@ async fn an_event_about_a_key_that_cannot_be_looked_at_is_a_failure() {
     world.account.fault(Fault::on("DescribeKey").error("AccessDeniedException", "explicit deny"));
     let outcome = world.outcome(&about("key-rotated", &world.key)).await;
     assert_eq!((&outcome["status"], &outcome["error"]["step"]), (&json!("failed"), &json!("describe-key")));
+    assert_eq!(outcome["key"], world.key);
     assert_eq!((world.starts(), world.letters().len()), (0, 1));
 }
 
@@ -261,6 +263,9 @@ async fn an_alias_of_another_account_or_region_is_not_the_configured_one_though_
         let answer = world.run(&payload).await.expect("an answer");
         let (kind, starts) = if ours { ("alias-repointed", 1) } else { ("ignored", 0) };
         assert_eq!((&answer["trigger"]["kind"], world.starts()), (&json!(kind), starts), "{answer:#}");
+        if region == "eu-west-1" {
+            assert_eq!(answer["trigger"]["reason"], "it happened in eu-west-1, streams of us-east-1 are kept here");
+        }
     }
 }
 

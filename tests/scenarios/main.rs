@@ -13,6 +13,7 @@ mod keys;
 mod letters;
 mod members;
 mod one_stream;
+mod operator;
 mod queue;
 mod quiet;
 mod rotation;

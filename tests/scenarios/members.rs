@@ -107,8 +107,17 @@ async fn a_stream_of_an_account_that_is_not_listed_is_refused_before_any_call() 
         organisation.hub.account.admit(&stranger, ROLE, EXTERNAL_ID);
         let outcome = organisation.hub.outcome(&payload).await;
         assert_eq!((&outcome["error"]["code"], &outcome["error"]["class"]), (&json!("ForeignAccount"), &json!("terminal")));
+        let message = outcome["error"]["message"].as_str().expect("a message");
+        assert!(message.ends_with("this function keeps the streams of account 111122223333 and of the accounts in MEMBER_ACCOUNTS"), "{message}");
         assert_eq!((organisation.hub.operations(), stranger.calls().len()), (vec!["SendMessage".to_owned()], 0));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_without_members_says_whose_streams_it_keeps() {
+    let outcome = World::new().outcome(&manual(&arn(STRANGER, "orders"))).await;
+    let message = outcome["error"]["message"].as_str().expect("a message");
+    assert!(message.ends_with("ForeignAccount: this function keeps the streams of account 111122223333"), "{message}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,18 +131,22 @@ async fn another_region_of_a_member_is_refused_before_any_call() {
 #[tokio::test(start_paused = true)]
 async fn an_event_whose_envelope_names_a_member_does_not_lead_to_another_account() {
     let by_arn = |name: &str, pointer: &str| {
-        let mut event = of(MEMBER, name);
-        *event.pointer_mut(pointer).expect("there") = json!(arn(STRANGER, "orders"));
-        event
+        [STRANGER, SECOND_MEMBER].map(|other| {
+            let mut event = of(MEMBER, name);
+            *event.pointer_mut(pointer).expect("there") = json!(arn(other, "orders"));
+            event
+        })
     };
-    for (payload, code) in [
+    for (payloads, code) in [
         (by_arn("encryption-stopped-by-arn", "/detail/requestParameters/streamARN"), "UnknownPayload"),
         (by_arn("configuration-item-changed", "/detail/configurationItem/ARN"), "ForeignAccount"),
         (by_arn("security-finding", "/detail/findings/0/Resources/0/Id"), "ForeignAccount"),
     ] {
-        let organisation = Organisation::new();
-        assert_eq!(organisation.hub.outcome(&payload).await["error"]["code"], code);
-        assert_eq!(organisation.hub.operations(), ["SendMessage"], "{code}");
+        for payload in payloads {
+            let organisation = Organisation::new();
+            assert_eq!(organisation.hub.outcome(&payload).await["error"]["code"], code);
+            assert_eq!(organisation.hub.operations(), ["SendMessage"], "{code}");
+        }
     }
 }
 
@@ -258,6 +271,23 @@ async fn a_schedule_sweeps_every_account_and_one_that_refuses_hides_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_several_accounts_what_fails_for_the_moment_is_lettered_for_its_account_and_not_swept_again_with_the_others() {
+    let organisation = Organisation::new();
+    organisation.hub.account.fault(Fault::on("AssumeRole").error("Throttling", "Rate exceeded"));
+    let answer = organisation.hub.run(&event("scheduled")).await.expect("an answer");
+    assert_eq!(answer["summary"], json!({"failed": 2}));
+    let events: Vec<_> = organisation.hub.letters().into_iter().map(|letter| letter["event"].clone()).collect();
+    assert_eq!(events, [MEMBER, SECOND_MEMBER].map(|member| json!({"sweep": true, "account": member})));
+
+    let organisation = Organisation::on(World::new().with_work_queue());
+    organisation.hub.account.fault(Fault::on("ListStreams").error("LimitExceededException", "Rate exceeded"));
+    let answer = organisation.hub.run(&event("scheduled")).await.expect("an answer");
+    assert_eq!(answer["summary"], json!({"queued": 2}));
+    let (own, hidden) = organisation.hub.work().pop().expect("the own account's");
+    assert_eq!((&own["sweep"], hidden), (&json!({"startAfter": null}), 30), "{own:#}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn with_a_work_queue_every_members_sweep_is_work_of_its_own() {
     let organisation = Organisation::on(World::new().with_work_queue()).with("IAC_GRACE_SECONDS", "0");
     for (account, count) in [(&organisation.hub.account, 3), (&organisation.members[0], 150), (&organisation.members[1], 2)] {
@@ -311,6 +341,7 @@ async fn a_sweep_that_a_person_asks_for_is_of_the_own_account_or_of_the_one_they
     let unknown = World::new().with("OWN_ROLE_ARN", "");
     let answer = unknown.run(&json!({"sweep": true, "account": MEMBER})).await.expect("an answer");
     assert_eq!((&answer["outcomes"][0]["error"]["code"], unknown.account.count("ListStreams")), (&json!("ForeignAccount"), 0));
+    assert!(answer["outcomes"][0]["error"]["message"].as_str().is_some_and(|message| message.contains("OWN_ROLE_ARN is not set")));
     check(event("scheduled"), &["111122223333", MEMBER, SECOND_MEMBER]).await;
 }
 

@@ -151,6 +151,7 @@ async fn what_is_merely_not_settled_goes_on_without_using_up_its_receives_but_no
         tokio::time::sleep(Duration::from_secs(31)).await;
     }
     // Now its receives count.
+    assert_ne!(world.batch().await, Some(json!({"batchItemFailures": []})));
     world.drain().await;
     let letters = world.letters();
     assert_eq!((letters.len(), &letters[0]["error"]["code"]), (1, &json!("StillUpdating")));
@@ -254,6 +255,18 @@ async fn an_item_of_another_version_is_retried_for_the_version_that_knows_it_and
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_about_the_alias_that_a_person_feeds_back_is_not_looked_at_twice() {
+    let world = World::new().with_work_queue().with("KMS_KEY_ID", ALIAS);
+    let mut payload = event("alias-repointed");
+    payload["time"] = json!("2026-11-24T00:00:00Z");
+    let letter = json!({"version": 1, "kind": "enforcement-failure", "stream": null, "attempts": 1, "event": payload});
+    world.run(&letter).await.expect_err("retried by Lambda, which ends");
+    assert_eq!(world.work(), []);
+    assert_eq!(world.outcome(&payload).await["status"], "deferred");
+    assert_eq!(world.work().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn work_that_comes_before_its_time_is_sent_on_as_it_was_and_touches_no_stream() {
     let world = World::new().with_work_queue();
     world.stream(NewStream::named("orders"));
@@ -271,4 +284,113 @@ async fn work_that_comes_before_its_time_is_sent_on_as_it_was_and_touches_no_str
     assert!((119..=121).contains(&delay), "{delay}");
     world.drain().await;
     assert_eq!((world.starts(), world.letters().len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_comes_a_second_early_or_can_no_longer_be_sent_on_is_done() {
+    for (name, hops, seconds) in [("a second early", 1, 1), ("sent on too often", 12, 120)] {
+        let world = World::new().with_work_queue();
+        world.stream(NewStream::named("orders"));
+        let now = chrono::DateTime::<chrono::Utc>::from(world.clock.wall());
+        let mut item = item("orders");
+        item["hops"] = json!(hops);
+        item["notBefore"] = json!(now + chrono::TimeDelta::seconds(seconds));
+        world.enqueue(&item);
+        assert_eq!(world.batch().await, Some(json!({"batchItemFailures": []})), "{name}");
+        assert_eq!((world.starts(), world.work().len()), (1, 0), "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_an_event_with_several_streams_each_that_is_refused_is_a_letter() {
+    let world = World::new().with_work_queue();
+    fleet(&world, 2);
+    world.account.fault(Fault::on(START).stream("stream-001").error("AccessDeniedException", "no"));
+    let answer = world.run(&json!({"streams": ["stream-000", "stream-001"]})).await.expect("an answer");
+    assert_eq!((&answer["summary"], world.letters().len()), (&json!({"encrypted": 1, "failed": 1}), 1), "{answer:#}");
+    assert_eq!(world.work(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_asks_for_is_answered_and_not_sent_on() {
+    let world = World::new().with_work_queue();
+    fleet(&world, 2);
+    world.account.fault(Fault::on(DESCRIBE).stream("stream-001").error("LimitExceededException", "Rate exceeded"));
+    let answer = world.run(&json!({"streams": ["stream-000", "stream-001"]})).await.expect("an answer");
+    assert_eq!((&answer["summary"], world.letters().len()), (&json!({"encrypted": 1, "failed": 1}), 1), "{answer:#}");
+    assert_eq!(world.work(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_on_says_why_and_rests_longer_every_time() {
+    // An application that is wanted once goes on as a new item, whatever its receives.
+    let world = World::new().with_work_queue();
+    fleet(&world, 1);
+    world.account.fault(Fault::on(START).error("KMSThrottlingException", "slow down"));
+    for (hops, delay) in [(0, 30), (1, 60), (2, 120), (3, 240), (7, 900)] {
+        let mut item = item("stream-000");
+        item["hops"] = json!(hops);
+        item["reapply"] = json!(true);
+        world.enqueue(&item);
+        assert_eq!(world.batch().await, Some(json!({"batchItemFailures": []})));
+        let (sent, hidden) = world.work().remove(0);
+        assert_eq!((&sent["hops"], hidden), (&json!(hops + 1), delay), "{sent:#}");
+        world.account.purge(WORK);
+    }
+
+    let world = World::new().with_work_queue();
+    fleet(&world, 2);
+    world.account.fault(Fault::on(DESCRIBE).stream("stream-001").error("ServiceUnavailable", "sorry"));
+    let mut finding = event("security-finding");
+    let mut second = finding["detail"]["findings"][0]["Resources"][0].clone();
+    second["Id"] = json!(arn("stream-001"));
+    finding["detail"]["findings"][0]["Resources"] = json!([second.clone(), {"Id": arn("stream-000"), "Type": second["Type"]}]);
+    let answer = world.run(&finding).await.expect("an answer");
+    let deferred = answer["outcomes"].as_array().expect("outcomes").iter().find(|outcome| outcome["status"] == "deferred");
+    let reason = deferred.and_then(|outcome| outcome["reason"].as_str()).expect("a reason");
+    assert!(reason.contains("ServiceUnavailable") && reason.ends_with("; it is looked at again in 30 s"), "{reason}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_sweep_rests_longer_every_time_that_it_gets_no_further() {
+    for (hops, delay) in [(1, 60), (2, 120)] {
+        let world = World::new().with_work_queue();
+        fleet(&world, 1);
+        world.account.fault(Fault::on("ListStreams").nth(2..).error("LimitExceededException", "Rate exceeded"));
+        world.account.configure(|options| options.next_token = false);
+        (0..150).for_each(|index| drop(world.stream(NewStream::named(&format!("zz-{index:03}")))));
+        world.enqueue(&json!({"version": 1, "kind": "work-item", "sweep": {}, "hops": hops, "reason": "a test"}));
+        assert_eq!(world.batch().await, Some(json!({"batchItemFailures": []})));
+        let (rest, hidden) = world.work().into_iter().find(|(item, _)| item.get("sweep").is_some()).expect("the rest");
+        assert_eq!((&rest["hops"], hidden), (&json!(hops + 1), delay), "{rest:#}");
+        assert!(rest["sweep"]["startAfter"].is_string(), "{rest:#}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_sweep_that_the_queue_does_not_take_is_a_letter() {
+    let world = World::new().with_work_queue();
+    fleet(&world, 150);
+    world.account.fault(Fault::on("ListStreams").nth(2..).error("LimitExceededException", "Rate exceeded"));
+    world.account.fault(Fault::on("SendMessage").nth(1..=8).error("ServiceUnavailable", "sorry"));
+    let answer = world.run(&event("scheduled")).await.expect("an answer");
+    assert_eq!((&answer["summary"], &answer["continueAfter"]), (&json!({"failed": 1, "queued": 100}), &json!("stream-099")), "{answer:#}");
+    let letters = world.letters();
+    assert_eq!((letters.len(), &letters[0]["event"]), (1, &json!({"sweep": true, "startAfter": "stream-099"})));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deferral_that_the_queue_does_not_take_fails_and_says_which_key_it_was_about() {
+    let world = World::new().with_work_queue().with("IAC_GRACE_SECONDS", "60");
+    let now = chrono::DateTime::<chrono::Utc>::from(world.clock.wall());
+    let old = world.account.create_key();
+    for name in ["orders", "clicks"] {
+        world.stream(NewStream::named(name).encrypted_with(&old).created_at(now));
+    }
+    world.account.fault(Fault::on("SendMessage").nth(1..=8).error("ServiceUnavailable", "sorry"));
+    let answer = world.run(&json!({"streams": ["orders", "clicks"]})).await.expect("an answer");
+    assert_eq!((&answer["summary"], world.letters().len()), (&json!({"deferred": 1, "failed": 1}), 1), "{answer:#}");
+    let failed = &answer["outcomes"][0];
+    assert_eq!((&failed["status"], &failed["error"]["step"]), (&json!("failed"), &json!("send-work-item")), "{failed:#}");
+    assert_eq!((&failed["key"], &failed["previousKey"]), (&json!(world.key), &json!(old)), "{failed:#}");
 }

@@ -93,6 +93,29 @@ async fn one_unusable_key_is_one_letter_and_the_other_keys_streams_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_of_several_keys_that_cannot_be_looked_at_for_the_moment_is_a_letter_and_an_only_one_is_retried() {
+    let unseen = || Fault::on("DescribeKey").error("KMSInternalException", "try again");
+    let (world, payments) = world();
+    world.stream(NewStream::named("orders"));
+    world.account.fault(unseen().nth(2..));
+    let answer = world.run(&event("scheduled")).await.expect("an answer");
+    assert_eq!(answer["summary"], json!({"encrypted": 1, "failed": 1}), "{answer:#}");
+    assert_eq!((&answer["outcomes"][0]["key"], world.letters().len()), (&json!(payments), 1));
+
+    let world = World::new();
+    world.stream(NewStream::named("orders"));
+    world.account.fault(unseen());
+    let error = world.run(&event("scheduled")).await.expect_err("retried");
+    assert_eq!((error.error_type, world.letters().len()), (ErrorType::AwsUnavailable, 0));
+
+    // Several keys that can be had keep nothing from being retried.
+    let (world, _) = self::world();
+    world.account.fault(Fault::on("ListStreams").error("LimitExceededException", "Rate exceeded"));
+    let error = world.run(&event("scheduled")).await.expect_err("retried");
+    assert_eq!((error.error_type, world.letters().len()), (ErrorType::Throttled, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_exempt_tag_goes_before_rules_and_audit_and_dry_runs_are_ceilings() {
     let (world, _) = world();
     world.stream(NewStream::named("payments-eu").tag("kinesis-encryption-enforcer:exempt", "load test until=2027-01-01"));

@@ -56,6 +56,7 @@ async fn a_sweep_tells_ten_at_a_time_and_a_dry_run_nothing() {
         world.stream(NewStream::named(&format!("s{index:02}")));
     }
     world.run(&json!({"sweep": true, "dryRun": true})).await.expect("an answer");
+    world.run(&json!({"stream": "nowhere", "dryRun": true})).await.expect("an answer");
     assert_eq!(world.account.count("PutEvents"), 0);
     world.run(&json!({"sweep": true})).await.expect("an answer");
     assert_eq!((types(&world).len(), world.account.count("PutEvents")), (23, 3));
