@@ -88,8 +88,6 @@ pub enum Tags {
     Unread,
     /// They were read, and say this.
     Read(Exemption),
-    /// They could not be read: the stream must not be touched.
-    Unreadable(Failure),
 }
 
 /// How far our own change of the stream has come.
@@ -276,7 +274,6 @@ fn may_apply(situation: &Situation<'_>, why: Why) -> Decision {
     }
     match situation.tags {
         Tags::Unread => Decision::ReadTags,
-        Tags::Unreadable(failure) => Decision::Refuse(failure.clone()),
         Tags::Read(Exemption::Exempt { reason, until }) => Decision::Exempt { reason: reason.clone(), until: *until },
         Tags::Read(Exemption::Malformed { why }) => {
             Decision::Refuse(Failure::new(Step::ListTags, code::EXEMPTION_MALFORMED, situation.stream, why))
@@ -514,9 +511,6 @@ mod tests {
         let exempt = Exemption::Exempt { reason: "load test".to_owned(), until: None };
         let world = World { tags: Tags::Read(exempt), ..World::unencrypted() };
         assert_eq!(world.decide(), Decision::Exempt { reason: "load test".to_owned(), until: None });
-        let failure = Failure::new(Step::ListTags, "AccessDeniedException", &stream(), "");
-        let world = World { tags: Tags::Unreadable(failure.clone()), ..World::unencrypted() };
-        assert_eq!(world.decide(), Decision::Refuse(failure));
         let world = World { tags: Tags::Read(Exemption::Malformed { why: "no date".to_owned() }), ..World::unencrypted() };
         assert_eq!(refused_with(&world.decide()), code::EXEMPTION_MALFORMED);
         let expired = Exemption::Expired { reason: "load test".to_owned(), until: NaiveDate::MIN };

@@ -148,13 +148,6 @@ struct Start {
     seen_updating: bool,
 }
 
-/// What was seen of the stream's tags.
-enum TagsSeen {
-    Unread,
-    Read(Vec<(String, String)>),
-    Unreadable(Failure),
-}
-
 /// How a run ended.
 enum Ending {
     InSync(InSync),
@@ -176,7 +169,8 @@ struct Run<'a> {
     desired: Option<Desired>,
     /// What the last look showed.
     seen: Option<Box<Description>>,
-    tags: TagsSeen,
+    /// Its tags, where they were read.
+    tags: Option<Vec<(String, String)>>,
     start: Option<Start>,
     /// The start that another run of this invocation sent, and when the stream was created that it was sent to.
     before: Option<(Start, Option<DateTime<Utc>>)>,
@@ -194,8 +188,6 @@ struct Run<'a> {
     held: u32,
     /// Whether it was seen in another state than ACTIVE.
     seen_busy: bool,
-    /// Whether it was found out if somebody fights over the stream.
-    weighed: bool,
     warnings: Vec<Warning>,
 }
 
@@ -213,7 +205,7 @@ impl<'a> Run<'a> {
             terms: None,
             desired: None,
             seen: None,
-            tags: TagsSeen::Unread,
+            tags: None,
             start: None,
             before: None,
             applied_because: None,
@@ -225,7 +217,6 @@ impl<'a> Run<'a> {
             quiet_since: context.quiet.hint.quiet_since,
             held: context.quiet.hint.deferrals,
             seen_busy: false,
-            weighed: false,
             warnings: Vec::new(),
         }
     }
@@ -387,21 +378,16 @@ impl<'a> Run<'a> {
     async fn terms_of(&mut self, description: &Description) -> Result<Option<Terms<'a>>, Ending> {
         let Description { arn, mode, status, .. } = description;
         loop {
-            let tags = match &self.tags {
-                TagsSeen::Read(tags) => Some(tags.as_slice()),
-                TagsSeen::Unread | TagsSeen::Unreadable(_) => None,
-            };
-            let subject = Subject { stream: arn, mode: mode.as_ref(), tags, today: self.today() };
+            let subject = Subject { stream: arn, mode: mode.as_ref(), tags: self.tags.as_deref(), today: self.today() };
             let (ruling, expired) = self.context.rules.rule_on(&subject);
             for rule in expired {
                 self.warn_once(Warning::exemption_expired(rule));
             }
-            match (ruling, &self.tags) {
-                (Ruling::Terms(terms), _) => return Ok(Some(terms)),
+            match ruling {
+                Ruling::Terms(terms) => return Ok(Some(terms)),
                 _ if *status != StreamStatus::Active => return Ok(None),
-                (Ruling::NeedsTags { .. }, TagsSeen::Unreadable(failure)) => return Err(Ending::Failed(failure.clone())),
-                (Ruling::NeedsTags { .. }, _) => self.read_tags(arn).await?,
-                (Ruling::Undecided { rule, missing }, _) => {
+                Ruling::NeedsTags { .. } => self.read_tags(arn).await?,
+                Ruling::Undecided { rule, missing } => {
                     let detail = format!("whether rule {rule} matches depends on {missing}, which is not known");
                     return Err(Ending::Failed(Failure::new(Step::ApplyPolicy, code::POLICY_UNDECIDED, arn, &detail)));
                 }
@@ -426,7 +412,7 @@ impl<'a> Run<'a> {
             // Deleted and made anew in the middle of the run: another stream, of which nothing is known yet.
             tracing::info!(stream = description.arn.as_str(), "stream was deleted and created again, starting over");
             self.start = None;
-            self.tags = TagsSeen::Unread;
+            self.tags = None;
             self.first_look = None;
         }
         // A stream that was made anew since then has not been started.
@@ -451,19 +437,13 @@ impl<'a> Run<'a> {
     /// What the tags say of an exemption. Where no tag exempts they need not be read.
     fn judged_tags(&self) -> Tags {
         let Some(key) = self.context.exempt_tag_key else { return Tags::Read(Exemption::None) };
-        match &self.tags {
-            TagsSeen::Unread => Tags::Unread,
-            TagsSeen::Read(tags) => Tags::Read(exemption(tags, key, self.today())),
-            TagsSeen::Unreadable(failure) => Tags::Unreadable(failure.clone()),
-        }
+        self.tags.as_ref().map_or(Tags::Unread, |tags| Tags::Read(exemption(tags, key, self.today())))
     }
 
+    /// Reads the tags. Without them the stream is not touched: they may exempt it.
     async fn read_tags(&mut self, arn: &StreamArn) -> Result<(), Ending> {
-        self.tags = match self.context.streams.tags(arn, self.context.deadline.look_until()).await {
-            Ok(tags) => TagsSeen::Read(tags),
-            Err(error) if error.failure.class == Class::Gone => return Err(gone_or_failed(error.failure)),
-            Err(error) => TagsSeen::Unreadable(error.failure),
-        };
+        let tags = self.context.streams.tags(arn, self.context.deadline.look_until()).await;
+        self.tags = Some(tags.map_err(|error| gone_or_failed(error.failure))?);
         if let Tags::Read(Exemption::Expired { reason, until }) = self.judged_tags() {
             self.warn_once(Warning::ExemptionExpired { reason, until: until.to_string() });
         }
@@ -498,10 +478,9 @@ impl<'a> Run<'a> {
 
     /// What follows where somebody undoes what we do: the stream rests for a while, or is left alone. A person who names the stream does not wait.
     async fn contested(&mut self, encryption: &Encryption, look: &Look, why: &Why) -> Option<Ending> {
-        if self.weighed || self.context.asked_for || *why == Why::Asked {
+        if self.context.asked_for || *why == Why::Asked {
             return None;
         }
-        self.weighed = true;
         let Description { arn, created, .. } = &look.description;
         let suspicion = self.context.suspicions.of(arn.name());
         let remembered = encryption.accepted(arn);
@@ -607,7 +586,7 @@ impl<'a> Run<'a> {
         self.first_wait.get_or_insert(now);
         // What was read of the tags may change while we wait.
         if self.start.is_none() {
-            self.tags = TagsSeen::Unread;
+            self.tags = None;
         }
         sleep_until(instant.min(self.context.deadline.work_until())).await;
     }
@@ -705,4 +684,16 @@ fn out_of_grace(arn: &StreamArn, left: Duration) -> Failure {
 
 fn gone_or_failed(failure: Failure) -> Ending {
     if failure.class == Class::Gone { Ending::Gone(failure.message) } else { Ending::Failed(failure) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn polls_are_a_second_apart_at_first_and_never_more_than_two_and_a_half() {
+        let seconds =
+            [0.0, 0.499, 0.5, 4.0, 16.0, 51.0, 52.0, 3600.0].map(|waited| poll_interval(Duration::from_secs_f64(waited)).as_secs_f64());
+        assert_eq!(seconds.map(|interval| (interval * 100.0).round() / 100.0), [1.0, 1.0, 0.5, 0.7, 1.4, 2.5, 2.5, 2.5]);
+    }
 }

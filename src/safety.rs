@@ -210,6 +210,7 @@ mod tests {
             (json!([root("111122223333", &json!("kms:Decrypt"))]), &warned),
             (json!([root("111122223333", &json!("kms:Put*"))]), &warned),
             (json!([root("999988887777", &json!("kms:*"))]), &warned),
+            (json!([{"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111122223333:role/admin"}, "Action": "kms:*"}]), &warned),
             (json!([{"Effect": "Deny", "Principal": "*", "Action": "kms:*"}]), &warned),
             (json!([{"Effect": "Allow", "Principal": {"Service": "kinesis.amazonaws.com"}, "Action": "kms:*"}]), &warned),
             (json!([]), &warned),

@@ -433,6 +433,40 @@ mod tests {
     }
 
     #[test]
+    fn the_environment_is_that_of_the_process() {
+        let path = std::env::var("PATH").expect("every process here has one");
+        assert_eq!(Environment::of_process().get("PATH"), Some(path.as_str()));
+    }
+
+    #[test]
+    fn names_of_queues_buses_and_namespaces_are_told_from_what_is_none() {
+        let bus = "arn:aws:events:us-east-1:111122223333:event-bus/security";
+        let longest = "a".repeat(255);
+        for (name, right, wrong) in [
+            (
+                "FAILURE_QUEUE_URL",
+                &["https://sqs.us-east-1.amazonaws.com/111122223333/dlq", "http://localhost:9324/queue"][..],
+                &["sqs.us-east-1.amazonaws.com/111122223333/dlq", "https://sqs.us-east-1.amazonaws.com/", "https:///dlq", "https://host"][..],
+            ),
+            (
+                "OUTCOME_EVENT_BUS",
+                &["default", "team/security", bus],
+                &["arn:aws:sqs:us-east-1:111122223333:security", "security:event-bus/a", "my bus"],
+            ),
+            ("METRICS_NAMESPACE", &["Custom/Kinesis Encryption#1", longest.as_str()], &[":custom", "a*b", &format!("{longest}a")]),
+        ] {
+            for text in right {
+                let settings = Settings::from_environment(&environment(&[("KMS_KEY_ID", KEY), (name, text)]));
+                assert!(settings.is_ok(), "{name}={text}: {settings:?}");
+            }
+            for text in wrong {
+                let found = problems(&[("KMS_KEY_ID", KEY), (name, text)]);
+                assert!(found.len() == 1 && found[0].starts_with(&format!("{name} is {text:?}: ")), "{name}={text}: {found:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_policy_is_inline_or_in_a_parameter_and_what_is_wrong_with_it_is_said() {
         for (name, value, says) in [
             ("POLICY", "{", "POLICY: $.? (line 1"),

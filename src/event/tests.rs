@@ -416,6 +416,62 @@ fn a_wrapped_batch_contributes_a_thousand_requests_and_keeps_the_rest() {
 }
 
 #[test]
+fn whatever_a_message_holds_takes_one_of_the_thousand_places() {
+    let event = event!("stream-created");
+    let too_deep = (0..9).fold(event.clone(), |inner, _| on_failure(&inner));
+    let about_a_stream = with(letter(&event, 1), "/stream", json!("orders"));
+    for (name, body) in [
+        ("an event", event),
+        ("too many envelopes", too_deep),
+        ("an empty batch", json!({ "Records": [] })),
+        ("a letter about a stream", about_a_stream),
+        ("a letter about nothing", letter(&Value::Null, 1)),
+        ("a letter about a stream that is none", with(letter(&Value::Null, 1), "/stream", json!("no stream!"))),
+    ] {
+        let requests = direct(&on_failure(&sqs((0..1_002).map(|_| body.to_string()))));
+        assert_eq!(requests.len(), 1_001, "{name}");
+        assert!(requests[1_000].trigger.reason.as_deref().unwrap().contains("2 messages were not read"), "{name}");
+    }
+}
+
+#[test]
+fn batches_in_batches_are_opened_no_deeper_than_other_envelopes() {
+    let wrapped = |depth| (0..depth).fold(event!("stream-created"), |inner, _| sqs([inner.to_string()]));
+    assert_eq!(only(&on_failure(&wrapped(7))).trigger.kind, TriggerKind::StreamCreated);
+    assert!(only(&on_failure(&wrapped(8))).trigger.reason.unwrap().contains("more than 8 envelopes"));
+}
+
+#[test]
+fn a_letter_about_a_stream_needs_no_event_and_carries_what_was_in_its_envelopes() {
+    let without_event = with(letter(&Value::Null, 1), "/stream", json!("orders"));
+    assert_eq!(only(&without_event).scope, streams(&["orders"]));
+    let body = json!({ "stream": "payments" });
+    let of_a_message = with(letter(&sqs([body.to_string()]), 1), "/stream", json!("orders"));
+    let request = only(&of_a_message);
+    assert_eq!((request.scope, request.payload), (streams(&["orders"]), body));
+    // Where neither can be read, the letter itself is kept, as text.
+    let about_nothing = with(letter(&Value::Null, 1), "/stream", json!("no stream!"));
+    assert_eq!(only(&about_nothing).payload, Value::String(about_nothing.to_string()));
+}
+
+#[test]
+fn an_event_that_cannot_be_read_keeps_its_id_and_one_of_aws_is_told_from_a_forged_one() {
+    let event = event!("stream-created");
+    let request = only(&with(event.clone(), "/time", json!("yesterday")));
+    assert_eq!((request.trigger.kind, request.trigger.event_id.as_deref()), (TriggerKind::Unknown, event["id"].as_str()));
+    check_unknown(&with(event.clone(), "/source", json!("aws.s3")), "no event this function knows");
+    check_unknown(&with(event, "/source", json!("com.example")), "not from AWS");
+}
+
+#[test]
+fn a_wrong_manual_request_may_still_say_that_it_wants_no_letter() {
+    for (wish, no_dead_letter) in [(json!(false), true), (json!(true), false), (json!("no"), false)] {
+        let request = only(&json!({ "stream": 7, "deadLetter": wish }));
+        assert_eq!((request.trigger.kind, request.wishes.no_dead_letter), (TriggerKind::Unknown, no_dead_letter), "{wish}");
+    }
+}
+
+#[test]
 fn every_message_of_a_batch_is_answered_for() {
     let batch = json!({ "Records": [
         { "eventSource": "aws:sqs", "messageId": "text", "receiptHandle": "r", "body": "no JSON" },

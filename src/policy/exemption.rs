@@ -105,6 +105,7 @@ mod tests {
             "until=31.12.2026",
             "until=26-12-31",
             "until=2026-1-1",
+            "until=2026-12-3",
         ] {
             let tags = [(KEY.to_owned(), value.to_owned())];
             let found = exemption(&tags, KEY, date("2026-11-24"));

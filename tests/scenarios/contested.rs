@@ -5,7 +5,7 @@ use std::time::Duration;
 use kinesis_encryption_enforcer::sandbox::{Fault, Identity, NewStream};
 use serde_json::{Value, json};
 
-use crate::support::{OWN, SECOND, WORK, World, manual};
+use crate::support::{OWN, SECOND, WORK, World, event, manual};
 
 const START: &str = "StartStreamEncryption";
 const MOST: usize = 5;
@@ -214,5 +214,19 @@ async fn a_spent_allowance_is_told_from_throttling_by_the_history() {
             let message = outcome["error"]["message"].as_str().expect("text");
             assert!(message.contains("the next time is 2026-11-25T00:00:00Z"), "{message}");
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_who_names_the_stream_is_not_held_up_by_the_limit_of_applications() {
+    let world = World::new().with("MAX_APPLIES_PER_DAY", "1");
+    world.stream(NewStream::named("orders"));
+    let handler = world.handler();
+    for (payload, status) in
+        [(event("encryption-stopped"), "encrypted"), (event("encryption-stopped"), "contested"), (manual("orders"), "encrypted")]
+    {
+        world.stream(NewStream::named("orders").created_at("2026-11-23T00:00:00Z".parse().expect("a time")));
+        assert_eq!(world.outcome_of(&handler, &payload).await["status"], status, "{payload}");
+        tokio::time::sleep(Duration::from_mins(1)).await;
     }
 }

@@ -108,7 +108,10 @@ async fn a_stream_of_an_account_that_is_not_listed_is_refused_before_any_call() 
         let outcome = organisation.hub.outcome(&payload).await;
         assert_eq!((&outcome["error"]["code"], &outcome["error"]["class"]), (&json!("ForeignAccount"), &json!("terminal")));
         let message = outcome["error"]["message"].as_str().expect("a message");
-        assert!(message.ends_with("this function keeps the streams of account 111122223333 and of the accounts in MEMBER_ACCOUNTS"), "{message}");
+        assert!(
+            message.ends_with("this function keeps the streams of account 111122223333 and of the accounts in MEMBER_ACCOUNTS"),
+            "{message}"
+        );
         assert_eq!((organisation.hub.operations(), stranger.calls().len()), (vec!["SendMessage".to_owned()], 0));
     }
 }

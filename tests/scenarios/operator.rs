@@ -59,7 +59,10 @@ async fn every_outcome_is_a_log_line_and_every_request_another() {
     assert_eq!((&settled["stream"], &settled["status"], &settled["key"]), (&json!(orders), &json!("encrypted"), &json!(world.key)));
     let failed = &written.lines("stream not settled")[..];
     let [failed] = failed else { unreachable!("{failed:?}") };
-    assert_eq!((&failed["stream"], &failed["step"], &failed["class"]), (&json!(clicks), &json!("start-stream-encryption"), &json!("terminal")));
+    assert_eq!(
+        (&failed["stream"], &failed["step"], &failed["class"]),
+        (&json!(clicks), &json!("start-stream-encryption"), &json!("terminal"))
+    );
     assert!(failed["remedy"].as_str().is_some_and(|remedy| !remedy.is_empty()), "{failed:#}");
     let handled = &written.lines("request handled")[..];
     let [handled] = handled else { unreachable!("{handled:?}") };

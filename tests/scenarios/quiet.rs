@@ -60,7 +60,7 @@ async fn a_young_stream_of_an_unknown_creator_is_waited_for_whatever_the_trigger
         assert_eq!((delay, &item["hint"]["deferrals"], &item["hops"]), (60, &json!(1), &json!(1)), "{item:#}");
     }
     let world = graceful().with_work_queue();
-    world.stream(young(&world, 16));
+    world.stream(young(&world, 15));
     assert_eq!(world.outcome(&event("encryption-stopped")).await["status"], "encrypted");
 }
 
@@ -136,6 +136,20 @@ async fn without_a_queue_the_grace_is_waited_for_inside_the_invocation() {
     let took = (world.clock.instant() - began).as_secs();
     assert_eq!(outcome["status"], "encrypted");
     assert!((60..70).contains(&took), "{took} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_never_quiet_is_started_all_the_same_after_five_graces() {
+    let world = World::new().with("IAC_GRACE_SECONDS", "10");
+    world.stream(young(&world, 0));
+    // Whenever it has been looked at, somebody changes it just before the grace is over.
+    for look in 1..=100 {
+        world.account.happening(Happening::after(DESCRIBE).nth(look).later(Duration::from_millis(9_900)).reshard(2));
+    }
+    let began = world.clock.instant();
+    assert_eq!(world.outcome(&event("tags-added")).await["status"], "encrypted");
+    let took = (world.clock.instant() - began).as_secs();
+    assert!((50..90).contains(&took), "{took} s");
 }
 
 #[tokio::test(start_paused = true)]

@@ -54,6 +54,7 @@ async fn each_stream_gets_what_its_rule_says() {
     );
     assert_eq!(world.account.snapshot("payments-eu").expect("a stream").key_id, Some(payments));
     assert_eq!(world.starts(), 2);
+    assert_eq!(world.outcome(&manual("vendor-a")).await["reason"], "exempt by rule vendors: no KMS (owner: ada)");
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,6 +129,27 @@ async fn the_exempt_tag_goes_before_rules_and_audit_and_dry_runs_are_ceilings() 
     let outcome = world.outcome(&manual("orders")).await;
     assert_eq!((&outcome["status"], &outcome["mode"], &outcome["rule"]), (&json!("would-encrypt"), &json!("audit"), &json!("all")));
     assert_eq!(world.starts(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_on_tags_is_judged_when_the_stream_is_active_and_not_before() {
+    let rules = policy(&json!([{"name": "dev", "match": {"tags": {"stage": "dev"}}, "mode": "audit"}]));
+    let world = World::new().with("POLICY", &rules);
+    world.stream(NewStream::named("orders").updating());
+    assert_eq!(world.outcome(&manual("orders")).await["status"], "encrypted");
+    let before_active: Vec<_> = world.operations().into_iter().take_while(|operation| operation != "ListTagsForStream").collect();
+    assert!(before_active.iter().filter(|operation| *operation == "DescribeStreamSummary").count() > 1, "{before_active:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_goes_while_its_tags_are_asked_for_is_gone_and_no_failure() {
+    let rules = policy(&json!([{"name": "dev", "match": {"tags": {"stage": "dev"}}, "mode": "audit"}]));
+    for world in [World::new(), World::new().with("POLICY", &rules)] {
+        world.stream(NewStream::named("orders"));
+        world.account.fault(Fault::on("ListTagsForStream").error("ResourceNotFoundException", "gone"));
+        let outcome = world.outcome(&event("encryption-stopped")).await;
+        assert_eq!((&outcome["status"], world.letters().len()), (&json!("gone"), 0), "{outcome:#}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
