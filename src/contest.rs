@@ -184,7 +184,7 @@ pub struct Contest {
 
 /// What to do about `stream`, made at `created`, when somebody else may be undoing what we do.
 ///
-/// `suspicion` is what the event told; without one, only what this process remembers counts.
+/// `suspicion` is what the event told, or what a sweep found in the history.
 #[must_use]
 pub fn advise(
     stream: &StreamArn,

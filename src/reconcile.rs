@@ -484,7 +484,8 @@ impl<'a> Run<'a> {
         let Description { arn, created, .. } = &look.description;
         let suspicion = self.context.suspicions.of(arn.name());
         let remembered = encryption.accepted(arn);
-        let recorded = if suspicion.is_some() { self.context.history.changes().await } else { None };
+        // After a refused start the history was read, and what it says is heeded.
+        let recorded = if suspicion.is_some() || self.refusals > 0 { self.context.history.changes().await } else { None };
         let past = Past { remembered: &remembered, recorded, own_role: self.context.history.own_role(), key_id: look.desired.key_id() };
         match advise(arn, *created, suspicion, &past, self.context.most_applies, self.context.clock.utc()) {
             Advice::Rest(after, applied) if self.context.quiet.elsewhere => {
@@ -537,10 +538,16 @@ impl<'a> Run<'a> {
             }
             Kind::Throttled => {
                 self.refusals += 1;
+                // A start that cannot succeed is not sent again: CloudTrail records each, until its newest pages hold nothing else.
+                if self.refusals == 1
+                    && let Some(spent) = self.allowance_spent(encryption, arn, &failure).await
+                {
+                    return Err(Ending::Failed(spent));
+                }
                 let now = self.now();
                 let resume = now + self.context.streams.calls().backoff(self.refusals);
                 if self.refusals == STARTS || resume >= self.context.deadline.work_until() {
-                    return Err(Ending::Failed(self.spent_or_throttled(encryption, arn, failure).await));
+                    return Err(Ending::Failed(failure));
                 }
                 tracing::warn!(code = failure.code, refusals = self.refusals, "start was throttled, trying again");
                 self.last_refusal = Some(failure);
@@ -552,21 +559,16 @@ impl<'a> Run<'a> {
     }
 
     /// AWS words a spent allowance exactly like throttling: the history tells them apart.
-    async fn spent_or_throttled(&self, encryption: &Encryption, arn: &StreamArn, failure: Failure) -> Failure {
-        if failure.code != "LimitExceededException" {
-            return failure;
+    async fn allowance_spent(&self, encryption: &Encryption, arn: &StreamArn, refusal: &Failure) -> Option<Failure> {
+        if refusal.code != "LimitExceededException" {
+            return None;
         }
         let remembered = encryption.accepted(arn);
         let recorded = self.context.history.changes().await;
         let past = Past { remembered: &remembered, recorded, own_role: self.context.history.own_role(), key_id: "" };
-        match allowance_opens(arn, &past, self.context.clock.utc()) {
-            None => failure,
-            Some(opens) => {
-                let opens = opens.to_rfc3339_opts(SecondsFormat::Secs, true);
-                let detail = format!("a key was applied {ALLOWANCE} times in 24 hours, as often as AWS allows; the next time is {opens}");
-                Failure::new(Step::StartStreamEncryption, code::ALLOWANCE_SPENT, arn, &detail)
-            }
-        }
+        let opens = allowance_opens(arn, &past, self.context.clock.utc())?.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let detail = format!("a key was applied {ALLOWANCE} times in 24 hours, as often as AWS allows; the next time is {opens}");
+        Some(Failure::new(Step::StartStreamEncryption, code::ALLOWANCE_SPENT, arn, &detail))
     }
 
     /// Sleeps until the next poll is due; never past the time for working, so that one last look follows.

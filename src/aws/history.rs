@@ -23,8 +23,8 @@ use crate::failure::Step;
 /// How long it may take in all.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// At most so many pages of 50 are read of each call. The newest come first, and are what matters.
-const PAGES: usize = 3;
+/// At most so many pages of 50 are read of each call. The newest come first, and are what matters; calls that AWS refused are among them.
+const PAGES: usize = 10;
 
 /// The calls that change a stream's encryption.
 const CALLS: [&str; 2] = ["StartStreamEncryption", "StopStreamEncryption"];

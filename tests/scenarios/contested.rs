@@ -205,11 +205,19 @@ async fn a_spent_allowance_is_told_from_throttling_by_the_history() {
             started.expect("started");
             tokio::time::sleep(Duration::from_mins(1)).await;
         }
+        // What AWS refused is recorded too, and comes first.
+        for _ in 0..200 {
+            let again = terraform.start_stream_encryption().stream_name("orders").encryption_type("KMS".into()).key_id(&other);
+            again.send().await.expect_err("refused");
+        }
         if !readable {
             world.account.fault(Fault::on("LookupEvents").error("AccessDeniedException", "no"));
         }
+        world.account.forget_calls();
         let outcome = world.outcome(&manual("orders")).await;
         assert_eq!((&outcome["error"]["code"], &outcome["error"]["class"]), (&json!(code), &json!(class)), "{outcome:#}");
+        // Each that is sent in vain is recorded as well.
+        assert_eq!(world.starts(), if readable { 1 } else { 4 });
         if readable {
             let message = outcome["error"]["message"].as_str().expect("text");
             assert!(message.contains("the next time is 2026-11-25T00:00:00Z"), "{message}");
