@@ -426,7 +426,7 @@ impl Kind {
                 "deploy deploy/member-role.yaml in the member account, with the role name, the ExternalId and the function's role of this stack (made anew, a role is another one: update the member's stack then); look for a service control policy that denies sts:AssumeRole, and see that the Region is enabled there"
             }
             (Self::NotUnderstood, _) => {
-                "check what sends this to the function; accepted are the events in README.md and {\"stream\": …}, {\"streams\": […]} or {\"sweep\": true}"
+                "check what sends this to the function; accepted are the events in docs/EVENTS.md and {\"stream\": …}, {\"streams\": […]} or {\"sweep\": true}"
             }
             (Self::Exemption, _) => "correct or remove the exemption tag, then feed the letter back; until then the stream is not touched",
             (Self::Policy, Step::ApplyPolicy) => {
@@ -591,7 +591,7 @@ mod tests {
             (&[code::UNDONE, code::CONTESTED], Contested, Step::Wait, "who calls StopStreamEncryption"),
             (&[code::ALLOWANCE_SPENT], Contested, start, "after the time that the message names"),
             (&[code::FOREIGN_ACCOUNT, code::FOREIGN_REGION], Terminal, Step::CheckTarget, "own account and Region"),
-            (&[code::UNKNOWN_PAYLOAD], Terminal, Step::ReadEvent, "README.md"),
+            (&[code::UNKNOWN_PAYLOAD], Terminal, Step::ReadEvent, "docs/EVENTS.md"),
             (&[code::EXEMPTION_MALFORMED], Terminal, Step::ListTags, "exemption tag"),
             (&[code::POLICY_UNDECIDED], Terminal, Step::ApplyPolicy, "put a rule for it before"),
             (&[code::POLICY_INVALID, "ParameterNotFound", "ParameterVersionNotFound"], Terminal, Step::ReadPolicy, "enforcer policy check"),

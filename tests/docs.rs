@@ -37,13 +37,29 @@ fn blocks(document: &str) -> Vec<Value> {
     blocks.map(|block| serde_json::from_str(block).expect("JSON")).collect()
 }
 
+/// The codes of SQS and of StartStreamEncryption.
+const OF_AWS: [&str; 12] = [
+    "AccessDenied",
+    "AccessDeniedException",
+    "InvalidArgumentException",
+    "KMSAccessDeniedException",
+    "KMSDisabledException",
+    "KMSInvalidStateException",
+    "KMSNotFoundException",
+    "KMSOptInRequired",
+    "KMSThrottlingException",
+    "LimitExceededException",
+    "ResourceInUseException",
+    "ResourceNotFoundException",
+];
+
 #[test]
 fn the_runbook_has_a_section_for_every_alarm_and_every_code() {
     let sections = headings(RUNBOOK);
     let codes = FAILURE.lines().filter_map(|line| line.trim().strip_prefix("pub const ")?.split('"').nth(1));
     let codes: Vec<_> = codes.collect();
     assert!(codes.len() > 20, "{codes:?}");
-    for section in resources("AWS::CloudWatch::Alarm").into_iter().chain(codes) {
+    for section in resources("AWS::CloudWatch::Alarm").into_iter().chain(codes).chain(OF_AWS) {
         assert!(sections.contains(section), "{section}");
     }
 }
@@ -87,7 +103,15 @@ fn the_service_control_policies_deny() {
 
 #[test]
 fn every_subcommand_that_a_document_names_exists() {
-    let documents = [RUNBOOK, EVENTS, include_str!("../README.md"), include_str!("../docs/SECURITY.md")].concat();
+    let documents = [
+        RUNBOOK,
+        EVENTS,
+        include_str!("../README.md"),
+        include_str!("../docs/OUTCOMES.md"),
+        include_str!("../docs/POLICY.md"),
+        include_str!("../docs/SECURITY.md"),
+    ]
+    .concat();
     let named: BTreeSet<_> = documents
         .split("enforcer ")
         .skip(1)
@@ -99,4 +123,41 @@ fn every_subcommand_that_a_document_names_exists() {
         let help = std::process::Command::new(env!("CARGO_BIN_EXE_enforcer")).args([&command, "--help"]).output().expect("it runs");
         assert!(help.status.success(), "{command}");
     }
+}
+
+/// The relative links of a document, without what follows `#`, and the anchors in it.
+fn links(document: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    let targets = document.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    targets
+        .filter(|target| !target.contains("://"))
+        .map(|target| target.split_once('#').map_or((target, None), |(path, anchor)| (path, Some(anchor))))
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_every_anchor_to_a_heading() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut documents: Vec<_> =
+        ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "deploy/README.md"].iter().map(|name| root.join(name)).collect();
+    let folder = std::fs::read_dir(root.join("docs")).expect("the documents");
+    documents.extend(folder.map(|entry| entry.expect("an entry").path()).filter(|path| path.extension().is_some_and(|it| it == "md")));
+    let mut followed = 0;
+    for document in documents {
+        let text = std::fs::read_to_string(&document).expect("a document");
+        for (path, anchor) in links(&text) {
+            let target = if path.is_empty() { document.clone() } else { document.parent().expect("a folder").join(path) };
+            assert!(target.exists(), "{}: {path}", document.display());
+            if let Some(anchor) = anchor {
+                let linked = std::fs::read_to_string(&target).expect("a document");
+                let plain =
+                    |heading: &str| heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-").replace(['`', ',', ':'], "");
+                assert!(
+                    linked.lines().any(|line| line.starts_with('#') && plain(line) == anchor),
+                    "{}: {path}#{anchor}",
+                    document.display()
+                );
+            }
+            followed += 1;
+        }
+    }
+    assert!(followed > 40, "{followed}");
 }
