@@ -238,3 +238,31 @@ async fn a_person_who_names_the_stream_is_not_held_up_by_the_limit_of_applicatio
         tokio::time::sleep(Duration::from_mins(1)).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_rests_carries_when_the_key_was_applied_to_whatever_process_takes_it() {
+    let (world, terraform) = world();
+    let world = world.with_work_queue().with("MAX_APPLIES_PER_DAY", "2");
+    world.stream(NewStream::named("orders"));
+    // CloudTrail shows nothing yet.
+    world.account.configure(|options| options.history_lag = Duration::from_mins(15));
+    let ours = world.handler();
+    assert_eq!(world.outcome_of(&ours, &event("encryption-stopped")).await["status"], "encrypted");
+    drop(world.account.take_events());
+    stop(&terraform, "orders", &world.key).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let told = world.account.take_events().pop().expect("an event");
+    assert_eq!(world.outcome_of(&ours, &told).await["status"], "deferred");
+    let (item, hidden) = world.work().remove(0);
+    assert_eq!((&item["suspicion"]["rested"], item["suspicion"]["applied"].as_array().map(Vec::len), hidden), (&json!(true), Some(1), 60));
+
+    // Another process, which remembers nothing, knows by the item that the limit is near.
+    let mut again = item.clone();
+    again["suspicion"]["applied"] = json!([item["suspicion"]["applied"][0], "2026-11-23T23:00:00Z"]);
+    world.account.purge(WORK);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    world.enqueue(&again);
+    world.account.forget_calls();
+    assert_eq!(world.batch().await, Some(json!({"batchItemFailures": []})));
+    assert_eq!((world.starts(), contested(&world.letters())["stream"].as_str()), (0, item["stream"].as_str()));
+}

@@ -58,6 +58,7 @@ async fn a_young_stream_of_an_unknown_creator_is_waited_for_whatever_the_trigger
         assert_eq!(world.outcome(&trigger).await["status"], "deferred", "{trigger:#}");
         let (item, delay) = world.work().remove(0);
         assert_eq!((delay, &item["hint"]["deferrals"], &item["hops"]), (60, &json!(1), &json!(1)), "{item:#}");
+        assert_eq!(item["notBefore"], json!(now(&world) + chrono::TimeDelta::seconds(60)));
     }
     let world = graceful().with_work_queue();
     world.stream(young(&world, 15));
