@@ -266,3 +266,27 @@ async fn what_rests_carries_when_the_key_was_applied_to_whatever_process_takes_i
     assert_eq!(world.batch().await, Some(json!({"batchItemFailures": []})));
     assert_eq!((world.starts(), contested(&world.letters())["stream"].as_str()), (0, item["stream"].as_str()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_history_says_when_a_start_was_refused_is_heeded_whatever_the_event_told() {
+    let (world, terraform) = world();
+    let world = world.with("MAX_APPLIES_PER_DAY", "1");
+    world.account.configure(|options| options.history_lag = Duration::ZERO);
+    world.stream(NewStream::named("orders"));
+    for refused in [false, true] {
+        if refused {
+            world.account.fault(Fault::on(START).nth(1..=1).error("LimitExceededException", "Rate exceeded"));
+        }
+        world.account.forget_calls();
+        let mut tagged = event("tags-added");
+        tagged["detail"]["requestParameters"]["streamName"] = json!("orders");
+        let outcome = world.outcome(&tagged).await;
+        let (status, starts) = if refused { ("contested", 1) } else { ("encrypted", 1) };
+        assert_eq!((&outcome["status"], world.starts()), (&json!(status), starts), "{outcome:#}");
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        if !refused {
+            stop(&terraform, "orders", &world.key).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
+        }
+    }
+}
