@@ -445,6 +445,7 @@ fn batches_in_batches_are_opened_no_deeper_than_other_envelopes() {
 fn a_letter_about_a_stream_needs_no_event_and_carries_what_was_in_its_envelopes() {
     let without_event = with(letter(&Value::Null, 1), "/stream", json!("orders"));
     assert_eq!(only(&without_event).scope, streams(&["orders"]));
+    assert_eq!(only(&without(without_event, "/event")).scope, streams(&["orders"]));
     let body = json!({ "stream": "payments" });
     let of_a_message = with(letter(&sqs([body.to_string()]), 1), "/stream", json!("orders"));
     let request = only(&of_a_message);
