@@ -131,7 +131,7 @@ budgets: ## What the function weighs, and what scenarios cost in calls and waiti
 
 .PHONY: campaign
 campaign: ## Runs in which everything goes wrong that can, from seeds; SEEDS=10000 for more, SEED=1234 to replay one
-	$(CARGO) run $(LOCKED) --example campaign -- $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+	$(CARGO) run $(LOCKED) $(if $(SEED),,--profile campaign) --example campaign -- $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 .PHONY: test-browser
 test-browser: ## Tests of the HTML report in a headless browser

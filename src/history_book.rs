@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::aws::history::History;
 use crate::clock::Clock;
-use crate::contest::{Change, Suspicion, WINDOW};
+use crate::contest::{Change, Deed, Suspicion, WINDOW};
 
 /// The history of one invocation.
 #[derive(Debug)]
@@ -46,16 +46,28 @@ impl<'a> HistoryBook<'a> {
         self.read.get_or_init(|| read).await.as_deref()
     }
 
-    /// The streams whose encryption others changed, each with the newest change. Where the function's role is not known, nobody is known to be another.
+    /// The streams whose encryption others changed, each with the newest change.
     pub async fn suspects(&self) -> HashMap<String, Suspicion> {
-        let Some(own) = self.own_role else { return HashMap::new() };
         let mut suspects = HashMap::new();
-        for change in self.changes().await.unwrap_or_default() {
-            if change.role.as_deref() != Some(own) {
-                suspects.entry(change.stream.clone()).or_insert_with(|| Suspicion::from(change));
-            }
+        for change in self.changes().await.unwrap_or_default().iter().filter(|change| self.is_of_others(change)) {
+            suspects.entry(change.stream.clone()).or_insert_with(|| Suspicion::from(change));
         }
         suspects
+    }
+
+    /// How often others changed the encryption of the stream `name`, as far as that was looked up already.
+    #[must_use]
+    pub fn known_changes_of_others(&self, name: &str) -> usize {
+        let known = self.read.get().and_then(Option::as_deref).unwrap_or_default();
+        known.iter().filter(|change| change.stream == name && self.is_of_others(change)).count()
+    }
+
+    /// Where the function's role is not known, what it never does is still known to be another's.
+    fn is_of_others(&self, change: &Change) -> bool {
+        match self.own_role {
+            Some(own) => change.role.as_deref() != Some(own),
+            None => change.deed == Deed::Stopped,
+        }
     }
 }
 

@@ -474,6 +474,11 @@ impl<'a> Run<'a> {
         let now = self.context.clock.utc();
         let change = Move { description, key, key_policy: key_policy.as_ref(), stream_policy: stream_policy.as_ref(), now };
         self.warnings.extend(safety::warnings(&change));
+        let name = description.arn.name();
+        if let Some(Suspicion { at, by, .. }) = self.context.suspicions.of(name).cloned() {
+            // An event tells of one change.
+            self.warn_once(Warning::UndoneBy { by, at, times: self.context.history.known_changes_of_others(name).max(1) });
+        }
     }
 
     /// What follows where somebody undoes what we do: the stream rests for a while, or is left alone. A person who names the stream does not wait.

@@ -155,7 +155,7 @@ fn a_plan_shows_every_stream_and_why_and_changes_nothing() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     let plan: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let streams = plan["streams"].as_array().expect("streams");
-    assert_eq!((streams.len(), &plan["changes"]), (14, &serde_json::json!(5)));
+    assert_eq!((streams.len(), &plan["changes"]), (15, &serde_json::json!(6)));
     let decision = |name: &str| {
         let stream = streams.iter().find(|stream| stream["stream"] == name).expect("the stream");
         assert_eq!(stream["outcome"]["applied"], false, "{name}");
@@ -172,6 +172,10 @@ fn a_plan_shows_every_stream_and_why_and_changes_nothing() {
     ] {
         assert_eq!(decision(name), expected, "{name}");
     }
+    let sessions = streams.iter().find(|stream| stream["stream"] == "sessions").expect("the stream");
+    let warning = &sessions["outcome"]["warnings"][0];
+    assert_eq!((&warning["code"], &warning["times"]), (&serde_json::json!("undone-by"), &serde_json::json!(1)), "{sessions:#}");
+    assert!(warning["userAgent"].as_str().is_some_and(|agent| agent.contains("Terraform/")), "{warning}");
     let named = enforcer(&["plan", "--sandbox", "clickstream", "arn:aws:kinesis:us-east-1:111122223333:stream/orders"], "", &[]);
     let told = text(&named.stdout);
     assert_eq!(named.status.code(), Some(3), "{told}");
@@ -202,12 +206,12 @@ fn apply_asks_first_and_encrypts_what_the_plan_shows_and_proves_it_if_asked() {
 fn a_report_is_written_in_every_format() {
     let report = |format: &str| text(&enforcer(&["report", "--sandbox", "--format", format], "", &[]).stdout);
     let csv = report("csv");
-    assert_eq!(csv.lines().count(), 15);
+    assert_eq!(csv.lines().count(), 16);
     assert!(csv.starts_with("account,region,stream,state"), "{csv}");
     let json: serde_json::Value = serde_json::from_str(&report("json")).expect("JSON");
-    assert_eq!((&json["total"], &json["right"]), (&serde_json::json!(14), &serde_json::json!(4)));
+    assert_eq!((&json["total"], &json["right"]), (&serde_json::json!(15), &serde_json::json!(4)));
     let findings: Vec<serde_json::Value> = serde_json::from_str(&report("asff")).expect("JSON");
-    assert_eq!(findings.len(), 14);
+    assert_eq!(findings.len(), 15);
     let of = |name: &str| findings.iter().find(|finding| finding["Id"].as_str().is_some_and(|id| id.ends_with(name))).expect("a finding");
     assert_eq!(of("stream/orders")["Compliance"]["Status"], "PASSED");
     assert_eq!((&of("clickstream")["Compliance"]["Status"], &of("clickstream")["Severity"]["Label"]), (&"FAILED".into(), &"MEDIUM".into()));
@@ -219,12 +223,12 @@ fn a_report_is_written_in_every_format() {
     let output = enforcer(&["report", "--sandbox", "--format", "html", "--output", file.to_str().expect("UTF-8")], "", &[]);
     assert_eq!(output.status.code(), Some(0));
     let page = std::fs::read_to_string(file).expect("the page");
-    for part in ["<strong>4</strong> of 14 streams", "Exemptions", "no end", "payments-us", "prefers-color-scheme: dark", "@media print"] {
+    for part in ["<strong>4</strong> of 15 streams", "Exemptions", "no end", "payments-us", "prefers-color-scheme: dark", "@media print"] {
         assert!(page.contains(part), "{part}");
     }
     // One file, no network.
     assert!(!page.contains("http://") && !page.contains("https://"), "the page refers to the network");
-    assert_eq!(page.matches("<tr>").count(), 15);
+    assert_eq!(page.matches("<tr>").count(), 16);
 }
 
 #[test]
@@ -251,7 +255,7 @@ fn an_apply_that_is_interrupted_says_what_was_not_started() {
     let mut lines = BufReader::new(child.stdout.take().expect("its output"));
     let mut line = String::new();
     // The plan's last line: now it begins.
-    while !line.contains("5 to change") {
+    while !line.contains("6 to change") {
         line.clear();
         assert_ne!(lines.read_line(&mut line).expect("it prints"), 0, "no plan");
     }

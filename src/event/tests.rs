@@ -416,6 +416,16 @@ fn a_wrapped_batch_contributes_a_thousand_requests_and_keeps_the_rest() {
 }
 
 #[test]
+fn every_request_of_a_delivery_is_reached() {
+    let batch = sqs(["orders", "payments"].map(|name| json!({ "stream": name }).to_string()));
+    for (payload, expected) in [(batch, 2), (json!({ "stream": "orders" }), 1)] {
+        let mut delivery = read(&payload, &[]);
+        delivery.requests_mut().for_each(|request| request.wishes.dry_run = true);
+        assert_eq!(delivery.requests().filter(|request| request.wishes.dry_run).count(), expected, "{payload}");
+    }
+}
+
+#[test]
 fn whatever_a_message_holds_takes_one_of_the_thousand_places() {
     let event = event!("stream-created");
     let too_deep = (0..9).fold(event.clone(), |inner, _| on_failure(&inner));

@@ -290,3 +290,16 @@ async fn what_the_history_says_when_a_start_was_refused_is_heeded_whatever_the_e
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_the_functions_role_is_not_known_whoever_stopped_encryption_is_another() {
+    let (world, terraform) = world();
+    let world = world.with("OWN_ROLE_ARN", "").with("MAX_APPLIES_PER_DAY", "1");
+    world.account.configure(|options| options.history_lag = Duration::ZERO);
+    world.stream(NewStream::named("orders"));
+    assert_eq!(world.sweep_outcome("orders").await["status"], "encrypted");
+    stop(&terraform, "orders", &world.key).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    let outcome = world.sweep_outcome("orders").await;
+    assert_eq!((&outcome["status"], world.starts()), (&json!("contested"), 1), "{outcome:#}");
+}

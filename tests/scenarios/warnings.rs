@@ -3,7 +3,7 @@
 use kinesis_encryption_enforcer::sandbox::{Fault, NewStream};
 use serde_json::json;
 
-use crate::support::{World, manual};
+use crate::support::{World, event, manual};
 
 /// A stream that another account reads, with consumers, records of a week and the AWS managed key.
 fn used_stream() -> NewStream {
@@ -68,4 +68,19 @@ async fn nothing_is_asked_where_the_key_is_applied_or_in_place() {
     request["dryRun"] = json!(true);
     assert_eq!(world.outcome(&request).await["status"], "compliant");
     assert_eq!((world.account.count("GetKeyPolicy"), world.account.count("GetResourcePolicy")), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_somebody_stopped_is_judged_with_who_did_it_and_the_history_is_not_asked() {
+    let world = World::new().with("ENFORCEMENT_MODE", "audit");
+    world.stream(NewStream::named("orders"));
+    let outcome = world.outcome(&event("encryption-stopped")).await;
+    let warning = &outcome["warnings"][0];
+    assert_eq!(
+        (&outcome["status"], &warning["code"], &warning["times"]),
+        (&json!("would-encrypt"), &json!("undone-by"), &json!(1)),
+        "{outcome:#}"
+    );
+    assert_eq!(warning["arn"], event("encryption-stopped")["detail"]["userIdentity"]["arn"]);
+    assert_eq!(world.account.count("LookupEvents"), 0);
 }

@@ -7,6 +7,7 @@ pub(super) mod report;
 mod row;
 mod sample;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -160,7 +161,9 @@ impl Place {
         let until = clock.instant() + A_DAY;
         let keys = KeyBook::new(&aws.keys, &aws.region, until);
         let history = HistoryBook::new(&aws.history, settings.own_role_arn.as_deref(), clock, until);
-        let (turns, suspicions) = (Turns::default(), Suspicions::default());
+        // Who looks wants to know who would undo it; who applies was told.
+        let found = if work.encryption.is_none() { history.suspects().await } else { HashMap::new() };
+        let (turns, suspicions) = (Turns::default(), Suspicions { told: None, found });
         let one = |stream: StreamRef| {
             let context = Context {
                 streams: &aws.streams,

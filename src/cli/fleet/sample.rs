@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use aws_sdk_kinesis::types::EncryptionType;
 use aws_types::SdkConfig;
 use serde_json::json;
 
 use crate::cli::local::{ALIAS, ENFORCER, Local};
 use crate::clock::Clock;
-use crate::sandbox::{Fault, KeyState, NewStream};
+use crate::sandbox::{Fault, Identity, KeyState, NewStream};
 use crate::settings::Environment;
+
+/// The access key of somebody who applies infrastructure as code.
+const TERRAFORM: &str = "ASIATERRAFORMEXAMPLE";
 
 /// Serves the sample fleet, and returns what a command needs to work on it.
 pub(super) async fn fleet(environment: Environment) -> Result<(Environment, SdkConfig, Clock)> {
@@ -37,10 +41,20 @@ pub(super) async fn fleet(environment: Environment) -> Result<(Environment, SdkC
         NewStream::named("payments-eu").encrypted_with(&payments),
         NewStream::named("payments-us").encrypted_with(&key),
         NewStream::named("retired-app"),
+        NewStream::named("sessions").encrypted_with(&key),
         NewStream::named("typo").tag(EXEMPT, "until=soon"),
     ] {
         account.stream(stream);
     }
+    // Somebody's Terraform knows nothing of the encryption.
+    account.configure(|options| options.history_lag = Duration::ZERO);
+    account.identity(TERRAFORM, Identity::role("deployer", "ci"));
+    let deployer = aws_sdk_kinesis::Client::new(&local.config(TERRAFORM)?);
+    let stop = deployer.stop_stream_encryption().stream_name("sessions").encryption_type(EncryptionType::Kms).key_id(&key).customize();
+    let by_terraform = stop.mutate_request(|request| {
+        request.headers_mut().insert("user-agent", "APN/1.0 HashiCorp/1.0 Terraform/1.14.0");
+    });
+    by_terraform.send().await?;
     account
         .fault(Fault::on("ListTagsForStream").stream("locked").error("AccessDeniedException", "explicit deny in a service control policy"));
     let policy = json!({"version": 1, "rules": [
