@@ -2,11 +2,13 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
-use std::process::{Command, Output};
-
 use kinesis_encryption_enforcer::clock::Clock;
-use kinesis_encryption_enforcer::sandbox::{Account, Fault, NewStream, serve};
+use kinesis_encryption_enforcer::sandbox::{Account, Fault, NewStream};
 use serde_json::{Value, json};
+
+use self::served::{enforcer, served};
+
+mod served;
 
 const DEAD: &str = "dead-letters";
 const WORK: &str = "work";
@@ -34,36 +36,14 @@ impl Desk {
         ];
         account.send_with(DEAD, &event("encryption-stopped").to_string(), &rule);
         account.send(DEAD, "not even JSON");
-        let (sender, receiver) = std::sync::mpsc::channel();
-        let served = account.clone();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-                sender.send(listener.local_addr().expect("an address")).expect("the test waits");
-                drop(serve(served, listener, std::future::pending()).await);
-            });
-        });
-        let address = receiver.recv().expect("the server starts");
-        let variables = vec![
-            ("AWS_ENDPOINT_URL", format!("http://{address}")),
-            ("AWS_REGION", "us-east-1".to_owned()),
-            ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE".to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
-            ("KMS_KEY_ID", key.clone()),
-            ("FAILURE_QUEUE_URL", dead),
-            ("WORK_QUEUE_URL", work),
-            ("NO_COLOR", "1".to_owned()),
-        ];
+        let mut variables = served(&account);
+        variables.extend([("KMS_KEY_ID", key.clone()), ("FAILURE_QUEUE_URL", dead), ("WORK_QUEUE_URL", work)]);
         Self { account, key, variables }
     }
 
     /// `enforcer dlq` with these arguments: how it ended, and what it printed.
     fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
-        let variables = self.variables.iter().map(|(name, value)| (*name, value.as_str()));
-        let command = Command::new(env!("CARGO_BIN_EXE_enforcer")).arg("dlq").args(arguments).env_clear().envs(variables).output();
-        let Output { status, stdout, stderr } = command.expect("the program runs");
-        (status.code(), String::from_utf8([stdout, stderr].concat()).expect("UTF-8"))
+        enforcer(&[&["dlq"], arguments].concat(), &self.variables)
     }
 
     /// The bodies on a queue that can be received now.

@@ -63,8 +63,8 @@ fn decoded(text: &str) -> Option<String> {
 /// `AssumeRole`.
 pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
     let (arn, session) = (input.required("RoleArn", 2048)?, input.required("RoleSessionName", 64)?);
-    let given = input.text("ExternalId")?;
-    let role = model.roles.get(arn).filter(|role| given == Some(&role.external_id)).cloned().ok_or_else(|| {
+    let given = input.text("ExternalId")?.unwrap_or_default();
+    let role = model.roles.get(arn).filter(|role| given == role.external_id).cloned().ok_or_else(|| {
         let message = format!("the caller is not authorized to perform: sts:AssumeRole on resource: {arn}");
         Refusal { status: 403, ..Refusal::new("AccessDenied", message) }
     })?;

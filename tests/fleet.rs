@@ -1,0 +1,138 @@
+//! `enforcer plan`, `apply`, `report` and `event` as a person runs them on an account of AWS: here an embedded one that is served on loopback.
+
+#![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
+use kinesis_encryption_enforcer::clock::Clock;
+use kinesis_encryption_enforcer::sandbox::{Account, Fault, NewStream};
+use serde_json::{Value, json};
+
+use self::served::{enforcer, served};
+
+mod served;
+
+const REGION: &str = "us-east-1";
+const ALIAS: &str = "alias/streams";
+const RULES: &str =
+    r#"{"version": 1, "rules": [{"name": "vendors", "match": {"stream": "vendor-*"}, "mode": "exempt", "reason": "no KMS"}]}"#;
+
+/// An account with a key under [`ALIAS`], and a stream that is right, one that is wrong, and a vendor's.
+fn account(id: &str) -> (Account, String) {
+    let account = Account::new(Clock::system(), REGION, id);
+    let key = account.create_key();
+    account.alias(ALIAS, &key);
+    account.stream(NewStream::named("clicks").encrypted_with(&key));
+    account.stream(NewStream::named("orders"));
+    account.stream(NewStream::named("vendor-feed"));
+    (account, key)
+}
+
+/// The status of each stream in a plan as JSON.
+fn statuses(plan: &str) -> Vec<(String, String)> {
+    let plan: Value = serde_json::from_str(plan).unwrap_or_else(|_| unreachable!("{plan}"));
+    let streams = plan["streams"].as_array().expect("streams");
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    streams.iter().map(|stream| (text(&stream["stream"]), text(&stream["outcome"]["status"]))).collect()
+}
+
+fn pairs(expected: [(&str, &str); 3]) -> Vec<(String, String)> {
+    expected.map(|(name, status)| (name.to_owned(), status.to_owned())).into()
+}
+
+#[test]
+fn a_plan_takes_its_key_and_its_policy_from_the_command_line() {
+    let (account, _) = account("111122223333");
+    let variables = served(&account);
+    let without = enforcer(&["plan", "--key", ALIAS, "--json"], &variables);
+    assert_eq!(
+        (without.0, statuses(&without.1)),
+        (Some(3), pairs([("clicks", "compliant"), ("orders", "would-encrypt"), ("vendor-feed", "would-encrypt")]))
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("policy.json");
+    std::fs::write(&file, RULES).expect("written");
+    let path = file.to_str().expect("UTF-8");
+    let expected = pairs([("clicks", "compliant"), ("orders", "would-encrypt"), ("vendor-feed", "exempt")]);
+    assert_eq!(statuses(&enforcer(&["plan", "--key", ALIAS, "--policy", path, "--json"], &variables).1), expected);
+
+    // The same from an SSM parameter.
+    account.parameter("/kinesis/policy", "String", RULES);
+    let parameter = [variables.as_slice(), &[("POLICY_PARAMETER", "/kinesis/policy".to_owned())]].concat();
+    assert_eq!(statuses(&enforcer(&["plan", "--key", ALIAS, "--json"], &parameter).1), expected);
+
+    std::fs::write(&file, "{").expect("written");
+    for (arguments, says) in [
+        (vec!["plan", "--key", ALIAS, "--policy", path], "policy.json: "),
+        (vec!["plan", "--key", ALIAS, "--policy", "nowhere.json"], "nowhere.json cannot be read"),
+        (vec!["plan"], "KMS_KEY_ID"),
+    ] {
+        let (code, told) = enforcer(&arguments, &variables);
+        assert!(code == Some(2) && told.contains(says), "{arguments:?}: {code:?} {told}");
+    }
+    assert_eq!(account.count("StartStreamEncryption"), 0);
+}
+
+#[test]
+fn an_apply_does_what_the_plan_says_and_the_report_shows_it() {
+    let (account, key) = account("111122223333");
+    let variables = [served(&account), vec![("KMS_KEY_ID", key.clone()), ("POLICY", RULES.to_owned())]].concat();
+    let (code, told) = enforcer(&["apply"], &variables);
+    assert!(code != Some(0) && told.contains("--yes"), "nobody is there to ask: {code:?} {told}");
+    assert_eq!(account.count("StartStreamEncryption"), 0);
+    let (code, told) = enforcer(&["apply", "--yes", "--concurrency", "2"], &variables);
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(
+        (account.snapshot("orders").and_then(|stream| stream.key_id), account.count("StartStreamEncryption")),
+        (Some(key), 1),
+        "{told}"
+    );
+    let (code, told) = enforcer(&["apply", "--yes"], &variables);
+    assert!(code == Some(0) && told.contains("0 to change"), "{told}");
+    let (code, told) = enforcer(&["report", "--format", "json"], &variables);
+    let report: Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!((code, &report["total"], &report["right"]), (Some(0), &json!(3), &json!(2)), "{report:#}");
+}
+
+#[test]
+fn another_account_is_reached_by_its_role_and_another_region_by_its_name() {
+    let (own, _) = account("111122223333");
+    let (other, _) = account("444455556666");
+    other.stream(NewStream::named("payments"));
+    own.admit(&other, "auditor", "");
+    let variables = served(&own);
+    let role = "arn:aws:iam::444455556666:role/auditor";
+    let (_, told) = enforcer(&["plan", "--key", ALIAS, "--assume-role", role, "--json"], &variables);
+    assert_eq!(statuses(&told).len(), 4, "{told}");
+    let (code, told) = enforcer(&["plan", "--key", ALIAS, "--assume-role", "arn:aws:iam::444455556666:role/nobody"], &variables);
+    assert!(code == Some(2) && told.contains("sts:AssumeRole"), "{code:?} {told}");
+
+    // The embedded account is of one Region, and refuses what is signed for another. A stream is asked for in its own Region alone.
+    let arn = "arn:aws:kinesis:us-east-1:111122223333:stream/orders";
+    let (code, told) = enforcer(&["plan", "--key", ALIAS, "--region", REGION, "--region", "eu-west-1", "--json", arn], &variables);
+    assert_eq!(code, Some(3), "{told}");
+    let (code, told) = enforcer(&["plan", "--key", ALIAS, "--region", "eu-west-1"], &variables);
+    assert!(code == Some(2) && told.contains("eu-west-1"), "{code:?} {told}");
+}
+
+#[test]
+fn what_keeps_a_plan_from_being_made_is_said() {
+    let (account, _) = account("111122223333");
+    let variables = served(&account);
+    account.fault(Fault::on("ListStreams").error("AccessDeniedException", "no"));
+    let (code, told) = enforcer(&["plan", "--key", ALIAS], &variables);
+    assert!(code == Some(2) && told.contains("list-streams") && told.contains("AccessDeniedException"), "{code:?} {told}");
+    let nowhere: Vec<_> = variables.iter().filter(|(name, _)| *name != "AWS_REGION").cloned().collect();
+    let (code, told) = enforcer(&["plan", "--key", ALIAS], &nowhere);
+    assert!(code == Some(2) && told.contains("--region"), "{code:?} {told}");
+}
+
+#[test]
+fn an_event_is_handled_on_the_account_that_the_environment_names() {
+    let (account, key) = account("111122223333");
+    let variables = served(&account);
+    let event = concat!(env!("CARGO_MANIFEST_DIR"), "/events/manual-stream.json");
+    let (code, told) = enforcer(&["event", event, "--dry-run", "--key", ALIAS], &variables);
+    assert!(code == Some(3) && told.contains("would-encrypt"), "{code:?} {told}");
+    let (code, told) = enforcer(&["event", event, "--key", ALIAS], &variables);
+    assert!(code == Some(0) && told.contains("encrypted"), "{code:?} {told}");
+    assert_eq!(account.snapshot("orders").and_then(|stream| stream.key_id), Some(key));
+}
