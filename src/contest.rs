@@ -194,7 +194,7 @@ pub fn advise(
     most: usize,
     now: DateTime<Utc>,
 ) -> Advice {
-    let since = created.map_or(now - WINDOW, |created| created.max(now - WINDOW));
+    let since = window(created, now);
     let changes: Vec<_> =
         past.recorded.unwrap_or_default().iter().filter(|change| change.stream == stream.name() && change.at >= since).collect();
     let is_own = |change: &Change| match (past.own_role, &change.deed) {
@@ -240,12 +240,17 @@ pub fn advise(
 
 /// From when on a key can be applied again, where the allowance is spent; nothing where it is not, as far as is known.
 #[must_use]
-pub fn allowance_opens(stream: &StreamArn, past: &Past<'_>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+pub fn allowance_opens(stream: &StreamArn, created: Option<DateTime<Utc>>, past: &Past<'_>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let recorded = past.recorded.unwrap_or_default().iter();
     let started = recorded.filter(|change| change.stream == stream.name() && matches!(change.deed, Deed::Started { .. }));
-    let starts = merged(past.remembered.iter().copied().chain(started.map(|change| change.at)), now - WINDOW);
+    let starts = merged(past.remembered.iter().copied().chain(started.map(|change| change.at)), window(created, now));
     let first = starts.len().checked_sub(ALLOWANCE)?;
     starts.get(first).map(|first| *first + WINDOW)
+}
+
+/// From when on applications count: those of a stream of the same name before are not this one's.
+fn window(created: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Utc> {
+    created.map_or(now - WINDOW, |created| created.max(now - WINDOW))
 }
 
 /// The times after `since`, in their order, each once.
@@ -434,12 +439,12 @@ mod tests {
     fn a_spent_allowance_tells_when_it_opens() {
         let recorded: Vec<_> = (0..25).map(|index| started(10 * (index + 1), false)).collect();
         let past = |recorded| Past { remembered: &[], recorded: Some(recorded), own_role: Some(OWN), key_id: "alias/a" };
-        assert_eq!(allowance_opens(&stream(), &past(&recorded), now()), Some(minutes_ago(250) + WINDOW));
-        assert_eq!(allowance_opens(&stream(), &past(&recorded[..24]), now()), None);
+        assert_eq!(allowance_opens(&stream(), None, &past(&recorded), now()), Some(minutes_ago(250) + WINDOW));
+        assert_eq!(allowance_opens(&stream(), None, &past(&recorded[..24]), now()), None);
         // Another stream's, and a stop, spend none of it.
         let other = Change { stream: "clicks".to_owned(), ..started(1, false) };
         let more: Vec<_> = [other, change(2, Deed::Stopped, false)].into_iter().chain(recorded[..24].iter().cloned()).collect();
-        assert_eq!(allowance_opens(&stream(), &past(&more), now()), None);
+        assert_eq!(allowance_opens(&stream(), None, &past(&more), now()), None);
     }
 
     #[test]

@@ -225,9 +225,10 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
 
 fn decide_active(situation: &Situation<'_>) -> Decision {
     let why = match judge(situation) {
-        Verdict::Right(in_sync) => match (situation.progress, situation.reapply) {
-            (Progress::NotStarted, Some(Reapply::Asked)) => Why::Asked,
-            (Progress::NotStarted, Some(Reapply::Rotated)) => Why::Rotated,
+        // A fresh application is one of the key that the stream has: another, which is accepted, stays.
+        Verdict::Right(in_sync) => match (situation.progress, situation.reapply, &in_sync) {
+            (Progress::NotStarted, Some(Reapply::Asked), InSync::DesiredKey) => Why::Asked,
+            (Progress::NotStarted, Some(Reapply::Rotated), InSync::DesiredKey) => Why::Rotated,
             _ => {
                 return match (in_sync, situation.desired) {
                     (InSync::DesiredKey, Desired::Key { trouble: Some(trouble), .. }) => Decision::KeyAtRisk(trouble.clone()),

@@ -55,10 +55,16 @@ impl<'a> HistoryBook<'a> {
         suspects
     }
 
+    /// The changes, where they were looked up already.
+    #[must_use]
+    pub fn known_changes(&self) -> Option<&[Change]> {
+        self.read.get().and_then(Option::as_deref)
+    }
+
     /// How often others changed the encryption of the stream `name`, as far as that was looked up already.
     #[must_use]
     pub fn known_changes_of_others(&self, name: &str) -> usize {
-        let known = self.read.get().and_then(Option::as_deref).unwrap_or_default();
+        let known = self.known_changes().unwrap_or_default();
         known.iter().filter(|change| change.stream == name && self.is_of_others(change)).count()
     }
 

@@ -293,6 +293,12 @@ impl KeyFacts {
         if !self.encrypts || !self.symmetric {
             return refuse(code::KEY_UNSUITABLE, "Kinesis takes only symmetric keys (SYMMETRIC_DEFAULT) for ENCRYPT_DECRYPT");
         }
+        if !self.of_customer {
+            return refuse(
+                code::KEY_UNSUITABLE,
+                "it is a key that AWS manages; of those Kinesis takes its own only, by the name alias/aws/kinesis",
+            );
+        }
         match &self.readiness {
             Readiness::Enabled => None,
             Readiness::Disabled => refuse(code::KEY_DISABLED, "the key is disabled"),

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use crate::decide::Desired;
 use crate::event::{KeySignal, Trigger};
 use crate::failure::{Failure, Kind, Step, code};
-use crate::key::{AliasName, KeyRef};
+use crate::key::{AliasName, KeyArn, KeyRef};
 use crate::key_book::KeyBook;
 
 /// How long KMS may take to show a change everywhere ("typically within seconds, sometimes minutes": KMS Developer Guide, *Eventual consistency*).
@@ -22,6 +22,8 @@ pub enum Meaning {
     Fleet {
         /// The alias that was re-pointed, by which a stream may name its key.
         doubted_alias: Option<AliasName>,
+        /// The key that was rotated.
+        rotated: Option<KeyArn>,
     },
     /// It cannot be said.
     Failed(Failure),
@@ -64,7 +66,7 @@ pub async fn weigh(signal: &KeySignal, trigger: &Trigger, age: Option<TimeDelta>
         let young = age.is_some_and(|age| age < SETTLING);
         young.then(|| Meaning::Failed(Failure::new(Step::DescribeKey, code::KEY_STATE_SETTLING, wanted, says)))
     };
-    let fleet = |doubted_alias| Meaning::Fleet { doubted_alias };
+    let fleet = |doubted_alias| Meaning::Fleet { doubted_alias, rotated: None };
     match (signal, trouble) {
         (KeySignal::AliasPointed { target, alias }, None) => match (arn, target) {
             (Some(arn), KeyRef::Arn(target)) if arn != target => {
@@ -94,7 +96,8 @@ pub async fn weigh(signal: &KeySignal, trigger: &Trigger, age: Option<TimeDelta>
         (KeySignal::DeletionCancelled { .. }, Some(trouble)) => {
             Meaning::KeyAtRisk(format!("the deletion was cancelled, which leaves a key disabled until somebody enables it: {trouble}"))
         }
-        (KeySignal::Rotated { .. }, _) | (KeySignal::Usable { .. } | KeySignal::DeletionCancelled { .. }, None) => fleet(None),
+        (KeySignal::Rotated { .. }, _) => Meaning::Fleet { doubted_alias: None, rotated: arn.cloned() },
+        (KeySignal::Usable { .. } | KeySignal::DeletionCancelled { .. }, None) => fleet(None),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::deadline::Deadline;
 use crate::decide::{Decision, Desired, InSync, Pending, Present, Progress, Reapply, Situation, Tags, Why, decide};
 use crate::failure::{Class, Failure, Kind, Step, code};
 use crate::history_book::{HistoryBook, Suspicions};
-use crate::key::AliasName;
+use crate::key::{AliasName, KeyArn};
 use crate::key_book::KeyBook;
 use crate::mode::Mode;
 use crate::outcome::{Deferral, Outcome, Status, Until, Warning};
@@ -58,10 +58,8 @@ pub struct Context<'a> {
     pub reapply: Option<Reapply>,
     /// For how long streams that their creators may be busy with are left alone.
     pub quiet: Quiet,
-    /// An alias that was re-pointed.
-    pub doubted_alias: Option<&'a AliasName>,
-    /// Which streams others changed the encryption of.
-    pub suspicions: &'a Suspicions,
+    /// What is known beyond where to look.
+    pub told: &'a Told,
     /// Who changed what in the last 24 hours.
     pub history: &'a HistoryBook<'a>,
     /// `MAX_APPLIES_PER_DAY`.
@@ -70,6 +68,17 @@ pub struct Context<'a> {
     pub in_depth: bool,
     /// Whether a person asked for this stream by name: that it does not exist is a failure then.
     pub asked_for: bool,
+}
+
+/// What events, and the history, told beyond where to look.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// An alias that was re-pointed.
+    pub doubted_alias: Option<AliasName>,
+    /// A key that was rotated.
+    pub rotated: Option<KeyArn>,
+    /// Which streams others changed the encryption of.
+    pub suspicions: Suspicions,
 }
 
 /// How old a stream is when its creator must be done with it.
@@ -176,6 +185,8 @@ struct Run<'a> {
     before: Option<(Start, Option<DateTime<Utc>>)>,
     applied_because: Option<Why>,
     refusals: u32,
+    /// How many starts were refused because the stream was in use.
+    in_use: u32,
     last_refusal: Option<Failure>,
     /// When the present wait began, by which its polls are spaced.
     waiting_since: Option<Instant>,
@@ -210,6 +221,7 @@ impl<'a> Run<'a> {
             before: None,
             applied_because: None,
             refusals: 0,
+            in_use: 0,
             last_refusal: None,
             waiting_since: None,
             first_wait: None,
@@ -320,9 +332,14 @@ impl<'a> Run<'a> {
                 seen_updating: start.seen_updating,
                 ago: look.at - start.at,
             }),
-            // Seen UPDATING, it may well be the application that the rotation asks for.
-            reapply: self.context.reapply.filter(|why| *why == Reapply::Asked || !self.seen_busy),
-            doubted_alias: self.context.doubted_alias,
+            reapply: self.context.reapply.filter(|why| match why {
+                Reapply::Asked => true,
+                // Seen UPDATING, it may well be the application that the rotation asks for. And not every stream is to have the key that was rotated.
+                Reapply::Rotated => {
+                    !self.seen_busy && self.context.told.rotated.as_ref().is_some_and(|key| key.as_str() == look.desired.key_id())
+                }
+            }),
+            doubted_alias: self.context.told.doubted_alias.as_ref(),
             quiet_for: self.quiet_for(&look.description),
         }
     }
@@ -361,15 +378,12 @@ impl<'a> Run<'a> {
             return Err(Ending::Gone(format!("{} is being deleted", description.arn)));
         }
         self.terms = self.terms_of(&description).await?;
-        let terms = self.terms.unwrap_or_else(|| self.context.rules.default_terms());
-        if terms.exempt.is_some() {
-            // Neither its key nor the one that it might have matters.
+        let Some(terms) = self.terms.filter(|terms| terms.exempt.is_none()) else {
+            // Which key it is to have is not known before it is ACTIVE, or none is: neither its key nor the one that it might have matters.
             return Ok(Look { description, desired: Desired::AwsManaged, present: Present::Unencrypted, at });
-        }
+        };
         let desired = self.context.keys.desired(terms.key).await.map_err(Ending::Failed)?;
-        if self.terms.is_some() {
-            self.desired = Some(desired.clone());
-        }
+        self.desired = Some(desired.clone());
         let present = self.context.keys.present(&description.arn, description.key_id.as_deref(), &desired, terms.on_other_key).await;
         Ok(Look { description, desired, present, at })
     }
@@ -475,7 +489,7 @@ impl<'a> Run<'a> {
         let change = Move { description, key, key_policy: key_policy.as_ref(), stream_policy: stream_policy.as_ref(), now };
         self.warnings.extend(safety::warnings(&change));
         let name = description.arn.name();
-        if let Some(Suspicion { at, by, .. }) = self.context.suspicions.of(name).cloned() {
+        if let Some(Suspicion { at, by, .. }) = self.context.told.suspicions.of(name).cloned() {
             // An event tells of one change.
             self.warn_once(Warning::UndoneBy { by, at, times: self.context.history.known_changes_of_others(name).max(1) });
         }
@@ -487,10 +501,10 @@ impl<'a> Run<'a> {
             return None;
         }
         let Description { arn, created, .. } = &look.description;
-        let suspicion = self.context.suspicions.of(arn.name());
+        let suspicion = self.context.told.suspicions.of(arn.name());
         let remembered = encryption.accepted(arn);
-        // After a refused start the history was read, and what it says is heeded.
-        let recorded = if suspicion.is_some() || self.refusals > 0 { self.context.history.changes().await } else { None };
+        // What was read of the history after a refused start is heeded, too.
+        let recorded = if suspicion.is_some() { self.context.history.changes().await } else { self.context.history.known_changes() };
         let past = Past { remembered: &remembered, recorded, own_role: self.context.history.own_role(), key_id: look.desired.key_id() };
         match advise(arn, *created, suspicion, &past, self.context.most_applies, self.context.clock.utc()) {
             Advice::Rest(after, applied) if self.context.quiet.elsewhere => {
@@ -536,17 +550,17 @@ impl<'a> Run<'a> {
     async fn refused(&mut self, encryption: &Encryption, arn: &StreamArn, failure: Failure) -> Result<(), Ending> {
         match failure.kind() {
             Kind::InUse => {
-                // Somebody changes the stream: it is waited for like any other change.
+                // Somebody changes the stream: it is waited for. Each start that is sent in vain is recorded, so they become ever rarer.
+                self.in_use += 1;
                 self.last_refusal = Some(failure);
-                self.wait().await;
+                let rest = Duration::from_secs(1).saturating_mul(1 << self.in_use.saturating_sub(1).min(5));
+                self.pause_until(self.now() + self.context.streams.calls().jittered(rest)).await;
                 Ok(())
             }
             Kind::Throttled => {
                 self.refusals += 1;
                 // A start that cannot succeed is not sent again: CloudTrail records each, until its newest pages hold nothing else.
-                if self.refusals == 1
-                    && let Some(spent) = self.allowance_spent(encryption, arn, &failure).await
-                {
+                if let Some(spent) = self.allowance_spent(encryption, arn, &failure).await {
                     return Err(Ending::Failed(spent));
                 }
                 let now = self.now();
@@ -570,8 +584,9 @@ impl<'a> Run<'a> {
         }
         let remembered = encryption.accepted(arn);
         let recorded = self.context.history.changes().await;
+        let created = self.seen.as_ref().and_then(|seen| seen.created);
         let past = Past { remembered: &remembered, recorded, own_role: self.context.history.own_role(), key_id: "" };
-        let opens = allowance_opens(arn, &past, self.context.clock.utc())?.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let opens = allowance_opens(arn, created, &past, self.context.clock.utc())?.to_rfc3339_opts(SecondsFormat::Secs, true);
         let detail = format!("a key was applied {ALLOWANCE} times in 24 hours, as often as AWS allows; the next time is {opens}");
         Some(Failure::new(Step::StartStreamEncryption, code::ALLOWANCE_SPENT, arn, &detail))
     }

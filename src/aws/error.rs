@@ -80,12 +80,15 @@ impl CallError {
     }
 }
 
-/// Refuses an answer that lacks a member which it must have.
+/// Refuses an answer that lacks the list which it must have, or the word whether there is more of it.
 ///
-/// The SDK puts an empty list in the place of one that is missing, so that an answer without content, as something in between AWS and us may give, reads as
-/// "no tags" or "no streams". Exemptions must not end like that.
+/// The SDK puts an empty list in the place of one that is missing or `null`, and "no more" in the place of no word, so that an answer without content, as
+/// something in between AWS and us may give, reads as "no tags" or "no streams". Exemptions must not end like that.
 #[derive(Debug)]
-pub(super) struct MustHold(pub(super) &'static str);
+pub(super) struct MustHold {
+    pub(super) list: &'static str,
+    pub(super) more: &'static str,
+}
 
 #[dyn_dispatch_hint]
 impl Intercept for MustHold {
@@ -104,7 +107,12 @@ impl Intercept for MustHold {
             return Ok(());
         }
         let body: Option<serde_json::Value> = answer.body().bytes().and_then(|body| serde_json::from_slice(body).ok());
-        if body.is_some_and(|body| body.get(self.0).is_some()) { Ok(()) } else { Err(format!("the answer lacks {}", self.0).into()) }
+        let Self { list, more } = self;
+        if body.is_some_and(|body| body[list].is_array() && body[more].is_boolean()) {
+            Ok(())
+        } else {
+            Err(format!("the answer lacks {list} or {more}").into())
+        }
     }
 }
 

@@ -55,40 +55,53 @@ impl History {
         Self { client: Client::new(config, CLOUDTRAIL), calls }
     }
 
-    /// The changes of streams' encryption since `since`, newest first.
+    /// The changes of streams' encryption since `since`, newest first. Where time or AWS ends the reading after the first page of each call, what was read
+    /// is what there is: the newest.
     pub async fn since(&self, since: DateTime<Utc>, now: Instant, until: Instant) -> Result<Vec<Change>, CallError> {
         let until = until.min(now + PATIENCE);
         let mut changes = Vec::new();
-        for name in CALLS {
-            changes.extend(self.of(name, since, until).await?);
+        // `None`: all was read.
+        let mut next = CALLS.map(|name| (name, Some(None)));
+        'pages: for page in 0..PAGES {
+            for (name, token) in &mut next {
+                let Some(from) = token.take() else { continue };
+                match self.page(name, since, from, until).await {
+                    Ok((of_page, more)) => {
+                        changes.extend(of_page);
+                        *token = more.map(Some);
+                    }
+                    Err(error) if page == 0 => return Err(error),
+                    Err(error) => {
+                        tracing::warn!(code = error.failure.code, error = %error.failure, pages = page, "the history was read in part");
+                        break 'pages;
+                    }
+                }
+            }
         }
         changes.sort_by_key(|change| std::cmp::Reverse(change.at));
         Ok(changes)
     }
 
-    async fn of(&self, name: &str, since: DateTime<Utc>, until: Instant) -> Result<Vec<Change>, CallError> {
+    /// A page of the records of the call `name`, and where the next one begins.
+    async fn page(
+        &self,
+        name: &str,
+        since: DateTime<Utc>,
+        from: Option<String>,
+        until: Instant,
+    ) -> Result<(Vec<Change>, Option<String>), CallError> {
         let (step, subject) = (Step::LookupEvents, "the changes of streams' encryption");
-        let wanted = json!({
+        let mut input = json!({
             "LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": name}],
             "StartTime": since.timestamp(),
             "MaxResults": 50,
         });
-        let mut changes = Vec::new();
-        let mut token: Option<String> = None;
-        for _ in 0..PAGES {
-            let mut input = wanted.clone();
-            if let Some(token) = &token {
-                input["NextToken"] = json!(token);
-            }
-            let answer: Events =
-                self.calls.read(step, &subject, until, || self.client.call("LookupEvents", &input, step, &subject)).await?;
-            let records = answer.events.into_iter().filter_map(|event| event.cloud_trail_event);
-            changes.extend(records.filter_map(|record| Change::read(&serde_json::from_str(&record).ok()?)));
-            token = answer.next_token.filter(|next| !next.is_empty());
-            if token.is_none() {
-                break;
-            }
+        if let Some(token) = from {
+            input["NextToken"] = json!(token);
         }
-        Ok(changes)
+        let answer: Events = self.calls.read(step, &subject, until, || self.client.call("LookupEvents", &input, step, &subject)).await?;
+        let records = answer.events.into_iter().filter_map(|event| event.cloud_trail_event);
+        let changes = records.filter_map(|record| Change::read(&serde_json::from_str(&record).ok()?)).collect();
+        Ok((changes, answer.next_token.filter(|next| !next.is_empty())))
     }
 }

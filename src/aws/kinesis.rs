@@ -98,7 +98,7 @@ impl Streams {
                 .calls
                 .read(step, stream, until, || {
                     let request = self.client.list_tags_for_stream().stream_arn(stream.as_str()).set_exclusive_start_tag_key(after.clone());
-                    let request = request.customize().interceptor(MustHold("Tags"));
+                    let request = request.customize().interceptor(MustHold { list: "Tags", more: "HasMoreTags" });
                     let call = Box::pin(async { request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error)) });
                     self.calls.paced(self.paces.of(Api::ListTagsForStream), step, stream, until, call)
                 })
@@ -138,7 +138,7 @@ impl Streams {
             .calls
             .read(step, &subject, until, || {
                 let request = self.client.list_streams().set_exclusive_start_stream_name(after.map(str::to_owned));
-                let request = request.customize().interceptor(MustHold("StreamNames"));
+                let request = request.customize().interceptor(MustHold { list: "StreamNames", more: "HasMoreStreams" });
                 let call = Box::pin(async { request.send().await.map_err(|error| CallError::from_sdk(step, &subject, &error)) });
                 self.calls.paced(self.paces.of(Api::ListStreams), step, &subject, until, call)
             })

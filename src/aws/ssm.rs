@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_types::SdkConfig;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -13,11 +14,15 @@ use tokio::time::Instant;
 
 use super::calls::Calls;
 use super::service::{Client, SSM};
+use crate::clock::Clock;
 use crate::failure::{Failure, Step, code};
 use crate::policy::Policy;
 
 /// How long what was read is good. A policy that was changed holds everywhere after at most this.
-const GOOD_FOR: Duration = Duration::from_mins(1);
+const GOOD_FOR: TimeDelta = TimeDelta::minutes(1);
+
+/// How long a new version is waited for where there is an older one.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The parameter that holds the policy. The last good version is kept for as long as the process lives.
 #[derive(Clone, Debug)]
@@ -31,7 +36,7 @@ pub struct PolicyParameter {
 #[derive(Debug, Default)]
 struct Kept {
     good: Option<Current>,
-    read_at: Option<Instant>,
+    read_at: Option<DateTime<Utc>>,
 }
 
 /// The policy as of now.
@@ -63,14 +68,19 @@ impl PolicyParameter {
     }
 
     /// The policy, read anew where what is kept is older than a minute. It fails only where no good version was ever read.
-    pub async fn current(&self, now: Instant, until: Instant) -> Result<Current, Failure> {
+    ///
+    /// Its age is told by the time of day: the monotonic clock may stand still while Lambda has frozen the process.
+    pub async fn current(&self, clock: &Clock, until: Instant) -> Result<Current, Failure> {
+        let now = clock.utc();
         // Held while reading: of the invocations of one process there is only one at a time.
         let mut kept = self.kept.lock().await;
         if let (Some(good), Some(read_at)) = (&kept.good, kept.read_at)
-            && now - read_at < GOOD_FOR
+            && (TimeDelta::zero()..GOOD_FOR).contains(&(now - read_at))
         {
             return Ok(good.clone());
         }
+        // With a good version at hand nobody waits for long: the event comes first.
+        let until = if kept.good.is_some() { until.min(clock.instant() + PATIENCE) } else { until };
         let read = self.read(until).await;
         kept.read_at = Some(now);
         match (read, &mut kept.good) {

@@ -58,8 +58,13 @@ impl Tagging {
     }
 
     /// `GetResources`: every stream that has a tag with this key, with all its tags.
-    pub async fn streams_with(&self, tag_key: &str, now: Instant) -> Result<Vec<(StreamArn, Vec<(String, String)>)>, CallError> {
-        let (step, subject, until) = (Step::GetResources, "the streams that are tagged", now + PATIENCE);
+    pub async fn streams_with(
+        &self,
+        tag_key: &str,
+        now: Instant,
+        until: Instant,
+    ) -> Result<Vec<(StreamArn, Vec<(String, String)>)>, CallError> {
+        let (step, subject, until) = (Step::GetResources, "the streams that are tagged", until.min(now + PATIENCE));
         let filters = json!({"ResourceTypeFilters": ["kinesis:stream"], "TagFilters": [{"Key": tag_key}], "ResourcesPerPage": 100});
         let mut found = Vec::new();
         let mut token: Option<String> = None;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::own::{self, Letter};
-use super::{Declined, Delivery, LONGEST_REASON, Message, Origin, Reading, Request, Scope, eventbridge, manual, shorten};
+use super::{Declined, Delivery, KeySignal, LONGEST_REASON, Message, Origin, Reading, Request, Scope, eventbridge, manual, shorten};
 
 /// No honest payload is wrapped as deep as this: each feed-back adds two envelopes and takes them off again.
 const MAX_DEPTH: usize = 8;
@@ -115,6 +115,10 @@ impl<'a> Reader<'a> {
         let several = inside.len() > 1;
         inside.truncate(1);
         for request in &mut inside {
+            // A stream may still name its key by it.
+            if let Scope::Key(KeySignal::AliasPointed { alias, .. }) = &request.scope {
+                request.carried.alias = Some(alias.clone());
+            }
             request.scope = Scope::Streams(vec![stream.clone()]);
             if several {
                 request.payload = innermost(event);

@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::arn::{Malformed, is_account};
 use crate::contest::Suspicion;
-use crate::key::{AliasName, KeyRef};
+use crate::key::{AliasName, KeyArn, KeyRef};
 use crate::quiet::Hint;
 use crate::stream::StreamRef;
 
@@ -186,6 +186,10 @@ pub struct Carried {
     pub hint: Hint,
     /// The alias that was re-pointed.
     pub alias: Option<AliasName>,
+    /// The key that was rotated.
+    pub rotated: Option<KeyArn>,
+    /// The failures of keys that were reported for the whole fleet.
+    pub reported: Vec<String>,
     /// That somebody else changed the stream's encryption.
     pub suspicion: Option<Suspicion>,
 }

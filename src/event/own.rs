@@ -78,6 +78,8 @@ pub(super) fn work_item(payload: &Value) -> Reading {
         hint,
         reapply,
         alias,
+        rotated,
+        reported,
         suspicion,
         ..
     } = item;
@@ -102,6 +104,8 @@ pub(super) fn work_item(payload: &Value) -> Reading {
         expires_at,
         hint: hint.unwrap_or_default(),
         alias: alias.and_then(|alias| alias.parse().ok()),
+        rotated: rotated.and_then(|key| key.parse().ok()),
+        reported,
         suspicion,
     };
     reading

@@ -80,6 +80,12 @@ pub struct WorkItem {
     /// The alias that was re-pointed, where that is what the work goes back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alias: Option<String>,
+    /// The key that was rotated, where that is what the work goes back to: of streams that are to have another nothing is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotated: Option<String>,
+    /// The failures of keys that the sweep which this is a part of has reported: they are not reported again for every stream.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reported: Vec<String>,
     /// That somebody else changed the stream's encryption, and what is known of our own applications.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspicion: Option<Suspicion>,

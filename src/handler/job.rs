@@ -21,12 +21,12 @@ use crate::exemptions::Exemptions;
 use crate::failure::{Class, Failure, Kind, Step, code};
 use crate::fan_out::FanOut;
 use crate::history_book::Suspicions;
-use crate::key::{AliasName, KeyRef};
+use crate::key::{AliasName, KeyArn, KeyRef};
 use crate::key_signal::{Meaning, SETTLING, is_foreign, weigh};
 use crate::mode::Mode;
 use crate::outcome::{Deferral, Outcome, Status, Until, Warning};
 use crate::quiet::Hint;
-use crate::reconcile::{Context, Quiet, reconcile};
+use crate::reconcile::{Context, Quiet, Told, reconcile};
 use crate::report::Tally;
 use crate::report::event::{OutcomeEvent, SOURCE, events};
 use crate::report::letter::{Letter, Place, Sender, ascii};
@@ -38,12 +38,32 @@ use crate::sweep::{NotReached, sweep};
 /// How long an application that a rotation or a person asked for is wanted. What is not applied by then is only verified.
 const REAPPLY_WITHIN: TimeDelta = TimeDelta::hours(24);
 
+/// So many streams that are named in one request are worked on at once; more become work of their own where there is a queue, whose workers may make more
+/// calls a second.
+const MOST_AT_ONCE: usize = 50;
+
+/// So many work items are sent, ten at a time, before it is known of each that it was.
+const SENT_AT_ONCE: usize = 100;
+
 /// The first delay of work that is tried again through the queue; it doubles, up to what SQS takes.
 const FIRST_DELAY: Duration = Duration::from_secs(30);
 
 /// The end of `time` after `start`; the end of all time where somebody's event is of then.
 fn within(time: TimeDelta, start: DateTime<Utc>) -> DateTime<Utc> {
     start.checked_add_signed(time).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// Whether the key was applied, or may have been.
+fn has_applied(outcome: &Outcome) -> bool {
+    outcome.applied || outcome.warnings.contains(&Warning::StartAnswerLost)
+}
+
+/// The event for a letter about an application that was made: whoever feeds it back wants it verified, not made again.
+fn without_reapply(mut event: Value) -> Value {
+    if let Some(event) = event.as_object_mut() {
+        event.remove("reapply");
+    }
+    event
 }
 
 /// How long work that failed for the `count`-th time rests.
@@ -66,6 +86,10 @@ pub(super) struct Job<'a, 'h> {
     several: bool,
     /// The alias that was re-pointed, where that is what this is about.
     doubted_alias: Option<AliasName>,
+    /// The key that was rotated, where that is what this is about.
+    rotated: Option<KeyArn>,
+    /// The failures of keys that were reported for the whole fleet.
+    reported: Vec<String>,
     /// Which streams others changed the encryption of.
     suspicions: Suspicions,
     /// The account whose fleet is being swept, where it is not the function's own.
@@ -96,6 +120,9 @@ impl<'a, 'h> Job<'a, 'h> {
             retry: None,
             several: false,
             doubted_alias,
+            rotated: request.carried.rotated.clone(),
+            // Whoever feeds a letter back wants to hear of it again.
+            reported: if request.feed_backs == 0 { request.carried.reported.clone() } else { Vec::new() },
             suspicions,
             sweeping: None,
             events: Vec::new(),
@@ -143,8 +170,8 @@ impl<'a, 'h> Job<'a, 'h> {
                         let outcome = Outcome { key: Some(key.to_string()), ..Outcome::failed(None, failure, self.mode()) };
                         self.settle(outcome, &mut tally).await;
                     }
-                    Meaning::Fleet { doubted_alias } => {
-                        self.doubted_alias = doubted_alias;
+                    Meaning::Fleet { doubted_alias, rotated } => {
+                        (self.doubted_alias, self.rotated) = (doubted_alias, rotated);
                         (tally, continue_after) = Box::pin(self.fleets(&self.fleets_with(key), None)).await;
                     }
                 }
@@ -179,7 +206,18 @@ impl<'a, 'h> Job<'a, 'h> {
             let reason = format!("it happened in {region}, streams of {} are kept here", self.handler.aws.region);
             return (Meaning::Nothing(reason), &rules.key);
         }
-        let keys = rules.keys_in(None, &self.handler.aws.region);
+        let mut keys = rules.keys_in(None, &self.handler.aws.region);
+        if let (Some(account), Some(own), None) =
+            (trigger.account.as_deref(), self.handler.settings.own_account(), self.member_of_the_event())
+            && account != own
+        {
+            // A bare id or name is a key of the accounts that are kept; only one that is named by ARN may be another's.
+            keys.retain(|key| matches!(key, KeyRef::Arn(_) | KeyRef::AliasArn { .. }));
+            if keys.is_empty() {
+                let reason = format!("it happened in account {account}, which is neither the function's own nor a member");
+                return (Meaning::Nothing(reason), &rules.key);
+            }
+        }
         // Keys are in the account of the event; and no role is taken on for a key that is none of ours.
         let account = match self.member_of_the_event().filter(|_| keys.iter().any(|key| is_foreign(signal, trigger, key).is_none())) {
             None => self.shared.accounts.own(),
@@ -239,15 +277,38 @@ impl<'a, 'h> Job<'a, 'h> {
     }
 
     async fn streams(&mut self, streams: &[StreamRef], tally: &mut Tally) {
+        if let Some(sender) =
+            self.sender().filter(|_| self.message.is_none() && !self.request.wishes.no_dead_letter && streams.len() > MOST_AT_ONCE)
+        {
+            return self.queue(streams, sender, tally).await;
+        }
         let outcomes = join_all(streams.iter().map(|stream| self.one(stream))).await;
         for outcome in outcomes {
             self.settle(outcome, tally).await;
         }
     }
 
+    /// Makes each of many streams work of its own. Those that the queue does not take fail.
+    async fn queue(&mut self, streams: &[StreamRef], sender: WorkSender<'a>, tally: &mut Tally) {
+        self.several = true;
+        let reason = format!("one of {} streams", streams.len());
+        for chunk in streams.chunks(SENT_AT_ONCE) {
+            let items: Vec<_> = chunk.iter().map(|stream| ascii(&self.item(stream.to_string(), reason.clone()))).collect();
+            let sent = sender.send_all(&items, self.shared.deadline.look_until()).await;
+            for stream in chunk {
+                let name = Some(stream.to_string());
+                let outcome = match &sent {
+                    Ok(()) => Outcome::new(name, Status::Queued, reason.clone(), self.mode()),
+                    Err(error) => Outcome::failed(name, error.failure.clone(), self.mode()),
+                };
+                self.settle(outcome, tally).await;
+            }
+        }
+    }
+
     async fn one(&self, stream: &StreamRef) -> Outcome {
         match self.account_of(stream).await {
-            Ok(account) => reconcile(stream, &self.context(account, self.doubted_alias.as_ref(), &self.suspicions)).await,
+            Ok(account) => reconcile(stream, &self.context(account, &self.told())).await,
             Err(failure) => Outcome::failed(Some(stream.to_string()), failure, self.mode()),
         }
     }
@@ -340,11 +401,12 @@ impl<'a, 'h> Job<'a, 'h> {
         if unusable.len() == keys.len() {
             return None;
         }
+        self.reported = unusable.iter().map(|(_, failure)| failure.message.clone()).collect();
         let unusable: Vec<_> = unusable.iter().map(|(key, _)| *key).collect();
         let exempt_tag_key = self.handler.settings.exempt_tag_key.as_deref();
         let (tagging, today) = (&account.aws.tagging, self.now().date_naive());
-        let now = self.handler.clock.instant();
-        let exemptions = Exemptions::read(tagging, exempt_tag_key, &self.shared.rules, &unusable, today, now);
+        let time = (self.handler.clock.instant(), self.shared.deadline.look_until());
+        let exemptions = Exemptions::read(tagging, exempt_tag_key, &self.shared.rules, &unusable, today, time);
         let suspects = async { if self.encryption(account).is_some() { account.history.suspects().await } else { HashMap::new() } };
         let (exemptions, found) = tokio::join!(exemptions, suspects);
         self.suspicions.found = found;
@@ -373,8 +435,12 @@ impl<'a, 'h> Job<'a, 'h> {
         }
     }
 
-    /// The request for what is left of the sweep.
+    /// The request for what is left of the sweep: what a person could ask for, or a work item, where there is more to say.
     fn rest_of_sweep(&self, after: Option<&str>) -> Value {
+        if self.doubted_alias.is_some() || self.rotated.is_some() || self.request.wishes.reapply {
+            let sweep = ItemSweep { start_after: after.map(str::to_owned), account: self.sweeping.clone() };
+            return json!(WorkItem { stream: None, sweep: Some(sweep), ..self.item(String::new(), "the rest of a sweep".to_owned()) });
+        }
         let mut rest = json!({"sweep": true});
         for (name, value) in [("startAfter", after), ("account", self.sweeping.as_deref())] {
             if let Some(value) = value {
@@ -391,8 +457,8 @@ impl<'a, 'h> Job<'a, 'h> {
         exemptions: &Exemptions<'_>,
         tally: &mut Tally,
     ) -> Result<(), NotReached> {
-        let (doubted_alias, suspicions) = (self.doubted_alias.clone(), self.suspicions.clone());
-        let context = self.context(account, doubted_alias.as_ref(), &suspicions);
+        let told = self.told();
+        let context = self.context(account, &told);
         sweep(start_after, exemptions, &context, async |outcome| {
             self.several = true;
             self.settle(outcome, tally).await;
@@ -441,6 +507,7 @@ impl<'a, 'h> Job<'a, 'h> {
         let outcome = self.send_on(outcome).await;
         super::log_outcome(&outcome);
         if let Some(failure) = &outcome.error {
+            let event = if has_applied(&outcome) { without_reapply(event) } else { event };
             self.route(outcome.stream.clone(), failure, event).await;
         }
         self.tell(&outcome).await;
@@ -508,7 +575,7 @@ impl<'a, 'h> Job<'a, 'h> {
         }
         let delay = if failure.kind() == Kind::Unsettled { FIRST_DELAY } else { rest(self.request.carried.hops + 1) };
         let mut item = self.item(stream, failure.message.clone());
-        if outcome.applied || outcome.warnings.contains(&Warning::StartAnswerLost) {
+        if has_applied(&outcome) {
             item.expires_at = Some(self.now());
         }
         let seconds = delay.as_secs();
@@ -550,6 +617,8 @@ impl<'a, 'h> Job<'a, 'h> {
             hint: Some(carried.hint),
             reapply: wishes.reapply,
             alias: self.doubted_alias.as_ref().map(ToString::to_string),
+            rotated: self.rotated.as_ref().map(ToString::to_string),
+            reported: self.reported.clone(),
             suspicion: self.suspicions.told.clone(),
         }
     }
@@ -582,6 +651,10 @@ impl<'a, 'h> Job<'a, 'h> {
         if failure.code == code::CONTESTED && [Some(trigger.kind), self.request.carried.origin_kind].contains(&Some(TriggerKind::Scheduled))
         {
             // Whoever made it contested wrote the letter. A schedule that meets it again reports it, and no more.
+            return;
+        }
+        if stream.is_some() && self.reported.contains(&failure.message) {
+            // A stream of which only its tags told that it is to have that key: one letter was written for all.
             return;
         }
         let queue = self.handler.aws.dead_letters.as_ref();
@@ -648,7 +721,12 @@ impl<'a, 'h> Job<'a, 'h> {
         }
     }
 
-    fn context<'b>(&self, account: &'b Account<'b>, doubted_alias: Option<&'b AliasName>, suspicions: &'b Suspicions) -> Context<'b>
+    /// What is known beyond where to look.
+    fn told(&self) -> Told {
+        Told { doubted_alias: self.doubted_alias.clone(), rotated: self.rotated.clone(), suspicions: self.suspicions.clone() }
+    }
+
+    fn context<'b>(&self, account: &'b Account<'b>, told: &'b Told) -> Context<'b>
     where
         'a: 'b,
     {
@@ -664,8 +742,7 @@ impl<'a, 'h> Job<'a, 'h> {
             exempt_tag_key: settings.exempt_tag_key.as_deref(),
             reapply: self.reapply(),
             quiet: Quiet { grace: settings.iac_grace, hint: request.carried.hint, elsewhere: self.can_send_on() },
-            doubted_alias,
-            suspicions,
+            told,
             history: &account.history,
             most_applies: usize::try_from(settings.max_applies_per_day).unwrap_or(usize::MAX),
             // A sweep has its time for looking at every stream.

@@ -28,7 +28,7 @@ use crate::key_book::KeyBook;
 use crate::mode::Mode;
 use crate::outcome::Outcome;
 use crate::policy::{Policy, Rulebook};
-use crate::reconcile::{Context, Quiet, Turns, reconcile};
+use crate::reconcile::{Context, Quiet, Told, Turns, reconcile};
 use crate::settings::{Environment, PolicySource, Settings};
 use crate::stream::{StreamRef, StreamStatus};
 
@@ -124,7 +124,7 @@ impl Place {
             (None, PolicySource::Inline(policy), _) => Arc::clone(policy),
             (None, PolicySource::Parameter(_), Some(parameter)) => {
                 let until = clock.instant() + PATIENCE;
-                parameter.current(clock.instant(), until).await.map_err(|failure| anyhow!("{failure}"))?.policy
+                parameter.current(&clock, until).await.map_err(|failure| anyhow!("{failure}"))?.policy
             }
             (None, PolicySource::Parameter(name), None) => return Err(anyhow!("the parameter {name} cannot be read")),
         };
@@ -163,7 +163,7 @@ impl Place {
         let history = HistoryBook::new(&aws.history, settings.own_role_arn.as_deref(), clock, until);
         // Who looks wants to know who would undo it; who applies was told.
         let found = if work.encryption.is_none() { history.suspects().await } else { HashMap::new() };
-        let (turns, suspicions) = (Turns::default(), Suspicions { told: None, found });
+        let (turns, told) = (Turns::default(), Told { suspicions: Suspicions { told: None, found }, ..Told::default() });
         let one = |stream: StreamRef| {
             let context = Context {
                 streams: &aws.streams,
@@ -176,8 +176,7 @@ impl Place {
                 exempt_tag_key: settings.exempt_tag_key.as_deref(),
                 reapply: None,
                 quiet: Quiet { grace: settings.iac_grace, ..Quiet::default() },
-                doubted_alias: None,
-                suspicions: &suspicions,
+                told: &told,
                 history: &history,
                 most_applies: usize::try_from(settings.max_applies_per_day).unwrap_or(usize::MAX),
                 in_depth: true,
