@@ -12,7 +12,7 @@ use aws_types::SdkConfig;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::calls::Calls;
 use super::error::CallError;
@@ -25,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// At most so many pages of 50 are read of each call. The newest come first, and are what matters; calls that AWS refused are among them.
 const PAGES: usize = 10;
+
+/// Between further pages, so that whoever else asks finds room among the two calls a second.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// The calls that change a stream's encryption.
 const CALLS: [&str; 2] = ["StartStreamEncryption", "StopStreamEncryption"];
@@ -65,6 +68,12 @@ impl History {
         'pages: for page in 0..PAGES {
             for (name, token) in &mut next {
                 let Some(from) = token.take() else { continue };
+                if page > 0 {
+                    if self.calls.is_late(PAUSE, until) {
+                        break 'pages;
+                    }
+                    sleep(PAUSE).await;
+                }
                 match self.page(name, since, from, until).await {
                     Ok((of_page, more)) => {
                         changes.extend(of_page);

@@ -303,3 +303,87 @@ async fn where_the_functions_role_is_not_known_whoever_stopped_encryption_is_ano
     let outcome = world.sweep_outcome("orders").await;
     assert_eq!((&outcome["status"], world.starts()), (&json!("contested"), 1), "{outcome:#}");
 }
+
+/// Somebody's refused calls, so many of each kind.
+async fn flood(world: &World, records: usize) -> aws_sdk_kinesis::Client {
+    world.account.identity("ci", Identity::role("deployer", "ci"));
+    let client = world.kinesis("ci");
+    for index in 0..records {
+        let name = format!("gone-{index}");
+        client
+            .start_stream_encryption()
+            .stream_name(&name)
+            .encryption_type("KMS".into())
+            .key_id(&world.key)
+            .send()
+            .await
+            .expect_err("gone");
+        client.stop_stream_encryption().stream_name(&name).encryption_type("KMS".into()).key_id(&world.key).send().await.expect_err("gone");
+    }
+    drop(world.account.take_events());
+    client
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_history_is_read_as_far_as_time_allows_and_leaves_others_room() {
+    let world = World::new().with_work_queue();
+    let client = flood(&world, 475).await;
+    let other = world.account.create_key();
+    let names = ["orders", "clicks", "payments"];
+    for name in names {
+        world.stream(NewStream::named(name));
+        for _ in 0..25 {
+            let start = client.start_stream_encryption().stream_name(name).encryption_type("KMS".into()).key_id(&other);
+            start.send().await.expect("started");
+            tokio::time::sleep(Duration::from_secs(4)).await;
+        }
+    }
+    tokio::time::sleep(Duration::from_mins(20)).await;
+    world.account.configure(|options| options.rate_limits = true);
+    world.account.forget_calls();
+    let item =
+        |name: &str| json!({"version": 1, "kind": "work-item", "stream": format!("arn:aws:kinesis:us-east-1:111122223333:stream/{name}")});
+    // No two processes begin in the same nanosecond, by which their jitter is seeded.
+    let mut workers = Vec::new();
+    for _ in names {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        workers.push(world.handler());
+    }
+    let items = names.map(item);
+    let (first, second, third) = tokio::join!(
+        world.outcome_of(&workers[0], &items[0]),
+        world.outcome_of(&workers[1], &items[1]),
+        world.outcome_of(&workers[2], &items[2]),
+    );
+    for outcome in [first, second, third] {
+        assert_eq!(outcome["error"]["code"], "AllowanceSpent", "{outcome:#}");
+    }
+    assert_eq!(world.starts(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_applications_to_a_namesake_that_is_gone_do_not_count() {
+    let (world, terraform) = world();
+    world.account.configure(|options| options.history_lag = Duration::ZERO);
+    let other = world.account.create_key();
+    world.stream(NewStream::named("orders"));
+    for _ in 0..25 {
+        let start = terraform.start_stream_encryption().stream_name("orders").encryption_type("KMS".into()).key_id(&other);
+        start.send().await.expect("started");
+        tokio::time::sleep(Duration::from_secs(4)).await;
+    }
+    terraform.delete_stream().stream_name("orders").send().await.expect("deleted");
+    tokio::time::sleep(Duration::from_mins(20)).await;
+    world.stream(NewStream::named("orders").created_at(world.clock.wall().into()));
+    world.account.fault(Fault::on(START).nth(1..=1).error("LimitExceededException", "Rate exceeded"));
+    assert_eq!(world.outcome(&manual("orders")).await["status"], "encrypted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_by_kms_is_no_reason_to_ask_the_history() {
+    let world = World::new();
+    world.stream(NewStream::named("orders"));
+    world.account.fault(Fault::on(START).nth(1..=1).error("KMSThrottlingException", "slow down"));
+    assert_eq!(world.outcome(&manual("orders")).await["status"], "encrypted");
+    assert_eq!(world.account.count("LookupEvents"), 0);
+}

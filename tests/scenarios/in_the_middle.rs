@@ -214,6 +214,13 @@ async fn an_answer_without_content_is_no_answer() {
         let outcome = told(&world.run_for(&event("encryption-stopped"), 30).await.expect_err("retried"));
         assert_eq!((&outcome["error"]["code"], world.starts()), (&json!("UnreadableAnswer"), 0), "{outcome:#}");
 
+        for half in [r#"{"Tags": null, "HasMoreTags": false}"#, r#"{"Tags": []}"#, r#"{"HasMoreTags": false}"#] {
+            world.account.clear_faults();
+            world.account.fault(Fault::on("ListTagsForStream").answer_replaced(half));
+            let outcome = told(&world.run_for(&event("encryption-stopped"), 30).await.expect_err("retried"));
+            assert_eq!((&outcome["error"]["code"], world.starts()), (&json!("UnreadableAnswer"), 0), "{half}: {outcome:#}");
+        }
+
         // Not "no streams".
         let world = unencrypted();
         world.account.fault(empty(Fault::on("ListStreams").nth(1..=1)));

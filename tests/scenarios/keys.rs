@@ -5,7 +5,7 @@ use std::time::Duration;
 use kinesis_encryption_enforcer::sandbox::{Fault, KeyState, NewStream};
 use serde_json::{Value, json};
 
-use crate::support::{ALIAS, World, event};
+use crate::support::{ALIAS, World, alias_pointed_at, event};
 
 const SAMPLE_KEY: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
 const SAMPLE_TIME: &str = "2026-09-19T11:25:27Z";
@@ -276,4 +276,39 @@ async fn an_alias_arn_of_another_region_is_refused_before_kms_is_asked() {
     let outcome = world.outcome(&event("encryption-stopped")).await;
     assert_eq!((&outcome["status"], &outcome["error"]["code"]), (&json!("failed"), &json!("KeyInOtherRegion")));
     assert_eq!((world.starts(), world.account.count("DescribeKey")), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_aws_manages_for_another_service_is_never_applied() {
+    let world = World::new();
+    world.stream(NewStream::named("orders"));
+    let managed = json!({"KeyMetadata": {"Arn": world.key, "KeyId": world.key.rsplit('/').next(), "KeyState": "Enabled", "Enabled": true,
+        "KeyUsage": "ENCRYPT_DECRYPT", "KeySpec": "SYMMETRIC_DEFAULT", "KeyManager": "AWS"}});
+    world.account.fault(Fault::on("DescribeKey").answer_replaced(&managed.to_string()));
+    let outcome = world.outcome(&event("encryption-stopped")).await;
+    assert_eq!((&outcome["error"]["code"], world.starts()), (&json!("KeyUnsuitable"), 0), "{outcome:#}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alias_of_the_same_name_in_a_strangers_account_is_ignored() {
+    let world = World::new().with("KMS_KEY_ID", ALIAS);
+    world.stream(NewStream::named("orders").encrypted_with(ALIAS));
+    let strangers = serde_json::from_str(&event("alias-repointed").to_string().replace("111122223333", "999988887777")).expect("JSON");
+    let answer = world.run(&strangers).await.expect("an answer");
+    assert_eq!((&answer["trigger"]["kind"], world.operations().len()), (&json!("ignored"), 0), "{answer:#}");
+    assert!(answer["trigger"]["reason"].as_str().is_some_and(|reason| reason.contains("neither the function's own nor a member")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_letter_of_an_alias_that_was_re_pointed_still_replaces_the_alias() {
+    let world = World::new().with("KMS_KEY_ID", ALIAS);
+    for name in ["a", "b"] {
+        world.stream(NewStream::named(name).encrypted_with(ALIAS));
+    }
+    let new = world.account.create_key();
+    world.account.alias(ALIAS, &new);
+    world.account.fault(Fault::on("StartStreamEncryption").stream("b").nth(1..=4).error("KMSThrottlingException", "slow down"));
+    assert_eq!(world.run(&alias_pointed_at(&new)).await.expect("an answer")["summary"], json!({"encrypted": 1, "failed": 1}));
+    assert_eq!(world.outcome(&world.letters()[0]).await["status"], "encrypted");
+    assert_eq!(world.account.snapshot("b").and_then(|stream| stream.key_id), Some(new));
 }

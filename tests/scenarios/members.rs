@@ -468,3 +468,17 @@ async fn letters_and_work_items_of_a_members_stream_go_back_to_that_account() {
     assert_eq!(letter["stream"], arn(MEMBER, "orders"));
     assert_eq!(organisation.hub.outcome(&letter).await["status"], "encrypted");
 }
+
+#[tokio::test(start_paused = true)]
+async fn tags_that_do_not_arrive_do_not_outlast_the_invocation() {
+    let organisation = Organisation::new();
+    for account in [&organisation.hub.account, &organisation.members[0], &organisation.members[1]] {
+        account.fault(Fault::on("GetResources").delay(Duration::from_mins(1)));
+    }
+    organisation.hub.stream(NewStream::named("stuck").stuck_updating());
+    let began = organisation.hub.clock.instant();
+    let answer = organisation.hub.run_for(&event("scheduled"), 60).await.expect("an answer");
+    let took = organisation.hub.clock.instant() - began;
+    assert!(took < Duration::from_secs(60), "{took:?}: {answer:#}");
+    assert!(organisation.hub.letters().len() >= 3);
+}

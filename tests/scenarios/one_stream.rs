@@ -140,6 +140,8 @@ async fn a_stream_in_use_is_waited_for_until_the_time_is_up() {
     world.account.fault(in_use());
     let error = world.run(&event("encryption-stopped")).await.expect_err("retried");
     assert_eq!(error.error_type.as_str(), "ResourceInUse");
+    // Each start that is sent in vain is recorded.
+    assert!((8..=16).contains(&world.starts()), "{}", world.starts());
 }
 
 #[tokio::test(start_paused = true)]

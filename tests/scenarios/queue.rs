@@ -5,7 +5,7 @@ use std::time::Duration;
 use kinesis_encryption_enforcer::sandbox::{Fault, KeyState, NewStream};
 use serde_json::{Value, json};
 
-use crate::support::{ALIAS, WORK, World, event, manual};
+use crate::support::{ALIAS, WORK, World, alias_pointed_at, event, manual};
 
 const START: &str = "StartStreamEncryption";
 const DESCRIBE: &str = "DescribeStreamSummary";
@@ -393,4 +393,47 @@ async fn a_deferral_that_the_queue_does_not_take_fails_and_says_which_key_it_was
     let failed = &answer["outcomes"][0];
     assert_eq!((&failed["status"], &failed["error"]["step"]), (&json!("failed"), &json!("send-work-item")), "{failed:#}");
     assert_eq!((&failed["key"], &failed["previousKey"]), (&json!(world.key), &json!(old)), "{failed:#}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_streams_that_are_named_at_once_become_work_of_their_own() {
+    for (count, queued) in [(50, false), (51, true), (1_000, true)] {
+        let world = World::new().with_work_queue();
+        let names: Vec<_> = (0..count).map(|index| format!("stream-{index:03}")).collect();
+        for name in &names {
+            world.stream(NewStream::named(name).encrypted_with(&world.key));
+        }
+        let answer = world.run(&json!({"streams": names})).await.expect("an answer");
+        let status = if queued { "queued" } else { "compliant" };
+        assert_eq!((&answer["summary"], world.work().len()), (&json!({status: count}), if queued { count } else { 0 }));
+        world.drain().await;
+        assert_eq!((wrong(&world, count), world.letters().len()), (0, 0));
+    }
+
+    let world = World::new().with_work_queue();
+    let names: Vec<_> = (0..120).map(|index| format!("stream-{index:03}")).collect();
+    world.account.fault(Fault::on("SendMessageBatch").nth(11..).error("ServiceUnavailable", "sorry"));
+    let answer = world.run(&json!({"streams": names})).await.expect("an answer");
+    assert_eq!((&answer["summary"], world.letters().len()), (&json!({"queued": 100, "failed": 20}), 20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_sweep_that_becomes_a_letter_still_knows_which_alias_was_re_pointed() {
+    let world = World::new().with_work_queue().with("KMS_KEY_ID", ALIAS);
+    for index in 0..150 {
+        world.stream(NewStream::named(&format!("stream-{index:03}")).encrypted_with(ALIAS));
+    }
+    let new = world.account.create_key();
+    world.account.alias(ALIAS, &new);
+    world.account.fault(Fault::on("SendMessageBatch").nth(11..).error("InternalError", "sorry"));
+    world.account.fault(Fault::on("SendMessage").nth(1..=8).error("InternalError", "sorry"));
+    world.run(&alias_pointed_at(&new)).await.expect("an answer");
+    world.account.clear_faults();
+    let letters = world.letters();
+    assert_eq!((letters.len(), &letters[0]["event"]["alias"]), (1, &json!(ALIAS)));
+    world.enqueue(&letters[0]);
+    world.drain().await;
+    let by_arn =
+        |index: &usize| world.account.snapshot(&format!("stream-{index:03}")).and_then(|stream| stream.key_id) == Some(new.clone());
+    assert_eq!((0..150).filter(by_arn).count(), 150);
 }

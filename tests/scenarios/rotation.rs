@@ -93,3 +93,59 @@ async fn a_person_may_ask_for_it_for_every_stream() {
     world.drain().await;
     assert_eq!((world.starts(), world.letters().len()), (3, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_fresh_application_is_of_the_key_that_the_stream_has_and_never_replaces_an_accepted_one() {
+    for payload in [None, Some(json!({"sweep": true, "reapply": true})), Some(json!({"stream": "theirs", "reapply": true}))] {
+        let world = World::new().with("ON_OTHER_KEY", "accept").with("ON_KEY_ROTATION", "reapply");
+        let other = world.account.create_key();
+        world.stream(NewStream::named("theirs").encrypted_with(&other));
+        let payload = payload.unwrap_or_else(|| rotated(&world, 10));
+        assert_eq!(world.run(&payload).await.expect("an answer")["summary"], json!({"compliant": 1}), "{payload}");
+        assert_eq!((world.account.snapshot("theirs").and_then(|stream| stream.key_id), world.starts()), (Some(other), 0), "{payload}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_streams_that_are_to_have_the_rotated_key_are_started_again() {
+    for queue in [false, true] {
+        let mut world = World::new().with("ON_KEY_ROTATION", "reapply");
+        let payments = world.account.create_key();
+        let rules = json!({"version": 1, "rules": [{"name": "payments", "match": {"stream": "payments-*"}, "key": payments}]});
+        world = world.with("POLICY", &rules.to_string());
+        if queue {
+            world = world.with_work_queue();
+        }
+        world.stream(NewStream::named("orders").encrypted_with(&world.key));
+        world.stream(NewStream::named("payments-eu").encrypted_with(&payments));
+        world.run(&rotated(&world, 10)).await.expect("an answer");
+        world.drain_if(queue).await;
+        assert_eq!((world.account.accepted(START, "orders"), world.account.accepted(START, "payments-eu")), (1, 0), "queue: {queue}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_sweep_that_a_person_asked_for_still_reapplies_and_what_was_applied_is_not_applied_from_its_letter() {
+    let world = World::new();
+    world.account.configure(|options| options.updating = std::time::Duration::from_secs(20));
+    for index in 0..60 {
+        world.stream(NewStream::named(&format!("s{index:02}")).encrypted_with(&world.key));
+    }
+    world.run_for(&json!({"sweep": true, "reapply": true}), 60).await.expect("an answer");
+    tokio::time::sleep(std::time::Duration::from_mins(1)).await;
+    for letter in world.letters() {
+        world.run(&letter).await.expect("an answer");
+    }
+    for index in 0..60 {
+        assert_eq!(world.account.accepted(START, &format!("s{index:02}")), 1, "{index}");
+    }
+
+    let world = World::new();
+    world.account.configure(|options| options.updating = std::time::Duration::from_secs(100));
+    world.stream(NewStream::named("orders").encrypted_with(&world.key));
+    let outcome = &world.run_for(&json!({"stream": "orders", "reapply": true}), 60).await.expect("an answer")["outcomes"][0];
+    assert_eq!((&outcome["status"], &outcome["applied"]), (&json!("failed"), &json!(true)));
+    tokio::time::sleep(std::time::Duration::from_secs(100)).await;
+    assert_eq!(world.outcome(&world.letters()[0]).await["status"], "compliant");
+    assert_eq!(world.starts(), 1);
+}

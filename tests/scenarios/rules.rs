@@ -288,3 +288,70 @@ async fn a_sweep_does_not_ask_for_the_key_of_a_rule_for_another_account_or_regio
     assert_eq!((&answer["summary"], world.account.count("DescribeKey")), (&json!({"encrypted": 1}), 1));
     assert_eq!(world.letters().len(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_was_read_before_the_process_was_frozen_is_read_again() {
+    let world = World::new().with("POLICY_PARAMETER", "/policy");
+    world.account.parameter("/policy", "String", &policy(&json!([])));
+    world.stream(NewStream::named("vendor-a"));
+    let handler = world.handler();
+    world.run_with(&handler, &json!({"sweep": true, "dryRun": true}), 300).await.expect("an answer");
+    let exempt = policy(&json!([{"name": "vendors", "match": {"stream": "vendor-*"}, "mode": "exempt", "reason": "no KMS"}]));
+    world.account.parameter("/policy", "String", &exempt);
+    // Thawed: the time of day is another, the monotonic clock stood still.
+    world.clock.resync();
+    assert_eq!(world.outcome_of(&handler, &manual("vendor-a")).await["status"], "exempt");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_does_not_arrive_is_waited_for_briefly_where_there_is_an_older_one() {
+    let world = World::new().with("POLICY_PARAMETER", "/policy");
+    world.account.parameter("/policy", "String", &policy(&json!([])));
+    world.stream(NewStream::named("orders").encrypted_with(&world.key));
+    world.stream(NewStream::named("clicks"));
+    let handler = world.handler();
+    world.run_with(&handler, &manual("orders"), 30).await.expect("an answer");
+    world.account.fault(Fault::on("GetParameter").delay(Duration::from_hours(1)));
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    let answer = world.run_with(&handler, &manual("clicks"), 30).await.expect("an answer");
+    assert_eq!(answer["summary"], json!({"encrypted": 1}), "{answer:#}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unusable_key_is_one_letter_also_where_a_rule_on_tags_could_give_streams_another() {
+    for queue in [false, true] {
+        let mut world = World::new();
+        let good = world.account.create_key();
+        world = world.with("POLICY", &policy(&json!([{"name": "prod", "match": {"tags": {"stage": "prod"}}, "key": good}])));
+        if queue {
+            world = world.with_work_queue();
+        }
+        for index in 0..20 {
+            world.stream(NewStream::named(&format!("s{index:02}")));
+        }
+        world.stream(NewStream::named("tagged").tag("stage", "prod"));
+        world.account.set_key_state(&world.key, KeyState::Disabled);
+        world.run(&event("scheduled")).await.expect("an answer");
+        world.drain_if(queue).await;
+        assert_eq!((world.letters().len(), world.account.accepted(START, "tagged")), (1, 1), "queue: {queue}");
+        assert_eq!(world.letters()[0]["stream"], Value::Null);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_default_key_says_nothing_of_a_stream_that_a_rule_on_tags_may_give_another() {
+    for (rule, status) in [
+        (json!({"name": "prod", "match": {"tags": {"stage": "prod"}}}), "encrypted"),
+        (json!({"name": "prod", "match": {"tags": {"stage": "prod"}}, "mode": "exempt", "reason": "a test"}), "exempt"),
+    ] {
+        let world = World::new().with("KMS_KEY_ID", "alias/nowhere");
+        let mut rule = rule;
+        if status == "encrypted" {
+            rule["key"] = json!(world.key);
+        }
+        let world = world.with("POLICY", &policy(&json!([rule])));
+        world.stream(NewStream::named("orders").tag("stage", "prod").creating());
+        let outcome = world.outcome(&event("stream-created")).await;
+        assert_eq!((&outcome["status"], world.letters().len()), (&json!(status), 0), "{outcome:#}");
+    }
+}

@@ -224,3 +224,9 @@ pub(crate) fn manual(stream: &str) -> Value {
 }
 
 pub(crate) const OTHER_KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/ffffffff-12ab-34cd-56ef-1234567890ab";
+
+/// The event that [`ALIAS`] was pointed at `key`.
+pub(crate) fn alias_pointed_at(key: &str) -> Value {
+    let id = key.rsplit('/').next().expect("an id");
+    serde_json::from_str(&event("alias-repointed").to_string().replace("1234abcd-12ab-34cd-56ef-1234567890ab", id)).expect("JSON")
+}
