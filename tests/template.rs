@@ -432,6 +432,18 @@ fn start_stream_encryption_is_allowed_in_a_member_on_its_streams_and_the_keys_th
 }
 
 #[test]
+fn keys_of_other_accounts_may_be_looked_at_from_a_member_only_where_they_are_accepted_or_named() {
+    let check = |parameters: &[(&str, &str)], keys: &[&str]| {
+        let statements = member_statements(parameters);
+        let looking = statements.iter().filter(|statement| strings(&statement["Action"]).contains(&"kms:DescribeKey".to_owned()));
+        assert_eq!(looking.flat_map(|statement| strings(&statement["Resource"])).collect::<BTreeSet<_>>(), set(keys), "{parameters:?}");
+    };
+    check(&[], &[KEYS_HERE]);
+    check(&[("KmsKeyArns", FOREIGN_KEY)], &[KEYS_HERE, FOREIGN_KEY]);
+    check(&[("OnOtherKey", "accept")], &[KEYS_HERE, "arn:aws:kms:us-east-1:*:key/*"]);
+}
+
+#[test]
 fn a_member_admits_the_functions_role_alone_and_only_with_the_external_id() {
     let role = Stack::in_member(&[]).properties("MemberRole");
     let expected = json!([{
