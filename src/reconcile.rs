@@ -714,8 +714,10 @@ mod tests {
 
     #[test]
     fn polls_are_a_second_apart_at_first_and_never_more_than_two_and_a_half() {
-        let seconds =
-            [0.0, 0.499, 0.5, 4.0, 16.0, 51.0, 52.0, 3600.0].map(|waited| poll_interval(Duration::from_secs_f64(waited)).as_secs_f64());
-        assert_eq!(seconds.map(|interval| (interval * 100.0).round() / 100.0), [1.0, 1.0, 0.5, 0.7, 1.4, 2.5, 2.5, 2.5]);
+        for (waited, interval) in [(0, 1_000), (499, 1_000), (500, 500), (4_000, 700), (16_000, 1_400), (60_000, 2_500), (3_600_000, 2_500)]
+        {
+            let found = poll_interval(Duration::from_millis(waited)).as_millis();
+            assert_eq!(found, interval, "{waited} ms");
+        }
     }
 }

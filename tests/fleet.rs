@@ -86,7 +86,7 @@ fn an_apply_does_what_the_plan_says_and_the_report_shows_it() {
         "{told}"
     );
     let (code, told) = enforcer(&["apply", "--yes"], &variables);
-    assert!(code == Some(0) && told.contains("0 to change"), "{told}");
+    assert!(code == Some(0) && told.contains("0 to change, 2 right, 1 exempt, of 3 streams"), "{told}");
     let (code, told) = enforcer(&["report", "--format", "json"], &variables);
     let report: Value = serde_json::from_str(&told).expect("JSON");
     assert_eq!((code, &report["total"], &report["right"]), (Some(0), &json!(3), &json!(2)), "{report:#}");
@@ -114,12 +114,39 @@ fn another_account_is_reached_by_its_role_and_another_region_by_its_name() {
 }
 
 #[test]
+fn a_profile_that_is_named_is_used_whatever_the_environment_has() {
+    let (account, _) = account("111122223333");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("credentials");
+    std::fs::write(&file, "[prod]\naws_access_key_id = AKIAPRODUCTION\naws_secret_access_key = secret\n").expect("written");
+    let variables = [served(&account), vec![("AWS_SHARED_CREDENTIALS_FILE", file.display().to_string())]].concat();
+    for arguments in [
+        &["plan", "--key", ALIAS, "--profile", "prod"][..],
+        &["event", concat!(env!("CARGO_MANIFEST_DIR"), "/events/manual-stream.json"), "--dry-run", "--key", ALIAS, "--profile", "prod"],
+    ] {
+        account.forget_calls();
+        assert_eq!(enforcer(arguments, &variables).0, Some(3), "{arguments:?}");
+        let calls = account.calls();
+        assert!(!calls.is_empty() && calls.iter().all(|call| call.access_key == "AKIAPRODUCTION"), "{arguments:?}: {calls:?}");
+    }
+    let (code, told) = enforcer(&["plan", "--key", ALIAS, "--profile", "nobody"], &variables);
+    assert!(code == Some(2) && told.contains("there is no profile nobody, or none with credentials"), "{code:?} {told}");
+}
+
+#[test]
 fn what_keeps_a_plan_from_being_made_is_said() {
     let (account, _) = account("111122223333");
     let variables = served(&account);
     account.fault(Fault::on("ListStreams").error("AccessDeniedException", "no"));
     let (code, told) = enforcer(&["plan", "--key", ALIAS], &variables);
     assert!(code == Some(2) && told.contains("list-streams") && told.contains("AccessDeniedException"), "{code:?} {told}");
+    let elsewhere = "arn:aws:kinesis:eu-west-1:111122223333:stream/orders";
+    let (code, told) = enforcer(&["plan", "--key", ALIAS, elsewhere], &variables);
+    assert!(code == Some(2) && told.contains("is not in us-east-1: give --region eu-west-1"), "{code:?} {told}");
+    let mut nobody: Vec<_> = variables.iter().filter(|(name, _)| !name.contains("ACCESS_KEY")).cloned().collect();
+    nobody.push(("AWS_EC2_METADATA_DISABLED", "true".to_owned()));
+    let (code, told) = enforcer(&["plan", "--key", ALIAS], &nobody);
+    assert!(code == Some(2) && told.contains("no AWS credentials"), "{code:?} {told}");
     let nowhere: Vec<_> = variables.iter().filter(|(name, _)| *name != "AWS_REGION").cloned().collect();
     let (code, told) = enforcer(&["plan", "--key", ALIAS], &nowhere);
     assert!(code == Some(2) && told.contains("--region"), "{code:?} {told}");

@@ -179,7 +179,13 @@ fn a_plan_shows_every_stream_and_why_and_changes_nothing() {
     let named = enforcer(&["plan", "--sandbox", "clickstream", "arn:aws:kinesis:us-east-1:111122223333:stream/orders"], "", &[]);
     let told = text(&named.stdout);
     assert_eq!(named.status.code(), Some(3), "{told}");
-    assert!(told.contains("1 to change") && told.contains("1 right, 2 streams") && told.contains("kms:Decrypt on the new key"), "{told}");
+    assert!(
+        told.contains("1 to change")
+            && told.contains("1 right, of 2 streams")
+            && told.starts_with("account 111122223333, us-east-1")
+            && told.contains("kms:Decrypt on the new key"),
+        "{told}"
+    );
     assert_eq!(enforcer(&["plan", "--sandbox", "orders"], "", &[]).status.code(), Some(0));
     assert_eq!(enforcer(&["plan", "--sandbox", "no stream"], "", &[]).status.code(), Some(2));
 }

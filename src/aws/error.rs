@@ -117,7 +117,7 @@ impl Intercept for MustHold {
 }
 
 /// The messages of an error and its sources, once. (The SDK's `DisplayErrorContext` would put the whole raw response into a dead letter.)
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -6,7 +6,7 @@
 mod calls;
 pub mod config;
 mod connect;
-mod error;
+pub(crate) mod error;
 pub mod events;
 pub mod history;
 pub mod http;

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use aws_config::BehaviorVersion;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_credential_types::provider::ProvideCredentials;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use serde_json::Value;
@@ -14,6 +17,7 @@ use super::local::{ALIAS, ENFORCER, Local};
 use super::paint::{self, say, warn};
 use super::{FAILED, exit_code};
 use crate::arn::{is_account, is_region};
+use crate::aws::error::chain;
 use crate::aws::http::http_client;
 use crate::aws::{Aws, config};
 use crate::clock::Clock;
@@ -29,7 +33,7 @@ pub(super) struct Arguments {
     /// A file with the event as Lambda receives it, a dead letter, or a request such as {"stream": "orders"}; - reads standard input.
     file: String,
     /// Run on an embedded AWS that holds what the event names.
-    #[arg(long, conflicts_with_all = ["profile"])]
+    #[arg(long, conflicts_with_all = ["profile", "key", "region"])]
     sandbox: bool,
     /// Look and decide, but change nothing and write no dead letter.
     #[arg(long)]
@@ -108,19 +112,33 @@ async fn real(arguments: &Arguments, environment: &Environment) -> Result<Handle
 
 /// The configuration that a profile, or the environment, describes.
 pub(super) async fn sdk_config(profile: Option<&str>, region: Option<&str>, environment: &Environment, clock: &Clock) -> Result<SdkConfig> {
-    let mut chain = aws_config::defaults(BehaviorVersion::latest());
+    // The Region of a profile is known only after loading: the platform's roots serve every partition here.
+    let http = http_client(environment, "any")?;
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone());
     if let Some(profile) = profile {
-        chain = chain.profile_name(profile);
+        // Whoever names a profile means it, whatever credentials the environment has.
+        let provider = ProfileFileCredentialsProvider::builder().configure(&ProviderConfig::default().with_http_client(http));
+        loader = loader.profile_name(profile).credentials_provider(provider.profile_name(profile).build());
     }
     if let Some(region) = region {
-        chain = chain.region(Region::new(region.to_owned()));
+        loader = loader.region(Region::new(region.to_owned()));
     }
-    // The Region of a profile is known only after loading: the platform's roots serve every partition here.
-    let loaded = chain.http_client(http_client(environment, "any")?).load().await;
+    let loaded = loader.load().await;
     if loaded.region().is_none() {
         return Err(anyhow!("no Region: give --region, set AWS_REGION, or choose a profile that has one"));
     }
+    checked_credentials(
+        &loaded,
+        &profile.map_or_else(|| "no AWS credentials".to_owned(), |name| format!("there is no profile {name}, or none with credentials")),
+    )
+    .await?;
     Ok(config::tamed(loaded, clock))
+}
+
+/// Takes the credentials once: that there are none is said here, and not by every call as a failure of the network.
+pub(super) async fn checked_credentials(config: &SdkConfig, whose: &str) -> Result<()> {
+    let provider = config.credentials_provider().ok_or_else(|| anyhow!("{whose}"))?;
+    provider.provide_credentials().await.map(drop).map_err(|error| anyhow!("{whose}: {}", chain(&error)))
 }
 
 /// The handler on an embedded account that holds what the event names; the event then names the embedded account's key.

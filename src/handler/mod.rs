@@ -202,6 +202,8 @@ impl Handler {
         let share = match (&delivery, &self.settings.work_queue) {
             (_, None) => Share::Whole,
             (Delivery::Batch(_), Some(_)) => Share::Worker,
+            // In audit mode nothing fans out, and no worker has work.
+            (Delivery::Direct(_), Some(_)) if *mode == Mode::Audit => Share::Whole,
             (Delivery::Direct(_), Some(_)) => Share::Direct,
         };
         let accounts = Accounts::new(self, deadline, share);

@@ -121,3 +121,13 @@ async fn rotation_of_the_configured_key_leaves_right_streams_alone() {
     let answer = world.run(&payload).await.expect("an answer");
     assert_eq!((&answer["summary"], world.starts()), (&json!({"compliant": 1, "encrypted": 1}), 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_audit_of_several_hundred_streams_fits_one_invocation_with_a_work_queue_too() {
+    let world = World::new().with_work_queue().with("ENFORCEMENT_MODE", "audit");
+    for index in 0..400 {
+        world.stream(NewStream::named(&format!("stream-{index:03}")));
+    }
+    let answer = world.run(&event("scheduled")).await.expect("an answer");
+    assert_eq!((&answer["summary"], world.letters().len()), (&json!({"would-encrypt": 400}), 0));
+}

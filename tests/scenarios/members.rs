@@ -479,6 +479,6 @@ async fn tags_that_do_not_arrive_do_not_outlast_the_invocation() {
     let began = organisation.hub.clock.instant();
     let answer = organisation.hub.run_for(&event("scheduled"), 60).await.expect("an answer");
     let took = organisation.hub.clock.instant() - began;
-    assert!(took < Duration::from_secs(60), "{took:?}: {answer:#}");
+    assert!(took < Duration::from_mins(1), "{took:?}: {answer:#}");
     assert!(organisation.hub.letters().len() >= 3);
 }

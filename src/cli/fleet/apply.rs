@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::plan::Plan;
+use super::plan::{Plan, streams};
 use super::row::Row;
 use super::{Place, Selection, Work};
 use crate::aws::kinesis::Probe;
@@ -75,7 +75,8 @@ async fn apply(place: &Place, arguments: &Arguments, stopped: &AtomicBool) -> Re
         }
         return Ok(if failed { FAILED } else { SETTLED });
     }
-    if !arguments.yes && !confirmed(targets.len(), &place.aws.region)? {
+    let of = plan.0.iter().find_map(|row| row.account.as_deref()).map_or_else(String::new, |account| format!(" of account {account}"));
+    if !arguments.yes && !confirmed(&format!("{}{of} in {}", streams(targets.len()), place.aws.region))? {
         say("nothing was changed");
         return Ok(FAILED);
     }
@@ -118,6 +119,10 @@ async fn apply(place: &Place, arguments: &Arguments, stopped: &AtomicBool) -> Re
             });
         }
         say(&format!("{BOLD}{encrypted} of {} encrypted{BOLD:#}", targets.len()));
+        let before: Vec<_> = plan.0.iter().filter(|row| row.outcome.error.is_some()).map(|row| row.stream.as_str()).collect();
+        if !before.is_empty() {
+            say(&format!("{RED}not touched{RED:#}: {} (the plan says why)", before.join(", ")));
+        }
         if not_started > 0 {
             say(&format!("{YELLOW}{not_started} not started{YELLOW:#}: the same command goes on with them"));
         }
@@ -144,12 +149,12 @@ fn bar(length: usize, quiet: bool) -> ProgressBar {
     if let Ok(style) = style { bar.with_style(style) } else { bar }
 }
 
-fn confirmed(number: usize, region: &str) -> Result<bool> {
+fn confirmed(what: &str) -> Result<bool> {
     if !std::io::stdin().is_terminal() {
-        bail!("nobody is there to be asked: give --yes to encrypt {number} streams in {region}");
+        bail!("nobody is there to be asked: give --yes to encrypt {what}");
     }
     let mut out = anstream::stderr();
-    write!(out, "Encrypt {number} streams in {region}? Producers and consumers must be allowed to use the keys. {DIM}[y/N]{DIM:#} ")?;
+    write!(out, "Encrypt {what}? Producers and consumers must be allowed to use the keys. {DIM}[y/N]{DIM:#} ")?;
     out.flush()?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).context("no answer")?;

@@ -18,7 +18,7 @@ use futures_util::StreamExt;
 use futures_util::stream::iter;
 
 use self::row::Row;
-use super::event::sdk_config;
+use super::event::{checked_credentials, sdk_config};
 use crate::aws::kinesis::Encryption;
 use crate::aws::{Aws, config};
 use crate::clock::Clock;
@@ -94,7 +94,7 @@ impl Selection {
         let clock = Clock::system();
         if self.sandbox {
             let (environment, config, clock) = sample::fleet(environment).await?;
-            return Ok(vec![Place::open(&environment, config, clock, policy, writes).await?]);
+            return self.all_in(vec![Place::open(&environment, config, clock, policy, writes).await?]);
         }
         let regions: Vec<Option<&str>> =
             if self.region.is_empty() { vec![None] } else { self.region.iter().map(|region| Some(region.as_str())).collect() };
@@ -106,8 +106,22 @@ impl Selection {
                     AssumeRoleProvider::builder(role).session_name("kinesis-encryption-enforcer").configure(&config).build().await;
                 let credentials = aws_credential_types::provider::SharedCredentialsProvider::new(provider);
                 config = config::tamed(config.into_builder().credentials_provider(credentials).build(), &clock);
+                checked_credentials(&config, &format!("{role} cannot be taken on (sts:AssumeRole)")).await?;
             }
             places.push(Place::open(&environment, config, clock.clone(), policy.clone(), writes).await?);
+        }
+        self.all_in(places)
+    }
+
+    /// The places, if every stream that is named by ARN lies in one of them.
+    fn all_in(&self, places: Vec<Place>) -> Result<Vec<Place>> {
+        let regions: Vec<_> = places.iter().map(|place| place.aws.region.as_str()).collect();
+        for stream in &self.streams {
+            if let StreamRef::Arn(arn) = stream
+                && !regions.contains(&arn.region())
+            {
+                return Err(anyhow!("{arn} is not in {}: give --region {}", regions.join(" or "), arn.region()));
+            }
         }
         Ok(places)
     }

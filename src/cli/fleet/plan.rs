@@ -25,17 +25,18 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
-    let mut rows = Vec::new();
+    let mut plans = Vec::new();
     for place in arguments.selection.places(false).await? {
-        rows.extend(Box::pin(place.survey(&arguments.selection)).await?);
+        plans.push(Plan::of(&place, &arguments.selection).await?);
     }
-    let plan = Plan(rows);
     if arguments.json {
-        say(&format!("{:#}", json!({"streams": plan.0, "changes": plan.changes()})));
+        let rows: Vec<_> = plans.iter().flat_map(|plan| &plan.0).collect();
+        say(&format!("{:#}", json!({"streams": rows, "changes": plans.iter().map(Plan::changes).sum::<usize>()})));
     } else {
-        say(plan.to_string().trim_end());
+        let texts: Vec<_> = plans.iter().map(ToString::to_string).collect();
+        say(texts.join("\n\n").trim_end());
     }
-    Ok(plan.exit_code())
+    Ok(plans.iter().map(Plan::exit_code).max_by_key(|code| [SETTLED, PENDING, FAILED].iter().position(|it| it == code)).unwrap_or(SETTLED))
 }
 
 /// What would be done. Its [`Display`](fmt::Display) is what a person reads.
@@ -72,6 +73,9 @@ pub(super) fn marked(status: Status) -> (&'static str, anstyle::Style) {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(first) = self.0.first() else { return write!(f, "there are no streams") };
+        let account = self.0.iter().find_map(|row| row.account.as_deref()).unwrap_or("?");
+        writeln!(f, "{BOLD}account {account}, {}{BOLD:#}\n", first.region)?;
         let heads = ["stream", "state", "present key", "wanted key", "decision"];
         let cells: Vec<[String; 5]> = self
             .0
@@ -113,9 +117,19 @@ impl fmt::Display for Plan {
                 writeln!(f, "    {DIM}remedy:{DIM:#} {}", failure.remedy)?;
             }
         }
-        let changes = self.changes();
+        let of = |status| self.0.iter().filter(|row| row.status == status).count();
         let right = self.0.iter().filter(|row| row.is_right()).count();
-        writeln!(f)?;
-        write!(f, "{BOLD}{changes} to change{BOLD:#}, {right} right, {} streams", self.0.len())
+        let counts =
+            [(right, "right"), (of(Status::Exempt), "exempt"), (of(Status::Contested), "contested"), (of(Status::Failed), "failed")];
+        write!(f, "\n{BOLD}{} to change{BOLD:#}", self.changes())?;
+        for (count, what) in counts.into_iter().filter(|(count, what)| *count > 0 || *what == "right") {
+            write!(f, ", {count} {what}")?;
+        }
+        write!(f, ", of {}", streams(self.0.len()))
     }
+}
+
+/// So many streams, in words.
+pub(super) fn streams(count: usize) -> String {
+    if count == 1 { "1 stream".to_owned() } else { format!("{count} streams") }
 }

@@ -273,9 +273,17 @@ impl Run<'_> {
                     .iter()
                     .any(|letter| letter["error"]["code"] == code && letter["stream"].as_str().unwrap_or_default() == stream)
             };
+            // Trouble of a key that is reported for the whole fleet, by this invocation or by the one that sent the item, is not reported for every stream.
+            let of_the_fleet = || {
+                let here = self.stored(number, LETTERS);
+                let payload = invocation.payload.to_string().replace('\\', "");
+                let told = payload.split("\"reported\":[").skip(1).filter_map(|rest| rest.split(']').next());
+                here.iter().any(|letter| letter["error"]["code"] == code && letter["stream"].is_null())
+                    || told.into_iter().any(|messages| messages.contains(&format!(": {code}: ")))
+            };
             let accounted = match &invocation.end {
                 End::Running | End::Killed | End::Overdue | End::Error { .. } => true,
-                _ if asked_not_to || code == "Contested" && !self.told_contested_first(line) => true,
+                _ if asked_not_to || code == "Contested" && !self.told_contested_first(line) || of_the_fleet() => true,
                 End::Answer(_) if invocation.way == Way::Person && !self.world.plan.failure_queue => true,
                 End::Answer(answer) if invocation.way == Way::Batch => {
                     lettered() || answer["batchItemFailures"].as_array().is_some_and(|failures| !failures.is_empty())
