@@ -37,7 +37,7 @@ fn blocks(document: &str) -> Vec<Value> {
     blocks.map(|block| serde_json::from_str(block).expect("JSON")).collect()
 }
 
-/// The codes of SQS and of StartStreamEncryption.
+/// The codes of SQS and of `StartStreamEncryption`.
 const OF_AWS: [&str; 12] = [
     "AccessDenied",
     "AccessDeniedException",

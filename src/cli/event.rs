@@ -123,16 +123,16 @@ pub(super) async fn sdk_config(profile: Option<&str>, region: Option<&str>, envi
     if let Some(region) = region {
         loader = loader.region(Region::new(region.to_owned()));
     }
-    let loaded = loader.load().await;
-    if loaded.region().is_none() {
+    let config = loader.load().await;
+    if config.region().is_none() {
         return Err(anyhow!("no Region: give --region, set AWS_REGION, or choose a profile that has one"));
     }
     checked_credentials(
-        &loaded,
+        &config,
         &profile.map_or_else(|| "no AWS credentials".to_owned(), |name| format!("there is no profile {name}, or none with credentials")),
     )
     .await?;
-    Ok(config::tamed(loaded, clock))
+    Ok(config::tamed(config, clock))
 }
 
 /// Takes the credentials once: that there are none is said here, and not by every call as a failure of the network.
