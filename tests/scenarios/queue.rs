@@ -437,3 +437,20 @@ async fn the_rest_of_a_sweep_that_becomes_a_letter_still_knows_which_alias_was_r
         |index: &usize| world.account.snapshot(&format!("stream-{index:03}")).and_then(|stream| stream.key_id) == Some(new.clone());
     assert_eq!((0..150).filter(by_arn).count(), 150);
 }
+
+#[tokio::test(start_paused = true)]
+async fn beside_workers_an_invocation_takes_a_small_share_of_the_calls_and_without_them_all_of_ours() {
+    let took = async |world: World| {
+        let names: Vec<_> = (0..40).map(|index| format!("stream-{index:03}")).collect();
+        for name in &names {
+            world.stream(NewStream::named(name).encrypted_with(&world.key));
+        }
+        let began = world.clock.instant();
+        assert_eq!(world.run(&json!({"streams": names})).await.expect("an answer")["summary"], json!({"compliant": 40}));
+        (world.clock.instant() - began).as_secs()
+    };
+    // Two describes a second of twenty that AWS allows, or ten.
+    assert_eq!(took(World::new().with_work_queue()).await, 19);
+    assert_eq!(took(World::new()).await, 3);
+    assert_eq!(took(World::new().with_work_queue().with("ENFORCEMENT_MODE", "audit")).await, 3);
+}

@@ -146,6 +146,7 @@ async fn the_rest_of_a_sweep_that_a_person_asked_for_still_reapplies_and_what_wa
     let outcome = &world.run_for(&json!({"stream": "orders", "reapply": true}), 60).await.expect("an answer")["outcomes"][0];
     assert_eq!((&outcome["status"], &outcome["applied"]), (&json!("failed"), &json!(true)));
     tokio::time::sleep(std::time::Duration::from_secs(100)).await;
+    assert_eq!(world.letters()[0]["event"], json!({"stream": "orders"}));
     assert_eq!(world.outcome(&world.letters()[0]).await["status"], "compliant");
     assert_eq!(world.starts(), 1);
 }
