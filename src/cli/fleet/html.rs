@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::report::{Report, VERSION};
+use super::posture::{Report, VERSION};
 use super::row::{Row, short_key};
 use crate::outcome::{Status, Warning};
 

@@ -3,6 +3,7 @@
 pub(super) mod apply;
 pub(super) mod html;
 pub(super) mod plan;
+mod posture;
 pub(super) mod report;
 mod row;
 mod sample;

@@ -3,16 +3,13 @@
 use std::fs;
 
 use anyhow::{Context, Result};
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Value, json};
 
 use super::Selection;
 use super::html;
 use super::plan::Plan;
-use super::row::Row;
+use super::posture::{Report, VERSION};
 use crate::cli::SETTLED;
 use crate::cli::paint::say;
-use crate::outcome::Status;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "It only reads. Every stream is one row: what it has, what it is to have, and why it is as it is.\n\n\
@@ -42,14 +39,6 @@ enum Format {
     Html,
 }
 
-/// What a report is made of.
-pub(super) struct Report {
-    pub(super) made_at: DateTime<Utc>,
-    pub(super) rows: Vec<Row>,
-}
-
-pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
-
 pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     let mut rows = Vec::new();
     let mut made_at = None;
@@ -60,8 +49,12 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     let report = Report { made_at: made_at.unwrap_or_default(), rows };
     let text = match arguments.format {
         Format::Table => {
-            let made_at = report.time();
-            format!("{}\nmade at {made_at} by kinesis-encryption-enforcer {VERSION}", Plan(report.rows))
+            let places = report.rows.chunk_by(|one, other| one.region == other.region);
+            let mut tables: Vec<_> = places.map(|rows| Plan(rows.to_vec()).to_string()).collect();
+            if tables.is_empty() {
+                tables.push(Plan(Vec::new()).to_string());
+            }
+            format!("{}\nmade at {} by kinesis-encryption-enforcer {VERSION}", tables.join("\n\n"), report.time())
         }
         Format::Json => format!("{:#}", report.json()),
         Format::Csv => report.csv()?,
@@ -73,101 +66,4 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
         None => say(text.trim_end()),
     }
     Ok(SETTLED)
-}
-
-impl Report {
-    pub(super) fn time(&self) -> String {
-        self.made_at.to_rfc3339_opts(SecondsFormat::Secs, true)
-    }
-
-    fn json(&self) -> Value {
-        let right = self.rows.iter().filter(|row| row.is_right()).count();
-        json!({"madeAt": self.time(), "version": VERSION, "total": self.rows.len(), "right": right, "streams": self.rows})
-    }
-
-    fn csv(&self) -> Result<String> {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record([
-            "account",
-            "region",
-            "stream",
-            "state",
-            "capacityMode",
-            "presentKey",
-            "wantedKey",
-            "decision",
-            "rule",
-            "reason",
-            "warnings",
-            "error",
-            "arn",
-            "madeAt",
-        ])?;
-        for row in &self.rows {
-            let text = |value: &Option<String>| value.clone().unwrap_or_default();
-            let warnings = serde_json::to_value(&row.outcome.warnings)?;
-            let codes: Vec<_> = warnings.as_array().into_iter().flatten().filter_map(|warning| warning["code"].as_str()).collect();
-            writer.write_record([
-                text(&row.account),
-                row.region.clone(),
-                row.stream.clone(),
-                text(&row.state),
-                text(&row.capacity_mode),
-                text(&row.present_key),
-                text(&row.wanted_key),
-                row.status.as_str().to_owned(),
-                text(&row.outcome.rule),
-                row.outcome.reason.clone(),
-                codes.join(" "),
-                row.outcome.error.as_ref().map(|failure| failure.code.clone()).unwrap_or_default(),
-                text(&row.arn),
-                self.time(),
-            ])?;
-        }
-        Ok(String::from_utf8(writer.into_inner()?)?)
-    }
-
-    /// Source: *Security Hub User Guide, Required top-level ASFF attributes*.
-    fn asff(&self) -> Value {
-        let known = self.rows.iter().filter_map(|row| Some((row, row.arn.as_ref()?, row.account.as_ref()?)));
-        let findings = known.map(|(row, arn, account)| {
-            let (compliance, severity) = match row.status {
-                Status::Compliant | Status::Encrypted => ("PASSED", "INFORMATIONAL"),
-                Status::Exempt | Status::Gone | Status::Queued => ("NOT_AVAILABLE", "INFORMATIONAL"),
-                Status::KeyAtRisk => ("WARNING", "HIGH"),
-                Status::WouldEncrypt => ("FAILED", "MEDIUM"),
-                Status::Deferred | Status::Contested | Status::Failed => ("FAILED", "HIGH"),
-            };
-            let partition = crate::arn::partition_of(&row.region);
-            let mut finding = json!({
-                "SchemaVersion": "2018-10-08",
-                "Id": format!("kinesis-encryption-enforcer/{arn}"),
-                "ProductArn": format!("arn:{partition}:securityhub:{}:{account}:product/{account}/default", row.region),
-                "GeneratorId": "kinesis-encryption-enforcer",
-                "AwsAccountId": account,
-                "Types": ["Software and Configuration Checks/AWS Security Best Practices"],
-                "CreatedAt": self.time(),
-                "UpdatedAt": self.time(),
-                "Severity": {"Label": severity},
-                "Title": "Kinesis data streams are to be encrypted with the configured KMS key",
-                "Description": shortened(&row.outcome.reason),
-                "Resources": [{"Type": "AwsKinesisStream", "Id": arn, "Partition": partition, "Region": row.region}],
-                "Compliance": {"Status": compliance},
-                "ProductFields": {
-                    "kinesis-encryption-enforcer/decision": row.status.as_str(),
-                    "kinesis-encryption-enforcer/version": VERSION,
-                },
-            });
-            if let Some(failure) = &row.outcome.error {
-                finding["Remediation"] = json!({"Recommendation": {"Text": shortened(&failure.remedy)}});
-            }
-            finding
-        });
-        Value::Array(findings.collect())
-    }
-}
-
-/// Texts of the format have at most 512 characters.
-fn shortened(text: &str) -> String {
-    text.chars().take(512).collect()
 }
