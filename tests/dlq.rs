@@ -194,3 +194,9 @@ fn a_queue_that_is_missing_is_said_so() {
     let (code, said) = desk.run(&["list", "--queue", "https://sqs.us-east-1.amazonaws.com/111122223333/nothing"]);
     assert_eq!((code, said.contains("QueueDoesNotExist") || said.contains("NonExistentQueue")), (Some(2), true), "{said}");
 }
+
+#[test]
+fn a_class_that_is_none_is_refused() {
+    let (code, told) = Desk::new().run(&["list", "--class", "terminable"]);
+    assert!(code == Some(2) && told.contains("retryable, terminal, contested"), "{code:?} {told}");
+}

@@ -222,7 +222,7 @@ fn place(request: &Request) -> Option<(String, String)> {
 }
 
 fn some_streams(local: &Local) {
-    for name in ["audit-log", "clickstream", "orders"] {
+    for name in ["audit-log", "clickstream", "orders", "payments"] {
         if local.account.snapshot(name).is_none() {
             local.account.stream(NewStream::named(name));
         }

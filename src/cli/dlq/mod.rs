@@ -106,8 +106,8 @@ struct Filter {
     /// The error code, such as `KeyDisabled`.
     #[arg(long)]
     code: Option<String>,
-    /// The class: retryable, terminal or contested.
-    #[arg(long)]
+    /// The class.
+    #[arg(long, value_parser = ["retryable", "terminal", "contested"])]
     class: Option<String>,
     /// Older than this: 90s, 30m, 12h or 7d.
     #[arg(long, value_parser = duration)]
