@@ -41,11 +41,11 @@ impl<'a> Exemptions<'a> {
         rules: &'a Rulebook,
         unusable: &'a [&'a KeyRef],
         today: NaiveDate,
-        (now, until): (Instant, Instant),
+        until: Instant,
     ) -> Self {
         let mut by_tag = HashMap::new();
         if let Some(tag_key) = tag_key {
-            match tagging.streams_with(tag_key, now, until).await {
+            match tagging.streams_with(tag_key, until).await {
                 Ok(streams) => by_tag.extend(streams.into_iter().filter_map(|(arn, tags)| match exemption(&tags, tag_key, today) {
                     Exemption::Exempt { reason, until } => Some((arn.name().to_owned(), (reason, until))),
                     // Expired, malformed or not there: that is found out, and told, where the stream is looked at.

@@ -35,7 +35,7 @@ impl<'a> HistoryBook<'a> {
     /// The changes of streams' encryption, newest first; nothing where they cannot be read.
     pub async fn changes(&self) -> Option<&[Change]> {
         let read = Box::pin(async {
-            match self.history.since(self.clock.utc() - WINDOW, self.clock.instant(), self.until).await {
+            match self.history.since(self.clock.utc() - WINDOW, self.until).await {
                 Ok(changes) => Some(changes),
                 Err(error) => {
                     tracing::warn!(code = error.failure.code, error = %error.failure, "who changed streams' encryption could not be looked up");

@@ -12,7 +12,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep_until};
 
 use crate::aws::kinesis::{Encryption, Streams};
-use crate::aws::{CallError, Fate};
+use crate::aws::{CallError, Fate, doubled};
 use crate::clock::Clock;
 use crate::contest::{ALLOWANCE, Advice, Past, Suspicion, advise, allowance_opens};
 use crate::deadline::Deadline;
@@ -34,6 +34,9 @@ const FRESH: Duration = Duration::from_secs(2);
 /// How often a start that AWS throttles is sent in one invocation. "Rate exceeded" may mean that the allowance of 25 in 24 hours is spent, and
 /// then no repetition helps.
 const STARTS: u32 = 4;
+
+/// How long a stream that AWS calls in use is left alone at most before it is started again.
+const LONGEST_REST: Duration = Duration::from_secs(32);
 
 /// What all streams of an invocation have in common.
 #[derive(Clone, Copy, Debug)]
@@ -553,7 +556,7 @@ impl<'a> Run<'a> {
                 // Somebody changes the stream: it is waited for. Each start that is sent in vain is recorded, so they become ever rarer.
                 self.in_use += 1;
                 self.last_refusal = Some(failure);
-                let rest = Duration::from_secs(1).saturating_mul(1 << self.in_use.saturating_sub(1).min(5));
+                let rest = doubled(Duration::from_secs(1), self.in_use, LONGEST_REST);
                 self.pause_until(self.now() + self.context.streams.calls().jittered(rest)).await;
                 Ok(())
             }

@@ -109,6 +109,11 @@ impl Calls {
         self.clock.utc()
     }
 
+    /// The end of `patience`, which begins now, if that comes before `until`.
+    pub(super) fn within(&self, patience: Duration, until: Instant) -> Instant {
+        until.min(self.clock.instant() + patience)
+    }
+
     /// Whether something that begins after `delay` would begin too late.
     pub(super) fn is_late(&self, delay: Duration, until: Instant) -> bool {
         self.clock.instant() + delay >= until
@@ -117,8 +122,7 @@ impl Calls {
     /// How long to wait after the `attempt`-th refusal: doubling, half of it at random.
     #[must_use]
     pub fn backoff(&self, attempt: u32) -> Duration {
-        let full = FIRST_DELAY.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(LONGEST_DELAY);
-        full.mul_f64(0.5 + 0.5 * self.fraction())
+        doubled(FIRST_DELAY, attempt, LONGEST_DELAY).mul_f64(0.5 + 0.5 * self.fraction())
     }
 
     /// `duration`, give or take ten percent.
@@ -130,6 +134,11 @@ impl Calls {
     fn fraction(&self) -> f64 {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).f64()
     }
+}
+
+/// The `count`-th of delays of which the first is `first`, and each is twice the one before, up to `longest`.
+pub(crate) fn doubled(first: Duration, count: u32, longest: Duration) -> Duration {
+    first.saturating_mul(1 << count.saturating_sub(1).min(16)).min(longest)
 }
 
 /// Whole milliseconds, as logs and answers give them.

@@ -60,8 +60,8 @@ impl History {
 
     /// The changes of streams' encryption since `since`, newest first. Where time or AWS ends the reading after the first page of each call, what was read
     /// is what there is: the newest.
-    pub async fn since(&self, since: DateTime<Utc>, now: Instant, until: Instant) -> Result<Vec<Change>, CallError> {
-        let until = until.min(now + PATIENCE);
+    pub async fn since(&self, since: DateTime<Utc>, until: Instant) -> Result<Vec<Change>, CallError> {
+        let until = self.calls.within(PATIENCE, until);
         let mut changes = Vec::new();
         // `None`: all was read.
         let mut next = CALLS.map(|name| (name, Some(None)));

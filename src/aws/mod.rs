@@ -32,7 +32,7 @@ use crate::mode::Mode;
 use crate::settings::{PolicySource, Settings};
 
 pub use calls::Calls;
-pub(crate) use calls::millis;
+pub(crate) use calls::{doubled, millis};
 pub use error::{CallError, Fate};
 
 /// The IAM actions that the calls in this module need; the template's role grants exactly these.

@@ -14,7 +14,6 @@ use tokio::time::Instant;
 
 use super::calls::Calls;
 use super::service::{Client, SSM};
-use crate::clock::Clock;
 use crate::failure::{Failure, Step, code};
 use crate::policy::Policy;
 
@@ -70,8 +69,8 @@ impl PolicyParameter {
     /// The policy, read anew where what is kept is older than a minute. It fails only where no good version was ever read.
     ///
     /// Its age is told by the time of day: the monotonic clock may stand still while Lambda has frozen the process.
-    pub async fn current(&self, clock: &Clock, until: Instant) -> Result<Current, Failure> {
-        let now = clock.utc();
+    pub async fn current(&self, until: Instant) -> Result<Current, Failure> {
+        let now = self.calls.utc();
         // Held while reading: of the invocations of one process there is only one at a time.
         let mut kept = self.kept.lock().await;
         if let (Some(good), Some(read_at)) = (&kept.good, kept.read_at)
@@ -80,7 +79,7 @@ impl PolicyParameter {
             return Ok(good.clone());
         }
         // With a good version at hand nobody waits for long: the event comes first.
-        let until = if kept.good.is_some() { until.min(clock.instant() + PATIENCE) } else { until };
+        let until = if kept.good.is_some() { self.calls.within(PATIENCE, until) } else { until };
         let read = self.read(until).await;
         kept.read_at = Some(now);
         match (read, &mut kept.good) {

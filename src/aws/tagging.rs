@@ -58,13 +58,8 @@ impl Tagging {
     }
 
     /// `GetResources`: every stream that has a tag with this key, with all its tags.
-    pub async fn streams_with(
-        &self,
-        tag_key: &str,
-        now: Instant,
-        until: Instant,
-    ) -> Result<Vec<(StreamArn, Vec<(String, String)>)>, CallError> {
-        let (step, subject, until) = (Step::GetResources, "the streams that are tagged", until.min(now + PATIENCE));
+    pub async fn streams_with(&self, tag_key: &str, until: Instant) -> Result<Vec<(StreamArn, Vec<(String, String)>)>, CallError> {
+        let (step, subject, until) = (Step::GetResources, "the streams that are tagged", self.calls.within(PATIENCE, until));
         let filters = json!({"ResourceTypeFilters": ["kinesis:stream"], "TagFilters": [{"Key": tag_key}], "ResourcesPerPage": 100});
         let mut found = Vec::new();
         let mut token: Option<String> = None;

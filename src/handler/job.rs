@@ -11,17 +11,18 @@ use serde_json::{Value, json};
 use super::accounts::Account;
 use super::{Handler, Shared};
 use crate::arn::{is_account, is_region, partition_of};
+use crate::aws::doubled;
 use crate::aws::events::{AT_ONCE, Entry};
 use crate::aws::kinesis::Encryption;
 use crate::aws::sqs::{LONGEST_DELAY, Sender as WorkSender};
 use crate::contest::Suspicion;
 use crate::decide::{Desired, Reapply};
-use crate::event::{Fleets, ItemOrigin, ItemSweep, KeySignal, MOST_HOPS, Message, Request, Scope, Trigger, TriggerKind, WorkItem};
+use crate::event::{Carried, Fleets, ItemOrigin, ItemSweep, KeySignal, MOST_HOPS, Message, Request, Scope, Trigger, TriggerKind, WorkItem};
 use crate::exemptions::Exemptions;
 use crate::failure::{Class, Failure, Kind, Step, code};
 use crate::fan_out::FanOut;
 use crate::history_book::Suspicions;
-use crate::key::{AliasName, KeyArn, KeyRef};
+use crate::key::KeyRef;
 use crate::key_signal::{Meaning, SETTLING, is_foreign, weigh};
 use crate::mode::Mode;
 use crate::outcome::{Deferral, Outcome, Status, Until, Warning};
@@ -68,7 +69,7 @@ fn without_reapply(mut event: Value) -> Value {
 
 /// How long work that failed for the `count`-th time rests.
 pub(super) fn rest(count: u32) -> Duration {
-    FIRST_DELAY.saturating_mul(1 << count.saturating_sub(1).min(16)).min(LONGEST_DELAY)
+    doubled(FIRST_DELAY, count, LONGEST_DELAY)
 }
 
 /// One request at work.
@@ -84,14 +85,10 @@ pub(super) struct Job<'a, 'h> {
     /// The failure that Lambda or SQS is to retry.
     pub(super) retry: Option<Failure>,
     several: bool,
-    /// The alias that was re-pointed, where that is what this is about.
-    doubted_alias: Option<AliasName>,
-    /// The key that was rotated, where that is what this is about.
-    rotated: Option<KeyArn>,
+    /// What is known beyond where to look.
+    told: Told,
     /// The failures of keys that were reported for the whole fleet.
     reported: Vec<String>,
-    /// Which streams others changed the encryption of.
-    suspicions: Suspicions,
     /// The account whose fleet is being swept, where it is not the function's own.
     sweeping: Option<String>,
     /// Events that are not sent yet.
@@ -106,10 +103,9 @@ impl<'a, 'h> Job<'a, 'h> {
         message: Option<&'a Message>,
         alone: bool,
     ) -> Self {
-        let doubted_alias = request.carried.alias.clone();
+        let Carried { alias, rotated, suspicion, .. } = request.carried.clone();
         // Whoever feeds a letter back has settled it.
-        let told = request.carried.suspicion.clone().filter(|_| request.feed_backs == 0);
-        let suspicions = Suspicions { told, ..Suspicions::default() };
+        let suspicions = Suspicions { told: suspicion.filter(|_| request.feed_backs == 0), ..Suspicions::default() };
         Self {
             handler,
             request,
@@ -119,11 +115,9 @@ impl<'a, 'h> Job<'a, 'h> {
             letters: Letters { policy_errors: u64::from(shared.old_policy), ..Letters::default() },
             retry: None,
             several: false,
-            doubted_alias,
-            rotated: request.carried.rotated.clone(),
+            told: Told { doubted_alias: alias, rotated, suspicions },
             // Whoever feeds a letter back wants to hear of it again.
             reported: if request.feed_backs == 0 { request.carried.reported.clone() } else { Vec::new() },
-            suspicions,
             sweeping: None,
             events: Vec::new(),
         }
@@ -171,7 +165,7 @@ impl<'a, 'h> Job<'a, 'h> {
                         self.settle(outcome, &mut tally).await;
                     }
                     Meaning::Fleet { doubted_alias, rotated } => {
-                        (self.doubted_alias, self.rotated) = (doubted_alias, rotated);
+                        (self.told.doubted_alias, self.told.rotated) = (doubted_alias, rotated);
                         (tally, continue_after) = Box::pin(self.fleets(&self.fleets_with(key), None)).await;
                     }
                 }
@@ -308,7 +302,7 @@ impl<'a, 'h> Job<'a, 'h> {
 
     async fn one(&self, stream: &StreamRef) -> Outcome {
         match self.account_of(stream).await {
-            Ok(account) => reconcile(stream, &self.context(account, &self.told())).await,
+            Ok(account) => reconcile(stream, &self.context(account, &self.told)).await,
             Err(failure) => Outcome::failed(Some(stream.to_string()), failure, self.mode()),
         }
     }
@@ -405,11 +399,11 @@ impl<'a, 'h> Job<'a, 'h> {
         let unusable: Vec<_> = unusable.iter().map(|(key, _)| *key).collect();
         let exempt_tag_key = self.handler.settings.exempt_tag_key.as_deref();
         let (tagging, today) = (&account.aws.tagging, self.now().date_naive());
-        let time = (self.handler.clock.instant(), self.shared.deadline.look_until());
-        let exemptions = Exemptions::read(tagging, exempt_tag_key, &self.shared.rules, &unusable, today, time);
+        let until = self.shared.deadline.look_until();
+        let exemptions = Exemptions::read(tagging, exempt_tag_key, &self.shared.rules, &unusable, today, until);
         let suspects = async { if self.encryption(account).is_some() { account.history.suspects().await } else { HashMap::new() } };
         let (exemptions, found) = tokio::join!(exemptions, suspects);
-        self.suspicions.found = found;
+        self.told.suspicions.found = found;
         let ended = match self.sender() {
             Some(sender) => self.fan_out(account, sender, start_after.clone(), &exemptions, tally).await,
             None => Box::pin(self.sweep(account, start_after.clone(), &exemptions, tally)).await,
@@ -437,7 +431,7 @@ impl<'a, 'h> Job<'a, 'h> {
 
     /// The request for what is left of the sweep: what a person could ask for, or a work item, where there is more to say.
     fn rest_of_sweep(&self, after: Option<&str>) -> Value {
-        if self.doubted_alias.is_some() || self.rotated.is_some() || self.request.wishes.reapply {
+        if self.told.doubted_alias.is_some() || self.told.rotated.is_some() || self.request.wishes.reapply {
             let sweep = ItemSweep { start_after: after.map(str::to_owned), account: self.sweeping.clone() };
             return json!(WorkItem { stream: None, sweep: Some(sweep), ..self.item(String::new(), "the rest of a sweep".to_owned()) });
         }
@@ -457,7 +451,7 @@ impl<'a, 'h> Job<'a, 'h> {
         exemptions: &Exemptions<'_>,
         tally: &mut Tally,
     ) -> Result<(), NotReached> {
-        let told = self.told();
+        let told = self.told.clone();
         let context = self.context(account, &told);
         sweep(start_after, exemptions, &context, async |outcome| {
             self.several = true;
@@ -478,7 +472,7 @@ impl<'a, 'h> Job<'a, 'h> {
         let (streams, clock, deadline) = (&account.aws.streams, &self.handler.clock, self.shared.deadline);
         let fan_out = FanOut { streams, sender, exemptions, mode: self.mode(), clock, deadline };
         let item = |stream: &StreamRef| {
-            let suspicion = self.suspicions.of(stream.name()).cloned();
+            let suspicion = self.told.suspicions.of(stream.name()).cloned();
             ascii(&WorkItem { suspicion, ..self.item(stream.to_string(), "part of a sweep".to_owned()) })
         };
         let each = |outcome: Outcome| {
@@ -557,7 +551,7 @@ impl<'a, 'h> Job<'a, 'h> {
                 }
                 Until::Rested { applied } => {
                     let name = stream.rsplit_once('/').map_or(stream.as_str(), |(_, name)| name);
-                    item.suspicion = self.suspicions.of(name).cloned().map(|known| Suspicion { applied, rested: true, ..known });
+                    item.suspicion = self.told.suspicions.of(name).cloned().map(|known| Suspicion { applied, rested: true, ..known });
                 }
             }
             return self.sent_on(outcome, &item, after).await;
@@ -616,10 +610,10 @@ impl<'a, 'h> Job<'a, 'h> {
             expires_at,
             hint: Some(carried.hint),
             reapply: wishes.reapply,
-            alias: self.doubted_alias.as_ref().map(ToString::to_string),
-            rotated: self.rotated.as_ref().map(ToString::to_string),
+            alias: self.told.doubted_alias.as_ref().map(ToString::to_string),
+            rotated: self.told.rotated.as_ref().map(ToString::to_string),
             reported: self.reported.clone(),
-            suspicion: self.suspicions.told.clone(),
+            suspicion: self.told.suspicions.told.clone(),
         }
     }
 
@@ -719,11 +713,6 @@ impl<'a, 'h> Job<'a, 'h> {
             }
             () => None,
         }
-    }
-
-    /// What is known beyond where to look.
-    fn told(&self) -> Told {
-        Told { doubted_alias: self.doubted_alias.clone(), rotated: self.rotated.clone(), suspicions: self.suspicions.clone() }
     }
 
     fn context<'b>(&self, account: &'b Account<'b>, told: &'b Told) -> Context<'b>

@@ -217,7 +217,7 @@ impl Handler {
     /// The policy as of now. Without one nothing is touched: which streams it would leave alone is not known.
     async fn policy(&self, deadline: &Deadline) -> Result<Current, Failure> {
         match (&self.settings.policy, &self.aws.policy) {
-            (PolicySource::Parameter(_), Some(parameter)) => Box::pin(parameter.current(&self.clock, deadline.look_until())).await,
+            (PolicySource::Parameter(_), Some(parameter)) => Box::pin(parameter.current(deadline.look_until())).await,
             (PolicySource::Parameter(name), None) => {
                 Err(Failure::new(Step::ReadPolicy, code::POLICY_INVALID, name, "nothing that could read it was made"))
             }

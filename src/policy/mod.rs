@@ -127,8 +127,7 @@ impl Rulebook {
     }
 
     /// What holds where no rule matches.
-    #[must_use]
-    pub fn default_terms(&self) -> Terms<'_> {
+    fn default_terms(&self) -> Terms<'_> {
         Terms { rule: None, key: &self.key, mode: self.mode, on_other_key: self.on_other_key, exempt: None }
     }
 

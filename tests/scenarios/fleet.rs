@@ -5,7 +5,7 @@ use std::time::Duration;
 use kinesis_encryption_enforcer::sandbox::{Fault, KeyState, NewStream};
 use serde_json::json;
 
-use crate::support::{ALIAS, World, event};
+use crate::support::{ALIAS, World, about, event};
 
 #[tokio::test(start_paused = true)]
 async fn when_the_alias_is_re_pointed_every_stream_follows_by_the_new_arn() {
@@ -92,9 +92,7 @@ async fn trouble_with_the_configured_key_is_reported_and_touches_no_stream() {
         let world = World::new();
         world.stream(NewStream::named("orders"));
         world.account.set_key_state(&world.key, state);
-        let id = world.key.rsplit('/').next().expect("an id").to_owned();
-        let payload = serde_json::from_str(&event(name).to_string().replace("1234abcd-12ab-34cd-56ef-1234567890ab", &id)).expect("JSON");
-        let outcome = world.outcome(&payload).await;
+        let outcome = world.outcome(&about(name, &world.key)).await;
         assert_eq!(outcome["status"], "key-at-risk", "{name}");
         assert_eq!(world.operations(), ["DescribeKey"], "{name}");
     }
@@ -115,10 +113,7 @@ async fn rotation_of_the_configured_key_leaves_right_streams_alone() {
     let world = World::new();
     world.stream(NewStream::named("right").encrypted_with(&world.key));
     world.stream(NewStream::named("wrong"));
-    let id = world.key.rsplit('/').next().expect("an id").to_owned();
-    let payload =
-        serde_json::from_str(&event("key-rotated").to_string().replace("1234abcd-12ab-34cd-56ef-1234567890ab", &id)).expect("JSON");
-    let answer = world.run(&payload).await.expect("an answer");
+    let answer = world.run(&about("key-rotated", &world.key)).await.expect("an answer");
     assert_eq!((&answer["summary"], world.starts()), (&json!({"compliant": 1, "encrypted": 1}), 1));
 }
 

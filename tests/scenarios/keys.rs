@@ -5,16 +5,9 @@ use std::time::Duration;
 use kinesis_encryption_enforcer::sandbox::{Fault, KeyState, NewStream};
 use serde_json::{Value, json};
 
-use crate::support::{ALIAS, World, alias_pointed_at, event};
+use crate::support::{ALIAS, World, about, event};
 
-const SAMPLE_KEY: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
 const SAMPLE_TIME: &str = "2026-09-19T11:25:27Z";
-
-/// The event NAME about `key`.
-fn about(name: &str, key: &str) -> Value {
-    let id = key.rsplit('/').next().expect("an id");
-    serde_json::from_str(&event(name).to_string().replace(SAMPLE_KEY, id)).expect("JSON")
-}
 
 /// The same event, as if it had happened when the world of a test begins.
 fn just_now(event: &Value) -> Value {
@@ -308,7 +301,7 @@ async fn a_letter_of_an_alias_that_was_re_pointed_still_replaces_the_alias() {
     let new = world.account.create_key();
     world.account.alias(ALIAS, &new);
     world.account.fault(Fault::on("StartStreamEncryption").stream("b").nth(1..=4).error("KMSThrottlingException", "slow down"));
-    assert_eq!(world.run(&alias_pointed_at(&new)).await.expect("an answer")["summary"], json!({"encrypted": 1, "failed": 1}));
+    assert_eq!(world.run(&about("alias-repointed", &new)).await.expect("an answer")["summary"], json!({"encrypted": 1, "failed": 1}));
     assert_eq!(world.outcome(&world.letters()[0]).await["status"], "encrypted");
     assert_eq!(world.account.snapshot("b").and_then(|stream| stream.key_id), Some(new));
 }

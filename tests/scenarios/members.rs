@@ -6,7 +6,7 @@ use std::time::Duration;
 use kinesis_encryption_enforcer::sandbox::{Account, Fault, KeyState, NewStream};
 use serde_json::{Value, json};
 
-use crate::support::{ALIAS, REGION, World, event, manual};
+use crate::support::{ALIAS, REGION, World, about, event, manual, naming};
 
 const MEMBER: &str = "444455556666";
 const SECOND_MEMBER: &str = "777788889999";
@@ -369,9 +369,8 @@ async fn an_alias_that_a_member_re_points_concerns_that_members_fleet_only() {
     }
     let new = organisation.member().create_key();
     organisation.member().alias(ALIAS, &new);
-    let id = new.rsplit('/').next().expect("an id");
-    let text = of(MEMBER, "alias-repointed").to_string().replace("1234abcd-12ab-34cd-56ef-1234567890ab", id);
-    let answer = organisation.hub.run(&serde_json::from_str(&text).expect("JSON")).await.expect("an answer");
+    let repointed = naming(&of(MEMBER, "alias-repointed"), &new);
+    let answer = organisation.hub.run(&repointed).await.expect("an answer");
     assert_eq!((&answer["trigger"]["kind"], &answer["summary"]), (&json!("alias-repointed"), &json!({"encrypted": 1})));
     assert_eq!((organisation.key_of(0, "orders"), organisation.key_of(1, "orders")), (Some(new), None));
 }
@@ -382,11 +381,7 @@ async fn trouble_with_a_members_key_is_looked_at_there_and_a_key_that_is_none_of
     let key = organisation.member().create_key();
     organisation.member().alias(ALIAS, &key);
     organisation.member().set_key_state(&key, KeyState::Disabled);
-    let disabled = |id: &str| {
-        let text = of(MEMBER, "key-disabled").to_string().replace("1234abcd-12ab-34cd-56ef-1234567890ab", id);
-        serde_json::from_str(&text).expect("JSON")
-    };
-    let outcome = organisation.hub.outcome(&disabled(key.rsplit('/').next().expect("an id"))).await;
+    let outcome = organisation.hub.outcome(&naming(&of(MEMBER, "key-disabled"), &key)).await;
     assert_eq!((&outcome["status"], organisation.hub.account.count("DescribeKey")), (&json!("key-at-risk"), 0));
 
     let organisation = Organisation::new();
@@ -405,11 +400,7 @@ async fn a_key_that_is_named_by_arn_is_the_same_for_every_account() {
         member.stream(NewStream::named("b"));
     }
     let shared = organisation.member().create_foreign_key("111122223333");
-    let rotated = |key: &str| {
-        let id = key.rsplit('/').next().expect("an id");
-        serde_json::from_str::<Value>(&event("key-rotated").to_string().replace("1234abcd-12ab-34cd-56ef-1234567890ab", id)).expect("JSON")
-    };
-    let answer = organisation.hub.run(&rotated(&key)).await.expect("an answer");
+    let answer = organisation.hub.run(&about("key-rotated", &key)).await.expect("an answer");
     // The embedded members do not know the hub's key, and say so; the own stream is encrypted.
     assert_eq!(answer["summary"], json!({"encrypted": 1, "failed": 2}));
     assert_eq!(answer["outcomes"][0]["error"]["code"], "NotFoundException");

@@ -3,15 +3,13 @@
 use kinesis_encryption_enforcer::sandbox::{Fault, NewStream};
 use serde_json::{Value, json};
 
-use crate::support::{WORK, World, event};
+use crate::support::{WORK, World, about};
 
 const START: &str = "StartStreamEncryption";
 
 /// The configured key was rotated `seconds` ago.
 fn rotated(world: &World, seconds: i64) -> Value {
-    let id = world.key.rsplit('/').next().expect("an id");
-    let mut payload: Value =
-        serde_json::from_str(&event("key-rotated").to_string().replace("1234abcd-12ab-34cd-56ef-1234567890ab", id)).expect("JSON");
+    let mut payload = about("key-rotated", &world.key);
     let then = chrono::DateTime::<chrono::Utc>::from(world.clock.wall()) - chrono::TimeDelta::seconds(seconds);
     payload["time"] = json!(then);
     payload

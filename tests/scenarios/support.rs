@@ -225,8 +225,13 @@ pub(crate) fn manual(stream: &str) -> Value {
 
 pub(crate) const OTHER_KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/ffffffff-12ab-34cd-56ef-1234567890ab";
 
-/// The event that [`ALIAS`] was pointed at `key`.
-pub(crate) fn alias_pointed_at(key: &str) -> Value {
+/// The event in `events/NAME.json`, about `key`.
+pub(crate) fn about(name: &str, key: &str) -> Value {
+    naming(&event(name), key)
+}
+
+/// The same event, about `key` in place of the samples' key.
+pub(crate) fn naming(event: &Value, key: &str) -> Value {
     let id = key.rsplit('/').next().expect("an id");
-    serde_json::from_str(&event("alias-repointed").to_string().replace("1234abcd-12ab-34cd-56ef-1234567890ab", id)).expect("JSON")
+    serde_json::from_str(&event.to_string().replace("1234abcd-12ab-34cd-56ef-1234567890ab", id)).expect("JSON")
 }

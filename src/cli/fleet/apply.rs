@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::plan::{Plan, streams};
+use super::plan::{Plan, account, streams};
 use super::row::Row;
 use super::{Place, Selection, Work};
 use crate::aws::kinesis::Probe;
@@ -75,7 +75,7 @@ async fn apply(place: &Place, arguments: &Arguments, stopped: &AtomicBool) -> Re
         }
         return Ok(if failed { FAILED } else { SETTLED });
     }
-    let of = plan.0.iter().find_map(|row| row.account.as_deref()).map_or_else(String::new, |account| format!(" of account {account}"));
+    let of = account(&plan.0).map_or_else(String::new, |account| format!(" of account {account}"));
     if !arguments.yes && !confirmed(&format!("{}{of} in {}", streams(targets.len()), place.aws.region))? {
         say("nothing was changed");
         return Ok(FAILED);

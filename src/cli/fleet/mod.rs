@@ -139,7 +139,7 @@ impl Place {
             (None, PolicySource::Inline(policy), _) => Arc::clone(policy),
             (None, PolicySource::Parameter(_), Some(parameter)) => {
                 let until = clock.instant() + PATIENCE;
-                parameter.current(&clock, until).await.map_err(|failure| anyhow!("{failure}"))?.policy
+                parameter.current(until).await.map_err(|failure| anyhow!("{failure}"))?.policy
             }
             (None, PolicySource::Parameter(name), None) => return Err(anyhow!("the parameter {name} cannot be read")),
         };

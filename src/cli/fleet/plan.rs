@@ -25,18 +25,17 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
-    let mut plans = Vec::new();
+    let mut rows = Vec::new();
     for place in arguments.selection.places(false).await? {
-        plans.push(Plan::of(&place, &arguments.selection).await?);
+        rows.extend(Box::pin(place.survey(&arguments.selection)).await?);
     }
+    let plan = Plan(rows);
     if arguments.json {
-        let rows: Vec<_> = plans.iter().flat_map(|plan| &plan.0).collect();
-        say(&format!("{:#}", json!({"streams": rows, "changes": plans.iter().map(Plan::changes).sum::<usize>()})));
+        say(&format!("{:#}", json!({"streams": plan.0, "changes": plan.changes()})));
     } else {
-        let texts: Vec<_> = plans.iter().map(ToString::to_string).collect();
-        say(texts.join("\n\n").trim_end());
+        say(plan.to_string().trim_end());
     }
-    Ok(plans.iter().map(Plan::exit_code).max_by_key(|code| [SETTLED, PENDING, FAILED].iter().position(|it| it == code)).unwrap_or(SETTLED))
+    Ok(plan.exit_code())
 }
 
 /// What would be done. Its [`Display`](fmt::Display) is what a person reads.
@@ -47,8 +46,8 @@ impl Plan {
         Ok(Self(Box::pin(place.survey(selection)).await?))
     }
 
-    pub(super) fn changes(&self) -> usize {
-        self.0.iter().filter(|row| row.status == Status::WouldEncrypt).count()
+    fn changes(&self) -> usize {
+        count(&self.0, Status::WouldEncrypt)
     }
 
     fn exit_code(&self) -> u8 {
@@ -73,60 +72,82 @@ pub(super) fn marked(status: Status) -> (&'static str, anstyle::Style) {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(first) = self.0.first() else { return write!(f, "there are no streams") };
-        let account = self.0.iter().find_map(|row| row.account.as_deref()).unwrap_or("?");
-        writeln!(f, "{BOLD}account {account}, {}{BOLD:#}\n", first.region)?;
-        let heads = ["stream", "state", "present key", "wanted key", "decision"];
-        let cells: Vec<[String; 5]> = self
-            .0
-            .iter()
-            .map(|row| {
-                [
-                    row.stream.clone(),
-                    row.state.clone().unwrap_or_else(|| "–".to_owned()),
-                    short_key(row.present_key.as_deref()),
-                    short_key(row.wanted_key.as_deref()),
-                    row.status.as_str().to_owned(),
-                ]
-            })
-            .collect();
-        let width =
-            |column: usize| cells.iter().map(|row| row[column].chars().count()).chain([heads[column].len()]).max().unwrap_or_default();
-        let widths = [0, 1, 2, 3, 4].map(width);
-        write!(f, "  {DIM}")?;
-        for (head, width) in heads.iter().zip(widths) {
-            write!(f, "{head:<width$}  ")?;
+        if self.0.is_empty() {
+            return write!(f, "there are no streams");
         }
-        writeln!(f, "reason{DIM:#}")?;
-        for (row, cells) in self.0.iter().zip(&cells) {
-            let (mark, style) = marked(row.status);
-            write!(f, "{style}{mark}{style:#} ")?;
-            for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
-                match column {
-                    0 => write!(f, "{BOLD}{cell:<width$}{BOLD:#}  ")?,
-                    4 => write!(f, "{style}{cell:<width$}{style:#}  ")?,
-                    _ => write!(f, "{cell:<width$}  ")?,
-                }
+        for (index, rows) in self.0.chunk_by(|one, other| one.region == other.region).enumerate() {
+            if index > 0 {
+                write!(f, "\n\n")?;
             }
-            let rule = row.outcome.rule.as_ref().map(|rule| format!(" {DIM}[rule {rule}]{DIM:#}")).unwrap_or_default();
-            writeln!(f, "{}{rule}", row.outcome.reason)?;
-            for line in &row.outcome.warnings {
-                writeln!(f, "    {}", warning(&serde_json::to_value(line).unwrap_or_default()))?;
-            }
-            if let Some(failure) = &row.outcome.error {
-                writeln!(f, "    {DIM}remedy:{DIM:#} {}", failure.remedy)?;
-            }
+            writeln!(f, "{BOLD}account {}, {}{BOLD:#}\n", account(rows).unwrap_or("?"), rows[0].region)?;
+            table(rows, f)?;
         }
-        let of = |status| self.0.iter().filter(|row| row.status == status).count();
-        let right = self.0.iter().filter(|row| row.is_right()).count();
-        let counts =
-            [(right, "right"), (of(Status::Exempt), "exempt"), (of(Status::Contested), "contested"), (of(Status::Failed), "failed")];
-        write!(f, "\n{BOLD}{} to change{BOLD:#}", self.changes())?;
-        for (count, what) in counts.into_iter().filter(|(count, what)| *count > 0 || *what == "right") {
-            write!(f, ", {count} {what}")?;
-        }
-        write!(f, ", of {}", streams(self.0.len()))
+        Ok(())
     }
+}
+
+/// The account that the streams are in, where one of them tells.
+pub(super) fn account(rows: &[Row]) -> Option<&str> {
+    rows.iter().find_map(|row| row.account.as_deref())
+}
+
+fn count(rows: &[Row], status: Status) -> usize {
+    rows.iter().filter(|row| row.status == status).count()
+}
+
+/// One line a stream, what is to be said of it below, and how many there are of each kind.
+fn table(rows: &[Row], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let heads = ["stream", "state", "present key", "wanted key", "decision"];
+    let cells: Vec<[String; 5]> = rows
+        .iter()
+        .map(|row| {
+            [
+                row.stream.clone(),
+                row.state.clone().unwrap_or_else(|| "–".to_owned()),
+                short_key(row.present_key.as_deref()),
+                short_key(row.wanted_key.as_deref()),
+                row.status.as_str().to_owned(),
+            ]
+        })
+        .collect();
+    let width = |column: usize| cells.iter().map(|row| row[column].chars().count()).chain([heads[column].len()]).max().unwrap_or_default();
+    let widths = [0, 1, 2, 3, 4].map(width);
+    write!(f, "  {DIM}")?;
+    for (head, width) in heads.iter().zip(widths) {
+        write!(f, "{head:<width$}  ")?;
+    }
+    writeln!(f, "reason{DIM:#}")?;
+    for (row, cells) in rows.iter().zip(&cells) {
+        let (mark, style) = marked(row.status);
+        write!(f, "{style}{mark}{style:#} ")?;
+        for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
+            match column {
+                0 => write!(f, "{BOLD}{cell:<width$}{BOLD:#}  ")?,
+                4 => write!(f, "{style}{cell:<width$}{style:#}  ")?,
+                _ => write!(f, "{cell:<width$}  ")?,
+            }
+        }
+        let rule = row.outcome.rule.as_ref().map(|rule| format!(" {DIM}[rule {rule}]{DIM:#}")).unwrap_or_default();
+        writeln!(f, "{}{rule}", row.outcome.reason)?;
+        for line in &row.outcome.warnings {
+            writeln!(f, "    {}", warning(&serde_json::to_value(line).unwrap_or_default()))?;
+        }
+        if let Some(failure) = &row.outcome.error {
+            writeln!(f, "    {DIM}remedy:{DIM:#} {}", failure.remedy)?;
+        }
+    }
+    let right = rows.iter().filter(|row| row.is_right()).count();
+    let counts = [
+        (right, "right"),
+        (count(rows, Status::Exempt), "exempt"),
+        (count(rows, Status::Contested), "contested"),
+        (count(rows, Status::Failed), "failed"),
+    ];
+    write!(f, "\n{BOLD}{} to change{BOLD:#}", count(rows, Status::WouldEncrypt))?;
+    for (count, what) in counts.into_iter().filter(|(count, what)| *count > 0 || *what == "right") {
+        write!(f, ", {count} {what}")?;
+    }
+    write!(f, ", of {}", streams(rows.len()))
 }
 
 /// So many streams, in words.

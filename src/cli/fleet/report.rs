@@ -49,12 +49,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     let report = Report { made_at: made_at.unwrap_or_default(), rows };
     let text = match arguments.format {
         Format::Table => {
-            let places = report.rows.chunk_by(|one, other| one.region == other.region);
-            let mut tables: Vec<_> = places.map(|rows| Plan(rows.to_vec()).to_string()).collect();
-            if tables.is_empty() {
-                tables.push(Plan(Vec::new()).to_string());
-            }
-            format!("{}\nmade at {} by kinesis-encryption-enforcer {VERSION}", tables.join("\n\n"), report.time())
+            let made_at = report.time();
+            format!("{}\nmade at {made_at} by kinesis-encryption-enforcer {VERSION}", Plan(report.rows))
         }
         Format::Json => format!("{:#}", report.json()),
         Format::Csv => report.csv()?,
