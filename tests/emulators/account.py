@@ -94,6 +94,20 @@ def session(endpoint, account_id, role):
     return {"AWS_ACCESS_KEY_ID": given["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"], "AWS_SESSION_TOKEN": given["SessionToken"]}
 
 
+def batch_of(messages, queue_arn):
+    """The event that Lambda's event source mapping makes of messages of that queue, as SQS hands them out with all attributes."""
+    return {"Records": [{
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+        "eventSourceARN": queue_arn,
+        "awsRegion": REGION,
+    } for message in messages]}
+
+
 class Account:
     """What a person would look at and change with the AWS CLI."""
 
@@ -176,17 +190,7 @@ class Account:
     def batch(self):
         """Takes up to ten messages off the work queue, as the event that Lambda's event source mapping makes of them; None if there is none."""
         messages = self.sqs.receive_message(QueueUrl=self.work, AttributeNames=["All"], MaxNumberOfMessages=10).get("Messages", [])
-        records = [{
-            "messageId": message["MessageId"],
-            "receiptHandle": message["ReceiptHandle"],
-            "body": message["Body"],
-            "attributes": message["Attributes"],
-            "messageAttributes": {},
-            "eventSource": "aws:sqs",
-            "eventSourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:work",
-            "awsRegion": REGION,
-        } for message in messages]
-        return {"Records": records} if records else None
+        return batch_of(messages, f"arn:aws:sqs:{REGION}:{ACCOUNT}:work") if messages else None
 
     def settle(self, batch, answer):
         """Deletes from the work queue what the function settled of a batch."""

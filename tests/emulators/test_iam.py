@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from account import PROJECT, event
+from account import PROJECT, batch_of, event
 from stack import BATCHES, Stack, deployable
 
 _NUMBERS = itertools.count()
@@ -113,16 +113,7 @@ def a_message_is_handed_back(role):
     item = {"version": 99, "kind": "work-item", "stream": "arn:aws:kinesis:us-east-1:111122223333:stream/orders"}
     role.sqs.send_message(QueueUrl=role.work, MessageBody=json.dumps(item))
     (message,) = role.sqs.receive_message(QueueUrl=role.work, AttributeNames=["All"])["Messages"]
-    invocation = role.stack.invoke({"Records": [{
-        "messageId": message["MessageId"],
-        "receiptHandle": message["ReceiptHandle"],
-        "body": message["Body"],
-        "attributes": message["Attributes"],
-        "messageAttributes": {},
-        "eventSource": "aws:sqs",
-        "eventSourceARN": role.stack.outputs["WorkQueueArn"],
-        "awsRegion": "us-east-1",
-    }]})
+    invocation = role.stack.invoke(batch_of([message], role.stack.outputs["WorkQueueArn"]))
     role.sqs.delete_message(QueueUrl=role.work, ReceiptHandle=message["ReceiptHandle"])
     assert invocation.answer == {"batchItemFailures": [{"itemIdentifier": message["MessageId"]}]}
     return "message comes back when the queue's own time is over" not in invocation.log, invocation
