@@ -287,13 +287,22 @@ impl<'a, 'h> Job<'a, 'h> {
         self.several = true;
         let reason = format!("one of {} streams", streams.len());
         for chunk in streams.chunks(SENT_AT_ONCE) {
-            let items: Vec<_> = chunk.iter().map(|stream| ascii(&self.item(stream.to_string(), reason.clone()))).collect();
-            let sent = sender.send_all(&items, self.shared.deadline.look_until()).await;
+            let (mut items, mut outcomes) = (Vec::new(), Vec::new());
             for stream in chunk {
                 let name = Some(stream.to_string());
+                outcomes.push(match self.check(stream) {
+                    Ok(()) => {
+                        items.push(ascii(&self.item(stream.to_string(), reason.clone())));
+                        Outcome::new(name, Status::Queued, reason.clone(), self.mode())
+                    }
+                    Err(failure) => Outcome::failed(name, failure, self.mode()),
+                });
+            }
+            let sent = sender.send_all(&items, self.shared.deadline.look_until()).await;
+            for outcome in outcomes {
                 let outcome = match &sent {
-                    Ok(()) => Outcome::new(name, Status::Queued, reason.clone(), self.mode()),
-                    Err(error) => Outcome::failed(name, error.failure.clone(), self.mode()),
+                    Err(error) if outcome.status == Status::Queued => Outcome::failed(outcome.stream, error.failure.clone(), self.mode()),
+                    _ => outcome,
                 };
                 self.settle(outcome, tally).await;
             }
@@ -307,11 +316,20 @@ impl<'a, 'h> Job<'a, 'h> {
         }
     }
 
-    /// The account that the stream's ARN names; a bare name is of the own one. A stream of a Region, a partition or an account that is not kept is refused before
-    /// any call, and so is one of another account than the event's: what an event says must not send us there.
+    /// The account that the stream's ARN names; a bare name is of the own one. What is refused is refused before any call.
     async fn account_of(&self, stream: &StreamRef) -> Result<&'a Account<'h>, Failure> {
-        let (accounts, region) = (&self.shared.accounts, &self.handler.aws.region);
-        let StreamRef::Arn(arn) = stream else { return Ok(accounts.own()) };
+        self.check(stream)?;
+        match stream {
+            StreamRef::Arn(arn) => self.shared.accounts.get(arn.account(), arn).await,
+            StreamRef::Name(_) => Ok(self.shared.accounts.own()),
+        }
+    }
+
+    /// Refuses a stream of another Region or partition, and one of another account than the event's: what an event says must not send us there, nor may a work
+    /// item, which knows of no event's account any more.
+    fn check(&self, stream: &StreamRef) -> Result<(), Failure> {
+        let StreamRef::Arn(arn) = stream else { return Ok(()) };
+        let region = &self.handler.aws.region;
         let refuse = |code, detail: String| Err(Failure::new(Step::CheckTarget, code, arn, &detail));
         if arn.region() != region {
             return refuse(code::FOREIGN_REGION, format!("this function keeps the streams of {region}"));
@@ -322,7 +340,7 @@ impl<'a, 'h> Job<'a, 'h> {
         match self.request.trigger.account.as_deref() {
             // What happened in one account says nothing of another's streams.
             Some(account) if account != arn.account() => refuse(code::FOREIGN_ACCOUNT, format!("the event is of account {account:?}")),
-            _ => accounts.get(arn.account(), arn).await,
+            _ => Ok(()),
         }
     }
 

@@ -154,6 +154,24 @@ async fn an_event_whose_envelope_names_a_member_does_not_lead_to_another_account
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_about_many_streams_does_not_lead_to_another_account_through_the_work_queue_either() {
+    let organisation = Organisation::on(World::new().with_work_queue());
+    let mut finding = of(MEMBER, "security-finding");
+    let resource = finding["detail"]["findings"][0]["Resources"][0].clone();
+    let about = |account: &str, index: usize| {
+        let mut resource = resource.clone();
+        resource["Id"] = json!(arn(account, &format!("stream-{index}")));
+        resource
+    };
+    let resources: Vec<_> = (0..60).map(|index| about(if index < 10 { MEMBER } else { SECOND_MEMBER }, index)).collect();
+    finding["detail"]["findings"][0]["Resources"] = json!(resources);
+    let answer = organisation.hub.run(&finding).await.expect("an answer");
+    assert_eq!(answer["summary"], json!({"queued": 10, "failed": 50}), "{answer:#}");
+    assert!(organisation.hub.work().iter().all(|(item, _)| item["stream"].as_str().is_some_and(|stream| stream.contains(MEMBER))));
+    assert!(organisation.hub.letters().iter().all(|letter| letter["error"]["code"] == "ForeignAccount"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wrong_external_id_is_a_terminal_failure_with_its_remedy() {
     let organisation = Organisation::new().with("MEMBER_EXTERNAL_ID", "another");
     let stream = organisation.member().stream(NewStream::named("orders"));
