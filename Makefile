@@ -91,7 +91,7 @@ coverage: ## Which lines the tests of the crate run: minutes
 	supply/coverage
 
 .PHONY: mutants
-mutants: ## Change the code in small ways and see a test fail: an hour and more; MUTANTS='--file src/decide.rs' for a part
+mutants: ## Change the code in small ways and see a test fail: an hour and more; MUTANTS='--file src/decide/mod.rs' for a part
 	supply/install cargo-mutants
 	PATH=$(CURDIR)/.tools/cargo/bin:$$PATH cargo mutants $(MUTANTS)
 

@@ -1,4 +1,5 @@
-//! What the function's own parts cost: reading events, ruling, deciding, and a whole invocation. `cargo bench`, or `cargo bench -- rule_on`.
+//! What the function's own parts cost: reading events, ruling, deciding, and a whole invocation.
+//! `cargo bench`, or `cargo bench -- rule_on`.
 //!
 //! How the function as a whole compares with others is measured by `make bench`.
 
@@ -17,14 +18,16 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use kinesis_encryption_enforcer::aws::{Aws, config};
 use kinesis_encryption_enforcer::clock::Clock;
-use kinesis_encryption_enforcer::decide::{Decision, Desired, Present, Progress, Situation, Standing, Tags, decide};
+use kinesis_encryption_enforcer::decide::{
+    CurrentKey, Decision, DesiredKey, OtherKeyFitness, Progress, Situation, Tags, decide,
+};
+use kinesis_encryption_enforcer::domain::mode::{Mode, OnOtherKey};
+use kinesis_encryption_enforcer::domain::stream::{StreamArn, StreamMode, StreamStatus};
 use kinesis_encryption_enforcer::event::read;
 use kinesis_encryption_enforcer::handler::{Handler, Invocation};
-use kinesis_encryption_enforcer::mode::{Mode, OnOtherKey};
-use kinesis_encryption_enforcer::policy::{Exemption, Policy, Rulebook, Subject};
+use kinesis_encryption_enforcer::policy::{EffectivePolicy, Exemption, Policy, Subject};
 use kinesis_encryption_enforcer::sandbox::{Account, NewStream};
 use kinesis_encryption_enforcer::settings::{Environment, Settings};
-use kinesis_encryption_enforcer::stream::{StreamArn, StreamMode, StreamStatus};
 use serde_json::{Value, json};
 
 const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -47,7 +50,7 @@ fn event(bencher: Bencher, name: &str) {
 }
 
 /// Rules of which only the last matches the stream.
-fn rulebook(rules: usize) -> Rulebook {
+fn rulebook(rules: usize) -> EffectivePolicy {
     let mut text = r#"{"version": 1, "rules": ["#.to_owned();
     for index in 1..rules {
         write!(text, r#"{{"name": "rule {index}", "match": {{"stream": ["team-{index}-*", "*-of-{index}"]}}, "key": "{OTHER_KEY}"}},"#)
@@ -55,7 +58,12 @@ fn rulebook(rules: usize) -> Rulebook {
     }
     write!(text, r#"{{"name": "the last", "match": {{"stream": "ord*"}}, "mode": "audit"}}]}}"#).expect("text");
     let policy = text.parse::<Policy>().expect("a policy");
-    Rulebook { policy: Arc::new(policy), key: KEY.parse().expect("a key"), mode: Mode::Enforce, on_other_key: OnOtherKey::Replace }
+    EffectivePolicy {
+        policy: Arc::new(policy),
+        key: KEY.parse().expect("a key"),
+        mode: Mode::Enforce,
+        on_other_key: OnOtherKey::Replace,
+    }
 }
 
 #[divan::bench(args = [1, 10, 100])]
@@ -70,17 +78,21 @@ fn rule_on(bencher: Bencher, rules: usize) {
 #[divan::bench(args = ["right", "unencrypted", "other-key"])]
 fn deciding(bencher: Bencher, present: &str) {
     let stream: StreamArn = STREAM.parse().expect("an ARN");
-    let key = |arn: &str| Present::Key { arn: arn.parse().expect("a key"), by_alias: None, standing: Standing::NotAsked };
+    let key = |arn: &str| CurrentKey::Key {
+        arn: arn.parse().expect("a key"),
+        by_alias: None,
+        standing: OtherKeyFitness::NotAsked,
+    };
     let present = match present {
         "right" => key(KEY),
         "other-key" => key(OTHER_KEY),
-        _ => Present::Unencrypted,
+        _ => CurrentKey::Unencrypted,
     };
     let situation = Situation {
         stream: &stream,
         status: &StreamStatus::Active,
         present: &present,
-        desired: &Desired::Key { arn: KEY.parse().expect("a key"), trouble: None },
+        desired: &DesiredKey::Key { arn: KEY.parse().expect("a key"), trouble: None },
         on_other_key: OnOtherKey::Replace,
         exempt_by_rule: None,
         tags: &Tags::Read(Exemption::None),
@@ -93,7 +105,8 @@ fn deciding(bencher: Bencher, present: &str) {
     bencher.bench(|| decide(black_box(&situation)));
 }
 
-/// The handler over the embedded AWS, whose own work is in the figures too. Time is simulated, so that waiting costs nothing.
+/// The handler over the embedded AWS, whose own work is in the figures too. Time is simulated, so
+/// that waiting costs nothing.
 struct World {
     runtime: tokio::runtime::Runtime,
     account: Account,
@@ -103,9 +116,11 @@ struct World {
 
 impl World {
     fn new(streams: usize, encrypted: bool) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
         let guard = runtime.enter();
-        let clock = Clock::starting_at(SystemTime::from(DateTime::parse_from_rfc3339("2026-11-24T00:00:00Z").expect("a time")));
+        let clock =
+            Clock::starting_at(SystemTime::from(DateTime::parse_from_rfc3339("2026-11-24T00:00:00Z").expect("a time")));
         let account = Account::new(clock.clone(), "us-east-1", "111122223333");
         let key = account.create_key();
         let names: Vec<_> = (0..streams).map(|index| format!("stream-{index:03}")).collect();
@@ -126,7 +141,7 @@ impl World {
             .http_client(account.http_client())
             .build();
         let settings = Settings::from_environment(&environment).expect("settings");
-        let aws = Aws::new(&config::tamed(base, &clock), &settings, &clock);
+        let aws = Aws::new(&config::with_retries_off(base, &clock), &settings, &clock);
         let handler = Handler { settings, aws, clock, function: "enforcer".to_owned(), emit: |_| {} };
         drop(guard);
         Self { runtime, account, handler, payload: json!({ "streams": names }) }
@@ -135,8 +150,10 @@ impl World {
     /// One invocation, and how often its answer says `status`.
     fn invoke(&self, status: &str) -> Option<u64> {
         self.runtime.block_on(async {
-            let invocation =
-                Invocation { request_id: "benchmark".to_owned(), deadline: self.handler.clock.wall() + Duration::from_mins(5) };
+            let invocation = Invocation {
+                request_id: "benchmark".to_owned(),
+                deadline: self.handler.clock.wall() + Duration::from_mins(5),
+            };
             let answer = Box::pin(self.handler.handle(&self.payload, &invocation)).await.ok()?;
             self.account.forget_calls();
             drop(self.account.take_events());

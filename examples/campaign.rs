@@ -1,13 +1,19 @@
 //! The fault campaign of `tests/campaign/`, with as many seeds as wanted, or one of them replayed.
 //!
-//! `make campaign SEEDS=10000`, `make campaign SEED=1234`, or `cargo run --example campaign -- --help`.
+//! `make campaign SEEDS=10000`, `make campaign SEED=1234`, or `cargo run --example campaign --
+//! --help`.
 
-#![expect(clippy::expect_used, clippy::print_stdout, reason = "a campaign that cannot be set up has failed, and prints what it found")]
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a campaign that cannot be set up has failed, and prints what it found"
+)]
 
 #[path = "../tests/campaign/simulation/mod.rs"]
 mod simulation;
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -15,7 +21,8 @@ use clap::Parser;
 /// So many seeds meet everything.
 const ENOUGH: u64 = 1_000;
 
-/// Runs the real handler against the embedded AWS, with faults, crashes and other actors drawn from each seed.
+/// Runs the real handler against the embedded AWS, with faults, crashes and other actors drawn from
+/// each seed.
 #[derive(Parser)]
 struct Arguments {
     /// How many seeds are run.
@@ -30,10 +37,27 @@ struct Arguments {
     /// Go on when a seed is broken, and say in the end which invariant broke how often.
     #[arg(long)]
     keep_going: bool,
+    /// Print each seed with a hash of its whole story (every request, answer, log line and message,
+    /// with times), instead of what was met. Two builds that print the same behave the same:
+    /// compare before and after a refactoring.
+    #[arg(long, conflicts_with_all = ["seed", "keep_going"])]
+    fingerprints: bool,
+}
+
+/// A seed's number and the hash of its story.
+fn fingerprint(seed: u64) -> String {
+    let story = simulation::run(seed, true).map_or_else(|broken| broken.to_string(), |done| done.story);
+    let mut hasher = DefaultHasher::new();
+    story.hash(&mut hasher);
+    format!("{seed} {:016x}", hasher.finish())
 }
 
 fn main() -> ExitCode {
-    let Arguments { seeds, first, seed, keep_going } = Arguments::parse();
+    let Arguments { seeds, first, seed, keep_going, fingerprints } = Arguments::parse();
+    if fingerprints {
+        (first..first + seeds).for_each(|seed| println!("{}", fingerprint(seed)));
+        return ExitCode::SUCCESS;
+    }
     if let Some(seed) = seed {
         return match simulation::run(seed, true) {
             Ok(done) => {

@@ -1,9 +1,11 @@
-//! Fleets of streams, half of them wrong, brought right through the work queue, under the rate limits that AWS has: how long it takes, how many calls,
-//! how many of them throttled, how much memory, and how that compares with the least that those limits allow.
+//! Fleets of streams, half of them wrong, brought right through the work queue, under the rate
+//! limits that AWS has: how long it takes, how many calls, how many of them throttled, how much
+//! memory, and how that compares with the least that those limits allow.
 //!
-//! `make fleet`, or `cargo run --example fleet -- 1000 10000`; with `--page` the table goes into docs/PERFORMANCE.md, too. The time is virtual: the
-//! account, its limits and all waiting are simulated, the handler, the SDK and every request and answer are real. Each fleet has a process of its
-//! own, so that its memory is its own.
+//! `make fleet`, or `cargo run --example fleet -- 1000 10000`; with `--page` the table goes into
+//! docs/PERFORMANCE.md, too. The time is virtual: the account, its limits and all waiting are
+//! simulated, the handler, the SDK and every request and answer are real. Each fleet has a process
+//! of its own, so that its memory is its own.
 
 #![expect(
     clippy::expect_used,
@@ -21,7 +23,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use chrono::DateTime;
-use kinesis_encryption_enforcer::aws::pace::{Api, WORKERS};
+use kinesis_encryption_enforcer::aws::rate_limit::{Api, WORKERS};
 use kinesis_encryption_enforcer::aws::{Aws, config};
 use kinesis_encryption_enforcer::clock::Clock;
 use kinesis_encryption_enforcer::handler::{Handler, Invocation};
@@ -50,7 +52,8 @@ struct Fleet {
 
 impl Fleet {
     fn new(streams: usize) -> Self {
-        let clock = Clock::starting_at(SystemTime::from(DateTime::parse_from_rfc3339("2026-11-24T00:00:00Z").expect("a time")));
+        let clock =
+            Clock::starting_at(SystemTime::from(DateTime::parse_from_rfc3339("2026-11-24T00:00:00Z").expect("a time")));
         let account = Account::new(clock.clone(), REGION, ACCOUNT);
         let key = account.create_key();
         let dead_letters = account.queue("dead-letters");
@@ -60,8 +63,10 @@ impl Fleet {
             let stream = NewStream::named(&format!("stream-{index:05}"));
             account.stream(if index % 2 == 0 { stream.encrypted_with(&key) } else { stream });
         }
-        let environment =
-            Environment::default().with("KMS_KEY_ID", &key).with("FAILURE_QUEUE_URL", &dead_letters).with("WORK_QUEUE_URL", &work);
+        let environment = Environment::default()
+            .with("KMS_KEY_ID", &key)
+            .with("FAILURE_QUEUE_URL", &dead_letters)
+            .with("WORK_QUEUE_URL", &work);
         Self { account, clock, environment, calls: RefCell::default() }
     }
 
@@ -69,11 +74,17 @@ impl Fleet {
     fn process(&self) -> Handler {
         let base = SdkConfig::builder()
             .region(Region::new(REGION))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("ASIAENFORCEREXAMPLE1", "secret", None, None, "fleet")))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+                "ASIAENFORCEREXAMPLE1",
+                "secret",
+                None,
+                None,
+                "fleet",
+            )))
             .http_client(self.account.http_client())
             .build();
         let settings = Settings::from_environment(&self.environment).expect("settings");
-        let aws = Aws::new(&config::tamed(base, &self.clock), &settings, &self.clock);
+        let aws = Aws::new(&config::with_retries_off(base, &self.clock), &settings, &self.clock);
         Handler { settings, aws, clock: self.clock.clone(), function: "enforcer".to_owned(), emit: |_| {} }
     }
 
@@ -137,8 +148,8 @@ impl Fleet {
     }
 }
 
-/// The least time for which the account's limits allow this fleet, at `share` of each: a look at every stream, and for every wrong one its tags and a look
-/// that verifies.
+/// The least time for which the account's limits allow this fleet, at `share` of each: a look at
+/// every stream, and for every wrong one its tags and a look that verifies.
 fn floor(streams: usize, wrong: usize, share: f64) -> Duration {
     let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     let calls = |api| match api {
@@ -173,7 +184,8 @@ struct Row {
 
 /// Brings a fleet right, in this process.
 fn measure(streams: usize) -> Row {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
         let fleet = Fleet::new(streams);
         let before = memory("VmRSS");
@@ -197,7 +209,8 @@ fn measure(streams: usize) -> Row {
 /// Brings a fleet right, in a process of its own.
 fn measure_apart(streams: usize) -> Row {
     let program = std::env::current_exe().expect("this program");
-    let output = Command::new(program).arg(ALONE).arg(streams.to_string()).stderr(Stdio::inherit()).output().expect("it runs");
+    let output =
+        Command::new(program).arg(ALONE).arg(streams.to_string()).stderr(Stdio::inherit()).output().expect("it runs");
     assert!(output.status.success(), "{streams} streams were not brought right");
     serde_json::from_slice(&output.stdout).expect("a row")
 }
@@ -283,13 +296,17 @@ fn main() {
         println!("{}", serde_json::to_string(&row).expect("JSON"));
         return;
     }
-    let rows: Vec<_> = if sizes.is_empty() { vec![10, 100, 1_000, 10_000] } else { sizes }.into_iter().map(measure_apart).collect();
+    let rows: Vec<_> =
+        if sizes.is_empty() { vec![10, 100, 1_000, 10_000] } else { sizes }.into_iter().map(measure_apart).collect();
     let table = table(&rows);
     println!("{table}");
     for Row { streams, calls, .. } in &rows {
         println!("{streams} streams:");
         for (operation, (made, throttled)) in calls {
-            println!("  {operation:<24} {made:>7} calls, {:>6.3} a stream, {throttled} throttled", float(*made) / float(*streams as u64));
+            println!(
+                "  {operation:<24} {made:>7} calls, {:>6.3} a stream, {throttled} throttled",
+                float(*made) / float(*streams as u64)
+            );
         }
     }
     if is_on("--page") {

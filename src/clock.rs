@@ -1,4 +1,5 @@
-//! The one clock: wall time for signatures, reports and deadlines, counted from tokio's [`Instant`] so that tests can pause it.
+//! The one clock: wall time for signatures, reports and deadlines, counted from tokio's [`Instant`]
+//! so that tests can pause it.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
@@ -9,7 +10,8 @@ use tokio::time::Instant;
 
 /// Wall time as an epoch plus the time that tokio's [`Instant`] has counted since.
 ///
-/// Cloning it gives another handle on the same clock. It is also the AWS SDK's [`TimeSource`], so that requests are signed with the same time.
+/// Cloning it gives another handle on the same clock. It is also the AWS SDK's [`TimeSource`], so
+/// that requests are signed with the same time.
 #[derive(Clone, Debug)]
 pub struct Clock(Arc<RwLock<Anchor>>);
 
@@ -27,7 +29,8 @@ impl Clock {
         Self::starting_at(SystemTime::now())
     }
 
-    /// A clock that reads `wall` now. Under paused tokio time it moves only when tokio's clock is moved.
+    /// A clock that reads `wall` now. Under paused tokio time it moves only when tokio's clock is
+    /// moved.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place where monotonic time is read")]
     pub fn starting_at(wall: SystemTime) -> Self {
@@ -36,8 +39,9 @@ impl Clock {
 
     /// Reads the machine's time again.
     ///
-    /// Lambda freezes an environment between invocations, and a frozen machine's monotonic clock may stand still: a clock anchored once would
-    /// sign the next invocation's requests with a time that AWS refuses (more than five minutes off).
+    /// Lambda freezes an environment between invocations, and a frozen machine's monotonic clock
+    /// may stand still: a clock anchored once would sign the next invocation's requests with a time
+    /// that AWS refuses (more than five minutes off).
     #[expect(clippy::disallowed_methods, reason = "the one place where wall time enters the program")]
     pub fn resync(&self) {
         let anchor = Anchor { wall: SystemTime::now(), instant: Instant::now() };

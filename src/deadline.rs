@@ -1,4 +1,5 @@
-//! The time an invocation has, divided: until when to work, until when to make calls, and when it ends.
+//! The time an invocation has, divided: until when to work, until when to make calls, and when it
+//! ends.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,13 +8,14 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::settings::RESERVE;
 
-/// What is assumed where the deadline is unknown: lies in the past when the invocation starts, as it does under `cargo lambda watch`.
+/// What is assumed where the deadline is unknown: lies in the past when the invocation starts, as
+/// it does under `cargo lambda watch`.
 pub const ASSUMED_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The points in time at which an invocation stops doing things.
 ///
-/// Waiting ends at [`work_until`](Self::work_until); one last look may take half of the [`RESERVE`] that follows; dead letters and the answer have
-/// the rest.
+/// Waiting ends at [`work_until`](Self::work_until); one last look may take half of the [`RESERVE`]
+/// that follows; dead letters and the answer have the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline {
     work: Instant,
@@ -67,7 +69,10 @@ mod tests {
         let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000));
         let deadline = Deadline::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_300), &clock);
         let now = clock.instant();
-        assert_eq!((millis(now, deadline.work), millis(now, deadline.look), millis(now, deadline.write)), (295_000, 297_500, 299_500));
+        assert_eq!(
+            (millis(now, deadline.work), millis(now, deadline.look), millis(now, deadline.write)),
+            (295_000, 297_500, 299_500)
+        );
     }
 
     #[tokio::test(start_paused = true)]

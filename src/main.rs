@@ -15,7 +15,8 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use tokio::time::timeout;
 use tracing::Instrument;
 
-/// How long the start waits for connections. Whoever cannot be reached by then is reached by the first call, or it says why not.
+/// How long the start waits for connections. Whoever cannot be reached by then is reached by the
+/// first call, or it says why not.
 const CONNECTING: Duration = Duration::from_millis(500);
 
 // One thread is enough: all waiting is asynchronous, and at 128 MB there is a fourteenth of a core.
@@ -24,10 +25,12 @@ async fn main() -> Result<(), Error> {
     let environment = Environment::of_process();
     let clock = Clock::system();
     telemetry::start(&environment, &clock);
-    // Wrong settings do not end the process: every invocation then fails with what is wrong, and that reaches the on-failure destination.
+    // Wrong settings do not end the process: every invocation then fails with what is wrong, and
+    // that reaches the on-failure destination.
     let handler = handler(&environment, &clock);
     match &handler {
-        // Before the first poll: from then on there is a fourteenth of the processor, which a handshake would wait for.
+        // Before the first poll: from then on there is a fourteenth of the processor, which a
+        // handshake would wait for.
         Ok(Handler { aws, settings, .. }) => drop(timeout(CONNECTING, aws.connect(settings.own_account())).await),
         Err(problem) => tracing::error!(error = %problem, "function cannot work"),
     }

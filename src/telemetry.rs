@@ -1,7 +1,9 @@
-//! Logs: one JSON object a line, with the keys that people's saved queries expect at the top: `level`, `timestamp`, `message`, `service`,
-//! `function_request_id`, `correlation_id`, `cold_start`.
+//! Logs: one JSON object a line, with the keys that people's saved queries expect at the top:
+//! `level`, `timestamp`, `message`, `service`, `function_request_id`, `correlation_id`,
+//! `cold_start`.
 //!
-//! `tracing-subscriber`'s own JSON nests the fields of spans, and `lambda_runtime`'s subscriber leaves out the time, and below `INFO` the request id.
+//! `tracing-subscriber`'s own JSON nests the fields of spans, and `lambda_runtime`'s subscriber
+//! leaves out the time, and below `INFO` the request id.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -20,8 +22,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::clock::Clock;
 use crate::settings::Environment;
 
-/// Starts logging to standard output as Lambda's logging configuration says: `AWS_LAMBDA_LOG_LEVEL` (`TRACE` … `FATAL`, default `INFO`) and
-/// `AWS_LAMBDA_LOG_FORMAT` (`JSON`, the default here, or `Text`). `POWERTOOLS_SERVICE_NAME` names the service.
+/// Starts logging to standard output as Lambda's logging configuration says: `AWS_LAMBDA_LOG_LEVEL`
+/// (`TRACE` … `FATAL`, default `INFO`) and `AWS_LAMBDA_LOG_FORMAT` (`JSON`, the default here, or
+/// `Text`). `POWERTOOLS_SERVICE_NAME` names the service.
 pub fn start(environment: &Environment, clock: &Clock) {
     let filter = filter(environment.get("AWS_LAMBDA_LOG_LEVEL").unwrap_or("INFO"));
     let text = environment.get("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("text"));
@@ -36,7 +39,8 @@ pub fn start(environment: &Environment, clock: &Clock) {
     drop(started);
 }
 
-/// Our own events and spans, the bootstrap's among them, from the level on; of the SDK and hyper only warnings, which an operator could use.
+/// Our own events and spans, the bootstrap's among them, from the level on; of the SDK and hyper
+/// only warnings, which an operator could use.
 fn filter(level_name: &str) -> Targets {
     let level = level(level_name);
     let ours = [env!("CARGO_CRATE_NAME"), "bootstrap"].map(|target| (target, level));

@@ -1,4 +1,5 @@
-//! docs/DEPENDENCIES.md names what `Cargo.lock` brings into the function, and all comes from the registry.
+//! docs/DEPENDENCIES.md names what `Cargo.lock` brings into the function, and all comes from the
+//! registry.
 
 #![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
@@ -36,16 +37,19 @@ fn names(crates: &BTreeSet<String>) -> BTreeSet<&str> {
     crates.iter().filter_map(|name| name.split(' ').next()).collect()
 }
 
-/// What stands in backticks in the part of the document that begins with `start`, up to `end`, and could be a crate.
+/// What stands in backticks in the part of the document that begins with `start`, up to `end`, and
+/// could be a crate.
 fn named(start: &str, end: &str) -> BTreeSet<&'static str> {
     let rest = DOCUMENT.split_once(start).expect(start).1;
     let part = rest.split_once(end).expect(end).0;
     part.split('`').skip(1).step_by(2).collect()
 }
 
-/// In the last part of the document a crate has a row of its own, or shares one: its first column names it.
+/// In the last part of the document a crate has a row of its own, or shares one: its first column
+/// names it.
 fn rows() -> BTreeSet<&'static str> {
-    let part = DOCUMENT.split_once("## The others").and_then(|(_, rest)| rest.split_once("## `unsafe`")).expect("the part").0;
+    let part =
+        DOCUMENT.split_once("## The others").and_then(|(_, rest)| rest.split_once("## `unsafe`")).expect("the part").0;
     let first = part.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
     first.flat_map(|column| column.split(['`', ',', ' '])).filter(|word| !word.is_empty()).collect()
 }

@@ -20,7 +20,8 @@ struct Desk {
 }
 
 impl Desk {
-    /// An account with a letter of every kind: diagnosed by the function, from Lambda, from a rule, from SQS, and one that nobody knows.
+    /// An account with a letter of every kind: diagnosed by the function, from Lambda, from a rule,
+    /// from SQS, and one that nobody knows.
     fn new() -> Self {
         let account = Account::new(Clock::system(), "us-east-1", "111122223333");
         let key = account.create_key();
@@ -75,8 +76,9 @@ fn every_kind_of_letter_is_listed_with_its_stream_code_and_remedy_and_looking_co
         })
         .collect();
     rows.sort();
-    let row =
-        |sender: &str, stream: &str, code: &str, class: &str| (sender.to_owned(), stream.to_owned(), code.to_owned(), class.to_owned());
+    let row = |sender: &str, stream: &str, code: &str, class: &str| {
+        (sender.to_owned(), stream.to_owned(), code.to_owned(), class.to_owned())
+    };
     assert_eq!(
         rows,
         [
@@ -192,7 +194,11 @@ fn a_queue_that_is_missing_is_said_so() {
     let (code, said) = desk.run(&["list"]);
     assert_eq!((code, said.contains("give --queue URL, or set FAILURE_QUEUE_URL")), (Some(2), true), "{said}");
     let (code, said) = desk.run(&["list", "--queue", "https://sqs.us-east-1.amazonaws.com/111122223333/nothing"]);
-    assert_eq!((code, said.contains("QueueDoesNotExist") || said.contains("NonExistentQueue")), (Some(2), true), "{said}");
+    assert_eq!(
+        (code, said.contains("QueueDoesNotExist") || said.contains("NonExistentQueue")),
+        (Some(2), true),
+        "{said}"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! docs/ says what there is: every alarm, every code, every action, every event, every rule; and its JSON is JSON.
+//! docs/ says what there is: every alarm, every code, every action, every event, every rule; and
+//! its JSON is JSON.
 
 #![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
@@ -11,7 +12,7 @@ const RUNBOOK: &str = include_str!("../docs/RUNBOOK.md");
 const IAM: &str = include_str!("../docs/IAM.md");
 const EVENTS: &str = include_str!("../docs/EVENTS.md");
 const PREVENT: &str = include_str!("../docs/PREVENT.md");
-const FAILURE: &str = include_str!("../src/failure.rs");
+const FAILURE: &str = include_str!("../src/domain/failure/code.rs");
 const TEMPLATE: &str = include_str!("../template.yaml");
 
 /// What stands in headings of the third level, word by word.
@@ -71,7 +72,11 @@ fn iam_names_every_action_that_the_code_needs_and_every_statement_of_the_role() 
     }
     let policies = resources("AWS::IAM::ManagedPolicy");
     for policy in policies {
-        let body = TEMPLATE.split(&format!("\n  {policy}:\n")).nth(1).and_then(|rest| rest.split("\n\n  ").next()).expect("the policy");
+        let body = TEMPLATE
+            .split(&format!("\n  {policy}:\n"))
+            .nth(1)
+            .and_then(|rest| rest.split("\n\n  ").next())
+            .expect("the policy");
         for sid in body.lines().filter_map(|line| line.trim().strip_prefix("- Sid: ")) {
             assert!(IAM.contains(&format!("| {sid} |")), "{sid}");
         }
@@ -116,11 +121,17 @@ fn every_subcommand_that_a_document_names_exists() {
         .split("enforcer ")
         .skip(1)
         .map(|rest| rest.chars().take_while(char::is_ascii_lowercase).collect::<String>())
-        .filter(|word| ["plan", "apply", "report", "event", "dlq", "policy", "demo", "sandbox", "completions"].contains(&word.as_str()))
+        .filter(|word| {
+            ["plan", "apply", "report", "event", "dlq", "policy", "demo", "sandbox", "completions"]
+                .contains(&word.as_str())
+        })
         .collect();
     assert!(named.len() > 5, "{named:?}");
     for command in named {
-        let help = std::process::Command::new(env!("CARGO_BIN_EXE_enforcer")).args([&command, "--help"]).output().expect("it runs");
+        let help = std::process::Command::new(env!("CARGO_BIN_EXE_enforcer"))
+            .args([&command, "--help"])
+            .output()
+            .expect("it runs");
         assert!(help.status.success(), "{command}");
     }
 }
@@ -136,20 +147,28 @@ fn links(document: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
 #[test]
 fn every_link_leads_to_a_file_and_every_anchor_to_a_heading() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut documents: Vec<_> =
-        ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "deploy/README.md"].iter().map(|name| root.join(name)).collect();
+    let mut documents: Vec<_> = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "deploy/README.md"]
+        .iter()
+        .map(|name| root.join(name))
+        .collect();
     let folder = std::fs::read_dir(root.join("docs")).expect("the documents");
-    documents.extend(folder.map(|entry| entry.expect("an entry").path()).filter(|path| path.extension().is_some_and(|it| it == "md")));
+    documents.extend(
+        folder
+            .map(|entry| entry.expect("an entry").path())
+            .filter(|path| path.extension().is_some_and(|it| it == "md")),
+    );
     let mut followed = 0;
     for document in documents {
         let text = std::fs::read_to_string(&document).expect("a document");
         for (path, anchor) in links(&text) {
-            let target = if path.is_empty() { document.clone() } else { document.parent().expect("a folder").join(path) };
+            let target =
+                if path.is_empty() { document.clone() } else { document.parent().expect("a folder").join(path) };
             assert!(target.exists(), "{}: {path}", document.display());
             if let Some(anchor) = anchor {
                 let linked = std::fs::read_to_string(&target).expect("a document");
-                let plain =
-                    |heading: &str| heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-").replace(['`', ',', ':'], "");
+                let plain = |heading: &str| {
+                    heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-").replace(['`', ',', ':'], "")
+                };
                 assert!(
                     linked.lines().any(|line| line.starts_with('#') && plain(line) == anchor),
                     "{}: {path}#{anchor}",

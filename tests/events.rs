@@ -1,4 +1,5 @@
-//! Every file of `events/` against what it means, and mutilated events against the promise that reading never fails.
+//! Every file of `events/` against what it means, and mutilated events against the promise that
+//! reading never fails.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
@@ -6,8 +7,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use kinesis_encryption_enforcer::event::{Delivery, Fleets, KeySignal, Request, Scope, TriggerKind, Wishes, read};
-use kinesis_encryption_enforcer::key::KeyRef;
+use kinesis_encryption_enforcer::domain::key::KeyRef;
+use kinesis_encryption_enforcer::event::{
+    Delivery, Fleets, KeyEvent, Request, RequestOptions, Scope, TriggerKind, read,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -38,18 +41,19 @@ fn key() -> KeyRef {
 }
 
 fn trouble(what: &str) -> Scope {
-    Scope::Key(KeySignal::Trouble { key: key(), what: what.to_owned() })
+    Scope::Key(KeyEvent::Trouble { key: key(), what: what.to_owned() })
 }
 
 fn usable(what: &str) -> Scope {
-    Scope::Key(KeySignal::Usable { key: key(), what: what.to_owned() })
+    Scope::Key(KeyEvent::Usable { key: key(), what: what.to_owned() })
 }
 
 fn pointed(alias: &str, target: KeyRef) -> Scope {
-    Scope::Key(KeySignal::AliasPointed { alias: alias.parse().unwrap(), target })
+    Scope::Key(KeyEvent::AliasPointed { alias: alias.parse().unwrap(), target })
 }
 
-/// A file of `events/` and what it means. Files that hold several requests are in a test of their own.
+/// A file of `events/` and what it means. Files that hold several requests are in a test of their
+/// own.
 struct Row {
     file: &'static str,
     kind: TriggerKind,
@@ -67,8 +71,9 @@ fn ignored(file: &'static str, reason: &'static str) -> Row {
 
 fn rows() -> Vec<Row> {
     use TriggerKind::*;
-    let elsewhere: KeyRef = "arn:aws:kms:us-east-1:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321".parse().unwrap();
-    let rotated = || Scope::Key(KeySignal::Rotated { key: key() });
+    let elsewhere: KeyRef =
+        "arn:aws:kms:us-east-1:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321".parse().unwrap();
+    let rotated = || Scope::Key(KeyEvent::Rotated { key: key() });
     vec![
         row("stream-created", StreamCreated, streams(&[ORDERS])),
         row("stream-created-by-cloudformation", StreamCreated, streams(&[ORDERS])),
@@ -89,11 +94,15 @@ fn rows() -> Vec<Row> {
         row("alias-repointed", AliasRepointed, pointed("alias/streams", key())),
         row("alias-created", AliasRepointed, pointed("alias/streams", key())),
         row("alias-created-elsewhere", AliasRepointed, pointed("alias/backups", elsewhere)),
-        row("alias-deleted", KeyStateChanged, Scope::Key(KeySignal::AliasDeleted { alias: "alias/streams".parse().unwrap() })),
+        row(
+            "alias-deleted",
+            KeyStateChanged,
+            Scope::Key(KeyEvent::AliasDeleted { alias: "alias/streams".parse().unwrap() }),
+        ),
         row("key-disabled", KeyStateChanged, trouble("DisableKey")),
         row("key-enabled", KeyStateChanged, usable("EnableKey")),
         row("key-deletion-scheduled", KeyStateChanged, trouble("ScheduleKeyDeletion")),
-        row("key-deletion-cancelled", KeyStateChanged, Scope::Key(KeySignal::DeletionCancelled { key: key() })),
+        row("key-deletion-cancelled", KeyStateChanged, Scope::Key(KeyEvent::DeletionCancelled { key: key() })),
         row("key-deleted", KeyStateChanged, trouble("KMS CMK Deletion")),
         row("key-material-deleted", KeyStateChanged, trouble("DeleteImportedKeyMaterial")),
         row("key-material-imported", KeyStateChanged, usable("ImportKeyMaterial")),
@@ -118,7 +127,9 @@ fn rows() -> Vec<Row> {
             file: "unknown",
             kind: Unknown,
             scope: Scope::Unknown,
-            reason: Some(r#"not an event this function knows: an object with "Bucket", "Event", "HostId", "RequestId", "Service", "Time""#),
+            reason: Some(
+                r#"not an event this function knows: an object with "Bucket", "Event", "HostId", "RequestId", "Service", "Time""#,
+            ),
         },
     ]
 }
@@ -141,12 +152,16 @@ fn every_event_points_where_it_should() {
         let payload = file(name);
         let inner = innermost(&payload);
         let request = only(&payload);
-        assert_eq!((request.trigger.kind, &request.scope, request.trigger.reason.as_deref()), (kind, &scope, reason), "{name}");
+        assert_eq!(
+            (request.trigger.kind, &request.scope, request.trigger.reason.as_deref()),
+            (kind, &scope, reason),
+            "{name}"
+        );
         assert_eq!(&request.payload, inner, "{name}");
         assert_eq!(request.manual, kind == TriggerKind::Manual, "{name}");
-        assert_eq!(request.feed_backs, u32::from(name == "dead-letter"), "{name}");
-        let wishes = Wishes { dry_run: true, reapply: true, no_dead_letter: true };
-        assert_eq!(request.wishes, if name == "manual-dry-run" { wishes } else { Wishes::default() }, "{name}");
+        assert_eq!(request.redrives, u32::from(name == "dead-letter"), "{name}");
+        let wishes = RequestOptions { dry_run: true, reapply: true, no_dead_letter: true };
+        assert_eq!(request.wishes, if name == "manual-dry-run" { wishes } else { RequestOptions::default() }, "{name}");
         if inner.get("detail-type").is_some() {
             assert_eq!(request.trigger.event_id.as_deref(), inner["id"].as_str(), "{name}");
             assert_eq!(request.trigger.account.as_deref(), Some("111122223333"), "{name}");
@@ -166,7 +181,9 @@ fn a_batch_is_read_message_by_message() {
         ("work-item", 1, TriggerKind::WorkItem),
     ];
     assert_eq!(messages.len(), expected.len());
-    for ((message, record), (name, receives, kind)) in messages.iter().zip(batch["Records"].as_array().unwrap()).zip(expected) {
+    for ((message, record), (name, receives, kind)) in
+        messages.iter().zip(batch["Records"].as_array().unwrap()).zip(expected)
+    {
         assert_eq!(message.id, record["messageId"], "{name}");
         assert_eq!(message.receipt_handle.as_deref(), record["receiptHandle"].as_str(), "{name}");
         assert_eq!(message.receive_count, receives, "{name}");
@@ -211,7 +228,8 @@ fn every_kind_of_trigger_has_a_file() {
             Ignored => None,
         }
     };
-    let all: BTreeSet<TriggerKind> = std::iter::successors(Some(TriggerKind::StreamCreated), |kind| next(*kind)).collect();
+    let all: BTreeSet<TriggerKind> =
+        std::iter::successors(Some(TriggerKind::StreamCreated), |kind| next(*kind)).collect();
     assert_eq!(found, all);
 }
 
@@ -250,7 +268,14 @@ fn any_json() -> impl Strategy<Value = Value> {
         "eventName",
     ]);
     let key = prop_oneof![known.prop_map(str::to_owned), ".{0,6}"];
-    let words = prop::sample::select(vec!["aws:sqs", "enforcement-failure", "work-item", "aws.kms", "{\"stream\":\"a\"}", ORDERS]);
+    let words = prop::sample::select(vec![
+        "aws:sqs",
+        "enforcement-failure",
+        "work-item",
+        "aws.kms",
+        "{\"stream\":\"a\"}",
+        ORDERS,
+    ]);
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -262,7 +287,8 @@ fn any_json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 48, 6, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::vec((key.clone(), inner), 0..6).prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+            prop::collection::vec((key.clone(), inner), 0..6)
+                .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
         ]
     })
 }
@@ -275,7 +301,9 @@ fn names() -> Vec<String> {
 fn places(value: &Value, at: &str, into: &mut Vec<String>) {
     into.push(at.to_owned());
     match value {
-        Value::Array(items) => items.iter().enumerate().for_each(|(index, item)| places(item, &format!("{at}/{index}"), into)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| places(item, &format!("{at}/{index}"), into));
+        }
         Value::Object(object) => object.iter().for_each(|(key, item)| {
             let key = key.replace('~', "~0").replace('/', "~1");
             places(item, &format!("{at}/{key}"), into);

@@ -1,4 +1,5 @@
-//! `enforcer plan`, `apply`, `report` and `event` as a person runs them on an account of AWS: here an embedded one that is served on loopback.
+//! `enforcer plan`, `apply`, `report` and `event` as a person runs them on an account of AWS: here
+//! an embedded one that is served on loopback.
 
 #![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
@@ -12,10 +13,10 @@ mod served;
 
 const REGION: &str = "us-east-1";
 const ALIAS: &str = "alias/streams";
-const RULES: &str =
-    r#"{"version": 1, "rules": [{"name": "vendors", "match": {"stream": "vendor-*"}, "mode": "exempt", "reason": "no KMS"}]}"#;
+const RULES: &str = r#"{"version": 1, "rules": [{"name": "vendors", "match": {"stream": "vendor-*"}, "mode": "exempt", "reason": "no KMS"}]}"#;
 
-/// An account with a key under [`ALIAS`], and a stream that is right, one that is wrong, and a vendor's.
+/// An account with a key under [`ALIAS`], and a stream that is right, one that is wrong, and a
+/// vendor's.
 fn account(id: &str) -> (Account, String) {
     let account = Account::new(Clock::system(), REGION, id);
     let key = account.create_key();
@@ -102,12 +103,15 @@ fn another_account_is_reached_by_its_role_and_another_region_by_its_name() {
     let role = "arn:aws:iam::444455556666:role/auditor";
     let (_, told) = enforcer(&["plan", "--key", ALIAS, "--assume-role", role, "--json"], &variables);
     assert_eq!(statuses(&told).len(), 4, "{told}");
-    let (code, told) = enforcer(&["plan", "--key", ALIAS, "--assume-role", "arn:aws:iam::444455556666:role/nobody"], &variables);
+    let (code, told) =
+        enforcer(&["plan", "--key", ALIAS, "--assume-role", "arn:aws:iam::444455556666:role/nobody"], &variables);
     assert!(code == Some(2) && told.contains("sts:AssumeRole"), "{code:?} {told}");
 
-    // The embedded account is of one Region, and refuses what is signed for another. A stream is asked for in its own Region alone.
+    // The embedded account is of one Region, and refuses what is signed for another. A stream is
+    // asked for in its own Region alone.
     let arn = "arn:aws:kinesis:us-east-1:111122223333:stream/orders";
-    let (code, told) = enforcer(&["plan", "--key", ALIAS, "--region", REGION, "--region", "eu-west-1", "--json", arn], &variables);
+    let (code, told) =
+        enforcer(&["plan", "--key", ALIAS, "--region", REGION, "--region", "eu-west-1", "--json", arn], &variables);
     assert_eq!(code, Some(3), "{told}");
     let (code, told) = enforcer(&["plan", "--key", ALIAS, "--region", "eu-west-1"], &variables);
     assert!(code == Some(2) && told.contains("eu-west-1"), "{code:?} {told}");
@@ -118,19 +122,34 @@ fn a_profile_that_is_named_is_used_whatever_the_environment_has() {
     let (account, _) = account("111122223333");
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("credentials");
-    std::fs::write(&file, "[prod]\naws_access_key_id = AKIAPRODUCTION\naws_secret_access_key = secret\n").expect("written");
+    std::fs::write(&file, "[prod]\naws_access_key_id = AKIAPRODUCTION\naws_secret_access_key = secret\n")
+        .expect("written");
     let variables = [served(&account), vec![("AWS_SHARED_CREDENTIALS_FILE", file.display().to_string())]].concat();
     for arguments in [
         &["plan", "--key", ALIAS, "--profile", "prod"][..],
-        &["event", concat!(env!("CARGO_MANIFEST_DIR"), "/events/manual-stream.json"), "--dry-run", "--key", ALIAS, "--profile", "prod"],
+        &[
+            "event",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/events/manual-stream.json"),
+            "--dry-run",
+            "--key",
+            ALIAS,
+            "--profile",
+            "prod",
+        ],
     ] {
         account.forget_calls();
         assert_eq!(enforcer(arguments, &variables).0, Some(3), "{arguments:?}");
         let calls = account.calls();
-        assert!(!calls.is_empty() && calls.iter().all(|call| call.access_key == "AKIAPRODUCTION"), "{arguments:?}: {calls:?}");
+        assert!(
+            !calls.is_empty() && calls.iter().all(|call| call.access_key == "AKIAPRODUCTION"),
+            "{arguments:?}: {calls:?}"
+        );
     }
     let (code, told) = enforcer(&["plan", "--key", ALIAS, "--profile", "nobody"], &variables);
-    assert!(code == Some(2) && told.contains("there is no profile nobody, or none with credentials"), "{code:?} {told}");
+    assert!(
+        code == Some(2) && told.contains("there is no profile nobody, or none with credentials"),
+        "{code:?} {told}"
+    );
 }
 
 #[test]
@@ -139,7 +158,10 @@ fn what_keeps_a_plan_from_being_made_is_said() {
     let variables = served(&account);
     account.fault(Fault::on("ListStreams").error("AccessDeniedException", "no"));
     let (code, told) = enforcer(&["plan", "--key", ALIAS], &variables);
-    assert!(code == Some(2) && told.contains("list-streams") && told.contains("AccessDeniedException"), "{code:?} {told}");
+    assert!(
+        code == Some(2) && told.contains("list-streams") && told.contains("AccessDeniedException"),
+        "{code:?} {told}"
+    );
     let elsewhere = "arn:aws:kinesis:eu-west-1:111122223333:stream/orders";
     let (code, told) = enforcer(&["plan", "--key", ALIAS, elsewhere], &variables);
     assert!(code == Some(2) && told.contains("is not in us-east-1: give --region eu-west-1"), "{code:?} {told}");

@@ -1,6 +1,6 @@
 //! README.md, and docs/OUTCOMES.md, to which it leads, name what there is.
 
-use kinesis_encryption_enforcer::outcome::Status;
+use kinesis_encryption_enforcer::domain::outcome::Status;
 use kinesis_encryption_enforcer::settings::SUPPORTED;
 
 const README: &str = include_str!("../README.md");
@@ -21,9 +21,11 @@ fn every_setting_and_outcome_is_explained() {
 #[test]
 fn every_metric_is_named() {
     use kinesis_encryption_enforcer::report::metrics::{
-        DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, EVENTS_NOT_SENT, POLICY_ERRORS, TIME_TO_ENCRYPTED, TIME_UNENCRYPTED, metric_of,
+        DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, EVENTS_NOT_SENT, POLICY_ERRORS, TIME_TO_ENCRYPTED, TIME_UNENCRYPTED,
+        metric_of,
     };
-    let others = [DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, EVENTS_NOT_SENT, POLICY_ERRORS, TIME_TO_ENCRYPTED, TIME_UNENCRYPTED];
+    let others =
+        [DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, EVENTS_NOT_SENT, POLICY_ERRORS, TIME_TO_ENCRYPTED, TIME_UNENCRYPTED];
     for metric in Status::ALL.map(metric_of).into_iter().chain(others) {
         assert!(OUTCOMES.contains(&format!("`{metric}`")), "{metric}");
     }
@@ -43,9 +45,13 @@ fn every_event_file_that_it_names_exists() {
 
 #[test]
 fn every_warning_is_explained_and_the_terminal_has_words_for_it() {
-    let schema = include_str!("../src/outcome.rs");
-    let warnings = schema.split("pub enum Warning {").nth(1).and_then(|rest| rest.split("\n}\n").next()).expect("the warnings");
-    let variants = warnings.lines().filter_map(|line| line.strip_prefix("    ")).filter(|line| line.starts_with(char::is_uppercase));
+    let schema = include_str!("../src/domain/outcome.rs");
+    let warnings =
+        schema.split("pub enum Warning {").nth(1).and_then(|rest| rest.split("\n}\n").next()).expect("the warnings");
+    let variants = warnings
+        .lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .filter(|line| line.starts_with(char::is_uppercase));
     let codes: Vec<_> = variants
         .map(|line| {
             let name: String = line.chars().take_while(char::is_ascii_alphanumeric).collect();

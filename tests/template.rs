@@ -1,7 +1,8 @@
-//! template.yaml, and deploy/member-role.yaml for member accounts, against the code: what the function is given, may do and is told, and which rule delivers
-//! which event.
+//! template.yaml, and deploy/member-role.yaml for member accounts, against the code: what the
+//! function is given, may do and is told, and which rule delivers which event.
 //!
-//! A template is evaluated for a set of parameters, as CloudFormation would, in account 111122223333 and Region us-east-1.
+//! A template is evaluated for a set of parameters, as CloudFormation would, in account
+//! 111122223333 and Region us-east-1.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper of tests fails as a test does")]
 
@@ -10,10 +11,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kinesis_encryption_enforcer::aws::{ACTIONS, pace};
+use kinesis_encryption_enforcer::aws::{ACTIONS, rate_limit};
 use kinesis_encryption_enforcer::settings::{
-    DEFAULT_EXEMPT_TAG_KEY, DEFAULT_IAC_GRACE, DEFAULT_MAX_RECEIVES, DEFAULT_METRICS_NAMESPACE, Environment, OnKeyRotation, RESERVE,
-    SUPPORTED, Settings, WorkQueue,
+    DEFAULT_EXEMPT_TAG_KEY, DEFAULT_IAC_GRACE, DEFAULT_MAX_RECEIVES, DEFAULT_METRICS_NAMESPACE, Environment,
+    OnKeyRotation, RESERVE, SUPPORTED, Settings, WorkQueueSettings,
 };
 use serde_json::{Map, Value, json};
 use serde_yaml_ng::Value as Yaml;
@@ -25,23 +26,29 @@ const STREAMS: &str = "arn:aws:kinesis:us-east-1:111122223333:stream/*";
 const KEY_ID: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
 const KEY_ARN: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const KEYS_HERE: &str = "arn:aws:kms:us-east-1:111122223333:key/*";
-const MEMBERS: [(&str, &str); 3] =
-    [("MemberRoleName", "security/enforcer"), ("MemberAccounts", "444455556666,777788889999"), ("MemberExternalId", EXTERNAL_ID)];
+const MEMBERS: [(&str, &str); 3] = [
+    ("MemberRoleName", "security/enforcer"),
+    ("MemberAccounts", "444455556666,777788889999"),
+    ("MemberExternalId", EXTERNAL_ID),
+];
 const EXTERNAL_ID: &str = "orders-7";
 const FOREIGN_KEY: &str = "arn:aws:kms:us-east-1:444455556666:key/0987dcba-09fe-87dc-65ba-ab0987654321";
 
 const HUB_BUS: &str = "arn:aws:events:us-east-1:111122223333:event-bus/default";
 
-/// What Lambda itself does with the role: no call in the code stands for it. It writes the log, and its event source mapping polls the work queue.
+/// What Lambda itself does with the role: no call in the code stands for it. It writes the log, and
+/// its event source mapping polls the work queue.
 const LAMBDAS_ACTIONS: [&str; 5] =
     ["logs:CreateLogStream", "logs:PutLogEvents", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"];
 
-/// The actions that know no resources (Service Authorization Reference), so that `"*"` is the narrowest there is.
+/// The actions that know no resources (Service Authorization Reference), so that `"*"` is the
+/// narrowest there is.
 const ON_EVERYTHING: [&str; 3] = ["cloudtrail:LookupEvents", "kinesis:ListStreams", "tag:GetResources"];
 
-/// What the rules deliver. `files`: every file of `events/`, and the rule that delivers it; the schedule, people and queues deliver the others, or
-/// nobody does. `variations`: one value of a file changed, and whether the rule still delivers it. The emulator tests hold a pattern matcher that
-/// nobody here wrote to the same list.
+/// What the rules deliver. `files`: every file of `events/`, and the rule that delivers it; the
+/// schedule, people and queues deliver the others, or nobody does. `variations`: one value of a
+/// file changed, and whether the rule still delivers it. The emulator tests hold a pattern matcher
+/// that nobody here wrote to the same list.
 const DELIVERED: &str = include_str!("template/delivered.json");
 
 fn delivered() -> Value {
@@ -66,7 +73,8 @@ fn event(name: &str) -> Value {
     serde_json::from_str(&read(&path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The template, with CloudFormation's short tags written out: `!Ref X` is `{"Ref": "X"}`, `!GetAtt X.Y` is `{"Fn::GetAtt": "X.Y"}`.
+/// The template, with CloudFormation's short tags written out: `!Ref X` is `{"Ref": "X"}`, `!GetAtt
+/// X.Y` is `{"Fn::GetAtt": "X.Y"}`.
 fn template() -> Value {
     template_in("template.yaml")
 }
@@ -76,7 +84,10 @@ fn template_in(file: &str) -> Value {
         match yaml {
             Yaml::Sequence(items) => items.into_iter().map(plain).collect(),
             Yaml::Mapping(mapping) => Value::Object(
-                mapping.into_iter().map(|(key, value)| (key.as_str().expect("a text as key").to_owned(), plain(value))).collect(),
+                mapping
+                    .into_iter()
+                    .map(|(key, value)| (key.as_str().expect("a text as key").to_owned(), plain(value)))
+                    .collect(),
             ),
             Yaml::Tagged(tagged) => {
                 let tag = tagged.tag.to_string();
@@ -103,7 +114,10 @@ impl Stack {
 
     /// What a member account gets.
     fn in_member(given: &[(&str, &str)]) -> Self {
-        Self::of(template_in("deploy/member-role.yaml"), &[&[("FunctionRoleArn", OWN_ROLE), ("ExternalId", EXTERNAL_ID)], given].concat())
+        Self::of(
+            template_in("deploy/member-role.yaml"),
+            &[&[("FunctionRoleArn", OWN_ROLE), ("ExternalId", EXTERNAL_ID)], given].concat(),
+        )
     }
 
     fn of(template: Value, given: &[(&str, &str)]) -> Self {
@@ -123,7 +137,9 @@ impl Stack {
     /// The resources that are made, by logical id, each with its `Type` and `Properties`.
     fn resources(&self) -> BTreeMap<String, Value> {
         let resources = self.template["Resources"].as_object().expect("resources");
-        let made = resources.iter().filter(|(_, resource)| resource["Condition"].as_str().is_none_or(|condition| self.holds(condition)));
+        let made = resources
+            .iter()
+            .filter(|(_, resource)| resource["Condition"].as_str().is_none_or(|condition| self.holds(condition)));
         made.map(|(id, resource)| (id.clone(), self.value(resource).expect("a resource"))).collect()
     }
 
@@ -164,22 +180,29 @@ impl Stack {
     /// The resources of all statements that allow `action`.
     fn may(&self, action: &str) -> BTreeSet<String> {
         let statements = self.statements();
-        let with = statements.iter().filter(|statement| strings(&statement["Action"]).iter().any(|found| found == action));
+        let with =
+            statements.iter().filter(|statement| strings(&statement["Action"]).iter().any(|found| found == action));
         with.flat_map(|statement| strings(&statement["Resource"])).collect()
     }
 
     fn holds(&self, condition: &str) -> bool {
-        let value = self.value(&self.template["Conditions"][condition]).unwrap_or_else(|| panic!("condition {condition}"));
+        let value =
+            self.value(&self.template["Conditions"][condition]).unwrap_or_else(|| panic!("condition {condition}"));
         value.as_bool().unwrap_or_else(|| panic!("condition {condition} is {value}"))
     }
 
-    /// What `value` comes to; `None` stands for `AWS::NoValue`. A function that is not known fails the test.
+    /// What `value` comes to; `None` stands for `AWS::NoValue`. A function that is not known fails
+    /// the test.
     fn value(&self, value: &Value) -> Option<Value> {
         match value {
             Value::Array(items) => Some(items.iter().filter_map(|item| self.value(item)).collect()),
             Value::Object(object) => match object.iter().next() {
-                Some((name, argument)) if object.len() == 1 && (name == "Ref" || name.starts_with("Fn::")) => self.function(name, argument),
-                _ => Some(Value::Object(object.iter().filter_map(|(key, value)| Some((key.clone(), self.value(value)?))).collect())),
+                Some((name, argument)) if object.len() == 1 && (name == "Ref" || name.starts_with("Fn::")) => {
+                    self.function(name, argument)
+                }
+                _ => Some(Value::Object(
+                    object.iter().filter_map(|(key, value)| Some((key.clone(), self.value(value)?))).collect(),
+                )),
             },
             plain => Some(plain.clone()),
         }
@@ -200,7 +223,8 @@ impl Stack {
             "Fn::GetAtt" if argument == "Role.Arn" => json!(OWN_ROLE),
             "Fn::GetAtt" => json!(format!("<{}>", text(&argument))),
             "Fn::Sub" => {
-                let (sentence, variables) = if argument.is_array() { (&argument[0], &argument[1]) } else { (&argument, &Value::Null) };
+                let (sentence, variables) =
+                    if argument.is_array() { (&argument[0], &argument[1]) } else { (&argument, &Value::Null) };
                 let mut pieces = Vec::new();
                 for piece in text(sentence).split("${") {
                     match piece.split_once('}') {
@@ -215,7 +239,9 @@ impl Stack {
             }
             "Fn::Join" => json!(strings(&argument[1]).join(&text(&argument[0]))),
             "Fn::Split" => text(&argument[1]).split(&text(&argument[0])).collect(),
-            "Fn::Select" => argument[1][usize::try_from(argument[0].as_u64().expect("an index")).expect("a small index")].clone(),
+            "Fn::Select" => {
+                argument[1][usize::try_from(argument[0].as_u64().expect("an index")).expect("a small index")].clone()
+            }
             "Fn::Equals" => json!(argument[0] == argument[1]),
             "Fn::Not" => json!(!argument[0].as_bool().expect("a condition")),
             other => panic!("this test does not know {other}"),
@@ -246,7 +272,9 @@ impl Stack {
 fn strings(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => vec![text.clone()],
-        Value::Array(items) => items.iter().map(|item| item.as_str().unwrap_or_else(|| panic!("{item} is no text")).to_owned()).collect(),
+        Value::Array(items) => {
+            items.iter().map(|item| item.as_str().unwrap_or_else(|| panic!("{item} is no text")).to_owned()).collect()
+        }
         other => panic!("{other} is neither a text nor a list"),
     }
 }
@@ -257,18 +285,24 @@ fn set(texts: &[&str]) -> BTreeSet<String> {
 
 /// Whether an EventBridge pattern matches.
 ///
-/// Source: *EventBridge User Guide, Creating event patterns*. In the event, an array stands for any of its elements; objects in an array are
-/// matched one by one. An operator that is not known fails the test.
+/// Source: *EventBridge User Guide, Creating event patterns*. In the event, an array stands for any
+/// of its elements; objects in an array are matched one by one. An operator that is not known fails
+/// the test.
 fn matches(pattern: &Value, event: &Value) -> bool {
     pattern.as_object().expect("a pattern is an object").iter().all(|(field, wanted)| match wanted {
-        Value::Array(alternatives) if field == "$or" => alternatives.iter().any(|alternative| matches(alternative, event)),
+        Value::Array(alternatives) if field == "$or" => {
+            alternatives.iter().any(|alternative| matches(alternative, event))
+        }
         Value::Array(alternatives) => {
             let values: Vec<&Value> = match event.get(field) {
                 None => vec![],
                 Some(Value::Array(elements)) => elements.iter().collect(),
                 Some(value) => vec![value],
             };
-            assert!(values.iter().all(|value| !value.is_object()), "{field} is compared with a value, but the event has an object there");
+            assert!(
+                values.iter().all(|value| !value.is_object()),
+                "{field} is compared with a value, but the event has an object there"
+            );
             alternatives.iter().any(|alternative| alternative_matches(alternative, &values))
         }
         Value::Object(_) => match event.get(field) {
@@ -282,7 +316,9 @@ fn matches(pattern: &Value, event: &Value) -> bool {
 
 fn alternative_matches(alternative: &Value, values: &[&Value]) -> bool {
     let Value::Object(operator) = alternative else { return values.contains(&alternative) };
-    let [(name, operand)] = operator.iter().collect::<Vec<_>>()[..] else { panic!("{alternative} is not one operator") };
+    let [(name, operand)] = operator.iter().collect::<Vec<_>>()[..] else {
+        panic!("{alternative} is not one operator")
+    };
     let text = || operand.as_str().unwrap_or_else(|| panic!("{name} of {operand}"));
     let mut texts = values.iter().filter_map(|value| value.as_str());
     match name.as_str() {
@@ -309,20 +345,26 @@ fn the_code_accepts_what_the_template_sets_by_default_and_both_have_the_same_def
     let environment = |given: &[(&str, &str)]| {
         let function = Stack::new(given).properties("Function");
         let variables = function["Environment"]["Variables"].as_object().expect("variables").clone();
-        variables.iter().fold(Environment::default(), |environment, (name, value)| environment.with(name, value.as_str().expect("a text")))
+        variables.iter().fold(Environment::default(), |environment, (name, value)| {
+            environment.with(name, value.as_str().expect("a text"))
+        })
     };
     let by_template = Settings::from_environment(&environment(&[])).expect("accepted");
     assert_eq!(by_template.exempt_tag_key.as_deref(), Some(DEFAULT_EXEMPT_TAG_KEY));
     assert_eq!(by_template.metrics_namespace, DEFAULT_METRICS_NAMESPACE);
-    assert_eq!((by_template.own_role_arn.as_deref(), by_template.failure_queue_url.as_deref()), (Some(OWN_ROLE), Some(QUEUE_URL)));
+    assert_eq!(
+        (by_template.own_role_arn.as_deref(), by_template.failure_queue_url.as_deref()),
+        (Some(OWN_ROLE), Some(QUEUE_URL))
+    );
     assert_eq!((by_template.on_key_rotation, by_template.iac_grace), (OnKeyRotation::Verify, DEFAULT_IAC_GRACE));
-    let work_queue = WorkQueue { url: WORK_QUEUE_URL.to_owned(), max_receives: DEFAULT_MAX_RECEIVES };
+    let work_queue = WorkQueueSettings { url: WORK_QUEUE_URL.to_owned(), max_receives: DEFAULT_MAX_RECEIVES };
     assert_eq!(by_template.work_queue, Some(work_queue));
     let by_code = Settings::from_environment(&Environment::default().with("KMS_KEY_ID", KEY_ARN)).expect("accepted");
     assert_eq!(Settings { own_role_arn: None, failure_queue_url: None, work_queue: None, ..by_template }, by_code);
 
     for (parameter, values) in template()["Parameters"].as_object().expect("parameters") {
-        let choices = values["AllowedValues"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+        let choices =
+            values["AllowedValues"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
         let bounds = ["MinValue", "MaxValue"].into_iter().filter_map(|bound| values.get(bound)).map(Value::to_string);
         for value in choices.chain(bounds) {
             let settings = Settings::from_environment(&environment(&[(parameter, &value)]));
@@ -334,8 +376,12 @@ fn the_code_accepts_what_the_template_sets_by_default_and_both_have_the_same_def
 #[test]
 fn the_role_may_do_what_the_code_calls_and_nothing_else() {
     let mut calls = set(&[&ACTIONS[..], &LAMBDAS_ACTIONS].concat());
-    let everything =
-        [("KmsKeyArns", FOREIGN_KEY), ("OnOtherKey", "accept"), ("PolicyParameter", "/kinesis/policy"), ("OutcomeEventBus", "default")];
+    let everything = [
+        ("KmsKeyArns", FOREIGN_KEY),
+        ("OnOtherKey", "accept"),
+        ("PolicyParameter", "/kinesis/policy"),
+        ("OutcomeEventBus", "default"),
+    ];
     assert_eq!(Stack::new(&[&everything[..], &MEMBERS].concat()).actions(), calls);
     calls.remove("sts:AssumeRole");
     calls.remove("ssm:GetParameter");
@@ -382,10 +428,14 @@ fn members_may_forward_to_the_default_bus_and_nobody_else() {
 fn the_function_gets_its_members_as_the_code_reads_them() {
     let function = Stack::new(&MEMBERS).properties("Function");
     let variables = function["Environment"]["Variables"].as_object().expect("variables").clone();
-    let environment =
-        variables.iter().fold(Environment::default(), |environment, (name, value)| environment.with(name, value.as_str().expect("a text")));
+    let environment = variables.iter().fold(Environment::default(), |environment, (name, value)| {
+        environment.with(name, value.as_str().expect("a text"))
+    });
     let members = Settings::from_environment(&environment).expect("accepted").members.expect("members");
-    assert_eq!((members.accounts, members.external_id.as_str()), (vec!["444455556666".to_owned(), "777788889999".to_owned()], EXTERNAL_ID));
+    assert_eq!(
+        (members.accounts, members.external_id.as_str()),
+        (vec!["444455556666".to_owned(), "777788889999".to_owned()], EXTERNAL_ID)
+    );
     assert_eq!(members.role_name, "security/enforcer");
 }
 
@@ -394,18 +444,24 @@ fn member_statements(given: &[(&str, &str)]) -> Vec<Value> {
     let role = Stack::in_member(given).properties("MemberRole");
     assert!(role.get("ManagedPolicyArns").is_none(), "a policy that this test would not see");
     let policies = role["Policies"].as_array().expect("policies").clone();
-    policies.iter().flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().expect("statements").clone()).collect()
+    policies
+        .iter()
+        .flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().expect("statements").clone())
+        .collect()
 }
 
 #[test]
 fn the_role_in_a_member_may_do_what_the_code_does_there_and_nothing_else() {
     // Queues, bus, policy parameter and the taking on of roles are the function's own account's.
-    let at_home = ["events:PutEvents", "sqs:ChangeMessageVisibility", "sqs:SendMessage", "ssm:GetParameter", "sts:AssumeRole"];
+    let at_home =
+        ["events:PutEvents", "sqs:ChangeMessageVisibility", "sqs:SendMessage", "ssm:GetParameter", "sts:AssumeRole"];
     let mut calls = set(&ACTIONS);
     for action in at_home {
         assert!(calls.remove(action), "{action}");
     }
-    let actions = |statements: &[Value]| statements.iter().flat_map(|statement| strings(&statement["Action"])).collect::<BTreeSet<_>>();
+    let actions = |statements: &[Value]| {
+        statements.iter().flat_map(|statement| strings(&statement["Action"])).collect::<BTreeSet<_>>()
+    };
     assert_eq!(actions(&member_statements(&[])), calls);
     assert_eq!(actions(&member_statements(&[("KmsKeyArns", FOREIGN_KEY)])), calls);
     calls.remove("kinesis:StartStreamEncryption");
@@ -413,7 +469,8 @@ fn the_role_in_a_member_may_do_what_the_code_does_there_and_nothing_else() {
     assert_eq!(actions(&member_statements(&[("Mode", "audit")])), calls);
     for statement in member_statements(&[("KmsKeyArns", FOREIGN_KEY)]) {
         let everything = strings(&statement["Resource"]).contains(&"*".to_owned());
-        let knows_no_resources = strings(&statement["Action"]).iter().all(|action| ON_EVERYTHING.contains(&action.as_str()));
+        let knows_no_resources =
+            strings(&statement["Action"]).iter().all(|action| ON_EVERYTHING.contains(&action.as_str()));
         assert_eq!(everything, knows_no_resources, "{statement}");
     }
 }
@@ -422,8 +479,9 @@ fn the_role_in_a_member_may_do_what_the_code_does_there_and_nothing_else() {
 fn start_stream_encryption_is_allowed_in_a_member_on_its_streams_and_the_keys_that_are_named() {
     let check = |key_arns: &str, keys: &[&str]| {
         let statements = member_statements(&[("KmsKeyArns", key_arns)]);
-        let start =
-            statements.iter().filter(|statement| strings(&statement["Action"]).contains(&"kinesis:StartStreamEncryption".to_owned()));
+        let start = statements
+            .iter()
+            .filter(|statement| strings(&statement["Action"]).contains(&"kinesis:StartStreamEncryption".to_owned()));
         let found: BTreeSet<_> = start.flat_map(|statement| strings(&statement["Resource"])).collect();
         assert_eq!(found, set(&[&[STREAMS], keys].concat()), "{key_arns}");
     };
@@ -435,8 +493,13 @@ fn start_stream_encryption_is_allowed_in_a_member_on_its_streams_and_the_keys_th
 fn keys_of_other_accounts_may_be_looked_at_from_a_member_only_where_they_are_accepted_or_named() {
     let check = |parameters: &[(&str, &str)], keys: &[&str]| {
         let statements = member_statements(parameters);
-        let looking = statements.iter().filter(|statement| strings(&statement["Action"]).contains(&"kms:DescribeKey".to_owned()));
-        assert_eq!(looking.flat_map(|statement| strings(&statement["Resource"])).collect::<BTreeSet<_>>(), set(keys), "{parameters:?}");
+        let looking =
+            statements.iter().filter(|statement| strings(&statement["Action"]).contains(&"kms:DescribeKey".to_owned()));
+        assert_eq!(
+            looking.flat_map(|statement| strings(&statement["Resource"])).collect::<BTreeSet<_>>(),
+            set(keys),
+            "{parameters:?}"
+        );
     };
     check(&[], &[KEYS_HERE]);
     check(&[("KmsKeyArns", FOREIGN_KEY)], &[KEYS_HERE, FOREIGN_KEY]);
@@ -461,11 +524,18 @@ fn a_member_forwards_what_the_functions_own_rules_take_to_its_bus_but_not_the_fu
     let stack = Stack::in_member(&[]);
     let own = Stack::new(&[]).of_type("AWS::Events::Rule");
     let forwarding = stack.of_type("AWS::Events::Rule");
-    assert_eq!(forwarding.keys().collect::<Vec<_>>(), ["EncryptionStartedRule", "KeyCalledRule", "KeyEventRule", "StreamChangedRule"]);
+    assert_eq!(
+        forwarding.keys().collect::<Vec<_>>(),
+        ["EncryptionStartedRule", "KeyCalledRule", "KeyEventRule", "StreamChangedRule"]
+    );
     for (id, rule) in forwarding {
         let pattern = rule["EventPattern"].to_string().replace("<MemberRole.Arn>", OWN_ROLE);
         assert_eq!(pattern, own[&id]["EventPattern"].to_string(), "{id}");
-        assert_eq!(rule["Targets"], json!([{"Id": "Enforcer", "Arn": HUB_BUS, "RoleArn": "<ForwardRole.Arn>"}]), "{id}");
+        assert_eq!(
+            rule["Targets"],
+            json!([{"Id": "Enforcer", "Arn": HUB_BUS, "RoleArn": "<ForwardRole.Arn>"}]),
+            "{id}"
+        );
     }
     let forwarder = stack.properties("ForwardRole");
     let statements = &forwarder["Policies"][0]["PolicyDocument"]["Statement"];
@@ -475,7 +545,13 @@ fn a_member_forwards_what_the_functions_own_rules_take_to_its_bus_but_not_the_fu
 #[test]
 fn in_audit_mode_the_role_can_change_no_stream_and_leave_no_work() {
     let mut calls = set(&[&ACTIONS[..], &LAMBDAS_ACTIONS].concat());
-    for action in ["cloudtrail:LookupEvents", "events:PutEvents", "kinesis:StartStreamEncryption", "ssm:GetParameter", "sts:AssumeRole"] {
+    for action in [
+        "cloudtrail:LookupEvents",
+        "events:PutEvents",
+        "kinesis:StartStreamEncryption",
+        "ssm:GetParameter",
+        "sts:AssumeRole",
+    ] {
         calls.remove(action);
     }
     let audit = Stack::new(&[("Mode", "audit")]);
@@ -488,7 +564,9 @@ fn in_audit_mode_the_role_can_change_no_stream_and_leave_no_work() {
 fn work_is_taken_from_the_work_queue_only_and_in_audit_mode_too() {
     for mode in ["enforce", "audit"] {
         let stack = Stack::new(&[("Mode", mode)]);
-        for action in ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"] {
+        for action in
+            ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"]
+        {
             assert_eq!(stack.may(action), set(&["<WorkQueue.Arn>"]), "{action}, {mode}");
         }
     }
@@ -512,8 +590,9 @@ fn start_stream_encryption_is_allowed_on_the_streams_and_on_the_keys_that_the_ke
 
 #[test]
 fn keys_may_be_looked_at_wherever_one_can_be_met() {
-    let check =
-        |parameters: &[(&str, &str)], keys: &[&str]| assert_eq!(Stack::new(parameters).may("kms:DescribeKey"), set(keys), "{parameters:?}");
+    let check = |parameters: &[(&str, &str)], keys: &[&str]| {
+        assert_eq!(Stack::new(parameters).may("kms:DescribeKey"), set(keys), "{parameters:?}");
+    };
     check(&[("KmsKeyId", "alias/orders")], &[KEYS_HERE]);
     check(&[("KmsKeyId", FOREIGN_KEY)], &[KEYS_HERE, FOREIGN_KEY]);
     check(&[("KmsKeyId", "alias/orders"), ("KmsKeyArns", FOREIGN_KEY)], &[KEYS_HERE, FOREIGN_KEY]);
@@ -526,10 +605,15 @@ fn only_what_knows_no_resources_is_allowed_on_everything_and_every_statement_is_
     let mut sids = BTreeSet::new();
     for statement in stack.statements() {
         let everything = strings(&statement["Resource"]).contains(&"*".to_owned());
-        let knows_no_resources = strings(&statement["Action"]).iter().all(|action| ON_EVERYTHING.contains(&action.as_str()));
+        let knows_no_resources =
+            strings(&statement["Action"]).iter().all(|action| ON_EVERYTHING.contains(&action.as_str()));
         assert_eq!(everything, knows_no_resources, "{statement}");
         assert_eq!(statement["Effect"], "Allow");
-        assert!(sids.insert(statement["Sid"].as_str().expect("a Sid").to_owned()), "{} is there twice", statement["Sid"]);
+        assert!(
+            sids.insert(statement["Sid"].as_str().expect("a Sid").to_owned()),
+            "{} is there twice",
+            statement["Sid"]
+        );
     }
     assert_eq!(stack.may("kinesis:DescribeStreamSummary"), set(&[STREAMS]));
     assert_eq!(stack.may("kinesis:ListTagsForStream"), set(&[STREAMS]));
@@ -539,14 +623,16 @@ fn only_what_knows_no_resources_is_allowed_on_everything_and_every_statement_is_
 #[test]
 fn every_event_file_is_delivered_by_the_one_rule_that_should_or_by_none() {
     let files = fs::read_dir(root().join("events")).expect("events/").map(|entry| entry.expect("an entry").path());
-    let files: BTreeSet<_> = files.map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned()).collect();
+    let files: BTreeSet<_> =
+        files.map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned()).collect();
     let expected = delivered_by();
     assert_eq!(files, expected.keys().cloned().collect(), "files of events/, and rows of the table");
 
     let rules = Stack::new(&[]).of_type("AWS::Events::Rule");
     for (file, expected) in &expected {
         let event = event(file);
-        let found: Vec<_> = rules.iter().filter(|(_, rule)| matches(&rule["EventPattern"], &event)).map(|(id, _)| id.clone()).collect();
+        let found: Vec<_> =
+            rules.iter().filter(|(_, rule)| matches(&rule["EventPattern"], &event)).map(|(id, _)| id.clone()).collect();
         assert_eq!(found, expected.as_slice(), "{file}");
     }
     let used: BTreeSet<_> = expected.into_values().flatten().collect();
@@ -556,9 +642,11 @@ fn every_event_file_is_delivered_by_the_one_rule_that_should_or_by_none() {
 #[test]
 fn every_operation_that_a_rule_names_passes_it_and_a_failed_call_does_not() {
     let rules = Stack::new(&[]).of_type("AWS::Events::Rule");
-    for (rule, file) in
-        [("StreamChangedRule", "stream-created"), ("KeyCalledRule", "key-disabled"), ("EncryptionStartedRule", "encryption-changed")]
-    {
+    for (rule, file) in [
+        ("StreamChangedRule", "stream-created"),
+        ("KeyCalledRule", "key-disabled"),
+        ("EncryptionStartedRule", "encryption-changed"),
+    ] {
         let pattern = &rules[rule]["EventPattern"];
         for operation in strings(&pattern["detail"]["eventName"]) {
             let mut event = event(file);
@@ -611,9 +699,12 @@ fn every_rule_hands_over_the_whole_event_and_leaves_what_it_could_not_on_the_dea
 
 #[test]
 fn the_dead_letter_queue_takes_messages_of_the_rules_that_are_there_and_of_nothing_else() {
-    for given in
-        [&[][..], &[("WatchConfig", "false")], &[("WatchSecurityHub", "false")], &[("WatchConfig", "false"), ("WatchSecurityHub", "false")]]
-    {
+    for given in [
+        &[][..],
+        &[("WatchConfig", "false")],
+        &[("WatchSecurityHub", "false")],
+        &[("WatchConfig", "false"), ("WatchSecurityHub", "false")],
+    ] {
         let stack = Stack::new(given);
         let policies = stack.of_type("AWS::SQS::QueuePolicy");
         let of_this_queue: Vec<_> = policies.values().filter(|policy| policy["Queues"] == json!([QUEUE_URL])).collect();
@@ -621,8 +712,12 @@ fn the_dead_letter_queue_takes_messages_of_the_rules_that_are_there_and_of_nothi
         let statements = policy["PolicyDocument"]["Statement"].as_array().expect("statements");
         let allowed: Vec<_> = statements.iter().filter(|statement| statement["Effect"] == "Allow").collect();
         let [allowed] = allowed[..] else { panic!("one statement allows: {allowed:?}") };
-        assert_eq!((&allowed["Principal"], &allowed["Action"]), (&json!({"Service": "events.amazonaws.com"}), &json!("sqs:SendMessage")));
-        let rules: BTreeSet<_> = stack.of_type("AWS::Events::Rule").into_keys().map(|id| format!("<{id}.Arn>")).collect();
+        assert_eq!(
+            (&allowed["Principal"], &allowed["Action"]),
+            (&json!({"Service": "events.amazonaws.com"}), &json!("sqs:SendMessage"))
+        );
+        let rules: BTreeSet<_> =
+            stack.of_type("AWS::Events::Rule").into_keys().map(|id| format!("<{id}.Arn>")).collect();
         let admitted = strings(&allowed["Condition"]["ArnEquals"]["aws:SourceArn"]);
         assert_eq!(admitted.len(), rules.len());
         assert_eq!(admitted.into_iter().collect::<BTreeSet<_>>(), rules);
@@ -652,7 +747,10 @@ fn the_dead_letter_queue_keeps_letters_fourteen_days_and_no_queue_needs_a_kms_ke
 fn what_fails_for_good_goes_to_the_dead_letter_queue_after_two_retries() {
     let function = Stack::new(&[]).properties("Function");
     let invoke = &function["EventInvokeConfig"];
-    assert_eq!(invoke["DestinationConfig"]["OnFailure"], json!({"Type": "SQS", "Destination": "<DeadLetterQueue.Arn>"}));
+    assert_eq!(
+        invoke["DestinationConfig"]["OnFailure"],
+        json!({"Type": "SQS", "Destination": "<DeadLetterQueue.Arn>"})
+    );
     assert_eq!(invoke["MaximumRetryAttempts"], 2);
     // Lambda waits one minute, then two, between three attempts.
     let longest = template()["Parameters"]["Timeout"]["MaxValue"].as_u64().expect("seconds") * 3 + 60 + 120;
@@ -671,7 +769,10 @@ fn nobody_is_admitted_to_the_work_queue_and_nobody_without_tls() {
             .flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().expect("statements"))
             .collect();
         let [statement] = statements[..] else { panic!("one statement: {statements:?}") };
-        assert_eq!((&statement["Effect"], &statement["Principal"], &statement["Action"]), (&json!("Deny"), &json!("*"), &json!("sqs:*")));
+        assert_eq!(
+            (&statement["Effect"], &statement["Principal"], &statement["Action"]),
+            (&json!("Deny"), &json!("*"), &json!("sqs:*"))
+        );
         assert_eq!(statement["Resource"], "<WorkQueue.Arn>");
         assert_eq!(statement["Condition"], json!({"Bool": {"aws:SecureTransport": "false"}}));
     }
@@ -721,7 +822,7 @@ fn the_function_works_on_the_queue_in_every_mode_with_as_many_workers_as_calls_a
                 "FunctionName": "<Function>",
                 "BatchSize": 10,
                 "FunctionResponseTypes": ["ReportBatchItemFailures"],
-                "ScalingConfig": {"MaximumConcurrency": pace::WORKERS},
+                "ScalingConfig": {"MaximumConcurrency": rate_limit::WORKERS},
             })],
             "{given:?}"
         );
@@ -763,8 +864,9 @@ fn every_alarm_names_its_section_of_the_runbook_and_tells_whom_the_parameters_na
         }
     }
     assert_eq!(Stack::new(&[]).of_type("AWS::SNS::Topic").len(), 0);
-    let scheduled =
-        |expression| Stack::new(&[("ScheduleExpression", expression)]).of_type("AWS::CloudWatch::Alarm").contains_key("SilenceAlarm");
+    let scheduled = |expression| {
+        Stack::new(&[("ScheduleExpression", expression)]).of_type("AWS::CloudWatch::Alarm").contains_key("SilenceAlarm")
+    };
     assert!(scheduled("rate(1 hour)") && !scheduled("rate(1 day)") && !scheduled(""));
 }
 
@@ -773,13 +875,21 @@ fn the_topic_of_the_alarms_takes_those_of_this_account_and_nothing_without_tls()
     let policies = Stack::new(&[("AlarmEmail", "on-call@example.com")]).of_type("AWS::SNS::TopicPolicy");
     let [policy] = policies.values().collect::<Vec<_>>()[..] else { panic!("one policy: {policies:?}") };
     assert_eq!(policy["Topics"], json!(["<AlarmTopic>"]));
-    let [admitted, refused] = &policy["PolicyDocument"]["Statement"].as_array().expect("statements")[..] else { panic!("{policy}") };
+    let [admitted, refused] = &policy["PolicyDocument"]["Statement"].as_array().expect("statements")[..] else {
+        panic!("{policy}")
+    };
     for statement in [admitted, refused] {
         assert_eq!((&statement["Action"], &statement["Resource"]), (&json!("sns:Publish"), &json!("<AlarmTopic>")));
     }
-    assert_eq!((&admitted["Effect"], &admitted["Principal"]), (&json!("Allow"), &json!({"Service": "cloudwatch.amazonaws.com"})));
+    assert_eq!(
+        (&admitted["Effect"], &admitted["Principal"]),
+        (&json!("Allow"), &json!({"Service": "cloudwatch.amazonaws.com"}))
+    );
     assert_eq!(admitted["Condition"]["StringEquals"], json!({"aws:SourceAccount": "111122223333"}));
-    assert_eq!(admitted["Condition"]["ArnLike"], json!({"aws:SourceArn": "arn:aws:cloudwatch:us-east-1:111122223333:alarm:*"}));
+    assert_eq!(
+        admitted["Condition"]["ArnLike"],
+        json!({"aws:SourceArn": "arn:aws:cloudwatch:us-east-1:111122223333:alarm:*"})
+    );
     assert_eq!((&refused["Effect"], &refused["Principal"]), (&json!("Deny"), &json!("*")));
     assert_eq!(refused["Condition"], json!({"Bool": {"aws:SecureTransport": "false"}}));
     assert_eq!(Stack::new(&[]).of_type("AWS::SNS::TopicPolicy").len(), 0);
@@ -787,11 +897,13 @@ fn the_topic_of_the_alarms_takes_those_of_this_account_and_nothing_without_tls()
 
 #[test]
 fn alarms_and_the_dashboard_show_the_metrics_that_the_function_emits_and_the_dashboard_all_of_them() {
-    use kinesis_encryption_enforcer::outcome::Status;
+    use kinesis_encryption_enforcer::domain::outcome::Status;
     use kinesis_encryption_enforcer::report::metrics::{
-        DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, EVENTS_NOT_SENT, POLICY_ERRORS, TIME_TO_ENCRYPTED, TIME_UNENCRYPTED, metric_of,
+        DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, EVENTS_NOT_SENT, POLICY_ERRORS, TIME_TO_ENCRYPTED, TIME_UNENCRYPTED,
+        metric_of,
     };
-    let others = [DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, EVENTS_NOT_SENT, POLICY_ERRORS, TIME_TO_ENCRYPTED, TIME_UNENCRYPTED];
+    let others =
+        [DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, EVENTS_NOT_SENT, POLICY_ERRORS, TIME_TO_ENCRYPTED, TIME_UNENCRYPTED];
     let emitted = Status::ALL.map(metric_of).into_iter().chain(others);
     let emitted: BTreeSet<_> = emitted.map(str::to_owned).collect();
     let stack = Stack::new(&[("OutcomeEventBus", "default"), ("PolicyParameter", "policy")]);
@@ -802,10 +914,16 @@ fn alarms_and_the_dashboard_show_the_metrics_that_the_function_emits_and_the_das
 
     let body = stack.properties("Dashboard")["DashboardBody"].as_str().expect("a text").to_owned();
     let body: Value = serde_json::from_str(&body).expect("JSON");
-    let metrics =
-        body["widgets"].as_array().expect("widgets").iter().filter_map(|widget| widget["properties"]["metrics"].as_array().cloned());
-    let shown: BTreeSet<_> =
-        metrics.flatten().filter(|metric| metric[0] == own).map(|metric| metric[1].as_str().expect("a name").to_owned()).collect();
+    let metrics = body["widgets"]
+        .as_array()
+        .expect("widgets")
+        .iter()
+        .filter_map(|widget| widget["properties"]["metrics"].as_array().cloned());
+    let shown: BTreeSet<_> = metrics
+        .flatten()
+        .filter(|metric| metric[0] == own)
+        .map(|metric| metric[1].as_str().expect("a name").to_owned())
+        .collect();
     assert_eq!(shown, emitted);
     assert!(!Stack::new(&[("ShowDashboard", "false")]).of_type("AWS::CloudWatch::Dashboard").contains_key("Dashboard"));
 }
@@ -859,7 +977,10 @@ fn every_parameter_has_its_place_and_label_in_the_console() {
         let grouped: Vec<_> = groups.iter().flat_map(|group| strings(&group["Parameters"])).collect();
         assert_eq!(grouped.len(), parameters.len());
         assert_eq!(grouped.into_iter().collect::<BTreeSet<_>>(), parameters);
-        assert_eq!(interface["ParameterLabels"].as_object().expect("labels").keys().cloned().collect::<BTreeSet<_>>(), parameters);
+        assert_eq!(
+            interface["ParameterLabels"].as_object().expect("labels").keys().cloned().collect::<BTreeSet<_>>(),
+            parameters
+        );
     }
 }
 

@@ -76,10 +76,17 @@ fn a_dry_run_of_any_event_changes_nothing() {
 
 #[test]
 fn wrong_settings_are_named() {
-    let output = enforcer(&["event", "events/manual-stream.json"], "", &[("KMS_KEY_ID", "orders-key"), ("ENFORCEMENT_MODE", "off")]);
+    let output = enforcer(
+        &["event", "events/manual-stream.json"],
+        "",
+        &[("KMS_KEY_ID", "orders-key"), ("ENFORCEMENT_MODE", "off")],
+    );
     let error = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2));
-    assert!(error.contains("KMS_KEY_ID") && error.contains("orders-key") && error.contains("enforce or audit"), "{error}");
+    assert!(
+        error.contains("KMS_KEY_ID") && error.contains("orders-key") && error.contains("enforce or audit"),
+        "{error}"
+    );
 }
 
 const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -92,7 +99,10 @@ fn policies_are_checked_file_by_file_and_every_problem_has_its_place() {
         std::fs::write(&path, text).expect("written");
         path.to_str().expect("UTF-8").to_owned()
     };
-    let endless = file("endless.json", r#"{"version": 1, "rules": [{"name": "a", "match": {}, "mode": "exempt", "reason": "r"}]}"#);
+    let endless = file(
+        "endless.json",
+        r#"{"version": 1, "rules": [{"name": "a", "match": {}, "mode": "exempt", "reason": "r"}]}"#,
+    );
     let wrong = file(
         "wrong.json",
         "{\"version\": 1, \"rules\": [\n  {\"name\": \"a\", \"match\": {}, \"key\": \"orders\"},\n  {\"name\": \"b\"}\n]}",
@@ -107,13 +117,15 @@ fn policies_are_checked_file_by_file_and_every_problem_has_its_place() {
 #[test]
 fn the_schema_that_is_committed_is_the_one_that_is_printed() {
     let printed = text(&enforcer(&["policy", "schema"], "", &[]).stdout);
-    let committed = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policy.schema.json")).expect("the schema");
+    let committed =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policy.schema.json")).expect("the schema");
     assert_eq!(printed, committed, "write it anew: cargo run -- policy schema > docs/policy.schema.json");
 }
 
 #[test]
 fn explain_says_which_rule_decides_why_the_others_do_not_and_what_would_happen() {
-    let described = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/stream.example.json")).expect("the example");
+    let described =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/stream.example.json")).expect("the example");
     let explain = |stream: &str, more: &[&str], variables: &[(&str, &str)]| {
         let mut arguments = [&["policy", "explain", "-"], more].concat();
         for (option, value) in [("--on", "2026-11-24"), ("--key", KEY)] {
@@ -143,8 +155,14 @@ fn explain_says_which_rule_decides_why_the_others_do_not_and_what_would_happen()
         ("exempt by tag", explain(&exempt, &policy, &[])),
         ("tags are needed", explain(&on_demand.replace("\"Tags\"", "\"Labels\""), &policy, &[])),
         ("an alias that only AWS can resolve", explain(&plain, &["--key", "alias/streams"], &[])),
-        ("another key may be accepted", explain(&plain, &["--key", "0987dcba-09fe-87dc-65ba-ab0987654321"], &[("ON_OTHER_KEY", "accept")])),
-        ("not the answer of describe-stream-summary", explain("{\"StreamDescriptionSummary\": {\"StreamName\": \"a\"}}", &policy, &[])),
+        (
+            "another key may be accepted",
+            explain(&plain, &["--key", "0987dcba-09fe-87dc-65ba-ab0987654321"], &[("ON_OTHER_KEY", "accept")]),
+        ),
+        (
+            "not the answer of describe-stream-summary",
+            explain("{\"StreamDescriptionSummary\": {\"StreamName\": \"a\"}}", &policy, &[]),
+        ),
     ];
     insta::assert_snapshot!("policy_explain", stories.map(|(name, told)| format!("# {name}\n{told}")).join("\n\n"));
 }
@@ -174,9 +192,17 @@ fn a_plan_shows_every_stream_and_why_and_changes_nothing() {
     }
     let sessions = streams.iter().find(|stream| stream["stream"] == "sessions").expect("the stream");
     let warning = &sessions["outcome"]["warnings"][0];
-    assert_eq!((&warning["code"], &warning["times"]), (&serde_json::json!("undone-by"), &serde_json::json!(1)), "{sessions:#}");
+    assert_eq!(
+        (&warning["code"], &warning["times"]),
+        (&serde_json::json!("undone-by"), &serde_json::json!(1)),
+        "{sessions:#}"
+    );
     assert!(warning["userAgent"].as_str().is_some_and(|agent| agent.contains("Terraform/")), "{warning}");
-    let named = enforcer(&["plan", "--sandbox", "clickstream", "arn:aws:kinesis:us-east-1:111122223333:stream/orders"], "", &[]);
+    let named = enforcer(
+        &["plan", "--sandbox", "clickstream", "arn:aws:kinesis:us-east-1:111122223333:stream/orders"],
+        "",
+        &[],
+    );
     let told = text(&named.stdout);
     assert_eq!(named.status.code(), Some(3), "{told}");
     assert!(
@@ -196,11 +222,13 @@ fn apply_asks_first_and_encrypts_what_the_plan_shows_and_proves_it_if_asked() {
     assert_eq!(unasked.status.code(), Some(2));
     assert!(text(&unasked.stderr).contains("--yes"), "{}", text(&unasked.stderr));
 
-    let output = enforcer(&["apply", "--sandbox", "--yes", "--json", "--probe", "clickstream", "inventory", "orders"], "", &[]);
+    let output =
+        enforcer(&["apply", "--sandbox", "--yes", "--json", "--probe", "clickstream", "inventory", "orders"], "", &[]);
     let printed = text(&output.stdout);
     let done: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
     assert_eq!((output.status.code(), &done["notStarted"]), (Some(0), &serde_json::json!(0)), "{done:#}");
-    let statuses: Vec<_> = done["streams"].as_array().expect("streams").iter().map(|stream| &stream["outcome"]["status"]).collect();
+    let statuses: Vec<_> =
+        done["streams"].as_array().expect("streams").iter().map(|stream| &stream["outcome"]["status"]).collect();
     assert_eq!(statuses, ["encrypted", "encrypted"]);
     assert_eq!(done["probes"].as_array().expect("probes").iter().filter(|probe| probe["encrypted"] == true).count(), 2);
 
@@ -218,18 +246,31 @@ fn a_report_is_written_in_every_format() {
     assert_eq!((&json["total"], &json["right"]), (&serde_json::json!(15), &serde_json::json!(4)));
     let findings: Vec<serde_json::Value> = serde_json::from_str(&report("asff")).expect("JSON");
     assert_eq!(findings.len(), 15);
-    let of = |name: &str| findings.iter().find(|finding| finding["Id"].as_str().is_some_and(|id| id.ends_with(name))).expect("a finding");
+    let of = |name: &str| {
+        findings.iter().find(|finding| finding["Id"].as_str().is_some_and(|id| id.ends_with(name))).expect("a finding")
+    };
     assert_eq!(of("stream/orders")["Compliance"]["Status"], "PASSED");
-    assert_eq!((&of("clickstream")["Compliance"]["Status"], &of("clickstream")["Severity"]["Label"]), (&"FAILED".into(), &"MEDIUM".into()));
+    assert_eq!(
+        (&of("clickstream")["Compliance"]["Status"], &of("clickstream")["Severity"]["Label"]),
+        (&"FAILED".into(), &"MEDIUM".into())
+    );
     assert_eq!(of("feed-vendor")["Compliance"]["Status"], "NOT_AVAILABLE");
     assert!(report("table").contains("made at"));
 
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("report.html");
-    let output = enforcer(&["report", "--sandbox", "--format", "html", "--output", file.to_str().expect("UTF-8")], "", &[]);
+    let output =
+        enforcer(&["report", "--sandbox", "--format", "html", "--output", file.to_str().expect("UTF-8")], "", &[]);
     assert_eq!(output.status.code(), Some(0));
     let page = std::fs::read_to_string(file).expect("the page");
-    for part in ["<strong>4</strong> of 15 streams", "Exemptions", "no end", "payments-us", "prefers-color-scheme: dark", "@media print"] {
+    for part in [
+        "<strong>4</strong> of 15 streams",
+        "Exemptions",
+        "no end",
+        "payments-us",
+        "prefers-color-scheme: dark",
+        "@media print",
+    ] {
         assert!(page.contains(part), "{part}");
     }
     // One file, no network.
@@ -274,7 +315,8 @@ fn an_apply_that_is_interrupted_says_what_was_not_started() {
     assert!(!rest.contains("failed"), "{rest}");
 }
 
-/// The exit code of each sample that ends otherwise than well: what is at risk or not understood, and what is only judged.
+/// The exit code of each sample that ends otherwise than well: what is at risk or not understood,
+/// and what is only judged.
 const OTHER_ENDS: [(&str, i32); 9] = [
     ("alias-deleted.json", 1),
     ("key-deleted.json", 1),
@@ -316,7 +358,10 @@ fn any_event_can_be_tried_on_an_embedded_aws_that_holds_what_it_names() {
             let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
             let expected = OTHER_ENDS.iter().find(|(other, _)| other == name).map_or(0, |(_, code)| *code);
             assert_eq!(output.status.code(), Some(expected), "{name}: {answer:#}{}", text(&output.stderr));
-            assert!(answer["trigger"]["kind"].is_string() || answer["batchItemFailures"].is_array(), "{name}: {answer:#}");
+            assert!(
+                answer["trigger"]["kind"].is_string() || answer["batchItemFailures"].is_array(),
+                "{name}: {answer:#}"
+            );
         }
     }
 }

@@ -1,5 +1,6 @@
-//! A fake AWS over HTTPS: constant, fast, and strict. A stream is ACTIVE with the key as soon as its start was accepted, so that all time that
-//! passes is the subject's own. Every request's signature is checked; what the fake does not know is a problem, and spoils the round.
+//! A fake AWS over HTTPS: constant, fast, and strict. A stream is ACTIVE with the key as soon as
+//! its start was accepted, so that all time that passes is the subject's own. Every request's
+//! signature is checked; what the fake does not know is a problem, and spoils the round.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
@@ -8,7 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
@@ -17,10 +21,12 @@ use crate::http::{self, Request, Response};
 use crate::sigv4::{self, Scope};
 use crate::{ACCESS_KEY, ACCOUNT, KEY_ALIAS, KEY_ARN, KEY_ID, Problem, REGION, SECRET_KEY};
 
-/// When every stream was created, in seconds since 1970: long ago, so that nobody has to wait for whoever made it.
+/// When every stream was created, in seconds since 1970: long ago, so that nobody has to wait for
+/// whoever made it.
 const CREATED: f64 = 1_767_225_600.0;
 
-/// The services with an endpoint of their own, as in AWS: what talks to two of them connects twice. The last one is everything else.
+/// The services with an endpoint of their own, as in AWS: what talks to two of them connects twice.
+/// The last one is everything else.
 const SERVICES: [&str; 3] = ["kinesis", "kms", "sts"];
 
 /// A call that came in.
@@ -121,7 +127,10 @@ fn tls() -> Result<(Arc<ServerConfig>, String), Problem> {
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())))?;
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+        )?;
     Ok((Arc::new(config), authority.pem()))
 }
 
@@ -158,7 +167,10 @@ impl State {
         if operation == "GetCallerIdentity" {
             return Response::new(200, "text/xml", caller_identity());
         }
-        match serde_json::from_slice(&request.body).map_err(|error| error.to_string()).and_then(|body| self.json(&operation, &body)) {
+        match serde_json::from_slice(&request.body)
+            .map_err(|error| error.to_string())
+            .and_then(|body| self.json(&operation, &body))
+        {
             Ok(Value::Null) => Response::new(200, "application/x-amz-json-1.1", ""),
             Ok(body) => Response::new(200, "application/x-amz-json-1.1", body.to_string()),
             Err(problem) => {
@@ -246,7 +258,11 @@ impl State {
 }
 
 fn is_key(key: &Value) -> Result<(), String> {
-    if [KEY_ARN, KEY_ALIAS, KEY_ID].iter().any(|name| key == name) { Ok(()) } else { Err(format!("there is no key {key}")) }
+    if [KEY_ARN, KEY_ALIAS, KEY_ID].iter().any(|name| key == name) {
+        Ok(())
+    } else {
+        Err(format!("there is no key {key}"))
+    }
 }
 
 /// The operation's name: JSON protocols have it in a header, the query protocol in the body.
@@ -274,7 +290,8 @@ fn check_signature(request: &Request) -> Result<(), String> {
         rest.split([',', ' ']).next()
     };
     let credential = field("Credential=").ok_or("it has no credential")?;
-    let (names, sent) = (field("SignedHeaders=").ok_or("no header is signed")?, field("Signature=").ok_or("it has no signature")?);
+    let (names, sent) =
+        (field("SignedHeaders=").ok_or("no header is signed")?, field("Signature=").ok_or("it has no signature")?);
     let mut parts = credential.split('/');
     let mut part = || parts.next().unwrap_or_default();
     let (id, scope) = (part(), Scope { date: part(), region: part(), service: part() });
@@ -283,8 +300,15 @@ fn check_signature(request: &Request) -> Result<(), String> {
     }
     let headers: Vec<_> = names.split(';').map(|name| (name, request.header(name).unwrap_or_default())).collect();
     let time = request.header("x-amz-date").ok_or("it has no time")?;
-    let right =
-        sigv4::signature(&sigv4::signing_key(SECRET_KEY, scope), scope, time, &request.method, &request.path, &headers, &request.body);
+    let right = sigv4::signature(
+        &sigv4::signing_key(SECRET_KEY, scope),
+        scope,
+        time,
+        &request.method,
+        &request.path,
+        &headers,
+        &request.body,
+    );
     if right == sent { Ok(()) } else { Err(format!("its signature is wrong: {authorization}")) }
 }
 

@@ -1,7 +1,8 @@
-//! A control group for each process under measurement: it counts the processor time of the process and its children, and caps it as Lambda does.
+//! A control group for each process under measurement: it counts the processor time of the process
+//! and its children, and caps it as Lambda does.
 //!
-//! Version 1 and 2 of control groups are supported. Where neither may be written, the subjects run uncapped and are counted by `/proc`, and the
-//! output says so.
+//! Version 1 and 2 of control groups are supported. Where neither may be written, the subjects run
+//! uncapped and are counted by `/proc`, and the output says so.
 
 use std::fs;
 use std::io;
@@ -16,7 +17,8 @@ use crate::Problem;
 /// Lambda's period …
 const PERIOD: Duration = Duration::from_millis(20);
 
-/// … and how much of it a function with 128 MB has: a whole processor at 1,769 MB, in proportion below.
+/// … and how much of it a function with 128 MB has: a whole processor at 1,769 MB, in proportion
+/// below.
 pub(crate) const MEMORY_MB: u32 = 128;
 const WHOLE_PROCESSOR_MB: u32 = 1769;
 
@@ -52,11 +54,15 @@ fn candidates(mounts: &str, own: &str) -> Vec<Means> {
     let mut found = Vec::new();
     let own_in = |controller: &str| {
         let mut lines = own.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
-        lines.find(|(controllers, _)| controllers.split(',').any(|name| name == controller)).map(|(_, path)| path.trim_start_matches('/'))
+        lines
+            .find(|(controllers, _)| controllers.split(',').any(|name| name == controller))
+            .map(|(_, path)| path.trim_start_matches('/'))
     };
     let v1 = |controller: &str| {
         let mut lines = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-        let mount = lines.find(|fields| fields.get(2) == Some(&"cgroup") && fields[3].split(',').any(|option| option == controller))?;
+        let mount = lines.find(|fields| {
+            fields.get(2) == Some(&"cgroup") && fields[3].split(',').any(|option| option == controller)
+        })?;
         Some(Path::new(mount[1]).join(own_in(controller)?))
     };
     if let (Some(cpu), Some(cpuacct)) = (v1("cpu"), v1("cpuacct")) {
@@ -64,7 +70,8 @@ fn candidates(mounts: &str, own: &str) -> Vec<Means> {
     }
     let mut lines = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
     if let Some(mount) = lines.find(|fields| fields.get(2) == Some(&"cgroup2")) {
-        // A group that holds processes cannot share its controllers out, but for the root: so both are tried.
+        // A group that holds processes cannot share its controllers out, but for the root: so both
+        // are tried.
         let root = PathBuf::from(mount[1]);
         let home = root.join(own_in("").unwrap_or_default());
         if home != root {
@@ -117,7 +124,8 @@ impl Group {
         Ok(group)
     }
 
-    /// What the group wants to run goes before whatever else the machine has to do, so that its load disturbs the measurement little.
+    /// What the group wants to run goes before whatever else the machine has to do, so that its
+    /// load disturbs the measurement little.
     fn go_first(&self) -> io::Result<()> {
         match &self.means {
             Means::V1 { cpu, .. } => fs::write(cpu.join(&self.name).join("cpu.shares"), "262144"),
@@ -152,8 +160,9 @@ impl Group {
 
     /// Starts `command` inside the group.
     ///
-    /// A process is in the group of the thread that started it, from its first moment on. Version 1 moves single threads: one enters the group, starts
-    /// the process, and stays there asleep, because leaving would make the kernel hold up the process for milliseconds.
+    /// A process is in the group of the thread that started it, from its first moment on. Version 1
+    /// moves single threads: one enters the group, starts the process, and stays there asleep,
+    /// because leaving would make the kernel hold up the process for milliseconds.
     pub(crate) fn spawn(&self, mut command: Command) -> Result<Process, Problem> {
         let (means, folders) = (self.means.clone(), self.folders());
         let (started, receiver) = mpsc::channel();
@@ -176,7 +185,10 @@ impl Group {
             }
             Means::V2 { parent, .. } => {
                 let text = fs::read_to_string(parent.join(&self.name).join("cpu.stat"))?;
-                let used = text.lines().find_map(|line| line.strip_prefix("usage_usec ")).ok_or("cpu.stat has no usage_usec")?;
+                let used = text
+                    .lines()
+                    .find_map(|line| line.strip_prefix("usage_usec "))
+                    .ok_or("cpu.stat has no usage_usec")?;
                 Ok(Duration::from_micros(used.parse()?))
             }
             Means::Nothing(_) => family(process.child.id()).into_iter().map(time_of).sum(),
@@ -270,12 +282,16 @@ fn time_of(process: u32) -> Result<Duration, Problem> {
     Ok(threads.flatten().filter_map(|thread| schedstat(&thread.path())).sum())
 }
 
-/// The same for this process, which is AWS and Lambda to the subjects. Where it is not allowed, and the machine is busy, all waits are longer.
+/// The same for this process, which is AWS and Lambda to the subjects. Where it is not allowed, and
+/// the machine is busy, all waits are longer.
 pub(crate) fn go_first() {
     let process = std::process::id().to_string();
-    let reniced = Command::new("renice").args(["-n", "-10", "-p", &process]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let reniced =
+        Command::new("renice").args(["-n", "-10", "-p", &process]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !reniced.is_ok_and(|status| status.success()) {
-        eprintln!("warning: the benchmark may not go before other processes: other load on this machine is in its figures");
+        eprintln!(
+            "warning: the benchmark may not go before other processes: other load on this machine is in its figures"
+        );
     }
 }
 
@@ -290,9 +306,15 @@ mod tests {
     #[test]
     fn controllers_of_version_1_are_found_where_they_are_mounted_together_or_apart() {
         let apart = "cgroup /c/cpu cgroup rw,cpu 0 0\ncgroup /c/cpuacct cgroup rw,cpuacct 0 0\ncgroup /c/cpuset cgroup rw,cpuset 0 0\n";
-        assert_eq!(found(apart, "3:cpuset:/\n2:cpuacct:/\n1:cpu:/a\n"), [r#"V1 { cpu: "/c/cpu/a", cpuacct: "/c/cpuacct/" }"#]);
+        assert_eq!(
+            found(apart, "3:cpuset:/\n2:cpuacct:/\n1:cpu:/a\n"),
+            [r#"V1 { cpu: "/c/cpu/a", cpuacct: "/c/cpuacct/" }"#]
+        );
         let together = "cgroup /c/cpu,cpuacct cgroup rw,cpu,cpuacct 0 0\n";
-        assert_eq!(found(together, "4:cpu,cpuacct:/b\n"), [r#"V1 { cpu: "/c/cpu,cpuacct/b", cpuacct: "/c/cpu,cpuacct/b" }"#]);
+        assert_eq!(
+            found(together, "4:cpu,cpuacct:/b\n"),
+            [r#"V1 { cpu: "/c/cpu,cpuacct/b", cpuacct: "/c/cpu,cpuacct/b" }"#]
+        );
     }
 
     #[test]

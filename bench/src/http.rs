@@ -63,7 +63,8 @@ pub(crate) fn read(connection: &mut impl BufRead) -> io::Result<Option<Request>>
     if request.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
         loop {
             let size = line(connection)?.ok_or(io::ErrorKind::UnexpectedEof)?;
-            let size = usize::from_str_radix(size.split(';').next().unwrap_or_default().trim(), 16).map_err(|_| bad(&size))?;
+            let size =
+                usize::from_str_radix(size.split(';').next().unwrap_or_default().trim(), 16).map_err(|_| bad(&size))?;
             let start = request.body.len();
             request.body.resize(start + size, 0);
             connection.read_exact(&mut request.body[start..])?;
@@ -120,7 +121,12 @@ mod tests {
     fn bodies(sent: &str) -> Vec<String> {
         let seen = std::cell::RefCell::new(Vec::new());
         serve(Both(sent.as_bytes(), Vec::new()), |request| {
-            seen.borrow_mut().push(format!("{} {} {}", request.method, request.path, String::from_utf8_lossy(&request.body)));
+            seen.borrow_mut().push(format!(
+                "{} {} {}",
+                request.method,
+                request.path,
+                String::from_utf8_lossy(&request.body)
+            ));
             Response::new(200, "text/plain", "ok")
         })
         .expect("served");

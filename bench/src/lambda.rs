@@ -109,7 +109,8 @@ impl Runtime {
 }
 
 impl Drop for Runtime {
-    /// Ends the threads: those that wait for an event, and, by a last connection, the one that accepts.
+    /// Ends the threads: those that wait for an event, and, by a last connection, the one that
+    /// accepts.
     fn drop(&mut self) {
         self.shared.change(|state| state.closed = true);
         drop(TcpStream::connect(("127.0.0.1", self.port)));
@@ -139,7 +140,10 @@ impl Shared {
                 let at = Instant::now();
                 self.change(|state| match (serde_json::from_slice(&request.body), state.handed_out) {
                     (Ok(body), Some(handed_out)) => state.answer = Some(Answer { handed_out, at, body }),
-                    _ => state.error = Some(format!("an answer out of place: {}", String::from_utf8_lossy(&request.body))),
+                    _ => {
+                        state.error =
+                            Some(format!("an answer out of place: {}", String::from_utf8_lossy(&request.body)))
+                    }
                 });
                 accepted()
             }
@@ -168,8 +172,14 @@ impl Shared {
                 response.headers.extend([
                     ("lambda-runtime-aws-request-id", request_id),
                     ("lambda-runtime-deadline-ms", deadline.as_millis().to_string()),
-                    ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:111122223333:function:benchmark".to_owned()),
-                    ("lambda-runtime-trace-id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0".to_owned()),
+                    (
+                        "lambda-runtime-invoked-function-arn",
+                        "arn:aws:lambda:us-east-1:111122223333:function:benchmark".to_owned(),
+                    ),
+                    (
+                        "lambda-runtime-trace-id",
+                        "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0".to_owned(),
+                    ),
                 ]);
                 state.handed_out = Some(Instant::now());
                 return response;

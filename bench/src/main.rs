@@ -1,5 +1,6 @@
-//! The comparison, on one machine and in one run: this function, the same calls by hand, the boto3 function that most people would write, and
-//! Cloud Custodian, against a fake AWS over HTTPS and a fake Lambda, with as much processor as Lambda gives to 128 MB.
+//! The comparison, on one machine and in one run: this function, the same calls by hand, the boto3
+//! function that most people would write, and Cloud Custodian, against a fake AWS over HTTPS and a
+//! fake Lambda, with as much processor as Lambda gives to 128 MB.
 //!
 //! `make bench` runs it, and writes docs/PERFORMANCE.md and docs/performance.svg.
 
@@ -56,7 +57,13 @@ fn run() -> Result<(), Problem> {
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            "--rounds" => rounds = arguments.next().and_then(|text| text.parse().ok()).filter(|rounds| *rounds > 0).ok_or("--rounds N")?,
+            "--rounds" => {
+                rounds = arguments
+                    .next()
+                    .and_then(|text| text.parse().ok())
+                    .filter(|rounds| *rounds > 0)
+                    .ok_or("--rounds N")?
+            }
             "--no-page" => write = false,
             _ => return Err(format!("{argument:?} is not understood: --rounds N, --no-page").into()),
         }
@@ -80,7 +87,8 @@ fn compare(root: &Path, folder: &Path, rounds: usize, write: bool) -> Result<(),
         eprintln!("warning: control groups cannot be written, so the subjects run uncapped: {why}");
     }
     group::go_first();
-    // The first cap of a machine makes the kernel rewrite itself, which takes a while: so there is one all the time.
+    // The first cap of a machine makes the kernel rewrite itself, which takes a while: so there is
+    // one all the time.
     let capped = Group::new(&means, "capped")?;
     capped.cap()?;
     let aws = Aws::start(folder)?;

@@ -16,8 +16,9 @@ use crate::{EVENT, Problem};
 /// Between two events, so that what was begun beside the first does not disturb the second …
 const PAUSE: Duration = Duration::from_millis(600);
 
-/// … and from the function's first that makes it read tags until its second: it paces these calls, two seconds apart, for the sake of AWS's limits. How
-/// events that come faster are spaced is not what is measured here.
+/// … and from the function's first that makes it read tags until its second: it paces these calls,
+/// two seconds apart, for the sake of AWS's limits. How events that come faster are spaced is not
+/// what is measured here.
 const PACE: Duration = Duration::from_millis(2200);
 
 /// How one event went, in milliseconds and calls.
@@ -81,7 +82,8 @@ impl Bench<'_> {
         let group = Group::new(self.means, "subject")?;
         let process = group.spawn(command)?;
         let init = milliseconds(runtime.polled(1)? - process.at);
-        // In Lambda the event that makes it start a process is there already when the process asks for one.
+        // In Lambda the event that makes it start a process is there already when the process asks
+        // for one.
         group.cap()?;
         let mut cold = self.handle(&runtime, subject, scenario, &format!("{}-{number}-cold", scenario.word()))?;
         let polled = runtime.polled(2)?;
@@ -99,7 +101,13 @@ impl Bench<'_> {
     }
 
     /// Hands out an event about `stream`, and checks what the subject did and said.
-    fn handle(&self, runtime: &Runtime, subject: Subject, scenario: Scenario, stream: &str) -> Result<Handled, Problem> {
+    fn handle(
+        &self,
+        runtime: &Runtime,
+        subject: Subject,
+        scenario: Scenario,
+        stream: &str,
+    ) -> Result<Handled, Problem> {
         self.aws.hold(stream, scenario == Scenario::Compliant);
         let answer = runtime.invoke(&event(stream)?)?;
         let seen = self.aws.seen();
@@ -126,7 +134,8 @@ impl Bench<'_> {
     }
 }
 
-/// The `CreateStream` event about `stream`. A person made it, by the AWS CLI, so that no grace for Terraform and its like applies.
+/// The `CreateStream` event about `stream`. A person made it, by the AWS CLI, so that no grace for
+/// Terraform and its like applies.
 fn event(stream: &str) -> Result<Value, Problem> {
     let mut event: Value = serde_json::from_str(EVENT)?;
     event["detail"]["requestParameters"]["streamName"] = stream.into();

@@ -22,14 +22,19 @@ pub(crate) fn conditions(rounds: usize, means: &Means) -> String {
     let model = field(&read("/proc/cpuinfo"), "model name");
     let memory = field(&read("/proc/meminfo"), "MemTotal");
     let memory = memory.trim_end_matches(" kB").parse::<f64>().unwrap_or_default() / 1024.0 / 1024.0;
-    // Of the last five minutes, and of whatever the machine did: the higher it is, the longer all waits.
+    // Of the last five minutes, and of whatever the machine did: the higher it is, the longer all
+    // waits.
     let load = read("/proc/loadavg");
     let load = load.split(' ').nth(1).unwrap_or("unknown");
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let cap = match means {
         Means::Nothing(_) => "**uncapped**, because this machine's control groups cannot be written".to_owned(),
-        Means::V1 { .. } => format!("capped at {MEMORY_MB}/1769 of a processor from the first event on, by control groups (version 1)"),
-        Means::V2 { .. } => format!("capped at {MEMORY_MB}/1769 of a processor from the first event on, by control groups (version 2)"),
+        Means::V1 { .. } => {
+            format!("capped at {MEMORY_MB}/1769 of a processor from the first event on, by control groups (version 1)")
+        }
+        Means::V2 { .. } => {
+            format!("capped at {MEMORY_MB}/1769 of a processor from the first event on, by control groups (version 2)")
+        }
     };
     format!(
         "{rounds} rounds on {processors} processors ({model}), {memory:.0} GiB, Linux {} on {}, load {load}; the subjects {cap}.",
@@ -139,8 +144,8 @@ fn compared(value: f64, ours: Option<f64>) -> String {
 /// Writes `text` between the markers of the page.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), Problem> {
     let page = fs::read_to_string(path)?;
-    let page =
-        between_markers(&page, text).ok_or_else(|| format!("{} has no place for it between {BEGIN:?} and {END:?}", path.display()))?;
+    let page = between_markers(&page, text)
+        .ok_or_else(|| format!("{} has no place for it between {BEGIN:?} and {END:?}", path.display()))?;
     Ok(fs::write(path, page)?)
 }
 

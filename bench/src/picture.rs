@@ -1,4 +1,5 @@
-//! docs/performance.svg: three comparisons as bars, in light and dark, without a script, a font or a link.
+//! docs/performance.svg: three comparisons as bars, in light and dark, without a script, a font or
+//! a link.
 
 use std::fmt::Write;
 
@@ -30,7 +31,11 @@ pub(crate) fn draw(summaries: &[Summary], means: &Means) -> String {
         Means::V1 { .. } | Means::V2 { .. } => format!("at {MEMORY_MB} MB"),
     };
     let groups: [Group; 3] = [
-        (format!("Cold start {cap}: from the process's start until the stream's encryption is started"), Summary::cold_start, "ms"),
+        (
+            format!("Cold start {cap}: from the process's start until the stream's encryption is started"),
+            Summary::cold_start,
+            "ms",
+        ),
         ("Processor time of an event in a warm process".to_owned(), |row| row.warm.processor.median, "ms"),
         ("Peak memory".to_owned(), |row| row.memory.median, "MiB"),
     ];
@@ -62,7 +67,12 @@ pub(crate) fn draw(summaries: &[Summary], means: &Means) -> String {
             let _ = write!(description, "{} {} {unit}; ", name(row.subject), number(value));
             top += ROW;
         }
-        let _ = writeln!(body, r#"<path class="base" d="M{LEFT} {}V{}"/>"#, top - ROW * number_of(rows.len()) - 2.0, top + 2.0);
+        let _ = writeln!(
+            body,
+            r#"<path class="base" d="M{LEFT} {}V{}"/>"#,
+            top - ROW * number_of(rows.len()) - 2.0,
+            top + 2.0
+        );
         top += 12.0;
     }
     format!(

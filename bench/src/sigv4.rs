@@ -1,5 +1,5 @@
-//! AWS Signature Version 4, as far as requests with a body and without a query need it. The floor signs with it, the fake AWS checks everybody's
-//! signature with it.
+//! AWS Signature Version 4, as far as requests with a body and without a query need it. The floor
+//! signs with it, the fake AWS checks everybody's signature with it.
 
 use std::fmt::Write;
 

@@ -85,7 +85,8 @@ impl Summary {
         summary().ok_or_else(|| format!("{} was not run", subject.label()).into())
     }
 
-    /// From the start of the process until the encryption was started, or, where nothing was to be started, until the answer.
+    /// From the start of the process until the encryption was started, or, where nothing was to be
+    /// started, until the answer.
     pub(crate) fn cold_start(&self) -> f64 {
         self.init.median + self.cold.start.unwrap_or(self.cold.answer).median
     }

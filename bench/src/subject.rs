@@ -54,7 +54,8 @@ impl Subject {
         }
     }
 
-    /// In which rounds it runs. The slowest runs in every fourth: it is farther from the others than its medians can be off.
+    /// In which rounds it runs. The slowest runs in every fourth: it is farther from the others
+    /// than its medians can be off.
     pub(crate) fn runs_in(self, round: usize) -> bool {
         self != Self::Custodian || round.is_multiple_of(4)
     }
@@ -64,7 +65,8 @@ impl Subject {
         match self {
             Self::Enforcer => answer["outcomes"][0]["status"] == scenario.word(),
             Self::Floor | Self::Boto3 => answer["status"] == scenario.word(),
-            // It says that it has run. Whether the stream is encrypted is looked up in the fake AWS, for everybody.
+            // It says that it has run. Whether the stream is encrypted is looked up in the fake
+            // AWS, for everybody.
             Self::Custodian => *answer == Value::Bool(true),
         }
     }
@@ -88,12 +90,15 @@ impl Places {
         }
         let floor = std::env::current_exe()?.with_file_name("floor");
         if !floor.exists() {
-            return Err("the floor is not built: run `make bench`, or cargo build --release --bins in bench/ before".into());
+            return Err(
+                "the floor is not built: run `make bench`, or cargo build --release --bins in bench/ before".into()
+            );
         }
         Ok(Self { bootstrap: build(root)?, floor, tools, peers: root.join("bench/peers") })
     }
 
-    /// The command that runs `subject` as Lambda would. `variables` lead to the fake AWS and the fake Runtime API.
+    /// The command that runs `subject` as Lambda would. `variables` lead to the fake AWS and the
+    /// fake Runtime API.
     pub(crate) fn command(&self, subject: Subject, variables: &[(String, String)]) -> Command {
         let mut command = match subject {
             Subject::Enforcer => Command::new(&self.bootstrap),
@@ -124,7 +129,8 @@ impl Places {
             command.env("LAMBDA_TASK_ROOT", folder);
         }
         if subject == Subject::Enforcer {
-            // As the template sets them. The queues are never called: nothing fails, and nothing has to wait.
+            // As the template sets them. The queues are never called: nothing fails, and nothing
+            // has to wait.
             let queue = |name: &str| format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}");
             command
                 .env("ENFORCEMENT_MODE", "enforce")
@@ -144,7 +150,8 @@ impl Places {
 
     fn interpreter(&self) -> Command {
         let mut command = Command::new(self.tools.join("python/bin/python"));
-        // Nothing is compiled by running it: Lambda's folder of a function cannot be written either.
+        // Nothing is compiled by running it: Lambda's folder of a function cannot be written
+        // either.
         command.arg("-B");
         command
     }

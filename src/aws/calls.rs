@@ -9,11 +9,12 @@ use chrono::{DateTime, Utc};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::error::{CallError, Fate};
-use super::pace::Pace;
+use super::rate_limit::RateLimiter;
 use crate::clock::Clock;
-use crate::failure::{Kind, Step};
+use crate::domain::failure::{Kind, Step};
 
-/// How often a reading call is tried. With the delays below that is about 45 seconds: a longer outage is for Lambda's own retries.
+/// How often a reading call is tried. With the delays below that is about 45 seconds: a longer
+/// outage is for Lambda's own retries.
 const ATTEMPTS: u32 = 8;
 
 /// The first delay, which doubles …
@@ -38,14 +39,15 @@ impl Calls {
         Self { clock, random: Mutex::new(fastrand::Rng::with_seed(seed)) }
     }
 
-    /// Makes a call that changes nothing, again and again while that may help and there is time before `until`.
+    /// Makes a call that changes nothing, again and again while that may help and there is time
+    /// before `deadline`.
     ///
     /// Throttling, failures inside AWS and lost answers are retried: reading twice harms nobody.
     pub(super) async fn read<T, F>(
         &self,
         step: Step,
         subject: &(dyn Display + Sync),
-        until: Instant,
+        deadline: Instant,
         call: impl Fn() -> F,
     ) -> Result<T, CallError>
     where
@@ -53,13 +55,13 @@ impl Calls {
     {
         let mut attempt = 1;
         loop {
-            let error = match self.once(step, subject, until, call()).await {
+            let error = match self.once(step, subject, deadline, call()).await {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
             let helps = error.fate == Fate::Unknown || error.failure.kind() == Kind::Throttled;
             let delay = self.backoff(attempt);
-            if !helps || attempt == ATTEMPTS || self.is_late(delay, until) {
+            if !helps || attempt == ATTEMPTS || self.is_late(delay, deadline) {
                 return Err(error);
             }
             tracing::warn!(
@@ -74,34 +76,36 @@ impl Calls {
         }
     }
 
-    /// Makes a call when its turn in `pace` has come. A turn that would come after `until` is not waited for.
+    /// Makes a call when its turn in `limiter` has come. A turn that would come after `deadline` is
+    /// not waited for.
     pub(super) async fn paced<T>(
         &self,
-        pace: &Pace,
+        limiter: &RateLimiter,
         step: Step,
         subject: &(dyn Display + Sync),
-        until: Instant,
+        deadline: Instant,
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
-        let turn = pace.turn(self.clock.instant(), until).ok_or_else(|| CallError::no_turn(step, subject))?;
-        sleep_until(turn).await;
+        let reserve =
+            limiter.reserve(self.clock.instant(), deadline).ok_or_else(|| CallError::no_turn(step, subject))?;
+        sleep_until(reserve).await;
         let result = call.await;
         match &result {
-            Err(error) if error.failure.kind() == Kind::Throttled => pace.slow_down(),
-            _ => pace.speed_up(),
+            Err(error) if error.failure.kind() == Kind::Throttled => limiter.slow_down(),
+            _ => limiter.speed_up(),
         }
         result
     }
 
-    /// Makes a call once; without an answer before `until` its fate is unknown.
+    /// Makes a call once; without an answer before `deadline` its fate is unknown.
     pub(super) async fn once<T>(
         &self,
         step: Step,
         subject: &(dyn Display + Sync),
-        until: Instant,
+        deadline: Instant,
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
-        timeout_at(until, call).await.unwrap_or_else(|_| Err(CallError::timed_out(step, subject)))
+        timeout_at(deadline, call).await.unwrap_or_else(|_| Err(CallError::timed_out(step, subject)))
     }
 
     /// The time of day.
@@ -109,14 +113,14 @@ impl Calls {
         self.clock.utc()
     }
 
-    /// The end of `patience`, which begins now, if that comes before `until`.
-    pub(super) fn within(&self, patience: Duration, until: Instant) -> Instant {
-        until.min(self.clock.instant() + patience)
+    /// The end of `patience`, which begins now, if that comes before `deadline`.
+    pub(super) fn within(&self, patience: Duration, deadline: Instant) -> Instant {
+        deadline.min(self.clock.instant() + patience)
     }
 
     /// Whether something that begins after `delay` would begin too late.
-    pub(super) fn is_late(&self, delay: Duration, until: Instant) -> bool {
-        self.clock.instant() + delay >= until
+    pub(super) fn is_late(&self, delay: Duration, deadline: Instant) -> bool {
+        self.clock.instant() + delay >= deadline
     }
 
     /// How long to wait after the `attempt`-th refusal: doubling, half of it at random.
@@ -136,7 +140,8 @@ impl Calls {
     }
 }
 
-/// The `count`-th of delays of which the first is `first`, and each is twice the one before, up to `longest`.
+/// The `count`-th of delays of which the first is `first`, and each is twice the one before, up to
+/// `longest`.
 pub(crate) fn doubled(first: Duration, count: u32, longest: Duration) -> Duration {
     first.saturating_mul(1 << count.saturating_sub(1).min(16)).min(longest)
 }

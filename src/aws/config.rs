@@ -1,8 +1,9 @@
 //! The SDK's configuration, made from the environment directly.
 //!
-//! `aws-config` would do it too, at the price of half a megabyte of zip and memory in the function: in Lambda, Region and credentials are always
-//! in the environment. The terminal program, which must also understand profiles and single sign-on, uses `aws-config` and takes from here
-//! what both share.
+//! `aws-config` would do it too, at the price of half a megabyte of zip and memory in the function:
+//! in Lambda, Region and credentials are always in the environment. The terminal program, which
+//! must also understand profiles and single sign-on, uses `aws-config` and takes from here what
+//! both share.
 
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ use super::http::{TrustError, http_client};
 use crate::clock::Clock;
 use crate::settings::Environment;
 
-/// How long one attempt of a call may take. The control planes of Kinesis, KMS and SQS answer within tens of milliseconds.
+/// How long one attempt of a call may take. The control planes of Kinesis, KMS and SQS answer
+/// within tens of milliseconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Why there is no configuration.
@@ -38,10 +40,13 @@ pub enum ConfigError {
 
 /// The configuration that Lambda's environment describes.
 ///
-/// Read from it are `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_<SERVICE>`,
-/// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS`, `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`, `AWS_CA_BUNDLE`, `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+/// Read from it are `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
+/// `AWS_SESSION_TOKEN`, `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_<SERVICE>`,
+/// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS`, `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`,
+/// `AWS_CA_BUNDLE`, `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 pub fn from_environment(environment: &Environment, clock: &Clock) -> Result<SdkConfig, ConfigError> {
-    let region = environment.get("AWS_REGION").or_else(|| environment.get("AWS_DEFAULT_REGION")).ok_or(ConfigError::NoRegion)?;
+    let region =
+        environment.get("AWS_REGION").or_else(|| environment.get("AWS_DEFAULT_REGION")).ok_or(ConfigError::NoRegion)?;
     let credentials = match (environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")) {
         (Some(id), Some(secret)) => {
             let token = environment.get("AWS_SESSION_TOKEN").map(str::to_owned);
@@ -61,12 +66,13 @@ pub fn from_environment(environment: &Environment, clock: &Clock) -> Result<SdkC
         builder.set_endpoint_url(environment.get("AWS_ENDPOINT_URL").map(str::to_owned));
         builder.set_service_config(Some(Endpoints(environment.clone())));
     }
-    Ok(tamed(builder.build(), clock))
+    Ok(with_retries_off(builder.build(), clock))
 }
 
-/// `config` with what this program insists on: its own clock, no retries but its own, a timeout for every attempt.
+/// `config` with what this program insists on: its own clock, no retries but its own, a timeout for
+/// every attempt.
 #[must_use]
-pub fn tamed(config: SdkConfig, clock: &Clock) -> SdkConfig {
+pub fn with_retries_off(config: SdkConfig, clock: &Clock) -> SdkConfig {
     config
         .into_builder()
         .behavior_version(BehaviorVersion::latest())
@@ -100,10 +106,13 @@ mod tests {
 
     #[test]
     fn an_endpoint_of_a_service_goes_before_the_general_one() {
-        let environment = Environment::default().with("AWS_ENDPOINT_URL", "http://general").with("AWS_ENDPOINT_URL_KMS", "http://kms");
+        let environment = Environment::default()
+            .with("AWS_ENDPOINT_URL", "http://general")
+            .with("AWS_ENDPOINT_URL_KMS", "http://kms");
         let endpoints = Endpoints(environment);
         let asked = |service| {
-            let key = ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+            let key =
+                ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
             endpoints.load_config(key.expect("complete"))
         };
         assert_eq!(asked("KMS").as_deref(), Some("http://kms"));

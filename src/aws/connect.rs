@@ -1,20 +1,24 @@
 //! Connections that are open before they are needed.
 //!
-//! While a function starts, Lambda gives it a whole processor; with an event it has the share that goes with its memory. So the connections are opened while it
-//! starts: the look-up of the name, the TCP and the TLS handshake, and all that is done once in a process, are out of the first event's way. What is asked is
-//! `GET /ping`, the health check that the endpoints of Kinesis answer for their load balancers; no API is called. Whatever comes back, the connection is open
-//! then, and the pool has it.
+//! While a function starts, Lambda gives it a whole processor; with an event it has the share that
+//! goes with its memory. So the connections are opened while it starts: the look-up of the name,
+//! the TCP and the TLS handshake, and all that is done once in a process, are out of the first
+//! event's way. What is asked is `GET /ping`, the health check that the endpoints of Kinesis answer
+//! for their load balancers; no API is called. Whatever comes back, the connection is open then,
+//! and the pool has it.
 
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 
 use super::Aws;
-use crate::arn::partition_of;
+use crate::domain::arn::partition_of;
 
 impl Aws {
-    /// Opens the connections that every event needs: to the endpoint of the streams of `account`, and to KMS.
+    /// Opens the connections that every event needs: to the endpoint of the streams of `account`,
+    /// and to KMS.
     ///
-    /// Where the account is not known nothing is opened for the streams: a stream's ARN goes to a host of its account.
+    /// Where the account is not known nothing is opened for the streams: a stream's ARN goes to a
+    /// host of its account.
     pub async fn connect(&self, account: Option<&str>) {
         let streams = async {
             if let Some(account) = account {

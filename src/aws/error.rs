@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use crate::failure::{Failure, Kind, Step, code};
+use crate::domain::failure::{Failure, Kind, Step, code};
 
 /// Whether a call that failed may have taken effect all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,8 @@ impl CallError {
         Self { failure: Failure::new(step, code::OUT_OF_TIME, subject, detail), fate: Fate::Refused }
     }
 
-    /// Classifies what the SDK reported. `E` is the operation's error, which carries the code also where the code is not modelled.
+    /// Classifies what the SDK reported. `E` is the operation's error, which carries the code also
+    /// where the code is not modelled.
     pub(super) fn from_sdk<E, R>(step: Step, subject: &dyn Display, error: &SdkError<E, R>) -> Self
     where
         E: ProvideErrorMetadata + Error + 'static,
@@ -80,10 +81,12 @@ impl CallError {
     }
 }
 
-/// Refuses an answer that lacks the list which it must have, or the word whether there is more of it.
+/// Refuses an answer that lacks the list which it must have, or the word whether there is more of
+/// it.
 ///
-/// The SDK puts an empty list in the place of one that is missing or `null`, and "no more" in the place of no word, so that an answer without content, as
-/// something in between AWS and us may give, reads as "no tags" or "no streams". Exemptions must not end like that.
+/// The SDK puts an empty list in the place of one that is missing or `null`, and "no more" in the
+/// place of no word, so that an answer without content, as something in between AWS and us may
+/// give, reads as "no tags" or "no streams". Exemptions must not end like that.
 #[derive(Debug)]
 pub(super) struct MustHold {
     pub(super) list: &'static str,
@@ -116,7 +119,8 @@ impl Intercept for MustHold {
     }
 }
 
-/// The messages of an error and its sources, once. (The SDK's `DisplayErrorContext` would put the whole raw response into a dead letter.)
+/// The messages of an error and its sources, once. (The SDK's `DisplayErrorContext` would put the
+/// whole raw response into a dead letter.)
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

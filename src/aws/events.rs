@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::calls::Calls;
 use super::error::{CallError, Fate};
 use super::service::{Client, EVENTBRIDGE};
-use crate::failure::{Failure, Step};
+use crate::domain::failure::{Failure, Step};
 
 /// A call takes at most so many entries.
 pub const AT_ONCE: usize = 10;
@@ -57,8 +57,9 @@ impl Bus {
         Self { client: Client::new(config, EVENTBRIDGE), calls, name }
     }
 
-    /// `PutEvents`, with at most [`AT_ONCE`] entries. Repeated while that helps: an event that arrives twice harms less than one that does not.
-    pub async fn put(&self, entries: &[Entry], until: Instant) -> Result<(), CallError> {
+    /// `PutEvents`, with at most [`AT_ONCE`] entries. Repeated while that helps: an event that
+    /// arrives twice harms less than one that does not.
+    pub async fn put(&self, entries: &[Entry], deadline: Instant) -> Result<(), CallError> {
         let step = Step::PutEvents;
         let entries: Vec<Value> = entries
             .iter()
@@ -67,10 +68,16 @@ impl Bus {
             })
             .collect();
         let input = json!({ "Entries": entries });
-        let answer: Put =
-            self.calls.read(step, &self.name, until, || Box::pin(self.client.call("PutEvents", &input, step, &self.name))).await?;
+        let answer: Put = self
+            .calls
+            .read(step, &self.name, deadline, || Box::pin(self.client.call("PutEvents", &input, step, &self.name)))
+            .await?;
         // The call succeeds also where single entries are refused.
-        let refused = answer.entries.unwrap_or_default().into_iter().find_map(|entry| Some((entry.error_code?, entry.error_message)));
+        let refused = answer
+            .entries
+            .unwrap_or_default()
+            .into_iter()
+            .find_map(|entry| Some((entry.error_code?, entry.error_message)));
         match refused {
             None => Ok(()),
             Some((code, message)) => {

@@ -1,7 +1,8 @@
 //! `CloudTrail`'s event history: who changed streams' encryption in the last 24 hours.
 //!
-//! It is asked by the name of the call and filtered here: `resources[]`, by which it could be asked for one stream, is wrong for calls by name. It shows a call
-//! after some minutes, and allows two calls a second per account and Region; no trail is needed for it.
+//! It is asked by the name of the call and filtered here: `resources[]`, by which it could be asked
+//! for one stream, is wrong for calls by name. It shows a call after some minutes, and allows two
+//! calls a second per account and Region; no trail is needed for it.
 //!
 //! Source: *`CloudTrail` API Reference, `LookupEvents`*.
 
@@ -17,13 +18,14 @@ use tokio::time::{Instant, sleep};
 use super::calls::Calls;
 use super::error::CallError;
 use super::service::{CLOUDTRAIL, Client};
-use crate::contest::Change;
-use crate::failure::Step;
+use crate::domain::encryption_change::Change;
+use crate::domain::failure::Step;
 
 /// How long it may take in all.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// At most so many pages of 50 are read of each call. The newest come first, and are what matters; calls that AWS refused are among them.
+/// At most so many pages of 50 are read of each call. The newest come first, and are what matters;
+/// calls that AWS refused are among them.
 const PAGES: usize = 10;
 
 /// Between further pages, so that whoever else asks finds room among the two calls a second.
@@ -39,7 +41,8 @@ pub struct History {
     calls: Arc<Calls>,
 }
 
-/// The answer of `LookupEvents`, as far as it matters. One that lists nothing has an empty list: without any, it is no answer, and not "nobody changed it".
+/// The answer of `LookupEvents`, as far as it matters. One that lists nothing has an empty list:
+/// without any, it is no answer, and not "nobody changed it".
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Events {
@@ -58,10 +61,10 @@ impl History {
         Self { client: Client::new(config, CLOUDTRAIL), calls }
     }
 
-    /// The changes of streams' encryption since `since`, newest first. Where time or AWS ends the reading after the first page of each call, what was read
-    /// is what there is: the newest.
-    pub async fn since(&self, since: DateTime<Utc>, until: Instant) -> Result<Vec<Change>, CallError> {
-        let until = self.calls.within(PATIENCE, until);
+    /// The changes of streams' encryption since `since`, newest first. Where time or AWS ends the
+    /// reading after the first page of each call, what was read is what there is: the newest.
+    pub async fn since(&self, since: DateTime<Utc>, deadline: Instant) -> Result<Vec<Change>, CallError> {
+        let deadline = self.calls.within(PATIENCE, deadline);
         let mut changes = Vec::new();
         // `None`: all was read.
         let mut next = CALLS.map(|name| (name, Some(None)));
@@ -69,12 +72,12 @@ impl History {
             for (name, token) in &mut next {
                 let Some(from) = token.take() else { continue };
                 if page > 0 {
-                    if self.calls.is_late(PAUSE, until) {
+                    if self.calls.is_late(PAUSE, deadline) {
                         break 'pages;
                     }
                     sleep(PAUSE).await;
                 }
-                match self.page(name, since, from, until).await {
+                match self.page(name, since, from, deadline).await {
                     Ok((of_page, more)) => {
                         changes.extend(of_page);
                         *token = more.map(Some);
@@ -97,7 +100,7 @@ impl History {
         name: &str,
         since: DateTime<Utc>,
         from: Option<String>,
-        until: Instant,
+        deadline: Instant,
     ) -> Result<(Vec<Change>, Option<String>), CallError> {
         let (step, subject) = (Step::LookupEvents, "the changes of streams' encryption");
         let mut input = json!({
@@ -108,7 +111,10 @@ impl History {
         if let Some(token) = from {
             input["NextToken"] = json!(token);
         }
-        let answer: Events = self.calls.read(step, &subject, until, || self.client.call("LookupEvents", &input, step, &subject)).await?;
+        let answer: Events = self
+            .calls
+            .read(step, &subject, deadline, || self.client.call("LookupEvents", &input, step, &subject))
+            .await?;
         let records = answer.events.into_iter().filter_map(|event| event.cloud_trail_event);
         let changes = records.filter_map(|record| Change::read(&serde_json::from_str(&record).ok()?)).collect();
         Ok((changes, answer.next_token.filter(|next| !next.is_empty())))

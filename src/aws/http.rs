@@ -1,10 +1,11 @@
 //! HTTP/1.1 over TLS for the SDK: hyper's client with its pool of connections, and rustls on ring.
 //!
-//! `aws-smithy-http-client` does the same and more: HTTP/2, proxies, other TLS libraries. HTTP/2 alone would be a tenth of the function, for requests that
-//! fit into one packet; and it panics where certificates cannot be read.
+//! `aws-smithy-http-client` does the same and more: HTTP/2, proxies, other TLS libraries. HTTP/2
+//! alone would be a tenth of the function, for requests that fit into one packet; and it panics
+//! where certificates cannot be read.
 //!
-//! One TLS library, since a second would be as large; ring, since aws-lc draws its first random number from the processor's jitter, which costs a cold
-//! start at 128 MB almost half a second.
+//! One TLS library, since a second would be as large; ring, since aws-lc draws its first random
+//! number from the processor's jitter, which costs a cold start at 128 MB almost half a second.
 
 use std::error::Error;
 use std::fs;
@@ -29,10 +30,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 
-use crate::arn::partition_of;
+use crate::domain::arn::partition_of;
 use crate::settings::Environment;
 
-/// The roots that AWS's endpoints of the commercial partition chain to, as Amazon Trust Services publishes them.
+/// The roots that AWS's endpoints of the commercial partition chain to, as Amazon Trust Services
+/// publishes them.
 ///
 /// Compiled in, because loading the platform's whole store costs a cold start at 128 MB some 20 ms.
 const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
@@ -56,7 +58,8 @@ pub enum TrustError {
     Unusable(String),
 }
 
-/// The HTTP client that `environment` asks for in `region`: `AWS_CA_BUNDLE`, `SSL_CERT_FILE` and `SSL_CERT_DIR` name what it trusts.
+/// The HTTP client that `environment` asks for in `region`: `AWS_CA_BUNDLE`, `SSL_CERT_FILE` and
+/// `SSL_CERT_DIR` name what it trusts.
 pub fn http_client(environment: &Environment, region: &str) -> Result<SharedHttpClient, TrustError> {
     let untrusting = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -75,8 +78,10 @@ pub fn http_client(environment: &Environment, region: &str) -> Result<SharedHttp
 fn roots(environment: &Environment, region: &str) -> Result<RootCertStore, TrustError> {
     let mut roots = RootCertStore::empty();
     let trust = |roots: &mut RootCertStore, pem: &[u8]| -> Result<(), String> {
-        let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-        // Whole stores hold old certificates that nobody accepts any more; the others are none the worse for it.
+        let certificates =
+            CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+        // Whole stores hold old certificates that nobody accepts any more; the others are none the
+        // worse for it.
         let (added, _) = roots.add_parsable_certificates(certificates);
         if added == 0 { Err("there is no certificate that can be used".to_owned()) } else { Ok(()) }
     };
@@ -86,8 +91,8 @@ fn roots(environment: &Environment, region: &str) -> Result<RootCertStore, Trust
             let pem = fs::read(path).map_err(|error| refuse(error.to_string()))?;
             trust(&mut roots, &pem).map_err(refuse)?;
         }
-        // Whoever names certificates of their own, or an endpoint of their own, means the platform's store; and which roots the other
-        // partitions use is not documented.
+        // Whoever names certificates of their own, or an endpoint of their own, means the
+        // platform's store; and which roots the other partitions use is not documented.
         None if names_trust_of_its_own(environment) || partition_of(region) != "aws" => {
             let found = rustls_native_certs::load_native_certs();
             let (added, _) = roots.add_parsable_certificates(found.certs);
@@ -124,7 +129,8 @@ fn names_trust_of_its_own(environment: &Environment) -> bool {
 struct Http(Client<HttpsConnector<Tcp>, SdkBody>);
 
 impl HttpClient for Http {
-    // The SDK's settings are its time-outs: connecting has its own here, and an attempt is ended by the SDK's runtime.
+    // The SDK's settings are its time-outs: connecting has its own here, and an attempt is ended by
+    // the SDK's runtime.
     fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
@@ -136,7 +142,8 @@ impl HttpConnector for Http {
             Ok(request) => request,
             Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
         };
-        // The SDK asks for the connection, to have it closed where an answer shows that the other side is ill.
+        // The SDK asks for the connection, to have it closed where an answer shows that the other
+        // side is ill.
         let connection = capture_connection(&mut request);
         if let Some(capture) = request.extensions().get::<CaptureSmithyConnection>() {
             capture.set_connection_retriever(move || {
@@ -152,12 +159,14 @@ impl HttpConnector for Http {
         let sent = self.0.request(request);
         HttpConnectorFuture::new(async move {
             let response = sent.await.map_err(classified)?;
-            HttpResponse::try_from(response.map(SdkBody::from_body_1_x)).map_err(|error| ConnectorError::other(error.into(), None))
+            HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
+                .map_err(|error| ConnectorError::other(error.into(), None))
         })
     }
 }
 
-/// What kind of failure it is, as the SDK tells them apart. Of none of them it is known whether the call arrived.
+/// What kind of failure it is, as the SDK tells them apart. Of none of them it is known whether the
+/// call arrived.
 fn classified(error: legacy::Error) -> ConnectorError {
     let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
     let mut io = error.is_connect();
@@ -192,9 +201,12 @@ mod tests {
 
     #[test]
     fn a_bundle_that_holds_no_certificate_is_refused_and_not_a_panic() {
-        for text in
-            ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\n%%\n"]
-        {
+        for text in [
+            "",
+            "no certificate",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            "-----BEGIN CERTIFICATE-----\n%%\n",
+        ] {
             let mut file = tempfile::NamedTempFile::new().expect("a file");
             file.write_all(text.as_bytes()).expect("written");
             let path = file.path().to_str().expect("a path");

@@ -1,7 +1,8 @@
 //! Kinesis Data Streams: looking at streams, and, apart from it, changing their encryption.
 //!
-//! Sources: Kinesis API Reference, `DescribeStreamSummary` (20 calls a second per account and Region), `ListStreams` (5), `ListTagsForStream`
-//! (5), `StartStreamEncryption` (a key at most 25 times in 24 hours).
+//! Sources: Kinesis API Reference, `DescribeStreamSummary` (20 calls a second per account and
+//! Region), `ListStreams` (5), `ListTagsForStream` (5), `StartStreamEncryption` (a key at most 25
+//! times in 24 hours).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,20 +16,21 @@ use super::calls::Calls;
 use super::connect::into_ping;
 use super::error::{CallError, Fate, MustHold};
 use super::kms::read_document;
-use super::pace::{Api, Paces, Share};
-use crate::arn::Malformed;
-use crate::contest::WINDOW;
-use crate::failure::{Class, Step};
-use crate::safety::Document;
-use crate::stream::{Description, StreamArn, StreamMode, StreamName, StreamRef, StreamStatus};
+use super::rate_limit::{Api, RateLimiters, RateShare};
+use crate::domain::PolicyDocument;
+use crate::domain::arn::Malformed;
+use crate::domain::encryption_change::QUOTA_WINDOW;
+use crate::domain::failure::{Class, Step};
+use crate::domain::stream::{Description, StreamArn, StreamMode, StreamName, StreamRef, StreamStatus};
 
 /// Looks at streams. It has no method that writes.
 #[derive(Clone, Debug)]
 pub struct Streams {
     client: Client,
     calls: Arc<Calls>,
-    paces: Arc<Paces>,
-    /// The account and the Region, where streams that are listed by name only are to be known by ARN.
+    limiters: Arc<RateLimiters>,
+    /// The account and the Region, where streams that are listed by name only are to be known by
+    /// ARN.
     place: Option<Arc<(String, String)>>,
 }
 
@@ -42,8 +44,8 @@ pub struct Page {
 }
 
 impl Streams {
-    pub(super) fn new(client: Client, calls: Arc<Calls>, paces: Paces) -> Self {
-        Self { client, calls, paces: Arc::new(paces), place: None }
+    pub(super) fn new(client: Client, calls: Arc<Calls>, limiters: RateLimiters) -> Self {
+        Self { client, calls, limiters: Arc::new(limiters), place: None }
     }
 
     /// The same, for a member account: a bare name would mean a stream of the function's own.
@@ -53,8 +55,8 @@ impl Streams {
     }
 
     /// Calls are paced by this share from now on.
-    pub fn pace_by(&self, share: Share) {
-        self.paces.set(share);
+    pub fn limit_by(&self, share: RateShare) {
+        self.limiters.set(share);
     }
 
     /// The calls' retry and jitter.
@@ -63,17 +65,18 @@ impl Streams {
         &self.calls
     }
 
-    /// Opens a connection to the endpoint that serves `stream`. What comes of it is seen by the first call.
+    /// Opens a connection to the endpoint that serves `stream`. What comes of it is seen by the
+    /// first call.
     pub(super) async fn connect(&self, stream: &str) {
         let call = self.client.describe_stream_summary().stream_arn(stream).customize().mutate_request(into_ping);
         drop(Box::pin(call.send()).await);
     }
 
     /// `DescribeStreamSummary`.
-    pub async fn describe(&self, stream: &StreamRef, until: Instant) -> Result<Description, CallError> {
+    pub async fn describe(&self, stream: &StreamRef, deadline: Instant) -> Result<Description, CallError> {
         let step = Step::DescribeStream;
         self.calls
-            .read(step, stream, until, || {
+            .read(step, stream, deadline, || {
                 let request = match stream {
                     StreamRef::Arn(arn) => self.client.describe_stream_summary().stream_arn(arn.as_str()),
                     StreamRef::Name(name) => self.client.describe_stream_summary().stream_name(name.as_str()),
@@ -81,26 +84,34 @@ impl Streams {
                 let call = Box::pin(async {
                     let answer = request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error))?;
                     let description = answer.stream_description_summary.as_ref().and_then(description);
-                    description.filter(|description| is_of(description, stream)).ok_or_else(|| CallError::unreadable(step, stream))
+                    description
+                        .filter(|description| is_of(description, stream))
+                        .ok_or_else(|| CallError::unreadable(step, stream))
                 });
-                self.calls.paced(self.paces.of(Api::DescribeStreamSummary), step, stream, until, call)
+                self.calls.paced(self.limiters.of(Api::DescribeStreamSummary), step, stream, deadline, call)
             })
             .await
     }
 
     /// All tags of a stream, by `ListTagsForStream`.
-    pub async fn tags(&self, stream: &StreamArn, until: Instant) -> Result<Vec<(String, String)>, CallError> {
+    pub async fn tags(&self, stream: &StreamArn, deadline: Instant) -> Result<Vec<(String, String)>, CallError> {
         let step = Step::ListTags;
         let mut tags: Vec<(String, String)> = Vec::new();
         loop {
             let after = tags.last().map(|(key, _)| key.clone());
             let answer = self
                 .calls
-                .read(step, stream, until, || {
-                    let request = self.client.list_tags_for_stream().stream_arn(stream.as_str()).set_exclusive_start_tag_key(after.clone());
+                .read(step, stream, deadline, || {
+                    let request = self
+                        .client
+                        .list_tags_for_stream()
+                        .stream_arn(stream.as_str())
+                        .set_exclusive_start_tag_key(after.clone());
                     let request = request.customize().interceptor(MustHold { list: "Tags", more: "HasMoreTags" });
-                    let call = Box::pin(async { request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error)) });
-                    self.calls.paced(self.paces.of(Api::ListTagsForStream), step, stream, until, call)
+                    let call = Box::pin(async {
+                        request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error))
+                    });
+                    self.calls.paced(self.limiters.of(Api::ListTagsForStream), step, stream, deadline, call)
                 })
                 .await?;
             let (more, page) = (answer.has_more_tags, answer.tags);
@@ -116,11 +127,20 @@ impl Streams {
     }
 
     /// `GetResourcePolicy`, asked once: it only makes a warning better.
-    pub async fn policy(&self, stream: &StreamArn, until: Instant) -> Document {
+    pub async fn policy(&self, stream: &StreamArn, deadline: Instant) -> PolicyDocument {
         let step = Step::GetPolicy;
         let request = self.client.get_resource_policy().resource_arn(stream.as_str());
         let call = Box::pin(async { request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error)) });
-        match self.calls.paced(self.paces.of(Api::GetResourcePolicy), step, stream, until, self.calls.once(step, stream, until, call)).await
+        match self
+            .calls
+            .paced(
+                self.limiters.of(Api::GetResourcePolicy),
+                step,
+                stream,
+                deadline,
+                self.calls.once(step, stream, deadline, call),
+            )
+            .await
         {
             Ok(answer) => read_document(Some(&answer.policy)),
             Err(error) if error.failure.class == Class::Gone => Ok(None),
@@ -130,17 +150,20 @@ impl Streams {
 
     /// One page of `ListStreams`: the streams after the one named `after`.
     ///
-    /// It goes on by name, not by `NextToken`: a token expires after 300 seconds, and a name can be carried in a dead letter.
-    pub async fn list(&self, after: Option<&str>, until: Instant) -> Result<Page, CallError> {
+    /// It goes on by name, not by `NextToken`: a token expires after 300 seconds, and a name can be
+    /// carried in a dead letter.
+    pub async fn list(&self, after: Option<&str>, deadline: Instant) -> Result<Page, CallError> {
         let step = Step::ListStreams;
         let subject = "the streams of the account and Region";
         let answer = self
             .calls
-            .read(step, &subject, until, || {
+            .read(step, &subject, deadline, || {
                 let request = self.client.list_streams().set_exclusive_start_stream_name(after.map(str::to_owned));
                 let request = request.customize().interceptor(MustHold { list: "StreamNames", more: "HasMoreStreams" });
-                let call = Box::pin(async { request.send().await.map_err(|error| CallError::from_sdk(step, &subject, &error)) });
-                self.calls.paced(self.paces.of(Api::ListStreams), step, &subject, until, call)
+                let call = Box::pin(async {
+                    request.send().await.map_err(|error| CallError::from_sdk(step, &subject, &error))
+                });
+                self.calls.paced(self.limiters.of(Api::ListStreams), step, &subject, deadline, call)
             })
             .await?;
         let go_on_after = if answer.has_more_streams { answer.stream_names.last().cloned() } else { None };
@@ -154,7 +177,10 @@ impl Streams {
             summaries
                 .iter()
                 .map(|summary| {
-                    summary.stream_arn.parse().map(|arn| (StreamRef::Arn(arn), Some(StreamStatus::from(summary.stream_status.as_str()))))
+                    summary
+                        .stream_arn
+                        .parse()
+                        .map(|arn| (StreamRef::Arn(arn), Some(StreamStatus::from(summary.stream_status.as_str()))))
                 })
                 .collect::<Result<Vec<_>, _>>()
         };
@@ -179,7 +205,8 @@ pub struct Encryption {
     accepted: Accepted,
 }
 
-/// When starts were accepted, by the stream's name. It is as old as the process, and forgets what is older than a day.
+/// When starts were accepted, by the stream's name. It is as old as the process, and forgets what
+/// is older than a day.
 type Accepted = Arc<Mutex<HashMap<String, Vec<DateTime<Utc>>>>>;
 
 impl Encryption {
@@ -190,7 +217,7 @@ impl Encryption {
     /// When this process had starts of `stream` accepted, in the last 24 hours.
     #[must_use]
     pub fn accepted(&self, stream: &StreamArn) -> Vec<DateTime<Utc>> {
-        let since = self.calls.utc() - WINDOW;
+        let since = self.calls.utc() - QUOTA_WINDOW;
         let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
         accepted.get(stream.name()).into_iter().flatten().copied().filter(|at| *at >= since).collect()
     }
@@ -198,16 +225,22 @@ impl Encryption {
     fn remember(&self, stream: &StreamArn) {
         let now = self.calls.utc();
         let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
-        accepted.retain(|_, times| times.last().is_some_and(|last| *last >= now - WINDOW));
+        accepted.retain(|_, times| times.last().is_some_and(|last| *last >= now - QUOTA_WINDOW));
         accepted.entry(stream.name().to_owned()).or_default().push(now);
     }
 
-    /// `StartStreamEncryption`, sent once. AWS accepting it starts the change; that it arrived is to be seen by describing the stream.
-    pub async fn start(&self, stream: &StreamArn, key_id: &str, until: Instant) -> Result<(), CallError> {
+    /// `StartStreamEncryption`, sent once. AWS accepting it starts the change; that it arrived is
+    /// to be seen by describing the stream.
+    pub async fn start(&self, stream: &StreamArn, key_id: &str, deadline: Instant) -> Result<(), CallError> {
         let step = Step::StartStreamEncryption;
-        let request = self.client.start_stream_encryption().stream_arn(stream.as_str()).encryption_type(EncryptionType::Kms).key_id(key_id);
+        let request = self
+            .client
+            .start_stream_encryption()
+            .stream_arn(stream.as_str())
+            .encryption_type(EncryptionType::Kms)
+            .key_id(key_id);
         let call = async { request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error)) };
-        let sent = self.calls.once(step, stream, until, call).await.map(|_| ());
+        let sent = self.calls.once(step, stream, deadline, call).await.map(|_| ());
         // A start whose answer was lost may have been accepted, and is counted.
         if !matches!(&sent, Err(CallError { fate: Fate::Refused, .. })) {
             self.remember(stream);
@@ -216,7 +249,8 @@ impl Encryption {
     }
 }
 
-/// Proves that records are encrypted, by writing one. Nothing makes one of these unless a person asks for it.
+/// Proves that records are encrypted, by writing one. Nothing makes one of these unless a person
+/// asks for it.
 #[cfg(feature = "cli")]
 #[derive(Clone, Debug)]
 pub struct Probe {
@@ -233,12 +267,12 @@ impl Probe {
     }
 
     /// `PutRecord`: writes one record, and says whether AWS encrypted it.
-    pub async fn put(&self, stream: &StreamArn, until: Instant) -> Result<bool, CallError> {
+    pub async fn put(&self, stream: &StreamArn, deadline: Instant) -> Result<bool, CallError> {
         let step = Step::Probe;
         let data = aws_smithy_types::Blob::new("kinesis-encryption-enforcer probe");
         let request = self.client.put_record().stream_arn(stream.as_str()).partition_key("probe").data(data);
         let call = Box::pin(async { request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error)) });
-        let answer = self.calls.once(step, stream, until, call).await?;
+        let answer = self.calls.once(step, stream, deadline, call).await?;
         Ok(answer.encryption_type == Some(EncryptionType::Kms))
     }
 }
@@ -257,7 +291,8 @@ fn description(summary: &StreamDescriptionSummary) -> Option<Description> {
     })
 }
 
-/// Whether it describes the stream that was asked for. Another's would be judged, and changed, in its place.
+/// Whether it describes the stream that was asked for. Another's would be judged, and changed, in
+/// its place.
 fn is_of(description: &Description, asked: &StreamRef) -> bool {
     match asked {
         StreamRef::Arn(arn) => description.arn == *arn,

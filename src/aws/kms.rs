@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use super::calls::Calls;
 use super::error::CallError;
 use super::service::{Client, KMS};
-use crate::failure::Step;
-use crate::key::{KeyArn, KeyFacts, KeyRef, Readiness};
-use crate::safety::Document;
+use crate::domain::PolicyDocument;
+use crate::domain::failure::Step;
+use crate::domain::key::{KeyArn, KeyFacts, KeyRef, Readiness};
 
 /// Looks at keys.
 #[derive(Clone, Debug)]
@@ -33,8 +33,9 @@ impl Keys {
         Box::pin(self.client.connect()).await;
     }
 
-    /// `DescribeKey`. Must not be asked about `alias/aws/…`: describing such an alias creates the key where there is none.
-    pub async fn describe(&self, key: &KeyRef, until: Instant) -> Result<KeyFacts, CallError> {
+    /// `DescribeKey`. Must not be asked about `alias/aws/…`: describing such an alias creates the
+    /// key where there is none.
+    pub async fn describe(&self, key: &KeyRef, deadline: Instant) -> Result<KeyFacts, CallError> {
         let step = Step::DescribeKey;
         let unreadable = || CallError::unreadable(step, key);
         let input = json!({"KeyId": key.as_str()});
@@ -42,7 +43,8 @@ impl Keys {
             let answer: Described = self.client.call("DescribeKey", &input, step, key).await?;
             let metadata = answer.key_metadata.ok_or_else(unreadable)?;
             let arn: KeyArn = metadata.arn.as_deref().and_then(|arn| arn.parse().ok()).ok_or_else(unreadable)?;
-            // Another key's description would be taken for the desired one, and applied. Where an alias points, only KMS knows.
+            // Another key's description would be taken for the desired one, and applied. Where an
+            // alias points, only KMS knows.
             let is_asked_for = match key {
                 KeyRef::Arn(asked) => arn.as_str().eq_ignore_ascii_case(asked.as_str()),
                 KeyRef::Id(_) => arn.id().eq_ignore_ascii_case(key.as_str()),
@@ -50,7 +52,7 @@ impl Keys {
             };
             if is_asked_for { Ok((metadata, arn)) } else { Err(unreadable()) }
         };
-        let (metadata, arn) = self.calls.read(step, key, until, call).await?;
+        let (metadata, arn) = self.calls.read(step, key, deadline, call).await?;
         Ok(KeyFacts {
             arn,
             readiness: match metadata.key_state.as_deref() {
@@ -68,12 +70,14 @@ impl Keys {
         })
     }
 
-    /// `GetKeyPolicy`, asked once: it only makes a warning better. Keys of other accounts do not answer it.
-    pub async fn policy(&self, key: &KeyArn, until: Instant) -> Document {
+    /// `GetKeyPolicy`, asked once: it only makes a warning better. Keys of other accounts do not
+    /// answer it.
+    pub async fn policy(&self, key: &KeyArn, deadline: Instant) -> PolicyDocument {
         let step = Step::GetPolicy;
         let input = json!({"KeyId": key.as_str()});
         let call = self.client.call("GetKeyPolicy", &input, step, key);
-        let answer: PolicyOfKey = self.calls.once(step, key, until, call).await.map_err(|error| error.failure.code)?;
+        let answer: PolicyOfKey =
+            self.calls.once(step, key, deadline, call).await.map_err(|error| error.failure.code)?;
         read_document(answer.policy.as_deref())
     }
 }
@@ -103,7 +107,7 @@ struct PolicyOfKey {
 }
 
 /// A policy as the services give it; an empty one is none.
-pub(super) fn read_document(text: Option<&str>) -> Document {
+pub(super) fn read_document(text: Option<&str>) -> PolicyDocument {
     match text {
         None | Some("") => Ok(None),
         Some(text) => serde_json::from_str(text).map(Some).map_err(|error| error.to_string()),

@@ -1,21 +1,22 @@
 //! The only place that knows the AWS SDK. Errors are classified beside the call that made them.
 //!
-//! The SDK's own retries are off: its token bucket is process-wide, its jitter cannot be seeded, and it sends `StartStreamEncryption` twice
-//! when an answer is lost. [`Calls`] retries instead, inside the deadline, and logs what it did.
+//! The SDK's own retries are off: its token bucket is process-wide, its jitter cannot be seeded,
+//! and it sends `StartStreamEncryption` twice when an answer is lost. [`Calls`] retries instead,
+//! inside the deadline, and logs what it did.
 
 mod calls;
 pub mod config;
 mod connect;
+#[cfg(feature = "cli")]
+pub mod dead_letters;
 pub(crate) mod error;
 pub mod events;
 pub mod history;
 pub mod http;
 pub mod kinesis;
 pub mod kms;
-#[cfg(feature = "cli")]
-pub mod letters;
-pub mod members;
-pub mod pace;
+pub mod member_accounts;
+pub mod rate_limit;
 pub(crate) mod service;
 pub mod sqs;
 pub mod ssm;
@@ -25,10 +26,10 @@ use std::sync::Arc;
 
 use aws_types::SdkConfig;
 
-use self::pace::{Paces, Share};
+use self::rate_limit::{RateLimiters, RateShare};
 use self::service::{Client, SQS};
 use crate::clock::Clock;
-use crate::mode::Mode;
+use crate::domain::mode::Mode;
 use crate::settings::{PolicySource, Settings};
 
 pub use calls::Calls;
@@ -67,15 +68,15 @@ pub struct Aws {
     /// Tells outcomes on a bus, where one is configured.
     pub events: Option<events::Bus>,
     /// Writes dead letters, where a queue is configured.
-    pub dead_letters: Option<sqs::DeadLetters>,
+    pub dead_letters: Option<sqs::DeadLetterSender>,
     /// The work queue, where one is configured.
-    pub work: Option<sqs::Work>,
+    pub work: Option<sqs::WorkQueue>,
     /// Reads the policy, where it is kept in a parameter.
     pub policy: Option<ssm::PolicyParameter>,
     /// Finds streams by their tags.
     pub tagging: tagging::Tagging,
     /// The accounts beside the own one, where any are configured.
-    pub members: Option<Arc<members::Members>>,
+    pub members: Option<Arc<member_accounts::MemberClients>>,
     /// The Region that all of them talk to.
     pub region: String,
 }
@@ -87,7 +88,7 @@ impl Aws {
         let calls = Arc::new(Calls::new(clock.clone()));
         let sqs = Client::new(config, SQS);
         let writes = settings.mode == Mode::Enforce;
-        let acting = Acting::new(config, writes, &calls);
+        let acting = AccountClients::new(config, writes, &calls);
         let mut aws = Self {
             streams: acting.streams,
             encryption: acting.encryption,
@@ -96,33 +97,44 @@ impl Aws {
             tagging: acting.tagging,
             policy: match &settings.policy {
                 PolicySource::Inline(_) => None,
-                PolicySource::Parameter(name) => Some(ssm::PolicyParameter::new(config, Arc::clone(&calls), name.clone())),
+                PolicySource::Parameter(name) => {
+                    Some(ssm::PolicyParameter::new(config, Arc::clone(&calls), name.clone()))
+                }
             },
-            events: settings.outcome_event_bus.as_ref().map(|bus| events::Bus::new(config, Arc::clone(&calls), bus.clone())),
+            events: settings
+                .outcome_event_bus
+                .as_ref()
+                .map(|bus| events::Bus::new(config, Arc::clone(&calls), bus.clone())),
             dead_letters: settings
                 .failure_queue_url
                 .as_ref()
-                .map(|url| sqs::DeadLetters::new(sqs.clone(), Arc::clone(&calls), url.clone())),
-            work: settings.work_queue.as_ref().map(|queue| sqs::Work::new(sqs, Arc::clone(&calls), queue.url.clone(), writes)),
+                .map(|url| sqs::DeadLetterSender::new(sqs.clone(), Arc::clone(&calls), url.clone())),
+            work: settings
+                .work_queue
+                .as_ref()
+                .map(|queue| sqs::WorkQueue::new(sqs, Arc::clone(&calls), queue.url.clone(), writes)),
             members: None,
             region: config.region().map(ToString::to_string).unwrap_or_default(),
         };
         if let Some(members) = &settings.members {
-            aws.members = Some(Arc::new(members::Members::new(config, members, aws.clone(), calls, clock)));
+            aws.members =
+                Some(Arc::new(member_accounts::MemberClients::new(config, members, aws.clone(), calls, clock)));
         }
         aws
     }
 
-    /// The same with clients that act in the member `account`, by the credentials in `config`. Queues, bus and policy parameter stay as they are.
+    /// The same with clients that act in the member `account`, by the credentials in `config`.
+    /// Queues, bus and policy parameter stay as they are.
     fn in_account(&self, account: &str, config: &SdkConfig, calls: &Arc<Calls>) -> Self {
-        let Acting { streams, encryption, history, keys, tagging } = Acting::new(config, self.encryption.is_some(), calls);
+        let AccountClients { streams, encryption, history, keys, tagging } =
+            AccountClients::new(config, self.encryption.is_some(), calls);
         let streams = streams.of_account(account, &self.region);
         Self { streams, encryption, history, keys, tagging, ..self.clone() }
     }
 }
 
 /// The clients that act in one account: on its streams, its keys, its tags and its history.
-struct Acting {
+struct AccountClients {
     streams: kinesis::Streams,
     encryption: Option<kinesis::Encryption>,
     history: history::History,
@@ -130,11 +142,11 @@ struct Acting {
     tagging: tagging::Tagging,
 }
 
-impl Acting {
+impl AccountClients {
     fn new(config: &SdkConfig, writes: bool, calls: &Arc<Calls>) -> Self {
         let kinesis = aws_sdk_kinesis::Client::new(config);
         Self {
-            streams: kinesis::Streams::new(kinesis.clone(), Arc::clone(calls), Paces::with(Share::Whole)),
+            streams: kinesis::Streams::new(kinesis.clone(), Arc::clone(calls), RateLimiters::with(RateShare::Whole)),
             encryption: writes.then(|| kinesis::Encryption::new(kinesis, Arc::clone(calls))),
             history: history::History::new(config, Arc::clone(calls)),
             keys: kms::Keys::new(config, Arc::clone(calls)),

@@ -1,11 +1,13 @@
 //! A client for the services of which this program makes a call or two.
 //!
-//! It sends what the SDK's generated clients send, by the SDK's own runtime: its signatures, time-outs, connections and kinds of error. What it leaves out are
-//! the types of some thousand operations that nobody calls here, and six rule engines that find six endpoints: together they were a third of the function.
-//! Kinesis, which this program is about, is called by its generated client.
+//! It sends what the SDK's generated clients send, by the SDK's own runtime: its signatures,
+//! time-outs, connections and kinds of error. What it leaves out are the types of some thousand
+//! operations that nobody calls here, and six rule engines that find six endpoints: together they
+//! were a third of the function. Kinesis, which this program is about, is called by its generated
+//! client.
 //!
-//! Sources: *Smithy, AWS JSON 1.0 and 1.1 protocols*; *AWS General Reference, Service endpoints*. A test compares the endpoints with those that the generated
-//! clients find, for every partition.
+//! Sources: *Smithy, AWS JSON 1.0 and 1.1 protocols*; *AWS General Reference, Service endpoints*. A
+//! test compares the endpoints with those that the generated clients find, for every partition.
 
 use std::fmt::{self, Display};
 
@@ -16,7 +18,9 @@ use aws_smithy_runtime::client::identity::IdentityCache;
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptionResolver;
-use aws_smithy_runtime_api::client::auth::{AuthSchemeOptionResolverParams, SharedAuthScheme, SharedAuthSchemeOptionResolver};
+use aws_smithy_runtime_api::client::auth::{
+    AuthSchemeOptionResolverParams, SharedAuthScheme, SharedAuthSchemeOptionResolver,
+};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -34,8 +38,8 @@ use serde_json::Value;
 
 use super::connect::into_ping;
 use super::error::{CallError, Fate};
-use crate::arn::partition_of;
-use crate::failure::{Failure, Step, code};
+use crate::domain::arn::partition_of;
+use crate::domain::failure::{Failure, Step, code};
 
 /// A service that speaks JSON.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +54,8 @@ pub(crate) struct Service {
     govcloud: GovCloud,
 }
 
-/// How the FIPS endpoints of a service are named in `GovCloud`, where plain endpoints may be FIPS endpoints themselves.
+/// How the FIPS endpoints of a service are named in `GovCloud`, where plain endpoints may be FIPS
+/// endpoints themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum GovCloud {
     /// As elsewhere.
@@ -68,15 +73,27 @@ const JSON_1_1: &str = "application/x-amz-json-1.1";
 pub(crate) const KMS: Service =
     Service { id: "KMS", host: "kms", target: "TrentService", content_type: JSON_1_1, govcloud: GovCloud::Fips };
 /// Simple Queue Service.
-pub(crate) const SQS: Service = Service { id: "SQS", host: "sqs", target: "AmazonSQS", content_type: JSON_1_0, govcloud: GovCloud::Plain };
+pub(crate) const SQS: Service =
+    Service { id: "SQS", host: "sqs", target: "AmazonSQS", content_type: JSON_1_0, govcloud: GovCloud::Plain };
 /// Systems Manager.
-pub(crate) const SSM: Service = Service { id: "SSM", host: "ssm", target: "AmazonSSM", content_type: JSON_1_1, govcloud: GovCloud::Plain };
+pub(crate) const SSM: Service =
+    Service { id: "SSM", host: "ssm", target: "AmazonSSM", content_type: JSON_1_1, govcloud: GovCloud::Plain };
 /// `CloudTrail`.
-pub(crate) const CLOUDTRAIL: Service =
-    Service { id: "CloudTrail", host: "cloudtrail", target: "CloudTrail_20131101", content_type: JSON_1_1, govcloud: GovCloud::Plain };
+pub(crate) const CLOUDTRAIL: Service = Service {
+    id: "CloudTrail",
+    host: "cloudtrail",
+    target: "CloudTrail_20131101",
+    content_type: JSON_1_1,
+    govcloud: GovCloud::Plain,
+};
 /// `EventBridge`.
-pub(crate) const EVENTBRIDGE: Service =
-    Service { id: "EventBridge", host: "events", target: "AWSEvents", content_type: JSON_1_1, govcloud: GovCloud::AllPlain };
+pub(crate) const EVENTBRIDGE: Service = Service {
+    id: "EventBridge",
+    host: "events",
+    target: "AWSEvents",
+    content_type: JSON_1_1,
+    govcloud: GovCloud::AllPlain,
+};
 /// Resource Groups Tagging API.
 pub(crate) const TAGGING: Service = Service {
     id: "Resource Groups Tagging API",
@@ -96,14 +113,20 @@ impl Service {
         let partition = partition_of(&region);
         let (suffix, dual_stack_suffix) = suffixes(partition);
         let dual_stack = config.use_dual_stack() == Some(true);
-        let plain = partition == "aws-us-gov" && (self.govcloud == GovCloud::AllPlain || self.govcloud == GovCloud::Plain && !dual_stack);
+        let plain = partition == "aws-us-gov"
+            && (self.govcloud == GovCloud::AllPlain || self.govcloud == GovCloud::Plain && !dual_stack);
         let fips = if config.use_fips() == Some(true) && !plain { "-fips" } else { "" };
         format!("https://{}{fips}.{region}.{}", self.host, if dual_stack { dual_stack_suffix } else { suffix })
     }
 
     /// `AWS_ENDPOINT_URL_<ID>`, or `AWS_ENDPOINT_URL`, or what a profile says of either.
     fn configured_endpoint(self, config: &SdkConfig) -> Option<String> {
-        let key = ServiceConfigKey::builder().service_id(self.id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build().ok()?;
+        let key = ServiceConfigKey::builder()
+            .service_id(self.id)
+            .env("AWS_ENDPOINT_URL")
+            .profile("endpoint_url")
+            .build()
+            .ok()?;
         let of_service = config.service_config().and_then(|service_config| service_config.load_config(key));
         of_service.or_else(|| config.endpoint_url().map(str::to_owned)).map(|url| url.trim_end_matches('/').to_owned())
     }
@@ -149,7 +172,8 @@ struct Call {
 pub(crate) struct Answer(Vec<u8>);
 
 impl Client {
-    /// A client of `service`, with the credentials, the Region, the time-outs and the HTTP client in `config`.
+    /// A client of `service`, with the credentials, the Region, the time-outs and the HTTP client
+    /// in `config`.
     pub(crate) fn new(config: &SdkConfig, service: Service) -> Self {
         let mut signing = Layer::new("signing");
         signing.store_put(AuthSchemeOptionResolverParams::new(()));
@@ -160,9 +184,9 @@ impl Client {
         }
         let mut components = RuntimeComponentsBuilder::new("service");
         components
-            .set_auth_scheme_option_resolver(Some(SharedAuthSchemeOptionResolver::new(StaticAuthSchemeOptionResolver::new(vec![
-                SCHEME_ID,
-            ]))))
+            .set_auth_scheme_option_resolver(Some(SharedAuthSchemeOptionResolver::new(
+                StaticAuthSchemeOptionResolver::new(vec![SCHEME_ID]),
+            )))
             .push_auth_scheme(SharedAuthScheme::new(SigV4AuthScheme::new()))
             .set_identity_cache(Some(config.identity_cache().unwrap_or_else(|| IdentityCache::lazy().build())))
             // What tells Lambda that a message goes round in a circle.
@@ -170,7 +194,10 @@ impl Client {
         if let Some(credentials) = config.credentials_provider() {
             components.set_identity_resolver(SCHEME_ID, credentials);
         }
-        components.set_http_client(config.http_client()).set_sleep_impl(config.sleep_impl()).set_time_source(config.time_source());
+        components
+            .set_http_client(config.http_client())
+            .set_sleep_impl(config.sleep_impl())
+            .set_time_source(config.time_source());
         let builder = Operation::builder()
             .service_name(service.id)
             .operation_name("call")
@@ -179,13 +206,19 @@ impl Client {
             .no_retry()
             .timeout_config(config.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled))
             .with_connection_poisoning()
-            .runtime_plugin(StaticRuntimePlugin::new().with_config(signing.freeze()).with_runtime_components(components));
+            .runtime_plugin(
+                StaticRuntimePlugin::new().with_config(signing.freeze()).with_runtime_components(components),
+            );
         let operation = builder.serializer(move |call: Call| service.request(call)).deserializer(answer).build();
         Self { service, operation }
     }
 
     /// Makes a call.
-    pub(crate) async fn send(&self, operation: &'static str, input: &Value) -> Result<Answer, SdkError<ServiceError, HttpResponse>> {
+    pub(crate) async fn send(
+        &self,
+        operation: &'static str,
+        input: &Value,
+    ) -> Result<Answer, SdkError<ServiceError, HttpResponse>> {
         self.operation.invoke(Call { operation, input: input.to_string().into_bytes(), ping: false }).await
     }
 
@@ -197,7 +230,8 @@ impl Client {
         step: Step,
         subject: &(dyn Display + Sync),
     ) -> Result<T, CallError> {
-        let Answer(body) = self.send(operation, input).await.map_err(|error| CallError::from_sdk(step, subject, &error))?;
+        let Answer(body) =
+            self.send(operation, input).await.map_err(|error| CallError::from_sdk(step, subject, &error))?;
         // An operation without an answer answers with nothing.
         let body = if body.is_empty() { &b"{}"[..] } else { &body };
         serde_json::from_slice(body).map_err(|error| CallError {
@@ -258,7 +292,8 @@ fn answer(response: &HttpResponse) -> Result<Answer, OrchestratorError<ServiceEr
     Err(OrchestratorError::operation(error(header("x-amzn-query-error"), header("x-amzn-errortype"), body)))
 }
 
-/// The error in an answer: its code without namespace and address, its message. SQS gives the code that it has always had in a header.
+/// The error in an answer: its code without namespace and address, its message. SQS gives the code
+/// that it has always had in a header.
 fn error(query_error: Option<&str>, error_type: Option<&str>, body: &[u8]) -> ServiceError {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |names: &[&str]| names.iter().find_map(|name| body.get(name)?.as_str());
@@ -286,8 +321,20 @@ mod tests {
     #[test]
     fn errors_are_read_wherever_a_service_puts_them() {
         for (query_error, error_type, body, code, message) in [
-            (None, None, r#"{"__type": "NotFoundException", "message": "no such key"}"#, Some("NotFoundException"), Some("no such key")),
-            (None, None, r#"{"__type": "com.amazonaws.sqs#QueueDoesNotExist", "Message": "m"}"#, Some("QueueDoesNotExist"), Some("m")),
+            (
+                None,
+                None,
+                r#"{"__type": "NotFoundException", "message": "no such key"}"#,
+                Some("NotFoundException"),
+                Some("no such key"),
+            ),
+            (
+                None,
+                None,
+                r#"{"__type": "com.amazonaws.sqs#QueueDoesNotExist", "Message": "m"}"#,
+                Some("QueueDoesNotExist"),
+                Some("m"),
+            ),
             (
                 Some("AWS.SimpleQueueService.NonExistentQueue;Sender"),
                 None,
@@ -321,11 +368,17 @@ mod tests {
         "eusc-de-east-1",
     ];
 
-    /// The endpoint that the generated client of `$sdk` finds; none where the partition does not have such a one.
+    /// The endpoint that the generated client of `$sdk` finds; none where the partition does not
+    /// have such a one.
     macro_rules! generated {
         ($sdk:ident, $region:expr, $fips:expr, $dual_stack:expr) => {{
             use $sdk::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
-            let params = Params::builder().region($region).use_fips($fips).use_dual_stack($dual_stack).build().expect("parameters");
+            let params = Params::builder()
+                .region($region)
+                .use_fips($fips)
+                .use_dual_stack($dual_stack)
+                .build()
+                .expect("parameters");
             let found = DefaultResolver::new().resolve_endpoint(&params).await;
             found.ok().map(|endpoint| endpoint.url().to_owned())
         }};
@@ -336,7 +389,8 @@ mod tests {
         let mut compared = 0;
         for region in REGIONS {
             for (fips, dual_stack) in [(false, false), (true, false), (false, true), (true, true)] {
-                let config = SdkConfig::builder().region(Region::new(region)).use_fips(fips).use_dual_stack(dual_stack).build();
+                let config =
+                    SdkConfig::builder().region(Region::new(region)).use_fips(fips).use_dual_stack(dual_stack).build();
                 for (service, generated) in [
                     (KMS, generated!(aws_sdk_kms, region, fips, dual_stack)),
                     (SQS, generated!(aws_sdk_sqs, region, fips, dual_stack)),
@@ -346,7 +400,12 @@ mod tests {
                     (TAGGING, generated!(aws_sdk_resourcegroupstagging, region, fips, dual_stack)),
                 ] {
                     if let Some(url) = generated {
-                        assert_eq!(service.endpoint(&config), url, "{} in {region}, FIPS {fips}, dual stack {dual_stack}", service.id);
+                        assert_eq!(
+                            service.endpoint(&config),
+                            url,
+                            "{} in {region}, FIPS {fips}, dual stack {dual_stack}",
+                            service.id
+                        );
                         compared += 1;
                     }
                 }

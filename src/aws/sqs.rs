@@ -1,7 +1,8 @@
 //! SQS: the dead-letter queue and the work queue.
 //!
-//! Source: SQS API Reference, `SendMessage` (at most 1 MiB, message attributes included; delayed by at most 900 s), `SendMessageBatch` (at most ten,
-//! which may fail one by one), `ChangeMessageVisibility`.
+//! Source: SQS API Reference, `SendMessage` (at most 1 MiB, message attributes included; delayed by
+//! at most 900 s), `SendMessageBatch` (at most ten, which may fail one by one),
+//! `ChangeMessageVisibility`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,34 +15,36 @@ use tokio::time::Instant;
 use super::calls::Calls;
 use super::error::{CallError, Fate};
 use super::service::Client;
-use crate::failure::{Failure, Step};
+use crate::domain::failure::{Failure, Step};
 
 /// Writes dead letters.
 #[derive(Clone, Debug)]
-pub struct DeadLetters {
+pub struct DeadLetterSender {
     client: Client,
     calls: Arc<Calls>,
     queue_url: String,
 }
 
-impl DeadLetters {
+impl DeadLetterSender {
     pub(super) fn new(client: Client, calls: Arc<Calls>, queue_url: String) -> Self {
         Self { client, calls, queue_url }
     }
 
     /// `SendMessage`. A lost answer is retried: a letter that is there twice is better than none.
-    pub async fn send(&self, body: &str, attributes: &[(&str, &str)], until: Instant) -> Result<(), CallError> {
+    pub async fn send(&self, body: &str, attributes: &[(&str, &str)], deadline: Instant) -> Result<(), CallError> {
         let step = Step::SendDeadLetter;
-        let attributes: Map<String, Value> =
-            attributes.iter().map(|(name, value)| ((*name).to_owned(), json!({"DataType": "String", "StringValue": value}))).collect();
+        let attributes: Map<String, Value> = attributes
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!({"DataType": "String", "StringValue": value})))
+            .collect();
         let input = json!({"QueueUrl": self.queue_url, "MessageBody": body, "MessageAttributes": attributes});
         let call = || self.client.call::<Stored>("SendMessage", &input, step, &self.queue_url);
-        self.calls.read(step, &self.queue_url, until, call).await.map(|_| ())
+        self.calls.read(step, &self.queue_url, deadline, call).await.map(|_| ())
     }
 }
 
-/// The answer of `SendMessage`. A message is stored once SQS says under which id: an answer without content, which something in between may give, says
-/// nothing.
+/// The answer of `SendMessage`. A message is stored once SQS says under which id: an answer without
+/// content, which something in between may give, says nothing.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Stored {
@@ -57,7 +60,7 @@ pub const LONGEST_DELAY: Duration = Duration::from_mins(15);
 
 /// The work queue: work is sent to it, and what was received from it is given back.
 #[derive(Clone, Debug)]
-pub struct Work {
+pub struct WorkQueue {
     client: Client,
     calls: Arc<Calls>,
     queue_url: String,
@@ -65,50 +68,63 @@ pub struct Work {
     sends: bool,
 }
 
-impl Work {
+impl WorkQueue {
     pub(super) fn new(client: Client, calls: Arc<Calls>, queue_url: String, sends: bool) -> Self {
         Self { client, calls, queue_url, sends }
     }
 
     /// The means to send work; audit mode has none.
     #[must_use]
-    pub fn sender(&self) -> Option<Sender<'_>> {
-        self.sends.then_some(Sender(self))
+    pub fn sender(&self) -> Option<WorkQueueSender<'_>> {
+        self.sends.then_some(WorkQueueSender(self))
     }
 
     /// `ChangeMessageVisibility`: hides a message that was received for `delay` from now on.
-    pub async fn hide(&self, receipt_handle: &str, delay: Duration, until: Instant) -> Result<(), CallError> {
+    pub async fn change_visibility(
+        &self,
+        receipt_handle: &str,
+        delay: Duration,
+        deadline: Instant,
+    ) -> Result<(), CallError> {
         let step = Step::ChangeVisibility;
-        let input = json!({"QueueUrl": self.queue_url, "ReceiptHandle": receipt_handle, "VisibilityTimeout": seconds(delay)});
+        let input =
+            json!({"QueueUrl": self.queue_url, "ReceiptHandle": receipt_handle, "VisibilityTimeout": seconds(delay)});
         let call = || self.client.call::<IgnoredAny>("ChangeMessageVisibility", &input, step, &self.queue_url);
-        self.calls.read(step, &self.queue_url, until, call).await.map(|_| ())
+        self.calls.read(step, &self.queue_url, deadline, call).await.map(|_| ())
     }
 }
 
 /// Sends work.
 #[derive(Clone, Copy, Debug)]
-pub struct Sender<'a>(&'a Work);
+pub struct WorkQueueSender<'a>(&'a WorkQueue);
 
-impl Sender<'_> {
+impl WorkQueueSender<'_> {
     /// `SendMessage`: the message is seen after `delay`, at most [`LONGEST_DELAY`].
-    pub async fn send(&self, body: &str, delay: Duration, until: Instant) -> Result<(), CallError> {
-        let (step, Work { client, calls, queue_url, .. }) = (Step::SendWorkItem, self.0);
+    pub async fn send(&self, body: &str, delay: Duration, deadline: Instant) -> Result<(), CallError> {
+        let (step, WorkQueue { client, calls, queue_url, .. }) = (Step::SendWorkItem, self.0);
         let input = json!({"QueueUrl": queue_url, "MessageBody": body, "DelaySeconds": seconds(delay)});
-        calls.read(step, queue_url, until, || client.call::<Stored>("SendMessage", &input, step, queue_url)).await.map(|_| ())
+        calls
+            .read(step, queue_url, deadline, || client.call::<Stored>("SendMessage", &input, step, queue_url))
+            .await
+            .map(|_| ())
     }
 
-    /// `SendMessageBatch`, in as many calls as it takes. What SQS refuses of a batch is sent again; so a message may be there twice, and none is missing.
-    pub async fn send_all(&self, bodies: &[String], until: Instant) -> Result<(), CallError> {
+    /// `SendMessageBatch`, in as many calls as it takes. What SQS refuses of a batch is sent again;
+    /// so a message may be there twice, and none is missing.
+    pub async fn send_all(&self, bodies: &[String], deadline: Instant) -> Result<(), CallError> {
         for bodies in bodies.chunks(BATCH) {
-            self.send_batch(bodies, until).await?;
+            self.send_batch(bodies, deadline).await?;
         }
         Ok(())
     }
 
-    async fn send_batch(&self, bodies: &[String], until: Instant) -> Result<(), CallError> {
-        let (step, Work { client, calls, queue_url, .. }) = (Step::SendWorkItem, self.0);
-        let mut entries: Vec<Value> =
-            bodies.iter().enumerate().map(|(index, body)| json!({"Id": index.to_string(), "MessageBody": body})).collect();
+    async fn send_batch(&self, bodies: &[String], deadline: Instant) -> Result<(), CallError> {
+        let (step, WorkQueue { client, calls, queue_url, .. }) = (Step::SendWorkItem, self.0);
+        let mut entries: Vec<Value> = bodies
+            .iter()
+            .enumerate()
+            .map(|(index, body)| json!({"Id": index.to_string(), "MessageBody": body}))
+            .collect();
         let mut attempt = 0;
         loop {
             let input = json!({"QueueUrl": queue_url, "Entries": entries});
@@ -118,15 +134,19 @@ impl Sender<'_> {
                 let told = successful.map_or(0, |entries| entries.len()) + failed.len();
                 if told == entries.len() { Ok(failed) } else { Err(CallError::unreadable(step, queue_url)) }
             };
-            let failed = calls.read(step, queue_url, until, call).await?;
+            let failed = calls.read(step, queue_url, deadline, call).await?;
             let Some(refused) = failed.first() else { return Ok(()) };
             let failure = Failure::new(step, &refused.code, queue_url, refused.message.as_deref().unwrap_or_default());
             attempt += 1;
             let delay = calls.backoff(attempt);
-            if refused.sender_fault == Some(true) || calls.is_late(delay, until) {
+            if refused.sender_fault == Some(true) || calls.is_late(delay, deadline) {
                 return Err(CallError { failure, fate: Fate::Refused });
             }
-            tracing::warn!(code = failure.code, refused = failed.len(), "part of a batch was refused, sending it again");
+            tracing::warn!(
+                code = failure.code,
+                refused = failed.len(),
+                "part of a batch was refused, sending it again"
+            );
             entries.retain(|entry| failed.iter().any(|failed| entry["Id"] == failed.id));
             tokio::time::sleep(delay).await;
         }

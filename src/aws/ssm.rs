@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::calls::Calls;
 use super::service::{Client, SSM};
-use crate::failure::{Failure, Step, code};
+use crate::domain::failure::{Failure, Step, code};
 use crate::policy::Policy;
 
 /// How long what was read is good. A policy that was changed holds everywhere after at most this.
@@ -23,7 +23,8 @@ const GOOD_FOR: TimeDelta = TimeDelta::minutes(1);
 /// How long a new version is waited for where there is an older one.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The parameter that holds the policy. The last good version is kept for as long as the process lives.
+/// The parameter that holds the policy. The last good version is kept for as long as the process
+/// lives.
 #[derive(Clone, Debug)]
 pub struct PolicyParameter {
     client: Client,
@@ -66,10 +67,12 @@ impl PolicyParameter {
         Self { client: Client::new(config, SSM), calls, name, kept: Arc::default() }
     }
 
-    /// The policy, read anew where what is kept is older than a minute. It fails only where no good version was ever read.
+    /// The policy, read anew where what is kept is older than a minute. It fails only where no good
+    /// version was ever read.
     ///
-    /// Its age is told by the time of day: the monotonic clock may stand still while Lambda has frozen the process.
-    pub async fn current(&self, until: Instant) -> Result<Current, Failure> {
+    /// Its age is told by the time of day: the monotonic clock may stand still while Lambda has
+    /// frozen the process.
+    pub async fn current(&self, deadline: Instant) -> Result<Current, Failure> {
         let now = self.calls.utc();
         // Held while reading: of the invocations of one process there is only one at a time.
         let mut kept = self.kept.lock().await;
@@ -79,8 +82,8 @@ impl PolicyParameter {
             return Ok(good.clone());
         }
         // With a good version at hand nobody waits for long: the event comes first.
-        let until = if kept.good.is_some() { self.calls.within(PATIENCE, until) } else { until };
-        let read = self.read(until).await;
+        let deadline = if kept.good.is_some() { self.calls.within(PATIENCE, deadline) } else { deadline };
+        let read = self.read(deadline).await;
         kept.read_at = Some(now);
         match (read, &mut kept.good) {
             (Ok(policy), _) => kept.good = Some(Current { policy: Arc::new(policy), trouble: None }),
@@ -93,16 +96,20 @@ impl PolicyParameter {
         kept.good.clone().ok_or_else(|| self.unreadable("there is no version of it"))
     }
 
-    async fn read(&self, until: Instant) -> Result<Policy, Failure> {
+    async fn read(&self, deadline: Instant) -> Result<Policy, Failure> {
         let step = Step::ReadPolicy;
         let input = json!({"Name": self.name});
         let call = || self.client.call("GetParameter", &input, step, &self.name);
-        let answer: Got = self.calls.read(step, &self.name, until, call).await.map_err(|error| error.failure)?;
+        let answer: Got = self.calls.read(step, &self.name, deadline, call).await.map_err(|error| error.failure)?;
         let parameter = answer.parameter.ok_or_else(|| self.unreadable("the answer holds no parameter"))?;
         if parameter.r#type.as_deref() == Some("SecureString") {
             return Err(self.unreadable("it is a SecureString: a policy is no secret, store it as a String"));
         }
-        parameter.value.unwrap_or_default().parse().map_err(|invalid: crate::policy::Invalid| self.unreadable(&invalid.to_string()))
+        parameter
+            .value
+            .unwrap_or_default()
+            .parse()
+            .map_err(|invalid: crate::policy::Invalid| self.unreadable(&invalid.to_string()))
     }
 
     fn unreadable(&self, detail: &str) -> Failure {

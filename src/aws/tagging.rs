@@ -1,7 +1,7 @@
 //! Resource Groups Tagging API: the streams that carry a tag, a hundred a call.
 //!
-//! `ListTagsForStream` allows five calls a second and tells of one stream. What is read here may be some time old, so it may only spare work: before a
-//! stream is touched its own tags are read.
+//! `ListTagsForStream` allows five calls a second and tells of one stream. What is read here may be
+//! some time old, so it may only spare work: before a stream is touched its own tags are read.
 //!
 //! Source: Resource Groups Tagging API Reference, `GetResources`.
 
@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use super::calls::Calls;
 use super::error::{CallError, Fate};
 use super::service::{Client, TAGGING};
-use crate::failure::{Failure, Step, code};
-use crate::stream::StreamArn;
+use crate::domain::failure::{Failure, Step, code};
+use crate::domain::stream::StreamArn;
 
 /// How long it may take in all: a sweep is as right without it, only slower.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -58,8 +58,13 @@ impl Tagging {
     }
 
     /// `GetResources`: every stream that has a tag with this key, with all its tags.
-    pub async fn streams_with(&self, tag_key: &str, until: Instant) -> Result<Vec<(StreamArn, Vec<(String, String)>)>, CallError> {
-        let (step, subject, until) = (Step::GetResources, "the streams that are tagged", self.calls.within(PATIENCE, until));
+    pub async fn streams_with(
+        &self,
+        tag_key: &str,
+        deadline: Instant,
+    ) -> Result<Vec<(StreamArn, Vec<(String, String)>)>, CallError> {
+        let (step, subject, deadline) =
+            (Step::GetResources, "the streams that are tagged", self.calls.within(PATIENCE, deadline));
         let filters = json!({"ResourceTypeFilters": ["kinesis:stream"], "TagFilters": [{"Key": tag_key}], "ResourcesPerPage": 100});
         let mut found = Vec::new();
         let mut token: Option<String> = None;
@@ -68,8 +73,10 @@ impl Tagging {
             if let Some(token) = &token {
                 input["PaginationToken"] = json!(token);
             }
-            let answer: Resources =
-                self.calls.read(step, &subject, until, || self.client.call("GetResources", &input, step, &subject)).await?;
+            let answer: Resources = self
+                .calls
+                .read(step, &subject, deadline, || self.client.call("GetResources", &input, step, &subject))
+                .await?;
             for mapping in answer.resource_tag_mapping_list.unwrap_or_default() {
                 let tags = mapping.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect();
                 // Channels and consumers of a stream are tagged, too.

@@ -1,4 +1,5 @@
-//! `enforcer demo`: the whole story on an embedded AWS, told by the real handler through the real SDK over HTTP.
+//! `enforcer demo`: the whole story on an embedded AWS, told by the real handler through the real
+//! SDK over HTTP.
 //!
 //! Each step says beforehand how it must end; the demo fails if one does not.
 
@@ -12,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::local::{ALIAS, ENFORCER, Local, PERSON};
 use super::paint::{self, BOLD, DIM, say};
 use crate::aws::Aws;
-use crate::aws::letters::{Held, Letters};
+use crate::aws::dead_letters::{DeadLetterQueue, ReceivedMessage};
 use crate::aws::service::{Client, KMS};
 use crate::handler::{Handler, Invocation};
 use crate::settings::{Environment, Settings};
@@ -77,7 +78,7 @@ struct Demo {
     local: Local,
     kinesis: aws_sdk_kinesis::Client,
     kms: Client,
-    letters: Letters,
+    letters: DeadLetterQueue,
     handler: Handler,
     events: Vec<Value>,
     seen_calls: usize,
@@ -98,7 +99,8 @@ impl Demo {
         let environment = local.environment(Environment::default().with("KMS_KEY_ID", ALIAS), &queue_url);
         let settings = Settings::from_environment(&environment)?;
         let aws = Aws::new(&local.config(ENFORCER)?, &settings, &local.clock);
-        let handler = Handler { settings, aws, clock: local.clock.clone(), function: "enforcer".to_owned(), emit: |_| {} };
+        let handler =
+            Handler { settings, aws, clock: local.clock.clone(), function: "enforcer".to_owned(), emit: |_| {} };
         let person = local.config(PERSON)?;
         let began = local.clock.instant();
         say(&format!("{BOLD}An embedded AWS account{BOLD:#} {ACCOUNT} in {REGION} at {}", local.url));
@@ -106,7 +108,7 @@ impl Demo {
         Ok(Self {
             kinesis: aws_sdk_kinesis::Client::new(&person),
             kms: Client::new(&person, KMS),
-            letters: Letters::new(&person, &local.clock, &queue_url),
+            letters: DeadLetterQueue::new(&person, &local.clock, &queue_url),
             local,
             handler,
             events: Vec::new(),
@@ -121,7 +123,8 @@ impl Demo {
         say(&format!("{DIM}{seconds:6.2} s{DIM:#}  {who:<9} {what}"));
     }
 
-    /// Runs the handler on an event, and holds the outcomes to `count` of `status`; 0 stands for one that needed no start.
+    /// Runs the handler on an event, and holds the outcomes to `count` of `status`; 0 stands for
+    /// one that needed no start.
     async fn enforce(&mut self, payload: &Value, status: &str, starts_or_outcomes: u64) -> Result<()> {
         self.invocations += 1;
         let deadline = self.local.clock.wall() + Duration::from_mins(1);
@@ -134,7 +137,11 @@ impl Demo {
         }
         let found = answer["summary"][status].as_u64().unwrap_or_default();
         if found != starts_or_outcomes.max(1) {
-            bail!("this step was to end with {} {status}, and ended with {}", starts_or_outcomes.max(1), answer["summary"]);
+            bail!(
+                "this step was to end with {} {status}, and ended with {}",
+                starts_or_outcomes.max(1),
+                answer["summary"]
+            );
         }
         let starts = calls.iter().filter(|call| *call == "StartStreamEncryption").count() as u64;
         let expected = if status == "encrypted" { starts_or_outcomes } else { 0 };
@@ -144,7 +151,8 @@ impl Demo {
         Ok(())
     }
 
-    /// The enforcer's own `StartStreamEncryption` comes back as an event, as it does in AWS: the loop is cut in code too, not only in the rule.
+    /// The enforcer's own `StartStreamEncryption` comes back as an event, as it does in AWS: the
+    /// loop is cut in code too, not only in the rule.
     async fn own_event_is_ignored(&mut self) -> Result<()> {
         let own = self.event("StartStreamEncryption")?;
         self.invocations += 1;
@@ -163,8 +171,12 @@ impl Demo {
     /// The calls that the enforcer made since the last time this was asked.
     fn calls_since(&mut self) -> Vec<String> {
         let calls = self.local.account.calls();
-        let fresh =
-            calls.iter().skip(self.seen_calls).filter(|call| call.access_key == ENFORCER).map(|call| call.operation.clone()).collect();
+        let fresh = calls
+            .iter()
+            .skip(self.seen_calls)
+            .filter(|call| call.access_key == ENFORCER)
+            .map(|call| call.operation.clone())
+            .collect();
         self.seen_calls = calls.len();
         fresh
     }
@@ -173,10 +185,15 @@ impl Demo {
     fn event(&mut self, call: &str) -> Result<Value> {
         self.events.extend(self.local.account.take_events());
         let found = self.events.iter().rposition(|event| event["detail"]["eventName"] == call);
-        let event = found.map(|index| self.events.remove(index)).with_context(|| format!("no {call} event on the bus"))?;
+        let event =
+            found.map(|index| self.events.remove(index)).with_context(|| format!("no {call} event on the bus"))?;
         self.tell(
             "eventbus",
-            &format!("{} {}: {call}", event["source"].as_str().unwrap_or_default(), event["detail-type"].as_str().unwrap_or_default()),
+            &format!(
+                "{} {}: {call}",
+                event["source"].as_str().unwrap_or_default(),
+                event["detail-type"].as_str().unwrap_or_default()
+            ),
         );
         Ok(event)
     }
@@ -189,7 +206,13 @@ impl Demo {
 
     async fn stop(&self, name: &str) -> Result<()> {
         self.tell("alice", &format!("StopStreamEncryption {name}"));
-        self.kinesis.stop_stream_encryption().stream_name(name).encryption_type(EncryptionType::Kms).key_id(ALIAS).send().await?;
+        self.kinesis
+            .stop_stream_encryption()
+            .stream_name(name)
+            .encryption_type(EncryptionType::Kms)
+            .key_id(ALIAS)
+            .send()
+            .await?;
         // CloudTrail's events arrive later than the change.
         sleep(UPDATING).await;
         Ok(())
@@ -222,9 +245,14 @@ impl Demo {
         Ok(())
     }
 
-    async fn letter(&self) -> Result<(Value, Held)> {
-        let held =
-            self.letters.receive().await.map_err(|error| anyhow!("{}", error.failure))?.pop().context("no dead letter on the queue")?;
+    async fn letter(&self) -> Result<(Value, ReceivedMessage)> {
+        let held = self
+            .letters
+            .receive()
+            .await
+            .map_err(|error| anyhow!("{}", error.failure))?
+            .pop()
+            .context("no dead letter on the queue")?;
         let letter: Value = serde_json::from_str(&held.body)?;
         self.tell("queue", "the dead letter, without the event that it carries:");
         let mut shown = letter.clone();
@@ -237,7 +265,7 @@ impl Demo {
         Ok((letter, held))
     }
 
-    async fn delete(&self, letter: &Held) -> Result<()> {
+    async fn delete(&self, letter: &ReceivedMessage) -> Result<()> {
         self.letters.delete(letter).await.map_err(|error| anyhow!("{}", error.failure))?;
         match self.local.account.messages(QUEUE).len() {
             0 => {
@@ -269,6 +297,9 @@ fn told(calls: &[String]) -> String {
             _ => told.push((call, 1)),
         }
     }
-    let names: Vec<_> = told.iter().map(|(call, count)| if *count > 1 { format!("{call} ×{count}") } else { (*call).to_owned() }).collect();
+    let names: Vec<_> = told
+        .iter()
+        .map(|(call, count)| if *count > 1 { format!("{call} ×{count}") } else { (*call).to_owned() })
+        .collect();
     if names.is_empty() { "no call to AWS".to_owned() } else { names.join(" → ") }
 }

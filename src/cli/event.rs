@@ -16,21 +16,22 @@ use serde_json::Value;
 use super::local::{ALIAS, ENFORCER, Local};
 use super::paint::{self, say, warn};
 use super::{FAILED, exit_code};
-use crate::arn::{is_account, is_region};
 use crate::aws::error::chain;
 use crate::aws::http::http_client;
 use crate::aws::{Aws, config};
 use crate::clock::Clock;
-use crate::event::{KeySignal, Request, Scope, TriggerKind, read};
+use crate::domain::arn::{is_account, is_region};
+use crate::domain::key::KeyRef;
+use crate::domain::stream::StreamRef;
+use crate::event::{KeyEvent, Request, Scope, TriggerKind, read};
 use crate::handler::{Handler, Invocation};
-use crate::key::KeyRef;
 use crate::sandbox::{KeyState, NewStream};
 use crate::settings::{Environment, Settings};
-use crate::stream::StreamRef;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A file with the event as Lambda receives it, a dead letter, or a request such as {"stream": "orders"}; - reads standard input.
+    /// A file with the event as Lambda receives it, a dead letter, or a request such as {"stream":
+    /// "orders"}; - reads standard input.
     file: String,
     /// Run on an embedded AWS that holds what the event names.
     #[arg(long, conflicts_with_all = ["profile", "key", "region"])]
@@ -69,11 +70,18 @@ pub(super) async fn run(arguments: &Arguments) -> Result<u8> {
     if let Some(key) = &arguments.key {
         environment = environment.with("KMS_KEY_ID", key);
     }
-    let (handler, payload) =
-        if arguments.sandbox { embedded(environment, payload).await? } else { (real(arguments, &environment).await?, payload) };
+    let (handler, payload) = if arguments.sandbox {
+        embedded(environment, payload).await?
+    } else {
+        (real(arguments, &environment).await?, payload)
+    };
     let deadline = handler.clock.wall() + Duration::from_secs(arguments.timeout);
     let invocation = Invocation { request_id: "terminal".to_owned(), deadline };
-    let ended = if arguments.dry_run { handler.rehearse(&payload, &invocation).await } else { handler.handle(&payload, &invocation).await };
+    let ended = if arguments.dry_run {
+        handler.dry_run(&payload, &invocation).await
+    } else {
+        handler.handle(&payload, &invocation).await
+    };
     match ended {
         Ok(answer) => {
             print(&answer, arguments.json);
@@ -111,13 +119,20 @@ async fn real(arguments: &Arguments, environment: &Environment) -> Result<Handle
 }
 
 /// The configuration that a profile, or the environment, describes.
-pub(super) async fn sdk_config(profile: Option<&str>, region: Option<&str>, environment: &Environment, clock: &Clock) -> Result<SdkConfig> {
-    // The Region of a profile is known only after loading: the platform's roots serve every partition here.
+pub(super) async fn sdk_config(
+    profile: Option<&str>,
+    region: Option<&str>,
+    environment: &Environment,
+    clock: &Clock,
+) -> Result<SdkConfig> {
+    // The Region of a profile is known only after loading: the platform's roots serve every
+    // partition here.
     let http = http_client(environment, "any")?;
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone());
     if let Some(profile) = profile {
         // Whoever names a profile means it, whatever credentials the environment has.
-        let provider = ProfileFileCredentialsProvider::builder().configure(&ProviderConfig::default().with_http_client(http));
+        let provider =
+            ProfileFileCredentialsProvider::builder().configure(&ProviderConfig::default().with_http_client(http));
         loader = loader.profile_name(profile).credentials_provider(provider.profile_name(profile).build());
     }
     if let Some(region) = region {
@@ -129,23 +144,29 @@ pub(super) async fn sdk_config(profile: Option<&str>, region: Option<&str>, envi
     }
     checked_credentials(
         &config,
-        &profile.map_or_else(|| "no AWS credentials".to_owned(), |name| format!("there is no profile {name}, or none with credentials")),
+        &profile.map_or_else(
+            || "no AWS credentials".to_owned(),
+            |name| format!("there is no profile {name}, or none with credentials"),
+        ),
     )
     .await?;
-    Ok(config::tamed(config, clock))
+    Ok(config::with_retries_off(config, clock))
 }
 
-/// Takes the credentials once: that there are none is said here, and not by every call as a failure of the network.
+/// Takes the credentials once: that there are none is said here, and not by every call as a failure
+/// of the network.
 pub(super) async fn checked_credentials(config: &SdkConfig, whose: &str) -> Result<()> {
     let provider = config.credentials_provider().ok_or_else(|| anyhow!("{whose}"))?;
     provider.provide_credentials().await.map(drop).map_err(|error| anyhow!("{whose}: {}", chain(&error)))
 }
 
-/// The handler on an embedded account that holds what the event names; the event then names the embedded account's key.
+/// The handler on an embedded account that holds what the event names; the event then names the
+/// embedded account's key.
 async fn embedded(environment: Environment, payload: Value) -> Result<(Handler, Value)> {
     let delivery = read(&payload, &[]);
     let requests: Vec<_> = delivery.requests().cloned().collect();
-    let (region, account_id) = requests.iter().find_map(place).unwrap_or(("us-east-1".to_owned(), "111122223333".to_owned()));
+    let (region, account_id) =
+        requests.iter().find_map(place).unwrap_or(("us-east-1".to_owned(), "111122223333".to_owned()));
     let local = Local::start(&region, &account_id).await?;
     let account = &local.account;
     let key = account.create_key();
@@ -163,7 +184,11 @@ async fn embedded(environment: Environment, payload: Value) -> Result<(Handler, 
                     };
                     if account.snapshot(name).is_none() {
                         let stream = NewStream::named(name);
-                        account.stream(if request.trigger.kind == TriggerKind::StreamCreated { stream.creating() } else { stream });
+                        account.stream(if request.trigger.kind == TriggerKind::StreamCreated {
+                            stream.creating()
+                        } else {
+                            stream
+                        });
                     }
                 }
             }
@@ -171,12 +196,14 @@ async fn embedded(environment: Environment, payload: Value) -> Result<(Handler, 
             Scope::Key(signal) => {
                 some_streams(&local);
                 match signal {
-                    KeySignal::Rotated { key: named } | KeySignal::Usable { key: named, .. } => text = renamed(&text, named, key_id),
-                    KeySignal::DeletionCancelled { key: named } => {
+                    KeyEvent::Rotated { key: named } | KeyEvent::Usable { key: named, .. } => {
+                        text = renamed(&text, named, key_id);
+                    }
+                    KeyEvent::DeletionCancelled { key: named } => {
                         text = renamed(&text, named, key_id);
                         account.set_key_state(&key, KeyState::Disabled);
                     }
-                    KeySignal::Trouble { key: named, what } => {
+                    KeyEvent::Trouble { key: named, what } => {
                         text = renamed(&text, named, key_id);
                         let state = match what {
                             material if material.contains("Material") => KeyState::PendingImport,
@@ -185,11 +212,11 @@ async fn embedded(environment: Environment, payload: Value) -> Result<(Handler, 
                         };
                         account.set_key_state(&key, state);
                     }
-                    KeySignal::AliasPointed { alias: named, target } => {
+                    KeyEvent::AliasPointed { alias: named, target } => {
                         text = renamed(&text, target, key_id);
                         named.as_str().clone_into(&mut alias);
                     }
-                    KeySignal::AliasDeleted { alias: named } => {
+                    KeyEvent::AliasDeleted { alias: named } => {
                         named.as_str().clone_into(&mut alias);
                         alias_exists = false;
                     }

@@ -51,8 +51,13 @@ impl Local {
 
     /// The settings that the function has here, on top of `environment`.
     pub(super) fn environment(&self, environment: Environment, queue_url: &str) -> Environment {
-        let role = format!("arn:{}:iam::{}:role/{ROLE}", crate::arn::partition_of(&self.region), self.account.account_id());
-        // A person who tries something does not want to wait a minute, unless that is what is tried.
+        let role = format!(
+            "arn:{}:iam::{}:role/{ROLE}",
+            crate::domain::arn::partition_of(&self.region),
+            self.account.account_id()
+        );
+        // A person who tries something does not want to wait a minute, unless that is what is
+        // tried.
         let grace = environment.get("IAC_GRACE_SECONDS").unwrap_or("0").to_owned();
         environment.with("OWN_ROLE_ARN", &role).with("FAILURE_QUEUE_URL", queue_url).with("IAC_GRACE_SECONDS", &grace)
     }

@@ -27,7 +27,8 @@ const PENDING: u8 = 3;
 
 /// Keeps every Kinesis data stream encrypted with the configured KMS key.
 ///
-/// The same code as the Lambda function, run from a terminal. Settings are the function's environment variables.
+/// The same code as the Lambda function, run from a terminal. Settings are the function's
+/// environment variables.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -85,7 +86,12 @@ pub async fn main() -> ExitCode {
         Command::Policy(command) => policy::run(&command).map_err(|error| (USAGE, error)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut <Arguments as clap::CommandFactory>::command(), "enforcer", &mut script);
+            clap_complete::generate(
+                shell,
+                &mut <Arguments as clap::CommandFactory>::command(),
+                "enforcer",
+                &mut script,
+            );
             paint::say(String::from_utf8_lossy(&script).trim_end());
             Ok(SETTLED)
         }

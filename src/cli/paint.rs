@@ -1,4 +1,5 @@
-//! How outcomes look in a terminal: in colour where somebody is looking, plain elsewhere, as `NO_COLOR` and pipes demand.
+//! How outcomes look in a terminal: in colour where somebody is looking, plain elsewhere, as
+//! `NO_COLOR` and pipes demand.
 
 use std::io::Write;
 
@@ -54,19 +55,28 @@ pub(super) fn warning(warning: &Value) -> String {
     let text = match warning["code"].as_str().unwrap_or_default() {
         "exemption-expired" => "the exemption has expired, and the stream is enforced again",
         "exemption-without-end" => "the exemption has no end; give it one with until",
-        "previous-key-still-needed" => "do not disable or delete the present key yet: consumers need it for the records that it encrypted",
+        "previous-key-still-needed" => {
+            "do not disable or delete the present key yet: consumers need it for the records that it encrypted"
+        }
         "consumers-need-decrypt" => "registered consumers need kms:Decrypt on the new key",
-        "key-policy-without-iam" => "the key policy does not leave it to IAM: producers and consumers need statements in it",
-        "cross-account-needs-decrypt" => "other accounts may use the stream, but not the new key: allow them kms:Decrypt in its policy",
-        "key-policy-unreadable" => "the key's policy cannot be read: whether producers and consumers may use it is not known",
+        "key-policy-without-iam" => {
+            "the key policy does not leave it to IAM: producers and consumers need statements in it"
+        }
+        "cross-account-needs-decrypt" => {
+            "other accounts may use the stream, but not the new key: allow them kms:Decrypt in its policy"
+        }
+        "key-policy-unreadable" => {
+            "the key's policy cannot be read: whether producers and consumers may use it is not known"
+        }
         "stream-policy-unreadable" => "the stream's policy cannot be read: whether other accounts use it is not known",
         "start-answer-lost" => "the answer to the start was lost; what was seen afterwards is what counts",
         "undone-by" => "somebody else changed the stream's encryption",
         other => other,
     };
     let fields = warning.as_object().into_iter().flatten().filter(|(name, value)| *name != "code" && !value.is_null());
-    let fields: Vec<_> =
-        fields.map(|(name, value)| format!("{name} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))).collect();
+    let fields: Vec<_> = fields
+        .map(|(name, value)| format!("{name} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+        .collect();
     let fields = if fields.is_empty() { String::new() } else { format!(" {DIM}({}){DIM:#}", fields.join(", ")) };
     format!("{YELLOW}warning:{YELLOW:#} {text}{fields}")
 }
@@ -88,7 +98,8 @@ pub(super) fn answer(answer: &Value) -> Vec<String> {
         lines.push(format!("{YELLOW}• nothing to do{YELLOW:#}: there is no stream to look at"));
     }
     if let Some(after) = answer["continueAfter"].as_str() {
-        lines.push(format!("{YELLOW}not finished{YELLOW:#}: go on with {{\"sweep\": true, \"startAfter\": {after:?}}}"));
+        lines
+            .push(format!("{YELLOW}not finished{YELLOW:#}: go on with {{\"sweep\": true, \"startAfter\": {after:?}}}"));
     }
     lines
 }

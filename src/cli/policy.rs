@@ -12,13 +12,16 @@ use serde_json::Value;
 use super::paint::{BOLD, DIM, GREEN, RED, YELLOW, say, warning};
 use super::{FAILED, PENDING, SETTLED, USAGE};
 use crate::clock::Clock;
-use crate::decide::{Decision, Desired, Pending, Present, Progress, Situation, Standing, Tags, decide};
-use crate::key::KeyRef;
-use crate::mode::{Mode, OnOtherKey};
-use crate::policy::{Action, Exemption, Invalid, Match, Policy, Rule, Rulebook, Ruling, Subject, Terms, exempt_by_tag, exemption, schema};
-use crate::safety::{Move, warnings};
+use crate::decide::impact::{KeyChange, warnings};
+use crate::decide::{CurrentKey, Decision, DesiredKey, OtherKeyFitness, Pending, Progress, Situation, Tags, decide};
+use crate::domain::key::KeyRef;
+use crate::domain::mode::{Mode, OnOtherKey};
+use crate::domain::stream::{Description, StreamMode, StreamStatus};
+use crate::policy::{
+    Action, EffectivePolicy, Exemption, Invalid, Match, Policy, PolicyDecision, Requirement, Rule, Subject,
+    exempt_by_tag, exemption, schema,
+};
 use crate::settings::{Environment, PolicySource, Settings};
-use crate::stream::{Description, StreamMode, StreamStatus};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -28,7 +31,8 @@ pub(super) enum Command {
         #[arg(required = true)]
         files: Vec<String>,
     },
-    /// Say which rule decides about a stream, why those before it do not, and what would happen now.
+    /// Say which rule decides about a stream, why those before it do not, and what would happen
+    /// now.
     Explain(Explain),
     /// Print the JSON Schema of a policy, for editors.
     Schema,
@@ -36,7 +40,8 @@ pub(super) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Explain {
-    /// What `aws kinesis describe-stream-summary` prints, optionally with the stream's "Tags" beside it; - reads standard input.
+    /// What `aws kinesis describe-stream-summary` prints, optionally with the stream's "Tags"
+    /// beside it; - reads standard input.
     stream: String,
     /// The policy, in place of `POLICY`.
     #[arg(long)]
@@ -212,11 +217,13 @@ fn explain(arguments: &Explain) -> Result<u8> {
         }
         (None, PolicySource::Inline(policy)) => std::sync::Arc::clone(policy),
         (None, PolicySource::Parameter(name)) => {
-            return Err(anyhow!("POLICY_PARAMETER is {name}, which is not read offline: give the policy with --policy"));
+            return Err(anyhow!(
+                "POLICY_PARAMETER is {name}, which is not read offline: give the policy with --policy"
+            ));
         }
     };
     let today = arguments.on.unwrap_or_else(|| Clock::system().utc().date_naive());
-    let rules = Rulebook { policy, key: settings.key, mode: settings.mode, on_other_key: settings.on_other_key };
+    let rules = EffectivePolicy { policy, key: settings.key, mode: settings.mode, on_other_key: settings.on_other_key };
     let Description { arn, status, mode, key_id, .. } = &stream.description;
     let encrypted = key_id.as_ref().map_or("not encrypted".to_owned(), |key| format!("encrypted with {key}"));
     let capacity = mode.as_ref().map(|mode| format!(", {}", mode.as_str())).unwrap_or_default();
@@ -231,13 +238,14 @@ fn explain(arguments: &Explain) -> Result<u8> {
     say(&format!("{BOLD}now{BOLD:#}"));
     let mut change = None;
     let (code, line) = match ruling {
-        Ruling::NeedsTags { rule } => {
-            (FAILED, format!("rule {rule} depends on the stream's tags: give them as \"Tags\" beside StreamDescriptionSummary"))
-        }
-        Ruling::Undecided { rule, missing } => {
+        PolicyDecision::NeedsTags { rule } => (
+            FAILED,
+            format!("rule {rule} depends on the stream's tags: give them as \"Tags\" beside StreamDescriptionSummary"),
+        ),
+        PolicyDecision::Undecided { rule, missing } => {
             (FAILED, format!("the stream is not touched: rule {rule} depends on {missing}, which is not known"))
         }
-        Ruling::Terms(terms) => {
+        PolicyDecision::Requirement(terms) => {
             change = Some(terms.key);
             now(&stream, terms, settings.exempt_tag_key.as_deref(), today)
         }
@@ -246,7 +254,13 @@ fn explain(arguments: &Explain) -> Result<u8> {
     if let Some(key) = change.filter(|_| code == PENDING) {
         let key = key.canonical(arn.region(), arn.account());
         let now = today.and_time(chrono::NaiveTime::MIN).and_utc();
-        let change = Move { description: &stream.description, key: key.as_ref(), key_policy: None, stream_policy: None, now };
+        let change = KeyChange {
+            description: &stream.description,
+            key: key.as_ref(),
+            key_policy: None,
+            stream_policy: None,
+            now,
+        };
         for line in warnings(&change) {
             say(&format!("  {}", warning(&serde_json::to_value(line)?)));
         }
@@ -255,14 +269,17 @@ fn explain(arguments: &Explain) -> Result<u8> {
 }
 
 /// Rule by rule, up to the one that decides, why it does or does not.
-fn reasons(rules: &Rulebook, subject: &Subject<'_>) -> Vec<String> {
+fn reasons(rules: &EffectivePolicy, subject: &Subject<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     for (index, rule) in rules.policy.rules().iter().enumerate() {
         let line = |mark: String| format!("{:>2}  {BOLD}{}{BOLD:#}: {mark}", index + 1, rule.name);
         match rule.matches.of(subject) {
             Match::No(why) => lines.push(line(format!("no, {why}"))),
             Match::Yes if rule.has_expired(subject.today) => {
-                lines.push(line(format!("{YELLOW}expired{YELLOW:#}, {}", note(rule, subject.today).unwrap_or_default())));
+                lines.push(line(format!(
+                    "{YELLOW}expired{YELLOW:#}, {}",
+                    note(rule, subject.today).unwrap_or_default()
+                )));
             }
             Match::Yes => {
                 lines.push(line(format!("{GREEN}decides{GREEN:#}")));
@@ -283,34 +300,42 @@ fn reasons(rules: &Rulebook, subject: &Subject<'_>) -> Vec<String> {
 }
 
 /// What would happen to the stream now, and the exit code that says so.
-fn now(stream: &Stream, terms: Terms<'_>, exempt_tag_key: Option<&str>, today: NaiveDate) -> (u8, String) {
+fn now(stream: &Stream, terms: Requirement<'_>, exempt_tag_key: Option<&str>, today: NaiveDate) -> (u8, String) {
     let Stream { description: Description { arn, status, key_id, .. }, tags } = stream;
     let canonical = |key: &KeyRef| key.canonical(arn.region(), arn.account());
     let desired = if terms.key.is_aws_managed() {
-        Desired::AwsManaged
+        DesiredKey::AwsManaged
     } else if let Some(key) = canonical(terms.key) {
-        Desired::Key { arn: key, trouble: None }
+        DesiredKey::Key { arn: key, trouble: None }
     } else if terms.exempt.is_none() && key_id.is_some() {
-        return (PENDING, format!("it is compared with the key that {} stands for, which only AWS can tell", terms.key));
+        return (
+            PENDING,
+            format!("it is compared with the key that {} stands for, which only AWS can tell", terms.key),
+        );
     } else {
         // Nothing is compared with it.
-        Desired::AwsManaged
+        DesiredKey::AwsManaged
     };
     let present = match key_id.as_deref().map(|key_id| (key_id, key_id.parse::<KeyRef>())) {
-        None => Present::Unencrypted,
-        Some((_, Ok(key))) if key.is_aws_managed() => Present::AwsManaged,
+        None => CurrentKey::Unencrypted,
+        Some((_, Ok(key))) if key.is_aws_managed() => CurrentKey::AwsManaged,
         Some((key_id, key)) => match key.ok().as_ref().and_then(canonical) {
-            Some(arn) => Present::Key { arn, by_alias: None, standing: Standing::NotAsked },
-            None => return (PENDING, format!("the stream names its key by {key_id}, and only AWS can tell which that is")),
+            Some(arn) => CurrentKey::Key { arn, by_alias: None, standing: OtherKeyFitness::NotAsked },
+            None => {
+                return (PENDING, format!("the stream names its key by {key_id}, and only AWS can tell which that is"));
+            }
         },
     };
     if terms.on_other_key == OnOtherKey::Accept
-        && let (Present::Key { arn: present, .. }, Desired::Key { arn: desired, .. }) = (&present, &desired)
+        && let (CurrentKey::Key { arn: present, .. }, DesiredKey::Key { arn: desired, .. }) = (&present, &desired)
         && present != desired
     {
         return (
             PENDING,
-            format!("nothing if {present} is an enabled customer managed key, which only AWS can tell; otherwise {} is applied", terms.key),
+            format!(
+                "nothing if {present} is an enabled customer managed key, which only AWS can tell; otherwise {} is applied",
+                terms.key
+            ),
         );
     }
     let exempt = match (exempt_tag_key, tags) {
@@ -334,16 +359,24 @@ fn now(stream: &Stream, terms: Terms<'_>, exempt_tag_key: Option<&str>, today: N
     match decide(&situation) {
         Decision::InSync(in_sync) => (SETTLED, format!("{GREEN}nothing{GREEN:#}: {in_sync}")),
         Decision::Exempt { reason, until } => {
-            let because = terms.exempt.map_or_else(|| exempt_by_tag(&reason, until), |leave| leave.because(terms.rule.unwrap_or_default()));
+            let because = terms
+                .exempt
+                .map_or_else(|| exempt_by_tag(&reason, until), |leave| leave.because(terms.rule.unwrap_or_default()));
             (SETTLED, format!("{YELLOW}nothing{YELLOW:#}: {because}"))
         }
         Decision::Gone => (SETTLED, "nothing: it is being deleted".to_owned()),
         Decision::Apply(why) if terms.mode == Mode::Audit => {
             (PENDING, format!("{YELLOW}it is reported{YELLOW:#} and not touched (audit): {why}{unless}"))
         }
-        Decision::Apply(why) => (PENDING, format!("{YELLOW}StartStreamEncryption{YELLOW:#} with {}: {why}{unless}", terms.key)),
+        Decision::Apply(why) => {
+            (PENDING, format!("{YELLOW}StartStreamEncryption{YELLOW:#} with {}: {why}{unless}", terms.key))
+        }
         Decision::Wait(Pending::Status(status)) => (PENDING, format!("it is waited for: the stream is {status}")),
-        Decision::Refuse(failure) | Decision::KeyAtRisk(failure) => (FAILED, format!("{RED}it is not touched{RED:#}: {failure}")),
-        Decision::Wait(_) | Decision::Hold(_) | Decision::ReadTags => (PENDING, "it is looked at again".to_owned()),
+        Decision::Refuse(failure) | Decision::KeyAtRisk(failure) => {
+            (FAILED, format!("{RED}it is not touched{RED:#}: {failure}"))
+        }
+        Decision::Wait(_) | Decision::AwaitGrace(_) | Decision::ReadTags => {
+            (PENDING, "it is looked at again".to_owned())
+        }
     }
 }

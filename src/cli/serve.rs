@@ -33,7 +33,7 @@ pub(super) struct Arguments {
 }
 
 fn account_id(text: &str) -> Result<String, String> {
-    if crate::arn::is_account(text) { Ok(text.to_owned()) } else { Err("an account has 12 digits".to_owned()) }
+    if crate::domain::arn::is_account(text) { Ok(text.to_owned()) } else { Err("an account has 12 digits".to_owned()) }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -42,13 +42,17 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) async fn run(Arguments { port, region, account, empty, creating, updating }: &Arguments) -> Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", *port)).await.with_context(|| format!("port {port} of 127.0.0.1 cannot be had"))?;
+    let listener = TcpListener::bind(("127.0.0.1", *port))
+        .await
+        .with_context(|| format!("port {port} of 127.0.0.1 cannot be had"))?;
     let url = format!("http://{}", listener.local_addr()?);
     let embedded = Account::new(Clock::system(), region, account);
     embedded.configure(|options| (options.creating, options.updating) = (*creating, *updating));
-    let account = format!("{BOLD}An embedded AWS account{BOLD:#} {account} in {region} at {BOLD}{url}{BOLD:#} until Ctrl-C.");
-    let export =
-        format!("  export AWS_ENDPOINT_URL={url} AWS_REGION={region} AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE AWS_SECRET_ACCESS_KEY=any");
+    let account =
+        format!("{BOLD}An embedded AWS account{BOLD:#} {account} in {region} at {BOLD}{url}{BOLD:#} until Ctrl-C.");
+    let export = format!(
+        "  export AWS_ENDPOINT_URL={url} AWS_REGION={region} AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE AWS_SECRET_ACCESS_KEY=any"
+    );
     let elsewhere = format!("{DIM}In another terminal:{DIM:#}");
     if *empty {
         for line in [format!("{account} Nothing is in it."), elsewhere, export] {
@@ -60,11 +64,16 @@ pub(super) async fn run(Arguments { port, region, account, empty, creating, upda
         let queue = embedded.queue("enforcer-dead-letters");
         let stream = embedded.stream(NewStream::named("orders"));
         say(&format!("{account} In it:"));
-        for (what, name) in [("key", format!("{key} ({ALIAS})")), ("stream", format!("{stream}, not encrypted")), ("queue", queue.clone())]
-        {
+        for (what, name) in [
+            ("key", format!("{key} ({ALIAS})")),
+            ("stream", format!("{stream}, not encrypted")),
+            ("queue", queue.clone()),
+        ] {
             say(&format!("  {what:<7} {name}"));
         }
-        let request = format!("  echo '{{\"stream\": \"orders\"}}' | KMS_KEY_ID={ALIAS} FAILURE_QUEUE_URL={queue} enforcer event -");
+        let request = format!(
+            "  echo '{{\"stream\": \"orders\"}}' | KMS_KEY_ID={ALIAS} FAILURE_QUEUE_URL={queue} enforcer event -"
+        );
         for line in [elsewhere, export, request] {
             say(&line);
         }

@@ -5,8 +5,8 @@
 use serde::Deserialize;
 
 use super::detail::{Event, detail};
-use super::{Declined, Found, Scope, TriggerKind};
-use crate::stream::{StreamArn, StreamRef};
+use super::{Parsed, Rejection, Scope, TriggerKind};
+use crate::domain::stream::{StreamArn, StreamRef};
 
 const STREAM: &str = "AWS::Kinesis::Stream";
 
@@ -27,14 +27,16 @@ struct EvaluationResult {
     compliance_type: Option<String>,
 }
 
-/// `Config Rules Compliance Change`, of whichever rule: what is wrong with the stream is found out by looking.
-pub(super) fn compliance_change(event: &Event) -> Found {
-    let ComplianceChange { resource_type, resource_id, aws_region, aws_account_id, new_evaluation_result } = detail(event)?;
+/// `Config Rules Compliance Change`, of whichever rule: what is wrong with the stream is found out
+/// by looking.
+pub(super) fn compliance_change(event: &Event) -> Parsed {
+    let ComplianceChange { resource_type, resource_id, aws_region, aws_account_id, new_evaluation_result } =
+        detail(event)?;
     expect_stream(resource_type.as_deref())?;
     match new_evaluation_result.and_then(|result| result.compliance_type).as_deref() {
         Some("NON_COMPLIANT") => {}
-        Some(other) => return Err(Declined::ignored(format!("the stream is {other} now"))),
-        None => return Err(Declined::ignored("the rule has no result for the stream any more")),
+        Some(other) => return Err(Rejection::ignored(format!("the stream is {other} now"))),
+        None => return Err(Rejection::ignored("the rule has no result for the stream any more")),
     }
     let account = aws_account_id.as_deref().or(event.account.as_deref());
     let region = aws_region.as_deref().or(event.region.as_deref());
@@ -61,16 +63,27 @@ struct Item {
     aws_account_id: Option<String>,
 }
 
-/// `Config Configuration Item Change`. What the item says of the encryption is not looked at: it may be old by now.
-pub(super) fn item_change(event: &Event) -> Found {
+/// `Config Configuration Item Change`. What the item says of the encryption is not looked at: it
+/// may be old by now.
+pub(super) fn item_change(event: &Event) -> Parsed {
     let ItemChange { configuration_item } = detail(event)?;
     let Some(item) = configuration_item else {
-        return Err(Declined::unknown("a configuration item change without its configurationItem"));
+        return Err(Rejection::unknown("a configuration item change without its configurationItem"));
     };
-    let Item { configuration_item_status: status, resource_type, arn, resource_name, resource_id, aws_region, aws_account_id } = item;
+    let Item {
+        configuration_item_status: status,
+        resource_type,
+        arn,
+        resource_name,
+        resource_id,
+        aws_region,
+        aws_account_id,
+    } = item;
     expect_stream(resource_type.as_deref())?;
-    if let Some(status) = status.filter(|status| status.starts_with("ResourceDeleted") || status == "ResourceNotRecorded") {
-        return Err(Declined::ignored(format!("the configuration item is {status}")));
+    if let Some(status) =
+        status.filter(|status| status.starts_with("ResourceDeleted") || status == "ResourceNotRecorded")
+    {
+        return Err(Rejection::ignored(format!("the configuration item is {status}")));
     }
     let account = aws_account_id.as_deref().or(event.account.as_deref());
     let region = aws_region.as_deref().or(event.region.as_deref());
@@ -78,20 +91,22 @@ pub(super) fn item_change(event: &Event) -> Found {
     Ok((TriggerKind::ComplianceChanged, Scope::Streams(vec![StreamRef::Arn(arn)])))
 }
 
-fn expect_stream(resource_type: Option<&str>) -> Result<(), Declined> {
+fn expect_stream(resource_type: Option<&str>) -> Result<(), Rejection> {
     match resource_type {
         Some(STREAM) => Ok(()),
-        Some(other) => Err(Declined::ignored(format!("{other} is no Kinesis data stream"))),
-        None => Err(Declined::unknown("an event of AWS Config without a resourceType")),
+        Some(other) => Err(Rejection::ignored(format!("{other} is no Kinesis data stream"))),
+        None => Err(Rejection::unknown("an event of AWS Config without a resourceType")),
     }
 }
 
-fn locate(stream: Option<&str>, account: Option<&str>, region: Option<&str>) -> Result<StreamArn, Declined> {
-    let stream = stream.ok_or_else(|| Declined::unknown("an event of AWS Config that names no stream"))?;
+fn locate(stream: Option<&str>, account: Option<&str>, region: Option<&str>) -> Result<StreamArn, Rejection> {
+    let stream = stream.ok_or_else(|| Rejection::unknown("an event of AWS Config that names no stream"))?;
     match stream.parse()? {
         StreamRef::Arn(arn) => Ok(arn),
         StreamRef::Name(name) => {
-            let place = account.zip(region).ok_or_else(|| Declined::unknown("an event of AWS Config without an account or a Region"))?;
+            let place = account
+                .zip(region)
+                .ok_or_else(|| Rejection::unknown("an event of AWS Config without an account or a Region"))?;
             Ok(StreamArn::build(place.1, place.0, &name)?)
         }
     }

@@ -6,15 +6,16 @@ use aws_lambda_events::eventbridge::EventBridgeEvent;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Declined, typed};
+use super::{Rejection, typed};
 
-/// An event whose detail is not looked at yet. It may be absent: a schedule's input need not have one.
+/// An event whose detail is not looked at yet. It may be absent: a schedule's input need not have
+/// one.
 pub(super) type Event = EventBridgeEvent<Option<Value>>;
 
 /// The event's detail as a `T`.
-pub(super) fn detail<T: DeserializeOwned>(event: &Event) -> Result<T, Declined> {
+pub(super) fn detail<T: DeserializeOwned>(event: &Event) -> Result<T, Rejection> {
     let Some(detail) = &event.detail else {
-        return Err(Declined::unknown(format!("{:?} without a detail", event.detail_type)));
+        return Err(Rejection::unknown(format!("{:?} without a detail", event.detail_type)));
     };
-    typed(detail).map_err(|reason| Declined::unknown(format!("the detail of {:?}: {reason}", event.detail_type)))
+    typed(detail).map_err(|reason| Rejection::unknown(format!("the detail of {:?}: {reason}", event.detail_type)))
 }

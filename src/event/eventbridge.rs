@@ -5,32 +5,35 @@
 use serde_json::Value;
 
 use super::detail::Event;
-use super::{Declined, Fleets, Found, Origin, Reading, Scope, TriggerKind, cloudtrail, config, kms, securityhub, typed};
-use crate::contest::{Change, Suspicion};
+use super::{
+    Fleets, Origin, Parsed, ParsedTrigger, Rejection, Scope, TriggerKind, cloudtrail, config, kms, securityhub, typed,
+};
+use crate::domain::encryption_change::{Change, ForeignChange};
 
-pub(super) fn read(payload: &Value, own_roles: &[String]) -> Reading {
+pub(super) fn read(payload: &Value, own_roles: &[String]) -> ParsedTrigger {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     let event: Event = match typed(payload) {
         Ok(event) => event,
         Err(reason) => {
             let origin = Origin { event_id: text(payload.get("id")), ..Origin::default() };
-            return Reading::new(Err(Declined::unknown(format!("not an EventBridge event: {reason}"))), origin);
+            return ParsedTrigger::new(Err(Rejection::unknown(format!("not an EventBridge event: {reason}"))), origin);
         }
     };
     let event_id = event.id.clone().or_else(|| text(event.detail.as_ref().and_then(|detail| detail.get("eventID"))));
-    let origin = Origin { event_id, event_time: event.time, account: event.account.clone(), region: event.region.clone() };
-    let mut reading = Reading::new(find(&event, own_roles), origin);
+    let origin =
+        Origin { event_id, event_time: event.time, account: event.account.clone(), region: event.region.clone() };
+    let mut reading = ParsedTrigger::new(find(&event, own_roles), origin);
     if event.source == "aws.kinesis" {
         reading.carried.hint.actor = cloudtrail::actor(&event);
         if matches!(reading.trigger.kind, TriggerKind::EncryptionStopped | TriggerKind::EncryptionChanged) {
             let change = event.detail.as_ref().and_then(Change::read);
-            reading.carried.suspicion = change.as_ref().map(Suspicion::from);
+            reading.carried.suspicion = change.as_ref().map(ForeignChange::from);
         }
     }
     reading
 }
 
-fn find(event: &Event, own_roles: &[String]) -> Found {
+fn find(event: &Event, own_roles: &[String]) -> Parsed {
     match (event.source.as_str(), event.detail_type.as_str()) {
         ("aws.kinesis", cloudtrail::API_CALL) => cloudtrail::stream_call(event, own_roles),
         ("aws.kms", cloudtrail::API_CALL) => kms::call(event),
@@ -46,9 +49,12 @@ fn find(event: &Event, own_roles: &[String]) -> Found {
             Ok((TriggerKind::Scheduled, Scope::Fleet { of: Fleets::All, start_after: None }))
         }
         (source, detail_type) if source.starts_with("aws.") => {
-            Err(Declined::unknown(format!("no event this function knows: {detail_type:?} of {source:?}")))
+            Err(Rejection::unknown(format!("no event this function knows: {detail_type:?} of {source:?}")))
         }
-        // AWS keeps `aws.*` to itself; with any other source, anybody who may call PutEvents could speak in its name.
-        (source, detail_type) => Err(Declined::unknown(format!("not from AWS: {detail_type:?} of the source {source:?}"))),
+        // AWS keeps `aws.*` to itself; with any other source, anybody who may call PutEvents could
+        // speak in its name.
+        (source, detail_type) => {
+            Err(Rejection::unknown(format!("not from AWS: {detail_type:?} of the source {source:?}")))
+        }
     }
 }

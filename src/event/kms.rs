@@ -1,15 +1,18 @@
-//! What happened to a key or an alias. Whether it is a configured one is for the caller to find out.
+//! What happened to a key or an alias. Whether it is a configured one is for the caller to find
+//! out.
 //!
-//! Sources: *AWS KMS Developer Guide*, *Monitoring KMS keys with Amazon EventBridge* and *Logging AWS KMS API calls with AWS CloudTrail*.
+//! Sources: *AWS KMS Developer Guide*, *Monitoring KMS keys with Amazon EventBridge* and *Logging
+//! AWS KMS API calls with AWS CloudTrail*.
 
 use serde::Deserialize;
 
 use super::cloudtrail::Call;
 use super::detail::{Event, detail};
-use super::{Declined, Found, KeySignal, Scope, TriggerKind};
-use crate::key::{AliasName, KeyArn, KeyRef};
+use super::{KeyEvent, Parsed, Rejection, Scope, TriggerKind};
+use crate::domain::key::{AliasName, KeyArn, KeyRef};
 
-/// The detail of a direct event. Newer ones also tell the kind of rotation and the ids of the key materials.
+/// The detail of a direct event. Newer ones also tell the kind of rotation and the ids of the key
+/// materials.
 #[derive(Deserialize)]
 struct KeyDetail {
     #[serde(rename = "key-id")]
@@ -17,24 +20,24 @@ struct KeyDetail {
 }
 
 /// `KMS CMK Rotation`: automatic or on demand.
-pub(super) fn rotated(event: &Event) -> Found {
-    Ok((TriggerKind::KeyRotated, Scope::Key(KeySignal::Rotated { key: direct(event)? })))
+pub(super) fn rotated(event: &Event) -> Parsed {
+    Ok((TriggerKind::KeyRotated, Scope::Key(KeyEvent::Rotated { key: direct(event)? })))
 }
 
 /// `KMS CMK Deletion` and `KMS Imported Key Material Expiration`.
-pub(super) fn lost(event: &Event) -> Found {
-    let signal = KeySignal::Trouble { key: direct(event)?, what: event.detail_type.clone() };
+pub(super) fn lost(event: &Event) -> Parsed {
+    let signal = KeyEvent::Trouble { key: direct(event)?, what: event.detail_type.clone() };
     Ok((TriggerKind::KeyStateChanged, Scope::Key(signal)))
 }
 
-fn direct(event: &Event) -> Result<KeyRef, Declined> {
+fn direct(event: &Event) -> Result<KeyRef, Rejection> {
     let KeyDetail { key_id } = detail(event)?;
     if let Some(id) = key_id {
         return Ok(canonical(id.parse()?, event.account.as_deref().zip(event.region.as_deref())));
     }
     let mut resources = event.resources.iter().flatten();
     let key = resources.find_map(|resource| resource.parse::<KeyArn>().ok());
-    key.map(KeyRef::Arn).ok_or_else(|| Declined::unknown(format!("{:?} without a key-id", event.detail_type)))
+    key.map(KeyRef::Arn).ok_or_else(|| Rejection::unknown(format!("{:?} without a key-id", event.detail_type)))
 }
 
 /// The parameters of the calls below; each has some of them.
@@ -47,38 +50,44 @@ struct Parameters {
 }
 
 /// A call of the KMS API that CloudTrail recorded.
-pub(super) fn call(event: &Event) -> Found {
+pub(super) fn call(event: &Event) -> Parsed {
     let call = Call::succeeded(event)?;
     let place = || call.place(event).ok();
-    let missing = |what: &str| Declined::unknown(format!("{} without {what}", call.name()));
+    let missing = |what: &str| Rejection::unknown(format!("{} without {what}", call.name()));
     let what = || call.name().to_owned();
-    let key = |text: Option<String>, name: &str| -> Result<KeyRef, Declined> {
+    let key = |text: Option<String>, name: &str| -> Result<KeyRef, Rejection> {
         Ok(canonical(text.ok_or_else(|| missing(name))?.parse()?, place()))
     };
-    let alias = |text: Option<String>| -> Result<AliasName, Declined> { Ok(text.ok_or_else(|| missing("aliasName"))?.parse()?) };
+    let alias = |text: Option<String>| -> Result<AliasName, Rejection> {
+        Ok(text.ok_or_else(|| missing("aliasName"))?.parse()?)
+    };
     let parameters = || call.parameters::<Parameters>();
 
     let signal = match call.name() {
         "UpdateAlias" | "CreateAlias" => {
             let Parameters { target_key_id, alias_name, .. } = parameters()?;
-            let signal = KeySignal::AliasPointed { alias: alias(alias_name)?, target: key(target_key_id, "targetKeyId")? };
+            let signal =
+                KeyEvent::AliasPointed { alias: alias(alias_name)?, target: key(target_key_id, "targetKeyId")? };
             return Ok((TriggerKind::AliasRepointed, Scope::Key(signal)));
         }
-        "DeleteAlias" => KeySignal::AliasDeleted { alias: alias(parameters()?.alias_name)? },
+        "DeleteAlias" => KeyEvent::AliasDeleted { alias: alias(parameters()?.alias_name)? },
         "DisableKey" | "ScheduleKeyDeletion" | "DeleteImportedKeyMaterial" => {
-            KeySignal::Trouble { key: key(parameters()?.key_id, "keyId")?, what: what() }
+            KeyEvent::Trouble { key: key(parameters()?.key_id, "keyId")?, what: what() }
         }
-        "EnableKey" | "ImportKeyMaterial" => KeySignal::Usable { key: key(parameters()?.key_id, "keyId")?, what: what() },
-        "CancelKeyDeletion" => KeySignal::DeletionCancelled { key: key(parameters()?.key_id, "keyId")? },
+        "EnableKey" | "ImportKeyMaterial" => {
+            KeyEvent::Usable { key: key(parameters()?.key_id, "keyId")?, what: what() }
+        }
+        "CancelKeyDeletion" => KeyEvent::DeletionCancelled { key: key(parameters()?.key_id, "keyId")? },
         "RotateKeyOnDemand" => {
-            return Err(Declined::ignored("RotateKeyOnDemand: the direct event (KMS CMK Rotation) speaks for both"));
+            return Err(Rejection::ignored("RotateKeyOnDemand: the direct event (KMS CMK Rotation) speaks for both"));
         }
-        other => return Err(Declined::ignored(format!("{other} makes no key usable or unusable"))),
+        other => return Err(Rejection::ignored(format!("{other} makes no key usable or unusable"))),
     };
     Ok((TriggerKind::KeyStateChanged, Scope::Key(signal)))
 }
 
-/// The key by ARN, where the event says enough: a bare key id belongs to the account and Region of the event.
+/// The key by ARN, where the event says enough: a bare key id belongs to the account and Region of
+/// the event.
 fn canonical(key: KeyRef, place: Option<(&str, &str)>) -> KeyRef {
     let arn = place.and_then(|(account, region)| key.canonical(region, account));
     arn.map_or(key, KeyRef::Arn)

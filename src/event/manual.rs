@@ -3,8 +3,10 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::{Declined, Found, Origin, Reading, Scope, TriggerKind, Wishes, checked_account, distinct, typed};
-use crate::stream::StreamName;
+use super::{
+    Origin, Parsed, ParsedTrigger, Rejection, RequestOptions, Scope, TriggerKind, checked_account, distinct, typed,
+};
+use crate::domain::stream::StreamName;
 
 /// How many streams one request may name. Whoever has more wants a sweep.
 const MAX_STREAMS: usize = 1_000;
@@ -45,11 +47,12 @@ fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> 
     T::deserialize(deserializer).map(Some)
 }
 
-/// Reads a manual request. `manual` is set also for one that is refused: a person waits for the answer.
-pub(super) fn read(payload: &Value) -> Reading {
+/// Reads a manual request. `manual` is set also for one that is refused: a person waits for the
+/// answer.
+pub(super) fn read(payload: &Value) -> ParsedTrigger {
     let (found, wishes) = match typed::<Manual>(payload) {
         Ok(manual) => {
-            let wishes = Wishes {
+            let wishes = RequestOptions {
                 dry_run: manual.dry_run.unwrap_or(false),
                 reapply: manual.reapply.unwrap_or(false),
                 no_dead_letter: manual.dead_letter == Some(false),
@@ -59,56 +62,61 @@ pub(super) fn read(payload: &Value) -> Reading {
         // What the request says of letters counts even where the rest is wrong.
         Err(reason) => {
             let no_dead_letter = payload.get("deadLetter") == Some(&Value::Bool(false));
-            (Err(Declined::Unknown(reason)), Wishes { no_dead_letter, ..Wishes::default() })
+            (Err(Rejection::Unknown(reason)), RequestOptions { no_dead_letter, ..RequestOptions::default() })
         }
     };
     let found = found.map_err(|declined| match declined {
-        Declined::Unknown(reason) => {
+        Rejection::Unknown(reason) => {
             let reason = super::shorten(&reason, 250);
-            Declined::Unknown(format!("not a manual request: {reason}; {ACCEPTED}"))
+            Rejection::Unknown(format!("not a manual request: {reason}; {ACCEPTED}"))
         }
-        ignored @ Declined::Ignored(_) => ignored,
+        ignored @ Rejection::Ignored(_) => ignored,
     });
-    let mut reading = Reading::new(found, Origin::default());
+    let mut reading = ParsedTrigger::new(found, Origin::default());
     reading.wishes = wishes;
     reading.manual = true;
     reading
 }
 
-fn scope(manual: Manual) -> Found {
+fn scope(manual: Manual) -> Parsed {
     let Manual { stream, streams, sweep, start_after, account, dry_run: _, reapply: _, dead_letter: _ } = manual;
     if start_after.is_some() && sweep.is_none() {
-        return Err(Declined::unknown("startAfter belongs to a sweep"));
+        return Err(Rejection::unknown("startAfter belongs to a sweep"));
     }
     if account.is_some() && sweep.is_none() {
-        return Err(Declined::unknown("account belongs to a sweep: a stream of another account is named by its ARN"));
+        return Err(Rejection::unknown("account belongs to a sweep: a stream of another account is named by its ARN"));
     }
     let scope = match (stream, streams, sweep) {
         (Some(stream), None, None) => {
-            Scope::Streams(vec![stream.parse().map_err(|error| Declined::unknown(format!("{error} (at stream)")))?])
+            Scope::Streams(vec![stream.parse().map_err(|error| Rejection::unknown(format!("{error} (at stream)")))?])
         }
         (None, Some(streams), None) => Scope::Streams(several(&streams)?),
         (None, None, Some(true)) => {
             if let Some(name) = &start_after {
-                name.parse::<StreamName>().map_err(|error| Declined::unknown(format!("{error} (at startAfter)")))?;
+                name.parse::<StreamName>().map_err(|error| Rejection::unknown(format!("{error} (at startAfter)")))?;
             }
-            let account = account.map(checked_account).transpose().map_err(|error| Declined::unknown(format!("{error} (at account)")))?;
+            let account = account
+                .map(checked_account)
+                .transpose()
+                .map_err(|error| Rejection::unknown(format!("{error} (at account)")))?;
             Scope::Fleet { of: account.into(), start_after }
         }
-        (None, None, Some(false)) => return Err(Declined::unknown("sweep can only be true")),
-        (None, None, None) => return Err(Declined::unknown("it has no stream, no streams and no sweep")),
-        _ => return Err(Declined::unknown("it has more than one of stream, streams and sweep")),
+        (None, None, Some(false)) => return Err(Rejection::unknown("sweep can only be true")),
+        (None, None, None) => return Err(Rejection::unknown("it has no stream, no streams and no sweep")),
+        _ => return Err(Rejection::unknown("it has more than one of stream, streams and sweep")),
     };
     Ok((TriggerKind::Manual, scope))
 }
 
-fn several(streams: &[String]) -> Result<Vec<crate::stream::StreamRef>, Declined> {
+fn several(streams: &[String]) -> Result<Vec<crate::domain::stream::StreamRef>, Rejection> {
     if streams.is_empty() {
-        return Err(Declined::unknown("streams is empty"));
+        return Err(Rejection::unknown("streams is empty"));
     }
     if streams.len() > MAX_STREAMS {
-        return Err(Declined::unknown(format!("streams has {} entries, more than {MAX_STREAMS}", streams.len())));
+        return Err(Rejection::unknown(format!("streams has {} entries, more than {MAX_STREAMS}", streams.len())));
     }
-    let parse = |(index, text): (usize, &String)| text.parse().map_err(|error| Declined::unknown(format!("{error} (at streams[{index}])")));
+    let parse = |(index, text): (usize, &String)| {
+        text.parse().map_err(|error| Rejection::unknown(format!("{error} (at streams[{index}])")))
+    };
     streams.iter().enumerate().map(parse).collect::<Result<Vec<_>, _>>().map(distinct)
 }

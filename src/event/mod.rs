@@ -1,16 +1,16 @@
 //! From a payload to what it points at. Pure: reads text, asks nobody.
 //!
-//! A [`Trigger`] says *where to look*, never what to do: what to do is decided from a fresh look at the stream and the key. Duplicates,
-//! replays and disorder are therefore harmless.
+//! A [`Trigger`] says *where to look*, never what to do: what to do is decided from a fresh look at
+//! the stream and the key. Duplicates, replays and disorder are therefore harmless.
 
 mod cloudtrail;
 mod config;
+mod dead_letter;
 mod detail;
-mod envelope;
 mod eventbridge;
 mod kms;
 mod manual;
-mod own;
+mod reader;
 mod securityhub;
 #[cfg(test)]
 mod tests;
@@ -21,11 +21,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::arn::{Malformed, is_account};
-use crate::contest::Suspicion;
-use crate::key::{AliasName, KeyArn, KeyRef};
-use crate::quiet::Hint;
-use crate::stream::StreamRef;
+use crate::domain::arn::{Malformed, is_account};
+use crate::domain::encryption_change::ForeignChange;
+use crate::domain::grace::GraceState;
+use crate::domain::key::{AliasName, KeyArn, KeyRef};
+use crate::domain::stream::StreamRef;
 
 pub use self::work_item::{ItemOrigin, ItemSweep, MOST_HOPS, WorkItem};
 
@@ -43,7 +43,8 @@ pub enum TriggerKind {
     KeyRotated,
     /// An alias points at another key.
     AliasRepointed,
-    /// A key was disabled, enabled, scheduled for deletion, its material expired, or its alias was deleted.
+    /// A key was disabled, enabled, scheduled for deletion, its material expired, or its alias was
+    /// deleted.
     KeyStateChanged,
     /// A stream's tags changed.
     TagsChanged,
@@ -91,15 +92,17 @@ pub enum Scope {
     Unknown,
     /// At these streams; never empty, without repetitions.
     Streams(Vec<StreamRef>),
-    /// At every stream of an account and the Region, from the one after `start_after` on, in the order of their names.
+    /// At every stream of an account and the Region, from the one after `start_after` on, in the
+    /// order of their names.
     Fleet {
         /// Of which account, or accounts.
         of: Fleets,
         /// The last stream that was already looked at.
         start_after: Option<String>,
     },
-    /// At a key, and then perhaps at every stream: whether the key is the configured one is for the caller to find out.
-    Key(KeySignal),
+    /// At a key, and then perhaps at every stream: whether the key is the configured one is for the
+    /// caller to find out.
+    Key(KeyEvent),
 }
 
 /// Whose streams a sweep is about.
@@ -121,13 +124,15 @@ impl From<Option<String>> for Fleets {
 
 /// What happened to a key or an alias.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeySignal {
+pub enum KeyEvent {
     /// The key's material was rotated; its ARN stays.
     Rotated {
-        /// The key; by ARN, or by id of the event's account and Region (canonicalised to an ARN where the event says both).
+        /// The key; by ARN, or by id of the event's account and Region (canonicalised to an ARN
+        /// where the event says both).
         key: KeyRef,
     },
-    /// The key became unusable, or is about to: `DisableKey`, `ScheduleKeyDeletion`, `DeleteImportedKeyMaterial`, expiring material, deletion.
+    /// The key became unusable, or is about to: `DisableKey`, `ScheduleKeyDeletion`,
+    /// `DeleteImportedKeyMaterial`, expiring material, deletion.
     Trouble {
         /// The key.
         key: KeyRef,
@@ -162,7 +167,7 @@ pub enum KeySignal {
 
 /// What a manual request may ask for besides its target. All `None` for every other trigger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wishes {
+pub struct RequestOptions {
     /// `dryRun`: look and decide, but change nothing.
     pub dry_run: bool,
     /// `reapply`: apply the key also where it is in place already.
@@ -171,9 +176,10 @@ pub struct Wishes {
     pub no_dead_letter: bool,
 }
 
-/// What a request brings along that may delay its work. Of a work item all of it; of a recorded call who made it; of anything else nothing.
+/// What a request brings along that may delay its work. Of a work item all of it; of a recorded
+/// call who made it; of anything else nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Carried {
+pub struct WorkItemContext {
     /// What kind of thing the event was that a work item goes back to.
     pub origin_kind: Option<TriggerKind>,
     /// How often the work was sent on.
@@ -183,7 +189,7 @@ pub struct Carried {
     /// After this a fresh application is no longer wanted.
     pub expires_at: Option<DateTime<Utc>>,
     /// What is known of the stream's quiet.
-    pub hint: Hint,
+    pub hint: GraceState,
     /// The alias that was re-pointed.
     pub alias: Option<AliasName>,
     /// The key that was rotated.
@@ -191,7 +197,7 @@ pub struct Carried {
     /// The failures of keys that were reported for the whole fleet.
     pub reported: Vec<String>,
     /// That somebody else changed the stream's encryption.
-    pub suspicion: Option<Suspicion>,
+    pub suspicion: Option<ForeignChange>,
 }
 
 /// One understood request, taken out of whatever envelopes it came in.
@@ -202,14 +208,15 @@ pub struct Request {
     /// Where to look.
     pub scope: Scope,
     /// What a manual request asks for.
-    pub wishes: Wishes,
+    pub wishes: RequestOptions,
     /// What may delay it.
-    pub carried: Carried,
+    pub carried: WorkItemContext,
     /// Whether a person asked, and therefore gets an answer instead of a function error.
     pub manual: bool,
     /// How often this was fed back from a dead letter.
-    pub feed_backs: u32,
-    /// The innermost payload: what a dead letter carries. Never itself a dead letter; a JSON string where the payload was no JSON.
+    pub redrives: u32,
+    /// The innermost payload: what a dead letter carries. Never itself a dead letter; a JSON string
+    /// where the payload was no JSON.
     pub payload: Value,
 }
 
@@ -229,7 +236,8 @@ pub struct Message {
 /// A payload as Lambda delivered it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Delivery {
-    /// An event or a request, invoked directly: one request, more only where a batch was wrapped in an envelope.
+    /// An event or a request, invoked directly: one request, more only where a batch was wrapped in
+    /// an envelope.
     Direct(Vec<Request>),
     /// A batch of an SQS event source mapping, which is answered message by message.
     Batch(Vec<Message>),
@@ -257,8 +265,9 @@ impl Delivery {
 
 /// A payload as Lambda delivers it.
 ///
-/// Lambda takes any JSON. What [`Value`] does not hold (more than 128 levels, half a surrogate pair, `1e400`) is kept as text, as a message body that is no
-/// JSON is: it is then reported and dead-lettered like any other payload that is not understood.
+/// Lambda takes any JSON. What [`Value`] does not hold (more than 128 levels, half a surrogate
+/// pair, `1e400`) is kept as text, as a message body that is no JSON is: it is then reported and
+/// dead-lettered like any other payload that is not understood.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Payload(pub Value);
 
@@ -271,26 +280,27 @@ impl<'de> Deserialize<'de> for Payload {
 
 /// Reads a payload: takes it out of its envelopes and finds out where it points.
 ///
-/// It cannot fail. What is not understood becomes [`Scope::Unknown`] with a reason and keeps its payload, so that it can be dead-lettered.
-/// `own_roles` are the ARNs of the roles that the function acts with, whose `StartStreamEncryption` calls are ignored.
+/// It cannot fail. What is not understood becomes [`Scope::Unknown`] with a reason and keeps its
+/// payload, so that it can be dead-lettered. `own_roles` are the ARNs of the roles that the
+/// function acts with, whose `StartStreamEncryption` calls are ignored.
 #[must_use]
 pub fn read(payload: &Value, own_roles: &[String]) -> Delivery {
-    envelope::Reader::new(own_roles).deliver(payload)
+    reader::Reader::new(own_roles).parse_delivery(payload)
 }
 
 /// What an event points at, or why it points nowhere.
-type Found = Result<(TriggerKind, Scope), Declined>;
+type Parsed = Result<(TriggerKind, Scope), Rejection>;
 
 /// Why an event points nowhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Declined {
+enum Rejection {
     /// It was understood and asks for nothing.
     Ignored(String),
     /// It was not understood.
     Unknown(String),
 }
 
-impl Declined {
+impl Rejection {
     fn ignored(reason: impl Into<String>) -> Self {
         Self::Ignored(reason.into())
     }
@@ -300,7 +310,7 @@ impl Declined {
     }
 }
 
-impl From<Malformed> for Declined {
+impl From<Malformed> for Rejection {
     fn from(malformed: Malformed) -> Self {
         Self::unknown(malformed.to_string())
     }
@@ -308,31 +318,31 @@ impl From<Malformed> for Declined {
 
 /// A [`Request`] before its payload and its history are known.
 #[derive(Clone, Debug)]
-struct Reading {
+struct ParsedTrigger {
     trigger: Trigger,
     scope: Scope,
-    wishes: Wishes,
-    carried: Carried,
+    wishes: RequestOptions,
+    carried: WorkItemContext,
     manual: bool,
 }
 
-impl Reading {
+impl ParsedTrigger {
     /// What was found, under a trigger that tells where it came from.
-    fn new(found: Found, origin: Origin) -> Self {
+    fn new(found: Parsed, origin: Origin) -> Self {
         let (kind, scope, reason) = match found {
             Ok((kind, scope)) => (kind, scope, None),
-            Err(Declined::Ignored(reason)) => (TriggerKind::Ignored, Scope::Nothing, Some(reason)),
-            Err(Declined::Unknown(reason)) => (TriggerKind::Unknown, Scope::Unknown, Some(reason)),
+            Err(Rejection::Ignored(reason)) => (TriggerKind::Ignored, Scope::Nothing, Some(reason)),
+            Err(Rejection::Unknown(reason)) => (TriggerKind::Unknown, Scope::Unknown, Some(reason)),
         };
         let reason = reason.map(|reason| shorten(&reason, LONGEST_REASON));
         let Origin { event_id, event_time, account, region } = origin;
         let event_id = event_id.map(|id| shorten(&id, LONGEST_ID));
         let trigger = Trigger { kind, reason, event_id, event_time, account, region };
-        Self { trigger, scope, wishes: Wishes::default(), carried: Carried::default(), manual: false }
+        Self { trigger, scope, wishes: RequestOptions::default(), carried: WorkItemContext::default(), manual: false }
     }
 
     fn unknown(reason: impl Into<String>) -> Self {
-        Self::new(Err(Declined::unknown(reason)), Origin::default())
+        Self::new(Err(Rejection::unknown(reason)), Origin::default())
     }
 }
 
@@ -348,7 +358,8 @@ struct Origin {
 /// A reason may quote the payload; a log line and a message attribute do not want all of it.
 const LONGEST_REASON: usize = 600;
 
-/// An event's id has 36 characters. It goes into every log line and work item of the event, so what a forger makes of it must not.
+/// An event's id has 36 characters. It goes into every log line and work item of the event, so what
+/// a forger makes of it must not.
 const LONGEST_ID: usize = 128;
 
 /// The first `longest` characters of `text`, with an ellipsis where there are more.

@@ -1,13 +1,15 @@
-//! AWS Security Hub: findings about streams. ARNs of other accounts are kept; an administrator account sees them, and the caller refuses them.
+//! AWS Security Hub: findings about streams. ARNs of other accounts are kept; an administrator
+//! account sees them, and the caller refuses them.
 //!
-//! Sources: *AWS Security Hub User Guide, EventBridge event formats* and *AWS Security Finding Format (ASFF)*; control Kinesis.1.
+//! Sources: *AWS Security Hub User Guide, EventBridge event formats* and *AWS Security Finding
+//! Format (ASFF)*; control Kinesis.1.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::detail::{Event, detail};
-use super::{Declined, Found, Scope, TriggerKind, distinct};
-use crate::stream::{StreamArn, StreamRef};
+use super::{Parsed, Rejection, Scope, TriggerKind, distinct};
+use crate::domain::stream::{StreamArn, StreamRef};
 
 /// *Kinesis streams should be encrypted at rest.*
 const CONTROL: &str = "Kinesis.1";
@@ -52,12 +54,15 @@ impl Finding {
     /// Why this finding asks for nothing.
     fn objection(&self) -> Option<String> {
         let compliance = self.compliance.as_ref();
-        // Without consolidated control findings only the generator names the control, behind its standard:
-        // `aws-foundational-security-best-practices/v/1.0.0/Kinesis.1`.
+        // Without consolidated control findings only the generator names the control, behind its
+        // standard: `aws-foundational-security-best-practices/v/1.0.0/Kinesis.1`.
         let by_id = compliance.and_then(|compliance| compliance.security_control_id.as_deref());
         let by_generator = self.generator_id.as_deref().and_then(|generator| generator.rsplit('/').next());
         if by_id != Some(CONTROL) && by_generator != Some(CONTROL) {
-            return Some(format!("the finding is of {}, not of control {CONTROL}", by_id.or(by_generator).unwrap_or("no control")));
+            return Some(format!(
+                "the finding is of {}, not of control {CONTROL}",
+                by_id.or(by_generator).unwrap_or("no control")
+            ));
         }
         let status = compliance.and_then(|compliance| compliance.status.as_deref());
         if status != Some("FAILED") {
@@ -73,7 +78,7 @@ impl Finding {
     }
 
     /// The streams it is about.
-    fn streams(&self) -> Result<Vec<StreamRef>, Declined> {
+    fn streams(&self) -> Result<Vec<StreamRef>, Rejection> {
         let resources = self.resources.iter().flatten();
         let streams = resources.filter(|resource| resource.r#type.as_deref() == Some("AwsKinesisStream"));
         let parse = |resource: &Resource| Ok(StreamRef::Arn(resource.id.as_deref().unwrap_or_default().parse()?));
@@ -81,8 +86,9 @@ impl Finding {
     }
 }
 
-/// `Security Hub Findings - Imported`: comes with every update of a finding, so most of them ask for nothing.
-pub(super) fn imported(event: &Event) -> Found {
+/// `Security Hub Findings - Imported`: comes with every update of a finding, so most of them ask
+/// for nothing.
+pub(super) fn imported(event: &Event) -> Parsed {
     let Findings { findings } = detail::<Findings<Finding>>(event)?;
     let mut streams = Vec::new();
     let mut objections = Vec::new();
@@ -94,20 +100,22 @@ pub(super) fn imported(event: &Event) -> Found {
     }
     let all_declined = objections.len() == findings.len();
     match objections.into_iter().next() {
-        Some(objection) if all_declined => Err(Declined::Ignored(objection)),
-        _ => found(streams, Declined::unknown("findings that name no stream")),
+        Some(objection) if all_declined => Err(Rejection::Ignored(objection)),
+        _ => found(streams, Rejection::unknown("findings that name no stream")),
     }
 }
 
-/// `Security Hub Findings - Custom Action`: a person chose the findings, so their state does not matter.
-pub(super) fn custom_action(event: &Event) -> Found {
+/// `Security Hub Findings - Custom Action`: a person chose the findings, so their state does not
+/// matter.
+pub(super) fn custom_action(event: &Event) -> Parsed {
     let Findings { findings } = detail::<Findings<Finding>>(event)?;
     let streams = findings.iter().map(Finding::streams).collect::<Result<Vec<_>, _>>()?.concat();
-    found(streams, Declined::ignored("the chosen findings are about no Kinesis data stream"))
+    found(streams, Rejection::ignored("the chosen findings are about no Kinesis data stream"))
 }
 
-/// `Findings Imported V2`: findings in OCSF, where a stream's ARN has no one place. Any that is found is worth a look.
-pub(super) fn imported_v2(event: &Event) -> Found {
+/// `Findings Imported V2`: findings in OCSF, where a stream's ARN has no one place. Any that is
+/// found is worth a look.
+pub(super) fn imported_v2(event: &Event) -> Parsed {
     let Findings { findings } = detail::<Findings<Value>>(event)?;
     let mut streams = Vec::new();
     let mut waiting: Vec<&Value> = findings.iter().rev().collect();
@@ -119,7 +127,7 @@ pub(super) fn imported_v2(event: &Event) -> Found {
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
-    found(streams, Declined::unknown("findings in which no stream's ARN can be found"))
+    found(streams, Rejection::unknown("findings in which no stream's ARN can be found"))
 }
 
 /// The stream ARNs in a text, which may be one, or a sentence about some.
@@ -132,7 +140,7 @@ fn stream_arns(text: &str) -> Vec<StreamRef> {
     words.filter_map(|word| word.parse::<StreamArn>().ok()).map(StreamRef::Arn).collect()
 }
 
-fn found(streams: Vec<StreamRef>, otherwise: Declined) -> Found {
+fn found(streams: Vec<StreamRef>, otherwise: Rejection) -> Parsed {
     let streams = distinct(streams);
     if streams.is_empty() { Err(otherwise) } else { Ok((TriggerKind::SecurityFinding, Scope::Streams(streams))) }
 }

@@ -1,4 +1,5 @@
-//! What the files of `events/` do not show: one thing changed in a real event, and envelopes in envelopes.
+//! What the files of `events/` do not show: one thing changed in a real event, and envelopes in
+//! envelopes.
 
 use serde_json::{Value, json};
 
@@ -85,7 +86,11 @@ fn on_failure(payload: &Value) -> Value {
 #[test]
 fn a_stream_is_identified_by_the_parameters_and_the_recipient() {
     let created = event!("stream-created");
-    let elsewhere = with(with(created.clone(), "/detail/recipientAccountId", json!("444455556666")), "/account", json!("444455556666"));
+    let elsewhere = with(
+        with(created.clone(), "/detail/recipientAccountId", json!("444455556666")),
+        "/account",
+        json!("444455556666"),
+    );
     check_streams(&elsewhere, TriggerKind::StreamCreated, &["arn:aws:kinesis:us-east-1:444455556666:stream/orders"]);
     let by_envelope = without(without(created.clone(), "/detail/recipientAccountId"), "/detail/awsRegion");
     check_streams(&by_envelope, TriggerKind::StreamCreated, &[ORDERS]);
@@ -111,21 +116,27 @@ fn every_partition_is_read() {
         ("cn-north-1", "arn:aws-cn:kinesis:cn-north-1:111122223333:stream/orders"),
         ("us-gov-west-1", "arn:aws-us-gov:kinesis:us-gov-west-1:111122223333:stream/orders"),
     ] {
-        let by_name = with(with(event!("stream-created"), "/detail/awsRegion", json!(region)), "/region", json!(region));
+        let by_name =
+            with(with(event!("stream-created"), "/detail/awsRegion", json!(region)), "/region", json!(region));
         check_streams(&by_name, TriggerKind::StreamCreated, &[arn]);
         let by_arn = with(event!("encryption-stopped-by-arn"), "/detail/requestParameters/streamARN", json!(arn));
         check_streams(&by_arn, TriggerKind::EncryptionStopped, &[arn]);
         let rotated = only(&with(event!("key-rotated"), "/region", json!(region))).scope;
         let partition = arn.split(':').nth(1).unwrap();
-        let key = format!("arn:{partition}:kms:{region}:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab").parse().unwrap();
-        assert_eq!(rotated, Scope::Key(KeySignal::Rotated { key }));
+        let key = format!("arn:{partition}:kms:{region}:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab")
+            .parse()
+            .unwrap();
+        assert_eq!(rotated, Scope::Key(KeyEvent::Rotated { key }));
     }
 }
 
 #[test]
 fn only_the_functions_own_start_is_ignored() {
     let own = event!("encryption-changed-by-enforcer");
-    let kind = |payload: &Value, role: Option<&str>| match read(payload, &role.map(str::to_owned).into_iter().collect::<Vec<_>>()) {
+    let kind = |payload: &Value, role: Option<&str>| match read(
+        payload,
+        &role.map(str::to_owned).into_iter().collect::<Vec<_>>(),
+    ) {
         Delivery::Direct(requests) => requests[0].trigger.kind,
         Delivery::Batch(_) => unreachable!(),
     };
@@ -159,11 +170,16 @@ fn tags_of_what_is_no_stream_are_ignored() {
 #[test]
 fn keys_are_canonical_however_they_were_given() {
     let arn = "arn:aws:kms:eu-west-1:444455556666:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-    let expected = |key: &str| Scope::Key(KeySignal::Trouble { key: key.parse().unwrap(), what: "DisableKey".to_owned() });
+    let expected =
+        |key: &str| Scope::Key(KeyEvent::Trouble { key: key.parse().unwrap(), what: "DisableKey".to_owned() });
     let disabled = event!("key-disabled");
     let by_arn = with(disabled.clone(), "/detail/requestParameters/keyId", json!(arn));
     assert_eq!(only(&by_arn).scope, expected(arn));
-    let by_id = with(with(disabled.clone(), "/detail/awsRegion", json!("eu-west-1")), "/detail/recipientAccountId", json!("444455556666"));
+    let by_id = with(
+        with(disabled.clone(), "/detail/awsRegion", json!("eu-west-1")),
+        "/detail/recipientAccountId",
+        json!("444455556666"),
+    );
     assert_eq!(only(&by_id).scope, expected(arn));
     check_unknown(&with(disabled.clone(), "/detail/requestParameters/keyId", json!("orders")), "orders");
     check_unknown(&with(disabled.clone(), "/detail/requestParameters", json!({})), "without keyId");
@@ -209,11 +225,17 @@ fn a_finding_says_which_condition_it_fails() {
     check_unknown(&with(finding.clone(), &at("Resources"), json!([])), "no stream");
 
     // Control findings that are not consolidated name the control in the generator only.
-    let by_standard = with(finding.clone(), &at("GeneratorId"), json!("aws-foundational-security-best-practices/v/1.0.0/Kinesis.1"));
+    let by_standard =
+        with(finding.clone(), &at("GeneratorId"), json!("aws-foundational-security-best-practices/v/1.0.0/Kinesis.1"));
     check_streams(&without(by_standard, &at("Compliance/SecurityControlId")), TriggerKind::SecurityFinding, &[ORDERS]);
-    check_streams(&with(finding.clone(), &at("Workflow/Status"), json!("NOTIFIED")), TriggerKind::SecurityFinding, &[ORDERS]);
+    check_streams(
+        &with(finding.clone(), &at("Workflow/Status"), json!("NOTIFIED")),
+        TriggerKind::SecurityFinding,
+        &[ORDERS],
+    );
 
-    // One finding's objection does not hide another finding; a foreign ARN is kept for the caller to refuse.
+    // One finding's objection does not hide another finding; a foreign ARN is kept for the caller
+    // to refuse.
     let foreign = "arn:aws:kinesis:eu-west-1:444455556666:stream/orders";
     let mut both = event!("security-finding-suppressed");
     let second =
@@ -227,18 +249,31 @@ fn a_finding_says_which_condition_it_fails() {
     check_ignored(&with(chosen, &at("Resources"), json!([])), "no Kinesis data stream");
 
     let sentence = json!([{ "message": format!("encrypt {ORDERS}, please: {ORDERS}.") }]);
-    check_streams(&with(event!("security-finding-v2"), "/detail/findings", sentence), TriggerKind::SecurityFinding, &[ORDERS]);
-    check_unknown(&with(event!("security-finding-v2"), "/detail/findings", json!([{ "uid": "arn:aws:s3:::b" }])), "no stream's ARN");
+    check_streams(
+        &with(event!("security-finding-v2"), "/detail/findings", sentence),
+        TriggerKind::SecurityFinding,
+        &[ORDERS],
+    );
+    check_unknown(
+        &with(event!("security-finding-v2"), "/detail/findings", json!([{ "uid": "arn:aws:s3:::b" }])),
+        "no stream's ARN",
+    );
 }
 
 #[test]
 fn a_schedule_may_have_any_detail() {
     for detail in [json!("{}"), json!({}), json!(null), json!({ "a": 1 })] {
         let request = only(&with(event!("scheduled"), "/detail", detail));
-        assert_eq!((request.trigger.kind, request.scope), (TriggerKind::Scheduled, Scope::Fleet { of: Fleets::All, start_after: None }));
+        assert_eq!(
+            (request.trigger.kind, request.scope),
+            (TriggerKind::Scheduled, Scope::Fleet { of: Fleets::All, start_after: None })
+        );
     }
     let request = only(&without(event!("scheduled"), "/detail"));
-    assert_eq!((request.trigger.kind, request.scope), (TriggerKind::Scheduled, Scope::Fleet { of: Fleets::All, start_after: None }));
+    assert_eq!(
+        (request.trigger.kind, request.scope),
+        (TriggerKind::Scheduled, Scope::Fleet { of: Fleets::All, start_after: None })
+    );
 }
 
 #[test]
@@ -319,7 +354,8 @@ fn a_work_item_is_one_stream_or_a_sweep_of_version_1() {
     );
 
     let of_a_member = only(&with(sweep.clone(), "/sweep/account", json!("444455556666")));
-    let expected = Scope::Fleet { of: Fleets::Account("444455556666".to_owned()), start_after: Some("orders".to_owned()) };
+    let expected =
+        Scope::Fleet { of: Fleets::Account("444455556666".to_owned()), start_after: Some("orders".to_owned()) };
     assert_eq!((of_a_member.scope, of_a_member.trigger.account.as_deref()), (expected, Some("444455556666")));
     check_unknown(&with(sweep, "/sweep/account", json!("4444")), "12 digits");
 
@@ -335,11 +371,11 @@ fn a_letter_is_about_its_stream_or_else_about_its_event() {
     let event = event!("manual-streams");
     let fleet_letter = only(&letter(&event, 3));
     assert_eq!(fleet_letter.scope, only(&event).scope);
-    assert_eq!((fleet_letter.feed_backs, &fleet_letter.payload), (3, &event));
+    assert_eq!((fleet_letter.redrives, &fleet_letter.payload), (3, &event));
 
     let about_one = only(&with(letter(&event, 3), "/stream", json!(ORDERS)));
     assert_eq!((about_one.trigger.kind, about_one.scope), (TriggerKind::Manual, streams(&[ORDERS])));
-    assert_eq!((about_one.feed_backs, &about_one.payload), (3, &event));
+    assert_eq!((about_one.redrives, &about_one.payload), (3, &event));
 
     // A payload that was no JSON stays unknown, unless the letter knows the stream.
     let text = only(&letter(&json!("{oops"), 1));
@@ -362,7 +398,7 @@ fn a_letter_that_cannot_be_read_keeps_its_event() {
     ] {
         let request = only(&broken);
         assert!(request.trigger.reason.unwrap().contains(part), "{part}");
-        assert_eq!((request.scope, request.payload, request.feed_backs), (Scope::Unknown, event.clone(), 2), "{part}");
+        assert_eq!((request.scope, request.payload, request.redrives), (Scope::Unknown, event.clone(), 2), "{part}");
     }
     let empty = without(letter(&event, 2), "/event");
     let request = only(&empty);
@@ -375,10 +411,10 @@ fn letters_in_letters_are_taken_off_and_the_largest_count_stays() {
     let event = event!("stream-created");
     for (outer, inner) in [(1, 4), (4, 1)] {
         let request = only(&letter(&on_failure(&letter(&event, inner)), outer));
-        assert_eq!((request.trigger.kind, request.feed_backs, &request.payload), (TriggerKind::StreamCreated, 4, &event));
+        assert_eq!((request.trigger.kind, request.redrives, &request.payload), (TriggerKind::StreamCreated, 4, &event));
     }
-    assert_eq!(only(&with(letter(&event, 0), "/attempts", json!(u64::MAX))).feed_backs, u32::MAX);
-    assert_eq!(only(&with(letter(&event, 0), "/attempts", json!(-1))).feed_backs, 0);
+    assert_eq!(only(&with(letter(&event, 0), "/attempts", json!(u64::MAX))).redrives, u32::MAX);
+    assert_eq!(only(&with(letter(&event, 0), "/attempts", json!(-1))).redrives, 0);
 }
 
 #[test]
@@ -469,7 +505,10 @@ fn a_letter_about_a_stream_needs_no_event_and_carries_what_was_in_its_envelopes(
 fn an_event_that_cannot_be_read_keeps_its_id_and_one_of_aws_is_told_from_a_forged_one() {
     let event = event!("stream-created");
     let request = only(&with(event.clone(), "/time", json!("yesterday")));
-    assert_eq!((request.trigger.kind, request.trigger.event_id.as_deref()), (TriggerKind::Unknown, event["id"].as_str()));
+    assert_eq!(
+        (request.trigger.kind, request.trigger.event_id.as_deref()),
+        (TriggerKind::Unknown, event["id"].as_str())
+    );
     check_unknown(&with(event.clone(), "/source", json!("aws.s3")), "no event this function knows");
     check_unknown(&with(event, "/source", json!("com.example")), "not from AWS");
 }
@@ -478,7 +517,11 @@ fn an_event_that_cannot_be_read_keeps_its_id_and_one_of_aws_is_told_from_a_forge
 fn a_wrong_manual_request_may_still_say_that_it_wants_no_letter() {
     for (wish, no_dead_letter) in [(json!(false), true), (json!(true), false), (json!("no"), false)] {
         let request = only(&json!({ "stream": 7, "deadLetter": wish }));
-        assert_eq!((request.trigger.kind, request.wishes.no_dead_letter), (TriggerKind::Unknown, no_dead_letter), "{wish}");
+        assert_eq!(
+            (request.trigger.kind, request.wishes.no_dead_letter),
+            (TriggerKind::Unknown, no_dead_letter),
+            "{wish}"
+        );
     }
 }
 
@@ -507,10 +550,17 @@ fn every_message_of_a_batch_is_answered_for() {
 #[test]
 fn starts_by_the_role_in_a_member_account_are_our_own() {
     let member = "arn:aws:iam::444455556666:role/enforcer-member";
-    let event = with(event!("encryption-changed-by-enforcer"), "/detail/userIdentity/sessionContext/sessionIssuer/arn", json!(member));
+    let event = with(
+        event!("encryption-changed-by-enforcer"),
+        "/detail/userIdentity/sessionContext/sessionIssuer/arn",
+        json!(member),
+    );
     check_streams(&event, TriggerKind::EncryptionChanged, &[ORDERS]);
     let Delivery::Direct(requests) = read(&event, &[OWN_ROLE.to_owned(), member.to_owned()]) else { panic!("a batch") };
-    assert_eq!((requests.len(), requests[0].trigger.kind, &requests[0].scope), (1, TriggerKind::Ignored, &Scope::Nothing));
+    assert_eq!(
+        (requests.len(), requests[0].trigger.kind, &requests[0].scope),
+        (1, TriggerKind::Ignored, &Scope::Nothing)
+    );
 }
 
 #[test]

@@ -1,16 +1,18 @@
 //! Work items: what the function sends to its own work queue.
 //!
-//! An item says where to look, as every trigger does. What else it carries may delay a decision, and never makes one.
+//! An item says where to look, as every trigger does. What else it carries may delay a decision,
+//! and never makes one.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::TriggerKind;
-use crate::contest::Suspicion;
-use crate::quiet::Hint;
+use crate::domain::encryption_change::ForeignChange;
+use crate::domain::grace::GraceState;
 
-/// How often work may be sent on before it is dead-lettered instead. Lambda cuts chains of 16 calls through SQS (*AWS Lambda Developer Guide, Recursive
-/// loop detection*); this stays below, so that the letter says why.
+/// How often work may be sent on before it is dead-lettered instead. Lambda cuts chains of 16 calls
+/// through SQS (*AWS Lambda Developer Guide, Recursive loop detection*); this stays below, so that
+/// the letter says why.
 pub const MOST_HOPS: u32 = 12;
 
 /// The event that an item goes back to.
@@ -26,7 +28,8 @@ pub struct ItemOrigin {
     pub kind: Option<TriggerKind>,
 }
 
-/// A kind that another version of this program introduced is none that this one knows: the item is as good without.
+/// A kind that another version of this program introduced is none that this one knows: the item is
+/// as good without.
 fn known_kind<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<TriggerKind>, D::Error> {
     Ok(TriggerKind::deserialize(serde_json::Value::deserialize(deserializer)?).ok())
 }
@@ -73,20 +76,23 @@ pub struct WorkItem {
     pub expires_at: Option<DateTime<Utc>>,
     /// What is known of the stream's quiet.
     #[serde(default)]
-    pub hint: Option<Hint>,
+    pub hint: Option<GraceState>,
     /// Whether a person asked for a fresh application.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reapply: bool,
     /// The alias that was re-pointed, where that is what the work goes back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alias: Option<String>,
-    /// The key that was rotated, where that is what the work goes back to: of streams that are to have another nothing is wanted.
+    /// The key that was rotated, where that is what the work goes back to: of streams that are to
+    /// have another nothing is wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotated: Option<String>,
-    /// The failures of keys that the sweep which this is a part of has reported: they are not reported again for every stream.
+    /// The failures of keys that the sweep which this is a part of has reported: they are not
+    /// reported again for every stream.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reported: Vec<String>,
-    /// That somebody else changed the stream's encryption, and what is known of our own applications.
+    /// That somebody else changed the stream's encryption, and what is known of our own
+    /// applications.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub suspicion: Option<Suspicion>,
+    pub suspicion: Option<ForeignChange>,
 }

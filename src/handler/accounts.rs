@@ -1,6 +1,8 @@
-//! The accounts of one invocation: the function's own and the members, each with its clients and what was looked up with them.
+//! The accounts of one invocation: the function's own and the members, each with its clients and
+//! what was looked up with them.
 //!
-//! Which account a target belongs to is read from the target's ARN. What is neither the own account nor a member is refused before any call.
+//! Which account a target belongs to is read from the target's ARN. What is neither the own account
+//! nor a member is refused before any call.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -10,26 +12,26 @@ use tokio::sync::OnceCell;
 
 use super::Handler;
 use crate::aws::Aws;
-use crate::aws::members::Member;
-use crate::aws::pace::Share;
+use crate::aws::member_accounts::Member;
+use crate::aws::rate_limit::RateShare;
 use crate::deadline::Deadline;
-use crate::failure::{Failure, Step, code};
-use crate::history_book::HistoryBook;
-use crate::key_book::KeyBook;
-use crate::reconcile::Turns;
+use crate::domain::failure::{Failure, Step, code};
+use crate::reconcile::StreamLocks;
+use crate::reconcile::change_history::ChangeHistory;
+use crate::reconcile::key_cache::KeyCache;
 
 /// One account. An alias or a key id means this account's.
 pub(super) struct Account<'a> {
     /// Its 12 digits, where they are known.
     pub(super) id: Option<&'a str>,
     pub(super) aws: &'a Aws,
-    pub(super) keys: KeyBook<'a>,
-    pub(super) history: HistoryBook<'a>,
-    pub(super) turns: Turns,
+    pub(super) keys: KeyCache<'a>,
+    pub(super) history: ChangeHistory<'a>,
+    pub(super) turns: StreamLocks,
 }
 
 /// A member: whether its role can be taken on is found out once per invocation.
-struct Joined<'a> {
+struct MemberEntry<'a> {
     member: &'a Member,
     taken_on: OnceCell<Result<(), Failure>>,
     account: OnceLock<Account<'a>>,
@@ -38,19 +40,25 @@ struct Joined<'a> {
 pub(super) struct Accounts<'a> {
     handler: &'a Handler,
     deadline: Deadline,
-    share: Share,
+    share: RateShare,
     own: Account<'a>,
-    members: BTreeMap<&'a str, Joined<'a>>,
+    members: BTreeMap<&'a str, MemberEntry<'a>>,
 }
 
 impl<'a> Accounts<'a> {
     /// The accounts of an invocation whose calls are paced by `share` in each.
-    pub(super) fn new(handler: &'a Handler, deadline: Deadline, share: Share) -> Self {
+    pub(super) fn new(handler: &'a Handler, deadline: Deadline, share: RateShare) -> Self {
         let own_role = handler.settings.own_role_arn.as_deref();
         let own = open(handler, deadline, share, &handler.aws, (handler.settings.own_account(), own_role));
-        let joined = |member: &'a Member| Joined { member, taken_on: OnceCell::new(), account: OnceLock::new() };
+        let joined = |member: &'a Member| MemberEntry { member, taken_on: OnceCell::new(), account: OnceLock::new() };
         let members = handler.aws.members.iter().flat_map(|members| members.iter());
-        Self { handler, deadline, share, own, members: members.map(|member| (member.account(), joined(member))).collect() }
+        Self {
+            handler,
+            deadline,
+            share,
+            own,
+            members: members.map(|member| (member.account(), joined(member))).collect(),
+        }
     }
 
     pub(super) fn own(&self) -> &Account<'a> {
@@ -62,18 +70,24 @@ impl<'a> Accounts<'a> {
         self.members.keys().copied()
     }
 
-    /// The account `id`, in which `subject` lies, ready to be worked in. Where the own account is not known, nothing can be told from it.
+    /// The account `id`, in which `subject` lies, ready to be worked in. Where the own account is
+    /// not known, nothing can be told from it.
     pub(super) async fn get(&self, id: &str, subject: &(dyn Display + Sync)) -> Result<&Account<'a>, Failure> {
-        if self.handler.settings.own_account().is_none_or(|own| own == id) { Ok(&self.own) } else { self.member(id, subject).await }
+        if self.handler.settings.own_account().is_none_or(|own| own == id) {
+            Ok(&self.own)
+        } else {
+            self.member(id, subject).await
+        }
     }
 
     /// The account `id`, if it is a member.
     pub(super) async fn member(&self, id: &str, subject: &(dyn Display + Sync)) -> Result<&Account<'a>, Failure> {
-        let Some(Joined { member, taken_on, account }) = self.members.get(id) else {
+        let Some(MemberEntry { member, taken_on, account }) = self.members.get(id) else {
             return Err(Failure::new(Step::CheckTarget, code::FOREIGN_ACCOUNT, subject, &self.kept()));
         };
-        let take_on = || async { member.take_on(self.deadline.look_until()).await.map_err(|error| error.failure) };
-        taken_on.get_or_init(take_on).await.clone()?;
+        let assume_role =
+            || async { member.assume_role(self.deadline.look_until()).await.map_err(|error| error.failure) };
+        taken_on.get_or_init(assume_role).await.clone()?;
         let names = (Some(member.account()), Some(member.role_arn()));
         let open = || open(self.handler, self.deadline, self.share, member.clients(), names);
         Ok(account.get_or_init(open))
@@ -84,7 +98,9 @@ impl<'a> Accounts<'a> {
         match self.handler.settings.own_account() {
             None => "which account is the function's own is not known: OWN_ROLE_ARN is not set".to_owned(),
             Some(own) if self.members.is_empty() => format!("this function keeps the streams of account {own}"),
-            Some(own) => format!("this function keeps the streams of account {own} and of the accounts in MEMBER_ACCOUNTS"),
+            Some(own) => {
+                format!("this function keeps the streams of account {own} and of the accounts in MEMBER_ACCOUNTS")
+            }
         }
     }
 }
@@ -93,16 +109,16 @@ impl<'a> Accounts<'a> {
 fn open<'a>(
     handler: &'a Handler,
     deadline: Deadline,
-    share: Share,
+    share: RateShare,
     aws: &'a Aws,
     (id, role): (Option<&'a str>, Option<&'a str>),
 ) -> Account<'a> {
-    aws.streams.pace_by(share);
+    aws.streams.limit_by(share);
     Account {
         id,
         aws,
-        keys: KeyBook::new(&aws.keys, &aws.region, deadline.look_until()),
-        history: HistoryBook::new(&aws.history, role, &handler.clock, deadline.look_until()),
-        turns: Turns::default(),
+        keys: KeyCache::new(&aws.keys, &aws.region, deadline.look_until()),
+        history: ChangeHistory::new(&aws.history, role, &handler.clock, deadline.look_until()),
+        turns: StreamLocks::default(),
     }
 }

@@ -1,10 +1,12 @@
 //! One invocation: from a payload to an answer, with nothing lost on the way.
 //!
-//! Every payload ends as a success, as a deliberate skip with its reason, as a dead letter that can be fed back, or as a failed invocation,
-//! which Lambda retries and finally sends to its on-failure destination. Nothing is both dead-lettered and retried.
+//! Every payload ends as a success, as a deliberate skip with its reason, as a dead letter that can
+//! be fed back, or as a failed invocation, which Lambda retries and finally sends to its on-failure
+//! destination. Nothing is both dead-lettered and retried.
 
 mod accounts;
-mod job;
+mod key_event;
+mod request;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,19 +17,19 @@ use serde_json::{Value, json};
 use tracing::Instrument;
 
 use self::accounts::Accounts;
-use self::job::{Job, rest};
+use self::request::{Job, rest};
 use crate::aws::Aws;
-use crate::aws::pace::Share;
+use crate::aws::rate_limit::RateShare;
 use crate::aws::ssm::Current;
 use crate::clock::Clock;
 use crate::deadline::Deadline;
+use crate::domain::failure::{Class, Failure, Kind, Step, code};
+use crate::domain::mode::Mode;
 use crate::event::{self, Delivery, Message, Request};
-use crate::failure::{Class, Failure, Kind, Step, code};
-use crate::mode::Mode;
-use crate::outcome::Outcome;
-use crate::policy::Rulebook;
+use crate::policy::EffectivePolicy;
 use crate::report::Report;
-use crate::report::metrics::{self, Letters};
+use crate::report::log::log_report;
+use crate::report::metrics::{self, RequestCounters};
 use crate::settings::{PolicySource, Settings, SettingsError};
 
 /// What makes invocations work: made once per process.
@@ -112,7 +114,11 @@ impl InvocationError {
     /// The failure of an invocation that cannot work at all, because of its settings or policy.
     #[must_use]
     pub fn of_settings(invocation: &Invocation, error: &SettingsError) -> Self {
-        if error.is_policy() { Self::policy(invocation, &policy_failure(error)) } else { Self::settings(invocation, &error.to_string()) }
+        if error.is_policy() {
+            Self::policy(invocation, &policy_failure(error))
+        } else {
+            Self::settings(invocation, &error.to_string())
+        }
     }
 
     /// The failure of an invocation that has no policy, and so must touch nothing.
@@ -152,24 +158,24 @@ impl From<InvocationError> for Diagnostic {
 const STARTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// What all requests of an invocation share.
-struct Shared<'a> {
+struct InvocationContext<'a> {
     invocation: &'a Invocation,
     deadline: Deadline,
     accounts: Accounts<'a>,
-    rules: Rulebook,
+    rules: EffectivePolicy,
     /// Whether the rules are older than they should be.
     old_policy: bool,
 }
 
 /// How one request ended.
-struct Worked {
+struct RequestResult {
     report: Report,
-    letters: Letters,
+    letters: RequestCounters,
     /// The failure that Lambda or SQS is to retry.
     retry: Option<Failure>,
 }
 
-impl Worked {
+impl RequestResult {
     fn error_type(&self) -> Option<ErrorType> {
         if self.letters.not_stored > 0 {
             return Some(ErrorType::DeadLetterNotStored);
@@ -184,37 +190,45 @@ impl Handler {
         Box::pin(self.read_and_work(payload, invocation, false)).await
     }
 
-    /// Handles one invocation without changing anything, whatever the payload asks for: nothing is started, nothing is dead-lettered.
-    pub async fn rehearse(&self, payload: &Value, invocation: &Invocation) -> Result<Value, InvocationError> {
+    /// Handles one invocation without changing anything, whatever the payload asks for: nothing is
+    /// started, nothing is dead-lettered.
+    pub async fn dry_run(&self, payload: &Value, invocation: &Invocation) -> Result<Value, InvocationError> {
         Box::pin(self.read_and_work(payload, invocation, true)).await
     }
 
-    async fn read_and_work(&self, payload: &Value, invocation: &Invocation, dry_run: bool) -> Result<Value, InvocationError> {
+    async fn read_and_work(
+        &self,
+        payload: &Value,
+        invocation: &Invocation,
+        dry_run: bool,
+    ) -> Result<Value, InvocationError> {
         if let Some(problem) = self.grace_problem(invocation).filter(|_| !dry_run) {
             return Err(InvocationError::settings(invocation, &problem));
         }
         let deadline = Deadline::at(invocation.deadline, &self.clock);
         let Settings { key, mode, on_other_key, .. } = &self.settings;
-        let Current { policy, trouble } = self.policy(&deadline).await.map_err(|failure| InvocationError::policy(invocation, &failure))?;
-        let rules = Rulebook { policy, key: key.clone(), mode: *mode, on_other_key: *on_other_key };
+        let Current { policy, trouble } =
+            self.policy(&deadline).await.map_err(|failure| InvocationError::policy(invocation, &failure))?;
+        let rules = EffectivePolicy { policy, key: key.clone(), mode: *mode, on_other_key: *on_other_key };
         let mut delivery = event::read(payload, &self.settings.own_roles());
         delivery.requests_mut().for_each(|request| request.wishes.dry_run |= dry_run);
         let share = match (&delivery, &self.settings.work_queue) {
-            (_, None) => Share::Whole,
-            (Delivery::Batch(_), Some(_)) => Share::Worker,
+            (_, None) => RateShare::Whole,
+            (Delivery::Batch(_), Some(_)) => RateShare::Worker,
             // In audit mode nothing fans out, and no worker has work.
-            (Delivery::Direct(_), Some(_)) if *mode == Mode::Audit => Share::Whole,
-            (Delivery::Direct(_), Some(_)) => Share::Direct,
+            (Delivery::Direct(_), Some(_)) if *mode == Mode::Audit => RateShare::Whole,
+            (Delivery::Direct(_), Some(_)) => RateShare::Direct,
         };
         let accounts = Accounts::new(self, deadline, share);
-        let shared = Shared { invocation, deadline, accounts, rules, old_policy: trouble.is_some() };
+        let shared = InvocationContext { invocation, deadline, accounts, rules, old_policy: trouble.is_some() };
         match delivery {
             Delivery::Direct(requests) => self.direct(&requests, &shared).await,
             Delivery::Batch(messages) => Ok(self.batch(&messages, &shared).await),
         }
     }
 
-    /// The policy as of now. Without one nothing is touched: which streams it would leave alone is not known.
+    /// The policy as of now. Without one nothing is touched: which streams it would leave alone is
+    /// not known.
     async fn policy(&self, deadline: &Deadline) -> Result<Current, Failure> {
         match (&self.settings.policy, &self.aws.policy) {
             (PolicySource::Parameter(_), Some(parameter)) => Box::pin(parameter.current(deadline.look_until())).await,
@@ -225,7 +239,8 @@ impl Handler {
         }
     }
 
-    /// Without a work queue the grace is waited for inside the invocation, which must leave time for the work itself.
+    /// Without a work queue the grace is waited for inside the invocation, which must leave time
+    /// for the work itself.
     fn grace_problem(&self, invocation: &Invocation) -> Option<String> {
         let Settings { iac_grace, work_queue, mode, .. } = &self.settings;
         let left = self.clock.until(invocation.deadline);
@@ -244,9 +259,9 @@ impl Handler {
     }
 
     /// An event or a request: answered, or failed so that Lambda retries it.
-    async fn direct(&self, requests: &[Request], shared: &Shared<'_>) -> Result<Value, InvocationError> {
+    async fn direct(&self, requests: &[Request], shared: &InvocationContext<'_>) -> Result<Value, InvocationError> {
         let worked = self.work_all(requests, None, shared).await;
-        let error_type = worked.iter().find_map(Worked::error_type);
+        let error_type = worked.iter().find_map(RequestResult::error_type);
         let Some(report) = worked.into_iter().map(|worked| worked.report).reduce(Report::joined) else {
             return Ok(Value::Null);
         };
@@ -257,21 +272,28 @@ impl Handler {
     }
 
     /// A batch of SQS messages: the answer names those that are to come back.
-    async fn batch(&self, messages: &[Message], shared: &Shared<'_>) -> Value {
+    async fn batch(&self, messages: &[Message], shared: &InvocationContext<'_>) -> Value {
         let worked = join_all(messages.iter().map(|message| self.message(message, shared))).await;
-        let failures: Vec<_> =
-            messages.iter().zip(worked).filter(|(_, settled)| !settled).map(|(message, _)| json!({"itemIdentifier": message.id})).collect();
+        let failures: Vec<_> = messages
+            .iter()
+            .zip(worked)
+            .filter(|(_, settled)| !settled)
+            .map(|(message, _)| json!({"itemIdentifier": message.id}))
+            .collect();
         json!({"batchItemFailures": failures})
     }
 
-    /// Works one message, and says whether it is settled. If not, it is handed back: hidden for a while that grows with every receive.
-    async fn message(&self, message: &Message, shared: &Shared<'_>) -> bool {
+    /// Works one message, and says whether it is settled. If not, it is handed back: hidden for a
+    /// while that grows with every receive.
+    async fn message(&self, message: &Message, shared: &InvocationContext<'_>) -> bool {
         let worked = self.work_all(&message.requests, Some(message), shared).await;
         if worked.iter().all(|worked| worked.error_type().is_none()) {
             return true;
         }
         if let (Some(work), Some(receipt_handle)) = (&self.aws.work, &message.receipt_handle) {
-            let hidden = work.hide(receipt_handle, rest(message.receive_count), shared.deadline.write_until()).await;
+            let hidden = work
+                .change_visibility(receipt_handle, rest(message.receive_count), shared.deadline.write_until())
+                .await;
             if let Err(error) = hidden {
                 tracing::warn!(code = error.failure.code, error = %error.failure, "message comes back when the queue's own time is over");
             }
@@ -279,13 +301,25 @@ impl Handler {
         false
     }
 
-    async fn work_all(&self, requests: &[Request], message: Option<&Message>, shared: &Shared<'_>) -> Vec<Worked> {
+    async fn work_all(
+        &self,
+        requests: &[Request],
+        message: Option<&Message>,
+        shared: &InvocationContext<'_>,
+    ) -> Vec<RequestResult> {
         let alone = requests.len() == 1;
         join_all(requests.iter().map(|request| self.work(request, message, alone, shared))).await
     }
 
-    /// Works one request, reports it, and routes what failed. `alone`: whether the whole delivery, or `message`, may be retried for its sake.
-    async fn work(&self, request: &Request, message: Option<&Message>, alone: bool, shared: &Shared<'_>) -> Worked {
+    /// Works one request, reports it, and routes what failed. `alone`: whether the whole delivery,
+    /// or `message`, may be retried for its sake.
+    async fn work(
+        &self,
+        request: &Request,
+        message: Option<&Message>,
+        alone: bool,
+        shared: &InvocationContext<'_>,
+    ) -> RequestResult {
         let correlation_id = request.trigger.event_id.as_deref().unwrap_or(&shared.invocation.request_id);
         let span = tracing::info_span!("request", correlation_id);
         let work = async {
@@ -295,40 +329,15 @@ impl Handler {
             let report = Report::new(&shared.invocation.request_id, self.settings.mode, trigger, tally, continue_after);
             let Job { letters, retry, .. } = job;
             log_report(&report, letters);
-            (self.emit)(&metrics::line(&self.settings.metrics_namespace, &self.function, self.clock.utc(), &report, letters));
-            Worked { report, letters, retry }
+            (self.emit)(&metrics::line(
+                &self.settings.metrics_namespace,
+                &self.function,
+                self.clock.utc(),
+                &report,
+                letters,
+            ));
+            RequestResult { report, letters, retry }
         };
         Box::pin(work.instrument(span)).await
     }
-}
-
-fn log_outcome(outcome: &Outcome) {
-    let Outcome { stream, status, reason, mode: _, rule: _, key, previous_key, waited_ms, applied, warnings, error, seen: _, deferral: _ } =
-        outcome;
-    let (stream, status, warnings) = (stream.as_deref().unwrap_or_default(), status.as_str(), warnings.len());
-    match error {
-        None => {
-            let (key, previous_key) = (key.as_deref().unwrap_or_default(), previous_key.as_deref().unwrap_or_default());
-            tracing::info!(stream, status, reason, key, previous_key, waited_ms, applied, warnings, "stream settled");
-        }
-        Some(Failure { step, code, class, message: _, remedy }) => {
-            let (step, class) = (step.as_str(), class.as_str());
-            tracing::error!(stream, status, reason, step, code, class, remedy, waited_ms, applied, "stream not settled");
-        }
-    }
-}
-
-fn log_report(report: &Report, letters: Letters) {
-    let Report { request_id: _, mode: _, trigger, outcomes: _, summary, outcomes_truncated: _, continue_after } = report;
-    let kind = serde_json::to_value(trigger.kind).unwrap_or_default();
-    let summary = serde_json::to_value(summary).unwrap_or_default();
-    tracing::info!(
-        trigger = kind.as_str().unwrap_or_default(),
-        ignored_because = trigger.reason.as_deref().unwrap_or_default(),
-        summary = %summary,
-        dead_letters = letters.stored,
-        dead_letters_not_stored = letters.not_stored,
-        continue_after = continue_after.as_deref().unwrap_or_default(),
-        "request handled"
-    );
 }

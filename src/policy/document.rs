@@ -13,10 +13,10 @@ use thiserror::Error;
 use super::Policy;
 use super::exemption::day;
 use super::rule::{Action, Conditions, Pattern, Rule};
-use crate::arn::{is_account, is_region};
-use crate::key::KeyRef;
-use crate::mode::OnOtherKey;
-use crate::stream::StreamMode;
+use crate::domain::arn::{is_account, is_region};
+use crate::domain::key::KeyRef;
+use crate::domain::mode::OnOtherKey;
+use crate::domain::stream::StreamMode;
 
 /// Something that is wrong with a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,13 +65,16 @@ struct RuleText {
     /// Unique in the policy: outcomes, logs and dead letters show it.
     #[cfg_attr(feature = "cli", schemars(length(min = 1, max = 64)))]
     name: String,
-    /// Which streams the rule matches: those for which every condition holds. {} matches every stream.
+    /// Which streams the rule matches: those for which every condition holds. {} matches every
+    /// stream.
     #[serde(rename = "match")]
     matches: MatchText,
-    /// enforce (default): the streams are to have the key. audit: they are only judged. exempt: they are left alone.
+    /// enforce (default): the streams are to have the key. audit: they are only judged. exempt:
+    /// they are left alone.
     #[serde(default)]
     mode: ModeText,
-    /// The key that the streams are to have, in place of the configured one: a key ARN, a key id, an alias name or an alias ARN.
+    /// The key that the streams are to have, in place of the configured one: a key ARN, a key id,
+    /// an alias name or an alias ARN.
     #[serde(default, deserialize_with = "parsed")]
     #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     key: Option<Key>,
@@ -92,7 +95,11 @@ struct RuleText {
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "cli", schemars(rename = "Match"))]
-#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "an object with stream, account, region, streamMode or tags")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "an object with stream, account, region, streamMode or tags"
+)]
 struct MatchText {
     /// Patterns of the stream's name: * stands for any characters, ? for one.
     #[serde(default)]
@@ -172,12 +179,18 @@ impl<'de> Deserialize<'de> for OneOrMore {
                 let mut found = Vec::new();
                 while let Some(text) = texts.next_element::<String>()? {
                     if text.is_empty() {
-                        return Err(A::Error::invalid_value(serde::de::Unexpected::Str(&text), &"a text that is not empty"));
+                        return Err(A::Error::invalid_value(
+                            serde::de::Unexpected::Str(&text),
+                            &"a text that is not empty",
+                        ));
                     }
                     found.push(text);
                 }
                 if found.is_empty() {
-                    return Err(A::Error::invalid_length(0, &"at least one text; leave the condition out to match everything"));
+                    return Err(A::Error::invalid_length(
+                        0,
+                        &"at least one text; leave the condition out to match everything",
+                    ));
                 }
                 Ok(OneOrMore::More(found))
             }
@@ -244,8 +257,9 @@ impl FromStr for Policy {
             let path = format!("$.rules[{index}]");
             let offset = raw.get().as_ptr() as usize - text.as_ptr() as usize;
             let read = typed::<RuleText>(raw.get(), offset, text, &path);
-            let checked =
-                read.and_then(|rule| rule.checked().map_err(|(field, what)| problem(text, offset, &format!("{path}.{field}"), what)));
+            let checked = read.and_then(|rule| {
+                rule.checked().map_err(|(field, what)| problem(text, offset, &format!("{path}.{field}"), what))
+            });
             let rule = match checked {
                 Ok(rule) => rule,
                 Err(problem) => {
@@ -254,11 +268,15 @@ impl FromStr for Policy {
                 }
             };
             if rules.iter().any(|other| other.name == rule.name) {
-                let what = format!("another rule is called {:?}, too: outcomes could not say which of them decided", rule.name);
+                let what = format!(
+                    "another rule is called {:?}, too: outcomes could not say which of them decided",
+                    rule.name
+                );
                 problems.push(problem(text, offset, &format!("{path}.name"), what));
             }
             if let Some(before) = &after_everything {
-                let what = format!("rule {:?} is never reached: rule {before:?} before it matches every stream", rule.name);
+                let what =
+                    format!("rule {:?} is never reached: rule {before:?} before it matches every stream", rule.name);
                 problems.push(problem(text, offset, &path, what));
             }
             let ends = matches!(&rule.action, Action::Exempt { until: Some(_), .. });
@@ -280,13 +298,18 @@ impl RuleText {
         }
         let matches = matches.checked()?;
         let misplaced = |field, is_there: bool, belongs: &str| {
-            if is_there { Err((field, format!("{field} belongs to {belongs}; this rule's mode is {}", mode.as_str()))) } else { Ok(()) }
+            if is_there {
+                Err((field, format!("{field} belongs to {belongs}; this rule's mode is {}", mode.as_str())))
+            } else {
+                Ok(())
+            }
         };
         let action = if mode == ModeText::Exempt {
             misplaced("key", key.is_some(), "the modes enforce and audit")?;
             misplaced("onOtherKey", on_other_key.is_some(), "the modes enforce and audit")?;
             let reason = reason.filter(|reason| !reason.trim().is_empty());
-            let reason = reason.ok_or(("reason", "an exemption needs a reason: it is what the auditor reads".to_owned()))?;
+            let reason =
+                reason.ok_or(("reason", "an exemption needs a reason: it is what the auditor reads".to_owned()))?;
             Action::Exempt { reason, owner, until: until.map(|Date(date)| date) }
         } else {
             misplaced("reason", reason.is_some(), "the mode exempt")?;
@@ -321,7 +344,9 @@ impl MatchText {
         let (stream, account, region) = (stream.texts(), account.texts(), region.texts());
         let part_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-*?".contains(&byte);
         if let Some(wrong) = stream.iter().find(|pattern| !pattern.bytes().all(part_of_a_name)) {
-            let what = format!("{wrong:?} matches no stream: names have a-z, A-Z, 0-9, '_', '.' and '-', patterns also '*' and '?'");
+            let what = format!(
+                "{wrong:?} matches no stream: names have a-z, A-Z, 0-9, '_', '.' and '-', patterns also '*' and '?'"
+            );
             return Err(("match.stream", what));
         }
         if let Some(wrong) = account.iter().find(|account| !is_account(account)) {
@@ -381,7 +406,8 @@ fn place(text: &str, offset: usize) -> (usize, usize) {
 #[cfg(feature = "cli")]
 #[must_use]
 pub fn schema() -> serde_json::Value {
-    /// Which key a stream is to have, in which mode, and which streams are left alone: the first rule that matches decides.
+    /// Which key a stream is to have, in which mode, and which streams are left alone: the first
+    /// rule that matches decides.
     #[derive(schemars::JsonSchema)]
     #[schemars(rename = "kinesis-encryption-enforcer policy", deny_unknown_fields)]
     #[expect(dead_code, reason = "only its schema is wanted")]

@@ -30,8 +30,9 @@ pub enum Exemption {
 
 /// Reads the exemption out of a stream's tags.
 ///
-/// The value of the tag `key` is the reason, optionally with `until=YYYY-MM-DD` in it: the last day, in UTC, on which it holds. A tag
-/// value can hold letters, digits, spaces and `_ . : / = + - @` (Kinesis API Reference, `Tag`), so the words are parted by spaces.
+/// The value of the tag `key` is the reason, optionally with `until=YYYY-MM-DD` in it: the last
+/// day, in UTC, on which it holds. A tag value can hold letters, digits, spaces and `_ . : / = + -
+/// @` (Kinesis API Reference, `Tag`), so the words are parted by spaces.
 #[must_use]
 pub fn exemption(tags: &[(String, String)], key: &str, today: NaiveDate) -> Exemption {
     let Some((_, value)) = tags.iter().find(|(name, _)| name == key) else { return Exemption::None };
@@ -53,9 +54,13 @@ pub fn exemption(tags: &[(String, String)], key: &str, today: NaiveDate) -> Exem
     }
 }
 
-/// The day that `text` is: exactly `YYYY-MM-DD`, since what reads `26-12-31` as a day of the year 26 ends an exemption that was meant to hold.
+/// The day that `text` is: exactly `YYYY-MM-DD`, since what reads `26-12-31` as a day of the year
+/// 26 ends an exemption that was meant to hold.
 pub(super) fn day(text: &str) -> Option<NaiveDate> {
-    let shape = text.bytes().enumerate().all(|(at, byte)| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() });
+    let shape = text
+        .bytes()
+        .enumerate()
+        .all(|(at, byte)| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() });
     if text.len() == 10 && shape { text.parse().ok() } else { None }
 }
 
@@ -82,7 +87,8 @@ mod tests {
 
     #[test]
     fn the_value_is_the_reason_and_may_hold_the_last_day() {
-        let exempt = |reason: &str, until: Option<&str>| Exemption::Exempt { reason: reason.to_owned(), until: until.map(date) };
+        let exempt =
+            |reason: &str, until: Option<&str>| Exemption::Exempt { reason: reason.to_owned(), until: until.map(date) };
         check("third-party producer", &exempt("third-party producer", None));
         check("load test until=2026-12-31", &exempt("load test", Some("2026-12-31")));
         check("UNTIL=2026-12-31 load test", &exempt("load test", Some("2026-12-31")));
@@ -92,7 +98,10 @@ mod tests {
 
     #[test]
     fn the_day_after_the_last_day_it_has_expired() {
-        check("load test until=2026-11-23", &Exemption::Expired { reason: "load test".to_owned(), until: date("2026-11-23") });
+        check(
+            "load test until=2026-11-23",
+            &Exemption::Expired { reason: "load test".to_owned(), until: date("2026-11-23") },
+        );
     }
 
     #[test]
@@ -109,7 +118,10 @@ mod tests {
         ] {
             let tags = [(KEY.to_owned(), value.to_owned())];
             let found = exemption(&tags, KEY, date("2026-11-24"));
-            assert!(matches!(&found, Exemption::Malformed { why } if why.contains("until=YYYY-MM-DD")), "{value:?}: {found:?}");
+            assert!(
+                matches!(&found, Exemption::Malformed { why } if why.contains("until=YYYY-MM-DD")),
+                "{value:?}: {found:?}"
+            );
         }
     }
 

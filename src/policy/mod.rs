@@ -1,7 +1,8 @@
 //! Which key a stream is to have, in which mode, and which streams are left alone. Pure.
 //!
-//! A [`Policy`] is an ordered list of rules; the first that matches decides, and the configured default decides where none does. The exempt tag goes before
-//! every rule, and a rule may restrict what is configured, never widen it: `ENFORCEMENT_MODE=audit` and a dry run are ceilings.
+//! A [`Policy`] is an ordered list of rules; the first that matches decides, and the configured
+//! default decides where none does. The exempt tag goes before every rule, and a rule may restrict
+//! what is configured, never widen it: `ENFORCEMENT_MODE=audit` and a dry run are ceilings.
 
 mod document;
 mod exemption;
@@ -15,8 +16,8 @@ pub use self::document::{Invalid, Problem};
 pub use self::exemption::{Exemption, exemption};
 pub use self::rule::{Action, Conditions, Match, Mismatch, Pattern, Rule, Subject};
 
-use crate::key::KeyRef;
-use crate::mode::{Mode, OnOtherKey};
+use crate::domain::key::KeyRef;
+use crate::domain::mode::{Mode, OnOtherKey};
 
 /// An ordered list of rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +35,7 @@ impl Policy {
 
 /// The policy together with what holds where no rule matches.
 #[derive(Clone, Debug)]
-pub struct Rulebook {
+pub struct EffectivePolicy {
     /// The rules.
     pub policy: std::sync::Arc<Policy>,
     /// `KMS_KEY_ID`.
@@ -47,7 +48,7 @@ pub struct Rulebook {
 
 /// What is to become of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms<'p> {
+pub struct Requirement<'p> {
     /// The rule that says so; `None` for the configured default.
     pub rule: Option<&'p str>,
     /// The key that it is to have.
@@ -57,12 +58,12 @@ pub struct Terms<'p> {
     /// What to make of another customer managed key.
     pub on_other_key: OnOtherKey,
     /// Why it is left alone, if a rule says so.
-    pub exempt: Option<Leave<'p>>,
+    pub exempt: Option<RuleExemption<'p>>,
 }
 
 /// Why a rule leaves a stream alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Leave<'p> {
+pub struct RuleExemption<'p> {
     /// The reason.
     pub reason: &'p str,
     /// Whom to ask.
@@ -81,7 +82,7 @@ fn until(last_day: Option<NaiveDate>) -> String {
     last_day.map(|day| format!(" until {day}")).unwrap_or_default()
 }
 
-impl Leave<'_> {
+impl RuleExemption<'_> {
     /// The reason, as outcomes give it.
     #[must_use]
     pub fn because(&self, rule: &str) -> String {
@@ -92,9 +93,9 @@ impl Leave<'_> {
 
 /// What the rules say about a stream, as far as it is known. Exactly one of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ruling<'p> {
+pub enum PolicyDecision<'p> {
     /// This becomes of it.
-    Terms(Terms<'p>),
+    Requirement(Requirement<'p>),
     /// It depends on the stream's tags, which have not been read.
     NeedsTags {
         /// The rule that asks for them.
@@ -109,46 +110,50 @@ pub enum Ruling<'p> {
     },
 }
 
-impl Rulebook {
-    /// What the rules say about `subject`, and which exemptions would have matched but have expired.
+impl EffectivePolicy {
+    /// What the rules say about `subject`, and which exemptions would have matched but have
+    /// expired.
     #[must_use]
-    pub fn rule_on(&self, subject: &Subject<'_>) -> (Ruling<'_>, Vec<&Rule>) {
+    pub fn rule_on(&self, subject: &Subject<'_>) -> (PolicyDecision<'_>, Vec<&Rule>) {
         let mut expired = Vec::new();
         for rule in self.policy.rules() {
             match rule.matches.of(subject) {
                 Match::No(_) => {}
                 Match::Yes if rule.has_expired(subject.today) => expired.push(rule),
-                Match::Yes => return (Ruling::Terms(self.terms_of(rule)), expired),
-                Match::NeedsTags => return (Ruling::NeedsTags { rule: &rule.name }, expired),
-                Match::Unknown(missing) => return (Ruling::Undecided { rule: &rule.name, missing }, expired),
+                Match::Yes => return (PolicyDecision::Requirement(self.terms_of(rule)), expired),
+                Match::NeedsTags => return (PolicyDecision::NeedsTags { rule: &rule.name }, expired),
+                Match::Unknown(missing) => return (PolicyDecision::Undecided { rule: &rule.name, missing }, expired),
             }
         }
-        (Ruling::Terms(self.default_terms()), expired)
+        (PolicyDecision::Requirement(self.default_terms()), expired)
     }
 
     /// What holds where no rule matches.
-    fn default_terms(&self) -> Terms<'_> {
-        Terms { rule: None, key: &self.key, mode: self.mode, on_other_key: self.on_other_key, exempt: None }
+    fn default_terms(&self) -> Requirement<'_> {
+        Requirement { rule: None, key: &self.key, mode: self.mode, on_other_key: self.on_other_key, exempt: None }
     }
 
-    fn terms_of<'p>(&'p self, rule: &'p Rule) -> Terms<'p> {
-        let default = Terms { rule: Some(&rule.name), ..self.default_terms() };
+    fn terms_of<'p>(&'p self, rule: &'p Rule) -> Requirement<'p> {
+        let default = Requirement { rule: Some(&rule.name), ..self.default_terms() };
         match &rule.action {
-            Action::Enforce { key, on_other_key, audit } => Terms {
+            Action::Enforce { key, on_other_key, audit } => Requirement {
                 key: key.as_ref().unwrap_or(default.key),
                 // A rule may only restrict.
                 mode: if *audit { Mode::Audit } else { default.mode },
                 on_other_key: on_other_key.unwrap_or(default.on_other_key),
                 ..default
             },
-            Action::Exempt { reason, owner, until } => {
-                Terms { exempt: Some(Leave { reason, owner: owner.as_deref(), until: *until }), ..default }
-            }
+            Action::Exempt { reason, owner, until } => Requirement {
+                exempt: Some(RuleExemption { reason, owner: owner.as_deref(), until: *until }),
+                ..default
+            },
         }
     }
 
-    /// Every key that streams of `region` in `account` may be to have: the configured one first, then the rules', without repetitions. What a rule says of other
-    /// accounts or Regions is left out: its key need not be one that can be looked at here. Where the account is not known, any may be meant.
+    /// Every key that streams of `region` in `account` may be to have: the configured one first,
+    /// then the rules', without repetitions. What a rule says of other accounts or Regions is left
+    /// out: its key need not be one that can be looked at here. Where the account is not known, any
+    /// may be meant.
     #[must_use]
     pub fn keys_in(&self, account: Option<&str>, region: &str) -> Vec<&KeyRef> {
         let mut keys = vec![&self.key];

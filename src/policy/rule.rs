@@ -6,9 +6,10 @@ use std::fmt;
 use chrono::NaiveDate;
 use wildmatch::WildMatch;
 
-use crate::key::KeyRef;
-use crate::mode::OnOtherKey;
-use crate::stream::{StreamArn, StreamMode};
+use crate::domain::key::KeyRef;
+use crate::domain::mode::OnOtherKey;
+use crate::domain::outcome::Warning;
+use crate::domain::stream::{StreamArn, StreamMode};
 
 /// One rule of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,18 @@ impl Rule {
     #[must_use]
     pub fn has_expired(&self, today: NaiveDate) -> bool {
         matches!(&self.action, Action::Exempt { until: Some(until), .. } if *until < today)
+    }
+
+    /// The warning that this rule's exemption has expired.
+    #[must_use]
+    pub fn expired_warning(&self) -> Warning {
+        let (reason, until) = match &self.action {
+            Action::Exempt { reason, until, .. } => {
+                (reason.clone(), until.map(|until| until.to_string()).unwrap_or_default())
+            }
+            Action::Enforce { .. } => (self.name.clone(), String::new()),
+        };
+        Warning::ExemptionExpired { reason, until }
     }
 }
 
@@ -77,7 +90,8 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Which streams a rule matches: those for which every condition holds. A list holds if one of its values does; an empty one is no condition.
+/// Which streams a rule matches: those for which every condition holds. A list holds if one of its
+/// values does; an empty one is no condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conditions {
     /// Patterns of the stream's name.
@@ -140,10 +154,12 @@ impl fmt::Display for Mismatch {
 }
 
 impl Conditions {
-    /// Whether a stream of `region` in `account` may be one for which they hold, going by these two alone. An account that is not known may be any.
+    /// Whether a stream of `region` in `account` may be one for which they hold, going by these two
+    /// alone. An account that is not known may be any.
     #[must_use]
     pub fn may_hold_in(&self, account: Option<&str>, region: &str) -> bool {
-        let in_account = self.account.is_empty() || account.is_none_or(|account| self.account.iter().any(|other| other == account));
+        let in_account =
+            self.account.is_empty() || account.is_none_or(|account| self.account.iter().any(|other| other == account));
         in_account && (self.region.is_empty() || self.region.iter().any(|other| other == region))
     }
 
@@ -166,7 +182,9 @@ impl Conditions {
             return no("region", arn.region(), region.clone());
         }
         match (stream_mode, subject.mode) {
-            (Some(wanted), Some(found)) if wanted != found => return no("streamMode", found.as_str(), vec![wanted.as_str().to_owned()]),
+            (Some(wanted), Some(found)) if wanted != found => {
+                return no("streamMode", found.as_str(), vec![wanted.as_str().to_owned()]);
+            }
             (Some(_), None) => return Match::Unknown("its capacity mode"),
             _ => {}
         }
@@ -177,7 +195,11 @@ impl Conditions {
         for (key, patterns) in tags {
             let found = present.iter().find(|(name, _)| name == key).map(|(_, value)| value);
             if !found.is_some_and(|value| patterns.iter().any(|pattern| pattern.matches(value))) {
-                return Match::No(Mismatch { condition: format!("tag {key}"), found: found.cloned(), wanted: texts(patterns) });
+                return Match::No(Mismatch {
+                    condition: format!("tag {key}"),
+                    found: found.cloned(),
+                    wanted: texts(patterns),
+                });
             }
         }
         Match::Yes
@@ -185,8 +207,12 @@ impl Conditions {
 
     /// Whether every stream matches.
     pub(super) fn hold_always(&self) -> bool {
-        let any_name =
-            self.stream.is_empty() || self.stream.iter().any(|pattern| pattern.to_string().chars().all(|character| character == '*'));
-        any_name && self.account.is_empty() && self.region.is_empty() && self.stream_mode.is_none() && self.tags.is_empty()
+        let any_name = self.stream.is_empty()
+            || self.stream.iter().any(|pattern| pattern.to_string().chars().all(|character| character == '*'));
+        any_name
+            && self.account.is_empty()
+            && self.region.is_empty()
+            && self.stream_mode.is_none()
+            && self.tags.is_empty()
     }
 }

@@ -3,14 +3,19 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::stream::{StreamArn, StreamMode};
+use crate::domain::stream::{StreamArn, StreamMode};
 
 const DEFAULT_KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const OTHER_KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/ffffffff-12ab-34cd-56ef-1234567890ab";
 
-fn rulebook(rules: &str) -> Rulebook {
+fn rulebook(rules: &str) -> EffectivePolicy {
     let policy = format!(r#"{{"version": 1, "rules": [{rules}]}}"#).parse::<Policy>().expect("a policy");
-    Rulebook { policy: Arc::new(policy), key: DEFAULT_KEY.parse().expect("a key"), mode: Mode::Enforce, on_other_key: OnOtherKey::Replace }
+    EffectivePolicy {
+        policy: Arc::new(policy),
+        key: DEFAULT_KEY.parse().expect("a key"),
+        mode: Mode::Enforce,
+        on_other_key: OnOtherKey::Replace,
+    }
 }
 
 fn stream(name: &str) -> StreamArn {
@@ -21,13 +26,19 @@ fn today() -> NaiveDate {
     "2026-11-24".parse().expect("a date")
 }
 
-/// What decides about `name`, with this mode and these tags: the rule's name, `default`, `tags` where they are needed, `unknown` where it cannot be said.
-fn decides<'a>(rules: &'a Rulebook, name: &str, mode: Option<&StreamMode>, tags: Option<&[(String, String)]>) -> (&'a str, Vec<&'a str>) {
+/// What decides about `name`, with this mode and these tags: the rule's name, `default`, `tags`
+/// where they are needed, `unknown` where it cannot be said.
+fn decides<'a>(
+    rules: &'a EffectivePolicy,
+    name: &str,
+    mode: Option<&StreamMode>,
+    tags: Option<&[(String, String)]>,
+) -> (&'a str, Vec<&'a str>) {
     let (ruling, expired) = rules.rule_on(&Subject { stream: &stream(name), mode, tags, today: today() });
     let decides = match ruling {
-        Ruling::Terms(terms) => terms.rule.unwrap_or("default"),
-        Ruling::NeedsTags { .. } => "tags",
-        Ruling::Undecided { .. } => "unknown",
+        PolicyDecision::Requirement(terms) => terms.rule.unwrap_or("default"),
+        PolicyDecision::NeedsTags { .. } => "tags",
+        PolicyDecision::Undecided { .. } => "unknown",
     };
     (decides, expired.into_iter().map(|rule| rule.name.as_str()).collect())
 }
@@ -75,8 +86,11 @@ fn a_rule_replaces_key_and_other_key_and_may_only_restrict_the_mode() {
            {"name": "b", "match": {"stream": "b"}, "mode": "audit"},
            {"name": "c", "match": {"stream": "c"}, "mode": "exempt", "reason": "legacy", "owner": "ada", "until": "2026-11-24"}"#,
     );
-    let terms = |rules: &Rulebook, name| match rules.rule_on(&Subject { stream: &stream(name), mode: None, tags: None, today: today() }).0 {
-        Ruling::Terms(Terms { rule: _, key, mode, on_other_key, exempt }) => {
+    let terms = |rules: &EffectivePolicy, name| match rules
+        .rule_on(&Subject { stream: &stream(name), mode: None, tags: None, today: today() })
+        .0
+    {
+        PolicyDecision::Requirement(Requirement { rule: _, key, mode, on_other_key, exempt }) => {
             (key.to_string(), mode, on_other_key, exempt.map(|leave| leave.because("c")))
         }
         other => unreachable!("{other:?}"),
@@ -91,7 +105,10 @@ fn a_rule_replaces_key_and_other_key_and_may_only_restrict_the_mode() {
     assert_eq!(terms(&rules, "d"), (key, enforce, replace, None));
     rules.mode = Mode::Audit;
     assert_eq!(terms(&rules, "a").1, Mode::Audit);
-    assert_eq!(rules.keys_in(None, "us-east-1").into_iter().map(KeyRef::as_str).collect::<Vec<_>>(), [DEFAULT_KEY, "alias/a"]);
+    assert_eq!(
+        rules.keys_in(None, "us-east-1").into_iter().map(KeyRef::as_str).collect::<Vec<_>>(),
+        [DEFAULT_KEY, "alias/a"]
+    );
 }
 
 #[test]
@@ -113,13 +130,19 @@ fn the_keys_of_an_account_and_region_are_those_of_the_rules_that_may_hold_there(
 
 #[test]
 fn why_a_rule_does_not_match_is_said_with_what_was_found_and_what_was_wanted() {
-    let rules = rulebook(r#"{"name": "a", "match": {"stream": ["a*", "b"]}}, {"name": "b", "match": {"tags": {"stage": "dev"}}}"#);
+    let rules = rulebook(
+        r#"{"name": "a", "match": {"stream": ["a*", "b"]}}, {"name": "b", "match": {"tags": {"stage": "dev"}}}"#,
+    );
     let (stream, tags) = (stream("orders"), tags(&[("stage", "prod")]));
-    let because =
-        |rule: usize, tags| match rules.policy.rules()[rule].matches.of(&Subject { stream: &stream, mode: None, tags, today: today() }) {
-            Match::No(mismatch) => mismatch.to_string(),
-            other => unreachable!("{other:?}"),
-        };
+    let because = |rule: usize, tags| match rules.policy.rules()[rule].matches.of(&Subject {
+        stream: &stream,
+        mode: None,
+        tags,
+        today: today(),
+    }) {
+        Match::No(mismatch) => mismatch.to_string(),
+        other => unreachable!("{other:?}"),
+    };
     assert_eq!(because(0, None), "stream is orders, not a* or b");
     assert_eq!(because(1, Some(tags.as_slice())), "tag stage is prod, not dev");
     assert_eq!(because(1, Some(&[])), "tag stage is missing, wanted is dev");
@@ -129,7 +152,7 @@ fn why_a_rule_does_not_match_is_said_with_what_was_found_and_what_was_wanted() {
 fn why_a_stream_is_left_alone_is_said_with_the_last_day_and_whom_to_ask() {
     assert_eq!(exempt_by_tag("load test", None), "exempt by tag: load test");
     assert_eq!(exempt_by_tag("load test", Some(today())), "exempt by tag until 2026-11-24: load test");
-    let leave = Leave { reason: "legacy", owner: None, until: None };
+    let leave = RuleExemption { reason: "legacy", owner: None, until: None };
     assert_eq!(leave.because("a"), "exempt by rule a: legacy");
 }
 
@@ -158,17 +181,20 @@ fn what_stands_behind_a_rule_is_never_reached_only_if_that_matches_every_stream_
         ("{}", r#", "mode": "exempt", "reason": "r""#, true),
         ("{}", r#", "mode": "exempt", "reason": "r", "until": "2026-12-31""#, false),
     ] {
-        let rules = format!(r#"[{{"name": "a", "match": {matches}{rest}}}, {{"name": "b", "match": {{"stream": "b"}}}}]"#);
+        let rules =
+            format!(r#"[{{"name": "a", "match": {matches}{rest}}}, {{"name": "b", "match": {{"stream": "b"}}}}]"#);
         let read = format!(r#"{{"version": 1, "rules": {rules}}}"#).parse::<Policy>();
-        let refused = read.is_err_and(|Invalid(problems)| problems.iter().any(|problem| problem.what.contains("never reached")));
+        let refused =
+            read.is_err_and(|Invalid(problems)| problems.iter().any(|problem| problem.what.contains("never reached")));
         assert_eq!(refused, ends, "{rules}");
     }
 }
 
 #[test]
 fn a_name_has_1_to_64_characters_that_can_be_shown() {
-    let named =
-        |name: &str| serde_json::json!({"version": 1, "rules": [{"name": name, "match": {}}]}).to_string().parse::<Policy>().is_ok();
+    let named = |name: &str| {
+        serde_json::json!({"version": 1, "rules": [{"name": name, "match": {}}]}).to_string().parse::<Policy>().is_ok()
+    };
     assert!(named("a") && named(&"ü".repeat(64)));
     assert!(!named("") && !named(&"ü".repeat(65)) && !named("a\tb"));
 }
@@ -203,7 +229,7 @@ fn any_rule() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
-fn built(rules: &[serde_json::Value]) -> Rulebook {
+fn built(rules: &[serde_json::Value]) -> EffectivePolicy {
     let named = rules.iter().enumerate().map(|(index, rule)| {
         let mut rule = rule.clone();
         rule["name"] = index.to_string().into();
@@ -224,7 +250,7 @@ proptest! {
         let mode = if on_demand { StreamMode::OnDemand } else { StreamMode::Provisioned };
         let tags = tag.map(|tag| vec![("t".to_owned(), tag.to_owned())]).unwrap_or_default();
         let subject = Subject { stream: &stream(name), mode: Some(&mode), tags: Some(&tags), today: today() };
-        let Ruling::Terms(terms) = rulebook.rule_on(&subject).0 else { return Err(TestCaseError::fail("undecided")) };
+        let PolicyDecision::Requirement(terms) = rulebook.rule_on(&subject).0 else { return Err(TestCaseError::fail("undecided")) };
         let live = |rule: &&Rule| rule.matches.of(&subject) == Match::Yes && !rule.has_expired(today());
         prop_assert_eq!(terms.rule, rulebook.policy.rules().iter().find(live).map(|rule| rule.name.as_str()));
 
@@ -233,15 +259,15 @@ proptest! {
             let mut more = rules.clone();
             more.insert(at, serde_json::json!({"match": {"stream": "none-such"}, "key": OTHER_KEY}));
             let more = built(&more);
-            let Ruling::Terms(again) = more.rule_on(&subject).0 else { return Err(TestCaseError::fail("undecided")) };
+            let PolicyDecision::Requirement(again) = more.rule_on(&subject).0 else { return Err(TestCaseError::fail("undecided")) };
             prop_assert_eq!((again.key, again.mode, again.on_other_key, again.exempt), (terms.key, terms.mode, terms.on_other_key, terms.exempt));
         }
 
         // With the tags unread it is the same, or it is said that they are needed.
         match rulebook.rule_on(&Subject { tags: None, ..subject }).0 {
-            Ruling::Terms(early) => prop_assert_eq!(early, terms),
-            Ruling::NeedsTags { .. } => {}
-            Ruling::Undecided { rule, missing } => return Err(TestCaseError::fail(format!("{rule}: {missing}"))),
+            PolicyDecision::Requirement(early) => prop_assert_eq!(early, terms),
+            PolicyDecision::NeedsTags { .. } => {}
+            PolicyDecision::Undecided { rule, missing } => return Err(TestCaseError::fail(format!("{rule}: {missing}"))),
         }
     }
 }
@@ -267,7 +293,11 @@ fn the_place_of_a_problem_is_counted_from_the_beginning_of_the_policy_wherever_i
         ("{\"version\": 1, \"rules\": [\n  {\"name\": \"a\",\n   \"match\": {\"account\": \"1\"}}\n]}", (2, 3)),
     ] {
         let Err(Invalid(problems)) = text.parse::<Policy>() else { unreachable!("{text} was accepted") };
-        assert_eq!(problems.iter().map(|problem| (problem.line, problem.column)).collect::<Vec<_>>(), [place], "{text}");
+        assert_eq!(
+            problems.iter().map(|problem| (problem.line, problem.column)).collect::<Vec<_>>(),
+            [place],
+            "{text}"
+        );
     }
 }
 

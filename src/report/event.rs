@@ -1,11 +1,12 @@
 //! Outcomes as events: what notifications, tickets and other programs can listen to.
 //!
-//! Source: *`EventBridge` API Reference, `PutEvents`*: an entry has at most 256 KB, a call ten entries.
+//! Source: *`EventBridge` API Reference, `PutEvents`*: an entry has at most 256 KB, a call ten
+//! entries.
 
 use serde_json::{Value, json};
 
+use crate::domain::outcome::{Outcome, Status, Warning};
 use crate::event::Trigger;
-use crate::outcome::{Outcome, Status, Warning};
 
 /// The `source` of every event.
 pub const SOURCE: &str = "kinesis-encryption-enforcer";
@@ -34,12 +35,21 @@ pub fn events(outcome: &Outcome, trigger: &Trigger, request_id: &str, function: 
         Status::Failed => Some(failed),
         Status::Contested => Some(contested),
         Status::KeyAtRisk => Some(at_risk),
-        Status::Compliant | Status::WouldEncrypt | Status::Exempt | Status::Gone | Status::Deferred | Status::Queued => None,
+        Status::Compliant
+        | Status::WouldEncrypt
+        | Status::Exempt
+        | Status::Gone
+        | Status::Deferred
+        | Status::Queued => None,
     };
     let has_expired = outcome.warnings.iter().any(|warning| matches!(warning, Warning::ExemptionExpired { .. }));
     let types = of_status.into_iter().chain(has_expired.then_some(expired));
-    let detail = json!({"version": 1, "function": function, "requestId": request_id, "trigger": trigger, "outcome": outcome});
-    let arns = [outcome.stream.as_deref(), outcome.key.as_deref()].into_iter().flatten().filter(|arn| arn.starts_with("arn:"));
+    let detail =
+        json!({"version": 1, "function": function, "requestId": request_id, "trigger": trigger, "outcome": outcome});
+    let arns =
+        [outcome.stream.as_deref(), outcome.key.as_deref()].into_iter().flatten().filter(|arn| arn.starts_with("arn:"));
     let resources: Vec<_> = arns.map(str::to_owned).collect();
-    types.map(|detail_type| OutcomeEvent { detail_type, detail: detail.clone(), resources: resources.clone() }).collect()
+    types
+        .map(|detail_type| OutcomeEvent { detail_type, detail: detail.clone(), resources: resources.clone() })
+        .collect()
 }

@@ -1,13 +1,13 @@
 //! Metrics in `CloudWatch`'s embedded metric format: one line of JSON on standard output.
 //!
-//! Source: `CloudWatch` User Guide, *Specification: Embedded metric format*. The line is printed as it is: inside a log event its fields
-//! would be nested, and `CloudWatch` would not see them.
+//! Source: `CloudWatch` User Guide, *Specification: Embedded metric format*. The line is printed as
+//! it is: inside a log event its fields would be nested, and `CloudWatch` would not see them.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
 use super::Report;
-use crate::outcome::Status;
+use crate::domain::outcome::Status;
 
 /// The name of the metric that counts outcomes with `status`.
 #[must_use]
@@ -32,14 +32,17 @@ pub const DEAD_LETTERS: &str = "DeadLetters";
 pub const DEAD_LETTERS_NOT_STORED: &str = "DeadLettersNotStored";
 /// The metric of outcome events that could not be sent.
 pub const EVENTS_NOT_SENT: &str = "EventsNotSent";
-/// The metric of invocations that went on with an older policy, because the present one could not be read or understood.
+/// The metric of invocations that went on with an older policy, because the present one could not
+/// be read or understood.
 pub const POLICY_ERRORS: &str = "PolicyErrors";
-/// The metric of how long new streams were unencrypted: from their creation until they were seen ACTIVE with the key.
+/// The metric of how long new streams were unencrypted: from their creation until they were seen
+/// ACTIVE with the key.
 pub const TIME_UNENCRYPTED: &str = "TimeUnencrypted";
 /// The metric of how long streams took from the start to ACTIVE with the key.
 pub const TIME_TO_ENCRYPTED: &str = "TimeToEncrypted";
 
-/// A stream that is older was not encrypted for the first time: how long it was unencrypted is not known.
+/// A stream that is older was not encrypted for the first time: how long it was unencrypted is not
+/// known.
 const NEW: TimeDelta = TimeDelta::hours(24);
 
 /// The embedded metric format takes at most this many values of a metric in a line.
@@ -47,20 +50,21 @@ const VALUES: usize = 100;
 
 /// How dead letters fared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Letters {
+pub struct RequestCounters {
     /// Written.
     pub stored: u64,
     /// Refused by the queue, or without a queue.
     pub not_stored: u64,
     /// Outcome events that could not be sent.
     pub events_not_sent: u64,
-    /// Whether an older policy was followed, because the present one could not be read or understood.
+    /// Whether an older policy was followed, because the present one could not be read or
+    /// understood.
     pub policy_errors: u64,
 }
 
 /// The line of metrics for one report.
 #[must_use]
-pub fn line(namespace: &str, function: &str, now: DateTime<Utc>, report: &Report, letters: Letters) -> String {
+pub fn line(namespace: &str, function: &str, now: DateTime<Utc>, report: &Report, letters: RequestCounters) -> String {
     let mut metrics = Vec::new();
     let mut values = Map::new();
     let mut put = |name: &str, unit: &str, value: Value| {
@@ -115,11 +119,11 @@ pub fn line(namespace: &str, function: &str, now: DateTime<Utc>, report: &Report
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::mode::Mode;
+    use crate::domain::outcome::Outcome;
+    use crate::domain::stream::{Description, StreamStatus};
     use crate::event::{Trigger, TriggerKind};
-    use crate::mode::Mode;
-    use crate::outcome::Outcome;
-    use crate::report::Tally;
-    use crate::stream::{Description, StreamStatus};
+    use crate::report::OutcomeSummary;
 
     fn now() -> DateTime<Utc> {
         "2026-11-24T12:00:00Z".parse().expect("a time")
@@ -142,13 +146,22 @@ mod tests {
 
     #[test]
     fn a_line_counts_outcomes_times_new_streams_and_sends_zeros_for_what_alarms_watch() {
-        let mut tally = Tally::of_targets();
-        for outcome in [encrypted(1, None, 900), encrypted(2, Some("alias/aws/kinesis"), 800), encrypted(25 * 60, None, 700)] {
+        let mut tally = OutcomeSummary::of_targets();
+        for outcome in
+            [encrypted(1, None, 900), encrypted(2, Some("alias/aws/kinesis"), 800), encrypted(25 * 60, None, 700)]
+        {
             tally.add(outcome);
         }
-        let trigger = Trigger { kind: TriggerKind::Manual, reason: None, event_id: None, event_time: None, account: None, region: None };
+        let trigger = Trigger {
+            kind: TriggerKind::Manual,
+            reason: None,
+            event_id: None,
+            event_time: None,
+            account: None,
+            region: None,
+        };
         let report = Report::new("request-1", Mode::Enforce, trigger, tally, None);
-        let letters = Letters { stored: 1, policy_errors: 1, ..Letters::default() };
+        let letters = RequestCounters { stored: 1, policy_errors: 1, ..RequestCounters::default() };
         let line: Value = serde_json::from_str(&line("Space", "enforcer", now(), &report, letters)).expect("JSON");
         assert_eq!((&line["Encrypted"], &line[TIME_TO_ENCRYPTED]), (&json!(3), &json!([900, 800, 700])));
         // Only of the first it is known: the second had a key, the third may have had one.
@@ -156,7 +169,11 @@ mod tests {
         assert_eq!((&line[DEAD_LETTERS], &line[DEAD_LETTERS_NOT_STORED]), (&json!(1), &json!(0)));
         assert_eq!((&line[EVENTS_NOT_SENT], &line[POLICY_ERRORS]), (&json!(0), &json!(1)));
         let metrics = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().expect("metrics");
-        let unit = |name: &str| metrics.iter().find(|metric| metric["Name"] == name).map(|metric| metric["Unit"].clone());
-        assert_eq!((unit(TIME_UNENCRYPTED), unit("Encrypted"), unit("Failed")), (Some(json!("Seconds")), Some(json!("Count")), None));
+        let unit =
+            |name: &str| metrics.iter().find(|metric| metric["Name"] == name).map(|metric| metric["Unit"].clone());
+        assert_eq!(
+            (unit(TIME_UNENCRYPTED), unit("Encrypted"), unit("Failed")),
+            (Some(json!("Seconds")), Some(json!("Count")), None)
+        );
     }
 }

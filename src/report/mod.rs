@@ -1,7 +1,8 @@
 //! The answer: what happened, counted and listed.
 
+pub mod dead_letter;
 pub mod event;
-pub mod letter;
+pub mod log;
 pub mod metrics;
 
 use std::collections::BTreeMap;
@@ -9,9 +10,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::domain::mode::Mode;
+use crate::domain::outcome::{Outcome, Status};
 use crate::event::Trigger;
-use crate::mode::Mode;
-use crate::outcome::{Outcome, Status};
 
 /// At most this many outcomes are listed in an answer; all are counted.
 pub const LISTED: usize = 500;
@@ -19,9 +20,10 @@ pub const LISTED: usize = 500;
 /// An invocation that fails carries its answer in the `errorMessage`, up to this many bytes.
 pub const ERROR_MESSAGE: usize = 4096;
 
-/// The outcomes of an invocation: all counted, the most important ones kept. Its memory does not grow with the fleet.
+/// The outcomes of an invocation: all counted, the most important ones kept. Its memory does not
+/// grow with the fleet.
 #[derive(Clone, Debug, Default)]
-pub struct Tally {
+pub struct OutcomeSummary {
     /// Whether only outcomes worth a person's time are listed, failures first.
     sweeping: bool,
     counts: BTreeMap<Status, u64>,
@@ -29,7 +31,7 @@ pub struct Tally {
     dropped: bool,
 }
 
-impl Tally {
+impl OutcomeSummary {
     /// A tally of named targets: all are listed, in their order.
     #[must_use]
     pub fn of_targets() -> Self {
@@ -56,14 +58,14 @@ impl Tally {
 
     fn cut(&mut self) {
         if self.sweeping || self.listed.len() > LISTED {
-            self.listed.sort_by_key(|outcome| weight(outcome.status));
+            self.listed.sort_by_key(|outcome| listing_order(outcome.status));
         }
         self.dropped |= self.listed.len() > LISTED;
         self.listed.truncate(LISTED);
     }
 }
 
-fn weight(status: Status) -> u8 {
+fn listing_order(status: Status) -> u8 {
     match status {
         Status::Failed => 0,
         Status::Contested => 1,
@@ -101,7 +103,13 @@ pub struct Report {
 impl Report {
     /// The report of `tally`.
     #[must_use]
-    pub fn new(request_id: &str, mode: Mode, trigger: Trigger, mut tally: Tally, continue_after: Option<String>) -> Self {
+    pub fn new(
+        request_id: &str,
+        mode: Mode,
+        trigger: Trigger,
+        mut tally: OutcomeSummary,
+        continue_after: Option<String>,
+    ) -> Self {
         tally.cut();
         Self {
             request_id: request_id.to_owned(),
@@ -114,7 +122,8 @@ impl Report {
         }
     }
 
-    /// One answer of two: where a batch was wrapped in an envelope, its requests share the answer. The first one's trigger stands for both.
+    /// One answer of two: where a batch was wrapped in an envelope, its requests share the answer.
+    /// The first one's trigger stands for both.
     #[must_use]
     pub fn joined(mut self, other: Self) -> Self {
         for (status, count) in other.summary {
@@ -123,7 +132,7 @@ impl Report {
         self.outcomes.extend(other.outcomes);
         self.outcomes_truncated |= other.outcomes_truncated || self.outcomes.len() > LISTED;
         if self.outcomes.len() > LISTED {
-            self.outcomes.sort_by_key(|outcome| weight(outcome.status));
+            self.outcomes.sort_by_key(|outcome| listing_order(outcome.status));
         }
         self.outcomes.truncate(LISTED);
         self.continue_after = self.continue_after.or(other.continue_after);
@@ -136,7 +145,8 @@ impl Report {
         serde_json::to_value(self).unwrap_or_default()
     }
 
-    /// The answer as JSON text of at most [`ERROR_MESSAGE`] bytes: outcomes are left out from the end, then texts are cut, until it fits.
+    /// The answer as JSON text of at most [`ERROR_MESSAGE`] bytes: outcomes are left out from the
+    /// end, then texts are cut, until it fits.
     #[must_use]
     pub fn to_error_message(&self) -> String {
         let mut report = self.clone();
@@ -156,7 +166,10 @@ impl Report {
                         .map(|(_, character)| character)
                         .collect();
                 }
-                [only] if only.reason.len() > 200 || only.error.as_ref().is_some_and(|error| error.message.len() > 200) => {
+                [only]
+                    if only.reason.len() > 200
+                        || only.error.as_ref().is_some_and(|error| error.message.len() > 200) =>
+                {
                     shorten(&mut only.reason);
                     if let Some(error) = &mut only.error {
                         shorten(&mut error.message);
@@ -179,34 +192,46 @@ fn shorten(text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::failure::{Failure, Step, code};
     use crate::event::TriggerKind;
-    use crate::failure::{Failure, Step, code};
 
     fn outcome(name: &str, status: Status) -> Outcome {
         Outcome::new(Some(name.to_owned()), status, "because", Mode::Enforce)
     }
 
-    fn report(tally: Tally) -> Report {
-        let trigger = Trigger { kind: TriggerKind::Scheduled, reason: None, event_id: None, event_time: None, account: None, region: None };
+    fn report(tally: OutcomeSummary) -> Report {
+        let trigger = Trigger {
+            kind: TriggerKind::Scheduled,
+            reason: None,
+            event_id: None,
+            event_time: None,
+            account: None,
+            region: None,
+        };
         Report::new("request", Mode::Enforce, trigger, tally, None)
     }
 
     #[test]
     fn a_sweep_lists_failures_first_and_compliant_streams_not_at_all() {
-        let mut tally = Tally::of_sweep();
-        for (name, status) in [("a", Status::Compliant), ("b", Status::Encrypted), ("c", Status::Failed), ("d", Status::Contested)] {
+        let mut tally = OutcomeSummary::of_sweep();
+        for (name, status) in
+            [("a", Status::Compliant), ("b", Status::Encrypted), ("c", Status::Failed), ("d", Status::Contested)]
+        {
             tally.add(outcome(name, status));
         }
         let report = report(tally);
         let names: Vec<_> = report.outcomes.iter().filter_map(|outcome| outcome.stream.as_deref()).collect();
         assert_eq!(names, ["c", "d", "b"]);
-        assert_eq!(report.summary, BTreeMap::from([("compliant", 1), ("encrypted", 1), ("failed", 1), ("contested", 1)]));
+        assert_eq!(
+            report.summary,
+            BTreeMap::from([("compliant", 1), ("encrypted", 1), ("failed", 1), ("contested", 1)])
+        );
         assert!(!report.outcomes_truncated);
     }
 
     #[test]
     fn of_many_outcomes_the_failures_are_kept_and_all_are_counted() {
-        let mut tally = Tally::of_sweep();
+        let mut tally = OutcomeSummary::of_sweep();
         for index in 0..2_000 {
             tally.add(outcome(&index.to_string(), Status::Encrypted));
         }
@@ -220,7 +245,7 @@ mod tests {
 
     #[test]
     fn an_error_message_is_an_answer_that_fits() {
-        let mut tally = Tally::of_targets();
+        let mut tally = OutcomeSummary::of_targets();
         let failure = Failure::new(Step::Wait, code::STILL_UPDATING, &"orders", &"x".repeat(9_000));
         tally.add(Outcome::failed(Some("orders".to_owned()), failure, Mode::Enforce));
         for _ in 0..50 {
@@ -237,26 +262,37 @@ mod tests {
     #[test]
     fn of_two_answers_that_are_joined_everything_is_counted_and_failures_are_kept() {
         let of = |status: Status, count: usize| {
-            let mut tally = Tally::of_targets();
+            let mut tally = OutcomeSummary::of_targets();
             for index in 0..count {
                 tally.add(outcome(&format!("{} {index}", status.as_str()), status));
             }
             report(tally)
         };
-        let joined = of(Status::Encrypted, 2).joined(Report { continue_after: Some("orders".to_owned()), ..of(Status::Failed, 1) });
+        let joined = of(Status::Encrypted, 2)
+            .joined(Report { continue_after: Some("orders".to_owned()), ..of(Status::Failed, 1) });
         assert_eq!(joined.summary, BTreeMap::from([("encrypted", 2), ("failed", 1)]));
-        assert_eq!((joined.outcomes.len(), joined.outcomes_truncated, joined.continue_after.as_deref()), (3, false, Some("orders")));
+        assert_eq!(
+            (joined.outcomes.len(), joined.outcomes_truncated, joined.continue_after.as_deref()),
+            (3, false, Some("orders"))
+        );
 
         let first = Report { continue_after: Some("a".to_owned()), ..of(Status::Encrypted, LISTED) };
         let joined = first.joined(Report { continue_after: Some("b".to_owned()), ..of(Status::Failed, 1) });
-        assert_eq!((joined.outcomes.len(), joined.outcomes_truncated, joined.continue_after.as_deref()), (LISTED, true, Some("a")));
+        assert_eq!(
+            (joined.outcomes.len(), joined.outcomes_truncated, joined.continue_after.as_deref()),
+            (LISTED, true, Some("a"))
+        );
         assert_eq!(joined.outcomes[0].status, Status::Failed);
-        assert!(of(Status::Encrypted, 1).joined(Report { outcomes_truncated: true, ..of(Status::Encrypted, 1) }).outcomes_truncated);
+        assert!(
+            of(Status::Encrypted, 1)
+                .joined(Report { outcomes_truncated: true, ..of(Status::Encrypted, 1) })
+                .outcomes_truncated
+        );
     }
 
     #[test]
     fn an_error_message_fits_whatever_is_too_long_in_it() {
-        let mut report = report(Tally::of_targets());
+        let mut report = report(OutcomeSummary::of_targets());
         report.trigger.event_id = Some("ü".repeat(ERROR_MESSAGE));
         for shift in ["", "x", "xx", "xxx"] {
             report.request_id = shift.to_owned();
@@ -267,12 +303,22 @@ mod tests {
 
     #[test]
     fn what_matters_more_is_listed_first() {
-        let mut tally = Tally::of_sweep();
+        let mut tally = OutcomeSummary::of_sweep();
         for status in Status::ALL.into_iter().rev() {
             tally.add(outcome("orders", status));
         }
         let listed: Vec<_> = report(tally).outcomes.iter().map(|outcome| outcome.status.as_str()).collect();
-        let order = ["failed", "contested", "key-at-risk", "deferred", "would-encrypt", "encrypted", "exempt", "queued", "gone"];
+        let order = [
+            "failed",
+            "contested",
+            "key-at-risk",
+            "deferred",
+            "would-encrypt",
+            "encrypted",
+            "exempt",
+            "queued",
+            "gone",
+        ];
         assert_eq!(listed, order);
     }
 }

@@ -8,12 +8,12 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::client;
+use super::cloudtrail::Identity;
 use super::fault::Fault;
-use super::happening::Happening;
 use super::model::{Change, KeyState, Model, NewKey, Queue, Stream, Target, later};
 use super::options::Options;
+use super::script::ScriptedAction;
 use super::sts;
-use super::trail::Identity;
 use crate::clock::Clock;
 
 /// One account of AWS in one Region. Cloning gives another handle on the same account.
@@ -34,7 +34,8 @@ pub struct Call {
     pub stream: Option<String>,
     /// The request's members.
     pub request: Value,
-    /// What AWS did: nothing to complain of, or an error code. `ConnectionDropped` if AWS never saw it.
+    /// What AWS did: nothing to complain of, or an error code. `ConnectionDropped` if AWS never saw
+    /// it.
     pub result: Result<(), String>,
     /// Whether the caller was told.
     pub answered: bool,
@@ -44,7 +45,8 @@ pub struct Call {
     pub at: DateTime<Utc>,
 }
 
-/// A stream to be prepared; ACTIVE, unencrypted, with one shard, and an hour old, unless said otherwise.
+/// A stream to be prepared; ACTIVE, unencrypted, with one shard, and an hour old, unless said
+/// otherwise.
 #[derive(Clone, Debug)]
 #[must_use = "a stream exists once it is given to Account::stream"]
 pub struct NewStream {
@@ -164,7 +166,8 @@ pub struct QueuedMessage {
     pub id: String,
     /// The body.
     pub body: String,
-    /// The message attributes as they were sent: `{"Name": {"DataType": "String", "StringValue": "…"}}`.
+    /// The message attributes as they were sent: `{"Name": {"DataType": "String", "StringValue":
+    /// "…"}}`.
     pub attributes: serde_json::Map<String, Value>,
     /// How often it was received.
     pub receives: u32,
@@ -226,13 +229,17 @@ impl Account {
         self.with(|model, now| model.create_key(NewKey::default(), now))
     }
 
-    /// Makes a key of this spec and usage, such as `RSA_2048` and `ENCRYPT_DECRYPT`, and returns its ARN.
+    /// Makes a key of this spec and usage, such as `RSA_2048` and `ENCRYPT_DECRYPT`, and returns
+    /// its ARN.
     #[must_use]
     pub fn create_key_of(&self, spec: &str, usage: &str) -> String {
-        self.with(|model, now| model.create_key(NewKey { spec: spec.to_owned(), usage: usage.to_owned(), ..NewKey::default() }, now))
+        self.with(|model, now| {
+            model.create_key(NewKey { spec: spec.to_owned(), usage: usage.to_owned(), ..NewKey::default() }, now)
+        })
     }
 
-    /// Makes a multi-Region key, the primary, or the replica of one in `primary_region`, and returns its ARN here.
+    /// Makes a multi-Region key, the primary, or the replica of one in `primary_region`, and
+    /// returns its ARN here.
     #[must_use]
     pub fn create_multi_region_key(&self, primary_region: Option<&str>) -> String {
         let replica_of = primary_region.map(str::to_owned);
@@ -242,7 +249,9 @@ impl Account {
     /// Makes a key that another account owns and shares, and returns its ARN.
     #[must_use]
     pub fn create_foreign_key(&self, account_id: &str) -> String {
-        self.with(|model, now| model.create_key(NewKey { account: Some(account_id.to_owned()), ..NewKey::default() }, now))
+        self.with(|model, now| {
+            model.create_key(NewKey { account: Some(account_id.to_owned()), ..NewKey::default() }, now)
+        })
     }
 
     /// Gives a key a state. Nothing happens if there is no such key.
@@ -258,10 +267,13 @@ impl Account {
     /// The ARN of the key that AWS manages for Kinesis, if something has made it come into being.
     #[must_use]
     pub fn managed_key(&self) -> Option<String> {
-        self.with(|model, now| model.find_key(crate::key::AWS_MANAGED_ALIAS, now).ok().map(|key| key.arn.clone()))
+        self.with(|model, now| {
+            model.find_key(crate::domain::key::AWS_MANAGED_ALIAS, now).ok().map(|key| key.arn.clone())
+        })
     }
 
-    /// Makes a stream as described, without a call, in place of one of the same name. Returns its ARN.
+    /// Makes a stream as described, without a call, in place of one of the same name. Returns its
+    /// ARN.
     #[expect(clippy::must_use_candidate, reason = "it is called for what it makes")]
     pub fn stream(&self, new: NewStream) -> String {
         self.with(|model, now| {
@@ -298,7 +310,8 @@ impl Account {
         })
     }
 
-    /// Sets an attribute of a queue, as `SetQueueAttributes` would. Nothing happens if there is no such queue.
+    /// Sets an attribute of a queue, as `SetQueueAttributes` would. Nothing happens if there is no
+    /// such queue.
     pub fn set_queue_attribute(&self, queue: &str, attribute: &str, value: &str) {
         self.with(|model, _| {
             if let Some(queue) = model.queues.get_mut(queue) {
@@ -312,7 +325,8 @@ impl Account {
         self.send_with(queue, body, &[]);
     }
 
-    /// Puts a message with these attributes, of type String, on a queue. Nothing happens if there is no such queue.
+    /// Puts a message with these attributes, of type String, on a queue. Nothing happens if there
+    /// is no such queue.
     pub fn send_with(&self, queue: &str, body: &str, attributes: &[(&str, &str)]) {
         let attributes = attributes.iter().map(|(name, value)| {
             let value = serde_json::json!({ "DataType": "String", "StringValue": value });
@@ -335,8 +349,8 @@ impl Account {
 
     /// What was put on event buses, entry by entry.
     #[must_use]
-    pub fn told(&self) -> Vec<serde_json::Value> {
-        self.with(|model, _| model.told.clone())
+    pub fn put_events(&self) -> Vec<serde_json::Value> {
+        self.with(|model, _| model.put_events.clone())
     }
 
     /// Sets a parameter of Parameter Store, of type `kind`: `String` or `SecureString`.
@@ -358,10 +372,15 @@ impl Account {
         self.with(|model, _| model.identities.insert(access_key.to_owned(), identity));
     }
 
-    /// Serves `member`, another account, behind this one's endpoint as well, to whoever takes on its role `role` (a name, with its path if it has one)
-    /// with this `ExternalId`. Which account a call is in is told by its access key, as at AWS.
+    /// Serves `member`, another account, behind this one's endpoint as well, to whoever takes on
+    /// its role `role` (a name, with its path if it has one) with this `ExternalId`. Which account
+    /// a call is in is told by its access key, as at AWS.
     pub fn admit(&self, member: &Self, role: &str, external_id: &str) {
-        let arn = format!("arn:{}:iam::{}:role/{role}", crate::arn::partition_of(&self.region()), member.account_id());
+        let arn = format!(
+            "arn:{}:iam::{}:role/{role}",
+            crate::domain::arn::partition_of(&self.region()),
+            member.account_id()
+        );
         let role = sts::Role { account: member.clone(), name: role.to_owned(), external_id: external_id.to_owned() };
         self.with(|model, _| model.roles.insert(arn, role));
     }
@@ -383,8 +402,8 @@ impl Account {
     }
 
     /// Lets something happen.
-    pub fn happening(&self, happening: Happening) {
-        self.with(|model, _| model.happenings.push(happening));
+    pub fn script(&self, script: ScriptedAction) {
+        self.with(|model, _| model.scripts.push(script));
     }
 
     // Looking.
@@ -404,7 +423,8 @@ impl Account {
     /// How many calls of `operation` AWS carried out on the stream `name`.
     #[must_use]
     pub fn accepted(&self, operation: &str, name: &str) -> usize {
-        let meant = |call: &&Call| call.operation == operation && call.stream.as_deref() == Some(name) && call.result.is_ok();
+        let meant =
+            |call: &&Call| call.operation == operation && call.stream.as_deref() == Some(name) && call.result.is_ok();
         self.with(|model, _| model.calls.iter().filter(meant).count())
     }
 
@@ -413,7 +433,8 @@ impl Account {
         self.with(|model, _| model.calls.clear());
     }
 
-    /// The events since the last time, as `EventBridge` would deliver them: `CloudTrail`'s records of calls, and KMS's own.
+    /// The events since the last time, as `EventBridge` would deliver them: `CloudTrail`'s records
+    /// of calls, and KMS's own.
     #[must_use]
     pub fn take_events(&self) -> Vec<Value> {
         self.with(|model, _| std::mem::take(&mut model.events))
@@ -434,7 +455,8 @@ impl Account {
         })
     }
 
-    /// The messages on the queue of this name, hidden ones too, in the order in which they were sent.
+    /// The messages on the queue of this name, hidden ones too, in the order in which they were
+    /// sent.
     #[must_use]
     pub fn messages(&self, queue: &str) -> Vec<QueuedMessage> {
         self.with(|model, _| {

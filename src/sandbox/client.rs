@@ -1,4 +1,5 @@
-//! The account as the AWS SDK's HTTP client: no socket, so tokio's paused time works, with the SDK's own signing, serialisation and error parsing.
+//! The account as the AWS SDK's HTTP client: no socket, so tokio's paused time works, with the
+//! SDK's own signing, serialisation and error parsing.
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
@@ -10,7 +11,7 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 
 use super::Account;
-use super::http::{Request, answer};
+use super::router::{Request, answer};
 
 #[derive(Clone, Debug)]
 struct InProcess(Account);
@@ -30,7 +31,8 @@ impl HttpConnector for InProcess {
         let account = self.0.clone();
         HttpConnectorFuture::new(async move {
             let response = answer(&account, request_of(request).await?).await;
-            let response = response.map_err(|_| ConnectorError::io("the connection was lost before an answer came".into()))?;
+            let response =
+                response.map_err(|_| ConnectorError::io("the connection was lost before an answer came".into()))?;
             response_of(response).map_err(|err| ConnectorError::other(err.into(), None))
         })
     }
@@ -48,12 +50,17 @@ async fn request_of(request: HttpRequest) -> Result<Request, ConnectorError> {
         authorization: header("authorization"),
         user_agent: header("user-agent"),
         token: header("x-amz-security-token"),
-        // Read as a stream, though it is in memory: the SDK's stalled-stream protection takes a body that nobody reads for a stalled upload.
-        body: ByteStream::new(request.into_body()).collect().await.map_err(|err| ConnectorError::io(err.into()))?.to_vec(),
+        // Read as a stream, though it is in memory: the SDK's stalled-stream protection takes a
+        // body that nobody reads for a stalled upload.
+        body: ByteStream::new(request.into_body())
+            .collect()
+            .await
+            .map_err(|err| ConnectorError::io(err.into()))?
+            .to_vec(),
     })
 }
 
-fn response_of(response: super::http::Response) -> Result<HttpResponse, aws_smithy_runtime_api::http::HttpError> {
+fn response_of(response: super::router::Response) -> Result<HttpResponse, aws_smithy_runtime_api::http::HttpError> {
     let status = response.status.try_into()?;
     let mut answer = HttpResponse::new(status, SdkBody::from(response.body));
     for (name, value) in response.headers {

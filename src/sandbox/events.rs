@@ -4,16 +4,16 @@ use serde_json::{Value, json};
 
 use super::input::{Input, each_object};
 use super::model::Model;
-use super::refusal::Refusal;
+use super::service_error::ServiceError;
 
 /// The operations spoken here.
 pub(crate) const OPERATIONS: [&str; 1] = ["PutEvents"];
 
 /// Keeps the entries, as they were sent.
-pub(crate) fn answer(model: &mut Model, input: Input<'_>) -> Result<Value, Refusal> {
+pub(crate) fn answer(model: &mut Model, input: Input<'_>) -> Result<Value, ServiceError> {
     let entries = each_object("Entries", input.list("Entries")?)?;
     if entries.is_empty() || entries.len() > 10 {
-        return Err(Refusal::validation("entries", "entries", "Member must have length between 1 and 10"));
+        return Err(ServiceError::validation("entries", "entries", "Member must have length between 1 and 10"));
     }
     let mut answers = Vec::new();
     for entry in entries {
@@ -23,7 +23,7 @@ pub(crate) fn answer(model: &mut Model, input: Input<'_>) -> Result<Value, Refus
             answers.push(json!({ "ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed." }));
             continue;
         }
-        model.told.push(Value::Object(entry.0.clone()));
+        model.put_events.push(Value::Object(entry.0.clone()));
         answers.push(json!({ "EventId": model.guid() }));
     }
     let failed = answers.iter().filter(|answer| answer.get("ErrorCode").is_some()).count();

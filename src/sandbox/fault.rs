@@ -3,7 +3,7 @@
 use std::ops::{Bound, RangeBounds};
 use std::time::Duration;
 
-use super::refusal::Refusal;
+use super::service_error::ServiceError;
 
 /// Which calls of an operation are meant, counted from 1.
 #[derive(Clone, Debug)]
@@ -63,9 +63,9 @@ pub(crate) enum Effect {
     #[default]
     None,
     /// AWS answers with an error, and does nothing.
-    Error(Refusal),
+    Error(ServiceError),
     /// AWS refuses every other entry of a batch, and does the others.
-    EntriesRefused(Refusal),
+    EntriesRefused(ServiceError),
     /// The connection breaks before AWS sees the call.
     Dropped,
     /// AWS does what was asked, but its answer is lost.
@@ -101,7 +101,13 @@ pub struct Fault {
 impl Fault {
     /// A fault on every call of `operation`, such as `DescribeStreamSummary`.
     pub fn on(operation: &str) -> Self {
-        Self { calls: Match::on(operation), before: Duration::ZERO, after: Duration::ZERO, effect: Effect::None, unstoppable: false }
+        Self {
+            calls: Match::on(operation),
+            before: Duration::ZERO,
+            after: Duration::ZERO,
+            effect: Effect::None,
+            unstoppable: false,
+        }
     }
 
     /// Only on calls that name the stream `name`, or its ARN.
@@ -116,7 +122,8 @@ impl Fault {
         self
     }
 
-    /// AWS answers with this error and does nothing. The HTTP status follows from the code: 400, or 500 for AWS's own failures.
+    /// AWS answers with this error and does nothing. The HTTP status follows from the code: 400, or
+    /// 500 for AWS's own failures.
     pub fn error(self, code: &str, message: &str) -> Self {
         let server = code.starts_with("Internal") || code.contains("Unavailable") || code == "KMSInternalException";
         self.error_with_status(code, message, if server { 500 } else { 400 })
@@ -124,13 +131,15 @@ impl Fault {
 
     /// AWS answers with this error and this HTTP status, and does nothing.
     pub fn error_with_status(mut self, code: &str, message: &str, status: u16) -> Self {
-        self.effect = Effect::Error(Refusal { code: code.to_owned(), message: message.to_owned(), status });
+        self.effect = Effect::Error(ServiceError { code: code.to_owned(), message: message.to_owned(), status });
         self
     }
 
-    /// Every other entry of a batch, beginning with the first, is refused with this error, for which the service takes the blame; the others are done.
+    /// Every other entry of a batch, beginning with the first, is refused with this error, for
+    /// which the service takes the blame; the others are done.
     pub fn entries_refused(mut self, code: &str, message: &str) -> Self {
-        self.effect = Effect::EntriesRefused(Refusal { code: code.to_owned(), message: message.to_owned(), status: 200 });
+        self.effect =
+            Effect::EntriesRefused(ServiceError { code: code.to_owned(), message: message.to_owned(), status: 200 });
         self
     }
 
@@ -164,13 +173,15 @@ impl Fault {
         self
     }
 
-    /// Something in between, such as a proxy, answers with `body` and status 200. AWS never sees the call.
+    /// Something in between, such as a proxy, answers with `body` and status 200. AWS never sees
+    /// the call.
     pub fn intercepted(mut self, body: &str) -> Self {
         self.effect = Effect::Intercepted(body.to_owned());
         self
     }
 
-    /// The call arrives also if the caller has given up by then: it is on its way, and nobody can call it back.
+    /// The call arrives also if the caller has given up by then: it is on its way, and nobody can
+    /// call it back.
     pub fn unstoppable(mut self) -> Self {
         self.unstoppable = true;
         self

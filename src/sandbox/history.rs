@@ -1,24 +1,28 @@
 //! CloudTrail's event history, JSON 1.1: requests in, the model's answers out.
 //!
-//! Source: CloudTrail API Reference, `LookupEvents`: management events of the last 90 days, newest first, up to 50 a page, two calls a second per account and
-//! Region; and the User Guide: events show up after 5 minutes on average.
+//! Source: CloudTrail API Reference, `LookupEvents`: management events of the last 90 days, newest
+//! first, up to 50 a page, two calls a second per account and Region; and the User Guide: events
+//! show up after 5 minutes on average.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::input::{Input, each_object};
 use super::model::{Model, Record, later};
-use super::refusal::Refusal;
+use super::service_error::ServiceError;
 
 /// The operations spoken here.
 pub(crate) const OPERATIONS: [&str; 1] = ["LookupEvents"];
 
 /// The calls that a request asks for. The page's token is the number of events before it.
-pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     model.limit_rate("LookupEvents", now)?;
     let attributes = each_object("LookupAttributes", input.list("LookupAttributes")?)?;
     if attributes.len() > 1 {
-        return Err(Refusal::new("InvalidLookupAttributesException", "You can specify only one attribute.".to_owned()));
+        return Err(ServiceError::new(
+            "InvalidLookupAttributesException",
+            "You can specify only one attribute.".to_owned(),
+        ));
     }
     let name = match attributes.first() {
         None => None,
@@ -34,8 +38,10 @@ pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) ->
         seconds("StartTime").is_none_or(|start| at >= start) && seconds("EndTime").is_none_or(|end| at <= end)
     };
     let most = input.number("MaxResults", 1, 50)?.unwrap_or(50) as usize;
-    let skip: usize =
-        input.text("NextToken")?.map_or(Ok(0), str::parse).map_err(|_| Refusal::new("InvalidNextTokenException", String::new()))?;
+    let skip: usize = input
+        .text("NextToken")?
+        .map_or(Ok(0), str::parse)
+        .map_err(|_| ServiceError::new("InvalidNextTokenException", String::new()))?;
     let shown = |record: &&Record| later(record.at, model.options.history_lag) <= now && in_time(record.at);
     let named = |record: &&Record| name.is_none_or(|name| record.detail["eventName"] == name);
     let found: Vec<_> = model.history.iter().rev().filter(shown).filter(named).collect();

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::refusal::Refusal;
+use super::service_error::ServiceError;
 
 /// The members of a request, checked as they are read.
 #[derive(Clone, Copy)]
@@ -10,71 +10,86 @@ pub(crate) struct Input<'a>(pub(crate) &'a Map<String, Value>);
 
 impl<'a> Input<'a> {
     /// A text member; JSON `null` counts as absent.
-    pub(crate) fn text(self, member: &str) -> Result<Option<&'a str>, Refusal> {
+    pub(crate) fn text(self, member: &str) -> Result<Option<&'a str>, ServiceError> {
         self.typed(member, Value::as_str, "a string")
     }
 
     /// A text member that must be there and be `1..=longest` characters long.
-    pub(crate) fn required(self, member: &str, longest: usize) -> Result<&'a str, Refusal> {
-        let text = self.text(member)?.ok_or_else(|| Refusal::validation("null", &camel(member), "Member must not be null"))?;
+    pub(crate) fn required(self, member: &str, longest: usize) -> Result<&'a str, ServiceError> {
+        let text = self
+            .text(member)?
+            .ok_or_else(|| ServiceError::validation("null", &camel(member), "Member must not be null"))?;
         match text.chars().count() {
-            0 => Err(Refusal::validation(text, &camel(member), "Member must have length greater than or equal to 1")),
-            length if length > longest => {
-                Err(Refusal::validation(text, &camel(member), &format!("Member must have length less than or equal to {longest}")))
-            }
+            0 => Err(ServiceError::validation(
+                text,
+                &camel(member),
+                "Member must have length greater than or equal to 1",
+            )),
+            length if length > longest => Err(ServiceError::validation(
+                text,
+                &camel(member),
+                &format!("Member must have length less than or equal to {longest}"),
+            )),
             _ => Ok(text),
         }
     }
 
     /// A text member that must be one of `values`.
-    pub(crate) fn one_of(self, member: &str, values: &[&str]) -> Result<Option<&'a str>, Refusal> {
+    pub(crate) fn one_of(self, member: &str, values: &[&str]) -> Result<Option<&'a str>, ServiceError> {
         match self.text(member)? {
             Some(text) if !values.contains(&text) => {
                 let constraint = format!("Member must satisfy enum value set: [{}]", values.join(", "));
-                Err(Refusal::validation(text, &camel(member), &constraint))
+                Err(ServiceError::validation(text, &camel(member), &constraint))
             }
             text => Ok(text),
         }
     }
 
     /// A whole number from `least` to `most`.
-    pub(crate) fn number(self, member: &str, least: u32, most: u32) -> Result<Option<u32>, Refusal> {
+    pub(crate) fn number(self, member: &str, least: u32, most: u32) -> Result<Option<u32>, ServiceError> {
         let Some(number) = self.typed(member, Value::as_i64, "a number")? else { return Ok(None) };
         if number < i64::from(least) {
             let constraint = format!("Member must have value greater than or equal to {least}");
-            return Err(Refusal::validation(&number.to_string(), &camel(member), &constraint));
+            return Err(ServiceError::validation(&number.to_string(), &camel(member), &constraint));
         }
         match u32::try_from(number) {
             Ok(number) if number <= most => Ok(Some(number)),
             _ => {
                 let constraint = format!("Member must have value less than or equal to {most}");
-                Err(Refusal::validation(&number.to_string(), &camel(member), &constraint))
+                Err(ServiceError::validation(&number.to_string(), &camel(member), &constraint))
             }
         }
     }
 
     /// A member that is true or false; absent is false.
-    pub(crate) fn flag(self, member: &str) -> Result<bool, Refusal> {
+    pub(crate) fn flag(self, member: &str) -> Result<bool, ServiceError> {
         Ok(self.typed(member, Value::as_bool, "a boolean")?.unwrap_or(false))
     }
 
     /// A map or structure; absent is `None`.
-    pub(crate) fn object(self, member: &str) -> Result<Option<&'a Map<String, Value>>, Refusal> {
+    pub(crate) fn object(self, member: &str) -> Result<Option<&'a Map<String, Value>>, ServiceError> {
         self.typed(member, Value::as_object, "an object")
     }
 
     /// A list; absent is empty.
-    pub(crate) fn list(self, member: &str) -> Result<&'a [Value], Refusal> {
+    pub(crate) fn list(self, member: &str) -> Result<&'a [Value], ServiceError> {
         Ok(self.typed(member, Value::as_array, "a list")?.map_or(&[], Vec::as_slice))
     }
 
     /// A map of texts; absent is empty.
-    pub(crate) fn texts(self, member: &str) -> Result<Vec<(&'a str, &'a str)>, Refusal> {
+    pub(crate) fn texts(self, member: &str) -> Result<Vec<(&'a str, &'a str)>, ServiceError> {
         let Some(map) = self.object(member)? else { return Ok(Vec::new()) };
-        map.iter().map(|(key, value)| Ok((key.as_str(), value.as_str().ok_or_else(|| mistyped(member, "a string"))?))).collect()
+        map.iter()
+            .map(|(key, value)| Ok((key.as_str(), value.as_str().ok_or_else(|| mistyped(member, "a string"))?)))
+            .collect()
     }
 
-    fn typed<T>(self, member: &str, read: impl Fn(&'a Value) -> Option<T>, expected: &str) -> Result<Option<T>, Refusal> {
+    fn typed<T>(
+        self,
+        member: &str,
+        read: impl Fn(&'a Value) -> Option<T>,
+        expected: &str,
+    ) -> Result<Option<T>, ServiceError> {
         match self.0.get(member) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => read(value).map(Some).ok_or_else(|| mistyped(member, expected)),
@@ -83,21 +98,22 @@ impl<'a> Input<'a> {
 }
 
 /// A list's elements as texts.
-pub(crate) fn each_text<'a>(member: &str, list: &'a [Value]) -> Result<Vec<&'a str>, Refusal> {
+pub(crate) fn each_text<'a>(member: &str, list: &'a [Value]) -> Result<Vec<&'a str>, ServiceError> {
     list.iter().map(|value| value.as_str().ok_or_else(|| mistyped(member, "a string"))).collect()
 }
 
 /// A list's elements as structures.
-pub(crate) fn each_object<'a>(member: &str, list: &'a [Value]) -> Result<Vec<Input<'a>>, Refusal> {
+pub(crate) fn each_object<'a>(member: &str, list: &'a [Value]) -> Result<Vec<Input<'a>>, ServiceError> {
     list.iter().map(|value| value.as_object().map(Input).ok_or_else(|| mistyped(member, "an object"))).collect()
 }
 
-/// A member's name as validation messages and `CloudTrail` write it: `StreamName` as `streamName`, `StreamARN` as `streamARN`.
+/// A member's name as validation messages and `CloudTrail` write it: `StreamName` as `streamName`,
+/// `StreamARN` as `streamARN`.
 pub(crate) fn camel(member: &str) -> String {
     let mut letters = member.chars();
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
-fn mistyped(member: &str, expected: &str) -> Refusal {
-    Refusal::new("SerializationException", format!("{member} is not {expected}"))
+fn mistyped(member: &str, expected: &str) -> ServiceError {
+    ServiceError::new("SerializationException", format!("{member} is not {expected}"))
 }

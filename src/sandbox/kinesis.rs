@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::input::{Input, each_text};
 use super::model::{Model, Stream};
-use super::refusal::Refusal;
-use crate::stream::{StreamArn, StreamName};
+use super::service_error::ServiceError;
+use crate::domain::stream::{StreamArn, StreamName};
 
 const NAME_PATTERN: &str = "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
 const ARN_PATTERN: &str = r"Member must satisfy regular expression pattern: arn:aws.*:kinesis:.*:\d{12}:stream/\S+";
@@ -30,14 +30,25 @@ pub(crate) const OPERATIONS: [&str; 13] = [
     "UpdateShardCount",
 ];
 
-/// The name of the stream that a request names, as far as it can be told without judging the request.
+/// The name of the stream that a request names, as far as it can be told without judging the
+/// request.
 pub(crate) fn named(input: Input<'_>) -> Option<String> {
     let text = |member| input.0.get(member).and_then(Value::as_str);
-    let of_arn = || text("StreamARN").or_else(|| text("ResourceARN")).and_then(|arn| arn.split_once("stream/")).map(|(_, name)| name);
+    let of_arn = || {
+        text("StreamARN")
+            .or_else(|| text("ResourceARN"))
+            .and_then(|arn| arn.split_once("stream/"))
+            .map(|(_, name)| name)
+    };
     text("StreamName").or_else(of_arn).map(str::to_owned)
 }
 
-pub(crate) fn answer(model: &mut Model, operation: &str, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+pub(crate) fn answer(
+    model: &mut Model,
+    operation: &str,
+    input: Input<'_>,
+    now: DateTime<Utc>,
+) -> Result<Value, ServiceError> {
     model.limit_rate(operation, now)?;
     match operation {
         "CreateStream" => create_stream(model, input, now),
@@ -60,7 +71,7 @@ pub(crate) fn answer(model: &mut Model, operation: &str, input: Input<'_>, now: 
         }
         "GetResourcePolicy" => {
             let arn = input.required("ResourceARN", 2048)?;
-            let arn: StreamArn = arn.parse().map_err(|_| Refusal::validation(arn, "resourceARN", ARN_PATTERN))?;
+            let arn: StreamArn = arn.parse().map_err(|_| ServiceError::validation(arn, "resourceARN", ARN_PATTERN))?;
             Ok(json!({ "Policy": model.stream(arn.name())?.policy }))
         }
         "UpdateShardCount" => reshard(model, input, now),
@@ -69,29 +80,30 @@ pub(crate) fn answer(model: &mut Model, operation: &str, input: Input<'_>, now: 
             model.update_retention(&name, now).map(|()| Value::Null)
         }
         "PutRecord" => put_record(model, input, now),
-        _ => Err(Refusal::new("UnknownOperationException", String::new())),
+        _ => Err(ServiceError::new("UnknownOperationException", String::new())),
     }
 }
 
-/// The name of the stream that a request names by name, by ARN, or by both alike. The texts are those of recordings of 2026-09-19.
-fn selected(model: &Model, input: Input<'_>) -> Result<String, Refusal> {
+/// The name of the stream that a request names by name, by ARN, or by both alike. The texts are
+/// those of recordings of 2026-09-19.
+fn selected(model: &Model, input: Input<'_>) -> Result<String, ServiceError> {
     let name = input.text("StreamName")?;
     let arn = input.text("StreamARN")?;
     if let Some(name) = name {
-        name.parse::<StreamName>().map_err(|_| Refusal::validation(name, "streamName", NAME_PATTERN))?;
+        name.parse::<StreamName>().map_err(|_| ServiceError::validation(name, "streamName", NAME_PATTERN))?;
     }
     let Some(arn) = arn else {
-        return name
-            .map(str::to_owned)
-            .ok_or_else(|| Refusal::invalid_argument("Stream arn and stream name can't be empty at the same time"));
+        return name.map(str::to_owned).ok_or_else(|| {
+            ServiceError::invalid_argument("Stream arn and stream name can't be empty at the same time")
+        });
     };
-    let arn: StreamArn = arn.parse().map_err(|_| Refusal::validation(arn, "streamARN", ARN_PATTERN))?;
+    let arn: StreamArn = arn.parse().map_err(|_| ServiceError::validation(arn, "streamARN", ARN_PATTERN))?;
     if let Some(name) = name.filter(|name| *name != arn.name()) {
         let message = format!("Input stream name {name} doesn't match the inferred name in stream arn {arn}");
-        return Err(Refusal::invalid_argument(message));
+        return Err(ServiceError::invalid_argument(message));
     }
     if arn.account() != model.account {
-        return Err(Refusal::new("UnrecognizedClientException", "No account found for the given parameters"));
+        return Err(ServiceError::new("UnrecognizedClientException", "No account found for the given parameters"));
     }
     if arn.region() != model.region {
         return Err(model.not_found(arn.name()));
@@ -99,24 +111,26 @@ fn selected(model: &Model, input: Input<'_>) -> Result<String, Refusal> {
     Ok(arn.name().to_owned())
 }
 
-fn key_of(input: Input<'_>) -> Result<&str, Refusal> {
+fn key_of(input: Input<'_>) -> Result<&str, ServiceError> {
     input.required("KeyId", 2048)
 }
 
-/// The stream whose encryption a request wants to change. `NONE` is in the type's enumeration, but refused; the documentation says "the only valid value is KMS".
-fn to_change(model: &Model, input: Input<'_>) -> Result<String, Refusal> {
+/// The stream whose encryption a request wants to change. `NONE` is in the type's enumeration, but
+/// refused; the documentation says "the only valid value is KMS".
+fn to_change(model: &Model, input: Input<'_>) -> Result<String, ServiceError> {
     key_of(input)?;
     input.required("EncryptionType", 128)?;
     let encryption = input.one_of("EncryptionType", &["NONE", "KMS"])?;
     let name = selected(model, input)?;
     if encryption == Some("NONE") {
-        return Err(Refusal::invalid_argument("Encryption type cannot be NONE."));
+        return Err(ServiceError::invalid_argument("Encryption type cannot be NONE."));
     }
     Ok(name)
 }
 
-/// `DescribeStreamSummary`. Recorded on 2026-09-19: `OpenShardCount` is absent while CREATING and DELETING, `KeyId` with encryption type NONE.
-fn describe(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+/// `DescribeStreamSummary`. Recorded on 2026-09-19: `OpenShardCount` is absent while CREATING and
+/// DELETING, `KeyId` with encryption type NONE.
+fn describe(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let name = selected(model, input)?;
     let stream = model.stream(&name)?;
     let status = stream.status(now);
@@ -154,7 +168,7 @@ fn timestamp(at: DateTime<Utc>) -> Value {
     json!(at.timestamp())
 }
 
-fn list_streams(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+fn list_streams(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let limit = input.number("Limit", 1, 10_000)?.unwrap_or(100).min(100) as usize;
     let start = match input.text("NextToken")? {
         Some(token) => Some(read_token(token, now)?),
@@ -186,18 +200,21 @@ fn write_token(last: &str, now: DateTime<Utc>) -> String {
     aws_smithy_types::base64::encode(format!("{}/{last}", now.timestamp_millis()))
 }
 
-fn read_token(token: &str, now: DateTime<Utc>) -> Result<String, Refusal> {
-    let invalid = || Refusal::invalid_argument("NextToken is invalid");
-    let text = aws_smithy_types::base64::decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(invalid)?;
+fn read_token(token: &str, now: DateTime<Utc>) -> Result<String, ServiceError> {
+    let invalid = || ServiceError::invalid_argument("NextToken is invalid");
+    let text = aws_smithy_types::base64::decode(token)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .ok_or_else(invalid)?;
     let (issued, last) = text.split_once('/').ok_or_else(invalid)?;
     let issued: i64 = issued.parse().map_err(|_| invalid())?;
     if now.timestamp_millis() - issued >= TOKEN_LIFETIME_MS {
-        return Err(Refusal::new("ExpiredNextTokenException", "NextToken has expired"));
+        return Err(ServiceError::new("ExpiredNextTokenException", "NextToken has expired"));
     }
     Ok(last.to_owned())
 }
 
-fn list_tags(model: &Model, input: Input<'_>) -> Result<Value, Refusal> {
+fn list_tags(model: &Model, input: Input<'_>) -> Result<Value, ServiceError> {
     let limit = input.number("Limit", 1, 50)?.unwrap_or(50) as usize;
     let start = input.text("ExclusiveStartTagKey")?;
     let name = selected(model, input)?;
@@ -206,17 +223,17 @@ fn list_tags(model: &Model, input: Input<'_>) -> Result<Value, Refusal> {
     Ok(json!({ "Tags": page, "HasMoreTags": rest.next().is_some() }))
 }
 
-fn add_tags(model: &mut Model, input: Input<'_>) -> Result<Value, Refusal> {
+fn add_tags(model: &mut Model, input: Input<'_>) -> Result<Value, ServiceError> {
     let tags = owned(input.texts("Tags")?);
     if tags.is_empty() {
-        return Err(Refusal::validation("null", "tags", "Member must not be null"));
+        return Err(ServiceError::validation("null", "tags", "Member must not be null"));
     }
     let name = selected(model, input)?;
     model.stream_mut(&name)?.tags.extend(tags);
     Ok(Value::Null)
 }
 
-fn remove_tags(model: &mut Model, input: Input<'_>) -> Result<Value, Refusal> {
+fn remove_tags(model: &mut Model, input: Input<'_>) -> Result<Value, ServiceError> {
     let keys = each_text("TagKeys", input.list("TagKeys")?)?;
     let name = selected(model, input)?;
     model.stream_mut(&name)?.tags.retain(|key, _| !keys.contains(&key.as_str()));
@@ -227,15 +244,15 @@ fn owned(tags: Vec<(&str, &str)>) -> Vec<(String, String)> {
     tags.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-fn create_stream(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+fn create_stream(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let name = input.required("StreamName", 128)?;
-    name.parse::<StreamName>().map_err(|_| Refusal::validation(name, "streamName", NAME_PATTERN))?;
+    name.parse::<StreamName>().map_err(|_| ServiceError::validation(name, "streamName", NAME_PATTERN))?;
     let shards = input.number("ShardCount", 1, 100_000)?;
     let empty = Map::new();
     let details = Input(input.object("StreamModeDetails")?.unwrap_or(&empty));
     let on_demand = details.one_of("StreamMode", &["PROVISIONED", "ON_DEMAND"])? == Some("ON_DEMAND");
     if !on_demand && shards.is_none() {
-        return Err(Refusal::validation("null", "shardCount", "Member must not be null"));
+        return Err(ServiceError::validation("null", "shardCount", "Member must not be null"));
     }
     let mut stream = Stream::new(name, now);
     stream.on_demand = on_demand;
@@ -245,21 +262,23 @@ fn create_stream(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Res
     model.create_stream(stream, now).map(|()| Value::Null)
 }
 
-fn reshard(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+fn reshard(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let target = input
         .number("TargetShardCount", 1, 100_000)?
-        .ok_or_else(|| Refusal::validation("null", "targetShardCount", "Member must not be null"))?;
+        .ok_or_else(|| ServiceError::validation("null", "targetShardCount", "Member must not be null"))?;
     input.required("ScalingType", 128)?;
     input.one_of("ScalingType", &["UNIFORM_SCALING"])?;
     let name = selected(model, input)?;
     let current = model.stream(&name)?.shards;
     model.reshard(&name, target, now)?;
-    Ok(json!({ "StreamName": name, "CurrentShardCount": current, "TargetShardCount": target, "StreamARN": model.stream_arn(&name) }))
+    Ok(
+        json!({ "StreamName": name, "CurrentShardCount": current, "TargetShardCount": target, "StreamARN": model.stream_arn(&name) }),
+    )
 }
 
-fn put_record(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+fn put_record(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     input.required("PartitionKey", 256)?;
-    input.text("Data")?.ok_or_else(|| Refusal::validation("null", "data", "Member must not be null"))?;
+    input.text("Data")?.ok_or_else(|| ServiceError::validation("null", "data", "Member must not be null"))?;
     let name = selected(model, input)?;
     let (sequence, encrypted) = model.put_record(&name, now)?;
     Ok(json!({

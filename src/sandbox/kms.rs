@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::arn_of;
 use super::input::Input;
 use super::model::{Key, KeyState, Model, NewKey};
-use super::refusal::Refusal;
-use crate::key::AliasName;
+use super::service_error::ServiceError;
+use crate::domain::key::AliasName;
 
 /// The operations spoken here.
 pub(crate) const OPERATIONS: [&str; 11] = [
@@ -26,7 +26,12 @@ pub(crate) const OPERATIONS: [&str; 11] = [
     "UpdateAlias",
 ];
 
-pub(crate) fn answer(model: &mut Model, operation: &str, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+pub(crate) fn answer(
+    model: &mut Model,
+    operation: &str,
+    input: Input<'_>,
+    now: DateTime<Utc>,
+) -> Result<Value, ServiceError> {
     match operation {
         "CreateKey" => create_key(model, input, now),
         "DescribeKey" => {
@@ -38,7 +43,7 @@ pub(crate) fn answer(model: &mut Model, operation: &str, input: Input<'_>, now: 
         "GetKeyPolicy" => {
             let key = model.find_key(input.required("KeyId", 2048)?, now)?;
             if key.account != model.account {
-                return Err(Refusal::new("AccessDeniedException", "The key is another account's.".to_owned()));
+                return Err(ServiceError::new("AccessDeniedException", "The key is another account's.".to_owned()));
             }
             Ok(json!({ "PolicyName": "default", "Policy": key.policy }))
         }
@@ -46,7 +51,7 @@ pub(crate) fn answer(model: &mut Model, operation: &str, input: Input<'_>, now: 
             let alias = alias_of(input)?;
             if model.aliases.get(alias).is_some_and(|target| target.actual().is_some()) {
                 let message = format!("An alias with the name {} already exists", model.alias_arn(alias));
-                return Err(Refusal::new("AlreadyExistsException", message));
+                return Err(ServiceError::new("AlreadyExistsException", message));
             }
             let target = target_of(model, input, now)?;
             model.set_alias(alias, Some(target), now);
@@ -68,22 +73,25 @@ pub(crate) fn answer(model: &mut Model, operation: &str, input: Input<'_>, now: 
         "ScheduleKeyDeletion" => schedule_deletion(model, input, now),
         "CancelKeyDeletion" => cancel_deletion(model, input, now),
         "RotateKeyOnDemand" => rotate(model, input, now),
-        _ => Err(Refusal::new("UnknownOperationException", String::new())),
+        _ => Err(ServiceError::new("UnknownOperationException", String::new())),
     }
 }
 
-fn create_key(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
-    let text = |member, default: &str| Ok::<_, Refusal>(input.text(member)?.unwrap_or(default).to_owned());
+fn create_key(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
+    let text = |member, default: &str| Ok::<_, ServiceError>(input.text(member)?.unwrap_or(default).to_owned());
     let spec = text("KeySpec", "SYMMETRIC_DEFAULT")?;
     let usage = text("KeyUsage", "ENCRYPT_DECRYPT")?;
     if spec != "SYMMETRIC_DEFAULT" && input.text("KeyUsage")?.is_none() {
-        return Err(Refusal::new(
+        return Err(ServiceError::new(
             "ValidationException",
             "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.",
         ));
     }
     if spec == "SYMMETRIC_DEFAULT" && usage != "ENCRYPT_DECRYPT" {
-        return Err(Refusal::new("ValidationException", format!("KeyUsage {usage} is not compatible with KeySpec {spec}")));
+        return Err(ServiceError::new(
+            "ValidationException",
+            format!("KeyUsage {usage} is not compatible with KeySpec {spec}"),
+        ));
     }
     let made_as = NewKey {
         spec,
@@ -136,50 +144,60 @@ fn metadata(model: &Model, key: &Key, now: DateTime<Utc>) -> Value {
     metadata
 }
 
-fn alias_of(input: Input<'_>) -> Result<&str, Refusal> {
+fn alias_of(input: Input<'_>) -> Result<&str, ServiceError> {
     let alias = input.required("AliasName", 256)?;
-    let parsed: AliasName = alias.parse().map_err(|_| Refusal::new("InvalidAliasNameException", format!("Invalid alias: {alias}")))?;
+    let parsed: AliasName =
+        alias.parse().map_err(|_| ServiceError::new("InvalidAliasNameException", format!("Invalid alias: {alias}")))?;
     if parsed.is_aws_managed() {
-        return Err(Refusal::new("NotAuthorizedException", "Aliases beginning with alias/aws/ are reserved for AWS managed keys"));
+        return Err(ServiceError::new(
+            "NotAuthorizedException",
+            "Aliases beginning with alias/aws/ are reserved for AWS managed keys",
+        ));
     }
     Ok(alias)
 }
 
-fn existing_alias(model: &Model, input: Input<'_>) -> Result<String, Refusal> {
+fn existing_alias(model: &Model, input: Input<'_>) -> Result<String, ServiceError> {
     let alias = alias_of(input)?;
-    match model.aliases.get(alias).map(super::model::Settling::actual) {
+    match model.aliases.get(alias).map(super::model::EventuallyConsistent::actual) {
         Some(Some(_)) => Ok(alias.to_owned()),
-        _ => Err(Refusal::new("NotFoundException", format!("Alias {} is not found.", model.alias_arn(alias)))),
+        _ => Err(ServiceError::new("NotFoundException", format!("Alias {} is not found.", model.alias_arn(alias)))),
     }
 }
 
 /// The ARN of the key that an alias is to point to, given by key id or key ARN.
-fn target_of(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<String, Refusal> {
+fn target_of(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<String, ServiceError> {
     let target = input.required("TargetKeyId", 2048)?;
     if target.contains("alias/") {
-        return Err(Refusal::new("ValidationException", "Aliases must refer to keys. Not aliases"));
+        return Err(ServiceError::new("ValidationException", "Aliases must refer to keys. Not aliases"));
     }
     model.find_key(target, now).map(|key| key.arn.clone())
 }
 
-/// The key that a request names by key id or key ARN: where a key is managed, aliases are not accepted.
-fn managed(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Key, Refusal> {
+/// The key that a request names by key id or key ARN: where a key is managed, aliases are not
+/// accepted.
+fn managed(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Key, ServiceError> {
     let key_id = input.required("KeyId", 2048)?;
     if key_id.contains("alias/") {
-        return Err(Refusal::new("NotFoundException", format!("Invalid keyId '{key_id}'")));
+        return Err(ServiceError::new("NotFoundException", format!("Invalid keyId '{key_id}'")));
     }
     let key = model.find_key(key_id, now)?;
     if key.made_as.aws_managed {
-        return Err(Refusal::new("AccessDeniedException", format!("{} is managed by AWS", key.arn)));
+        return Err(ServiceError::new("AccessDeniedException", format!("{} is managed by AWS", key.arn)));
     }
     Ok(key.clone())
 }
 
-fn pending_deletion(key: &Key) -> Refusal {
-    Refusal::new("KMSInvalidStateException", format!("{} is pending deletion.", key.arn))
+fn pending_deletion(key: &Key) -> ServiceError {
+    ServiceError::new("KMSInvalidStateException", format!("{} is pending deletion.", key.arn))
 }
 
-fn change_state(model: &mut Model, input: Input<'_>, state: KeyState, now: DateTime<Utc>) -> Result<Value, Refusal> {
+fn change_state(
+    model: &mut Model,
+    input: Input<'_>,
+    state: KeyState,
+    now: DateTime<Utc>,
+) -> Result<Value, ServiceError> {
     let key = managed(model, input, now)?;
     match key.state.actual() {
         KeyState::Enabled | KeyState::Disabled => {
@@ -187,11 +205,11 @@ fn change_state(model: &mut Model, input: Input<'_>, state: KeyState, now: DateT
             Ok(Value::Null)
         }
         KeyState::PendingDeletion => Err(pending_deletion(&key)),
-        other => Err(Refusal::new("KMSInvalidStateException", format!("{} is {other}.", key.arn))),
+        other => Err(ServiceError::new("KMSInvalidStateException", format!("{} is {other}.", key.arn))),
     }
 }
 
-fn schedule_deletion(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+fn schedule_deletion(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let days = input.number("PendingWindowInDays", 7, 30)?.unwrap_or(30);
     let key = managed(model, input, now)?;
     if *key.state.actual() == KeyState::PendingDeletion {
@@ -210,11 +228,12 @@ fn schedule_deletion(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) ->
     }))
 }
 
-/// `CancelKeyDeletion` leaves the key disabled (API reference: "the key state of the KMS key is Disabled").
-fn cancel_deletion(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+/// `CancelKeyDeletion` leaves the key disabled (API reference: "the key state of the KMS key is
+/// Disabled").
+fn cancel_deletion(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let key = managed(model, input, now)?;
     if *key.state.actual() != KeyState::PendingDeletion {
-        return Err(Refusal::new("KMSInvalidStateException", format!("{} is not pending deletion.", key.arn)));
+        return Err(ServiceError::new("KMSInvalidStateException", format!("{} is not pending deletion.", key.arn)));
     }
     model.set_key_state(&key.arn, KeyState::Disabled, now);
     if let Some(key) = model.keys.get_mut(&key.arn) {
@@ -224,15 +243,18 @@ fn cancel_deletion(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> R
 }
 
 /// `RotateKeyOnDemand` changes the key's material and nothing else.
-fn rotate(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+fn rotate(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let key = managed(model, input, now)?;
     match key.state.actual() {
         KeyState::Enabled => {}
-        KeyState::Disabled => return Err(Refusal::new("DisabledException", format!("{} is disabled.", key.arn))),
-        other => return Err(Refusal::new("KMSInvalidStateException", format!("{} is {other}.", key.arn))),
+        KeyState::Disabled => return Err(ServiceError::new("DisabledException", format!("{} is disabled.", key.arn))),
+        other => return Err(ServiceError::new("KMSInvalidStateException", format!("{} is {other}.", key.arn))),
     }
     if key.made_as.spec != "SYMMETRIC_DEFAULT" || key.made_as.origin == "AWS_CLOUDHSM" {
-        return Err(Refusal::new("UnsupportedOperationException", format!("{} does not support rotation.", key.arn)));
+        return Err(ServiceError::new(
+            "UnsupportedOperationException",
+            format!("{} does not support rotation.", key.arn),
+        ));
     }
     let material = model.hex(64);
     if let Some(key) = model.keys.get_mut(&key.arn) {

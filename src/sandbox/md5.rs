@@ -1,4 +1,5 @@
-//! MD5, which SQS still sends with every message and some SDKs insist on checking. Not for anything that needs security.
+//! MD5, which SQS still sends with every message and some SDKs insist on checking. Not for anything
+//! that needs security.
 //!
 //! Source: RFC 1321.
 

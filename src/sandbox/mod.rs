@@ -1,10 +1,14 @@
-//! The embedded AWS: one account of Kinesis, KMS, SQS and, as far as needed, Parameter Store, resource tagging, STS and CloudTrail's history, in one Region, modelled from AWS documentation and recordings, for people and for tests.
+//! The embedded AWS: one account of Kinesis, KMS, SQS and, as far as needed, Parameter Store,
+//! resource tagging, STS and CloudTrail's history, in one Region, modelled from AWS documentation
+//! and recordings, for people and for tests.
 //!
-//! An [`Account`] holds streams, keys, aliases and queues, and a clock. It is *served on loopback* ([`serve`]) for people and for
-//! whole-process tests, and *handed to the AWS SDK as its HTTP client* ([`Account::http_client`]) for tests in tokio's paused time. Both are the
-//! same function over the same model, so that a [`Fault`] or a [`Happening`] meets either.
+//! An [`Account`] holds streams, keys, aliases and queues, and a clock. It is *served on loopback*
+//! ([`serve`]) for people and for whole-process tests, and *handed to the AWS SDK as its HTTP
+//! client* ([`Account::http_client`]) for tests in tokio's paused time. Both are the same function
+//! over the same model, so that a [`Fault`] or a [`ScriptedAction`] meets either.
 //!
-//! Every quirk of AWS that is modelled names its source; where nobody knows how AWS behaves there is a switch in [`Options`].
+//! Every quirk of AWS that is modelled names its source; where nobody knows how AWS behaves there
+//! is a switch in [`Options`].
 //!
 //! ```
 //! # use kinesis_encryption_enforcer::clock::Clock;
@@ -31,36 +35,36 @@
 
 mod account;
 mod client;
+mod cloudtrail;
 mod event_source;
 mod events;
 mod fault;
-mod happening;
 mod history;
-mod http;
 mod input;
 mod kinesis;
 mod kms;
 mod md5;
 mod model;
 mod options;
-mod refusal;
+mod router;
+mod script;
 mod serve;
+mod service_error;
 mod sqs;
 mod ssm;
 mod sts;
 mod tagging;
-mod trail;
 
 pub use self::account::{Account, Call, NewStream, QueuedMessage, Snapshot};
+pub use self::cloudtrail::Identity;
 pub use self::fault::Fault;
-pub use self::happening::Happening;
 pub use self::model::KeyState;
 pub use self::options::{AliasEcho, Allowance, Options};
+pub use self::script::ScriptedAction;
 pub use self::serve::serve;
-pub use self::trail::Identity;
 
-use self::refusal::Refusal;
+use self::service_error::ServiceError;
 
 fn arn_of(service: &str, region: &str, account: &str, resource: &str) -> String {
-    format!("arn:{}:{service}:{region}:{account}:{resource}", crate::arn::partition_of(region))
+    format!("arn:{}:{service}:{region}:{account}:{resource}", crate::domain::arn::partition_of(region))
 }

@@ -17,25 +17,34 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::Account;
-use super::http;
+use super::router;
 
 /// More than the largest request of any service here: an SQS batch of 1 MiB, escaped.
 const LARGEST_BODY: usize = 16 * 1024 * 1024;
 
-/// Serves the account on `listener` until `shutdown` is ready. The listener should be on loopback: anybody who reaches it is let in.
-pub async fn serve(account: Account, listener: TcpListener, shutdown: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+/// Serves the account on `listener` until `shutdown` is ready. The listener should be on loopback:
+/// anybody who reaches it is let in.
+pub async fn serve(
+    account: Account,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
     let router = Router::new().fallback(answer).layer(Extension(account));
     let service = router.into_make_service_with_connect_info::<Line>();
     axum::serve(Lines(listener), service).with_graceful_shutdown(shutdown).await
 }
 
-async fn answer(ConnectInfo(line): ConnectInfo<Line>, Extension(account): Extension<Account>, request: Request) -> Response<Body> {
+async fn answer(
+    ConnectInfo(line): ConnectInfo<Line>,
+    Extension(account): Extension<Account>,
+    request: Request,
+) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, LARGEST_BODY).await else {
         return with_status(StatusCode::PAYLOAD_TOO_LARGE, Body::empty());
     };
     let header = |name: &str| text(&parts.headers, name);
-    let request = http::Request {
+    let request = router::Request {
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
         target: header("x-amz-target"),
@@ -44,7 +53,7 @@ async fn answer(ConnectInfo(line): ConnectInfo<Line>, Extension(account): Extens
         token: header("x-amz-security-token"),
         body: body.to_vec(),
     };
-    let Ok(response) = http::answer(&account, request).await else {
+    let Ok(response) = router::answer(&account, request).await else {
         // What is returned here is never sent.
         line.cut();
         return with_status(StatusCode::INTERNAL_SERVER_ERROR, Body::empty());
@@ -53,7 +62,9 @@ async fn answer(ConnectInfo(line): ConnectInfo<Line>, Extension(account): Extens
     for (name, value) in response.headers {
         builder = builder.header(name, value);
     }
-    builder.body(Body::from(response.body)).unwrap_or_else(|_| with_status(StatusCode::INTERNAL_SERVER_ERROR, Body::empty()))
+    builder
+        .body(Body::from(response.body))
+        .unwrap_or_else(|_| with_status(StatusCode::INTERNAL_SERVER_ERROR, Body::empty()))
 }
 
 fn with_status(status: StatusCode, body: Body) -> Response<Body> {
@@ -66,7 +77,8 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// A connection's switch: once it is cut, nothing more is written, and the connection ends. HTTP has no way to say "no answer".
+/// A connection's switch: once it is cut, nothing more is written, and the connection ends. HTTP
+/// has no way to say "no answer".
 #[derive(Clone, Debug, Default)]
 struct Line(Arc<AtomicBool>);
 
@@ -110,7 +122,11 @@ struct Cuttable {
 }
 
 impl AsyncRead for Cuttable {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::input::{Input, each_object, each_text};
 use super::model::{Message, Model, Queue, no_such_queue};
-use super::refusal::Refusal;
+use super::service_error::ServiceError;
 
 /// The operations spoken here.
 pub(crate) const OPERATIONS: [&str; 11] = [
@@ -31,7 +31,12 @@ const BATCH_ENTRIES: usize = 10;
 const TWELVE_HOURS: u32 = 43_200;
 const LONGEST_DELAY: u32 = 900;
 
-pub(crate) fn answer(model: &mut Model, operation: &str, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+pub(crate) fn answer(
+    model: &mut Model,
+    operation: &str,
+    input: Input<'_>,
+    now: DateTime<Utc>,
+) -> Result<Value, ServiceError> {
     match operation {
         "CreateQueue" => create_queue(model, input, now),
         "GetQueueUrl" => {
@@ -55,7 +60,7 @@ pub(crate) fn answer(model: &mut Model, operation: &str, input: Input<'_>, now: 
             model.queue_mut(required(input, "QueueUrl")?)?.messages.clear();
             Ok(Value::Null)
         }
-        _ => Err(Refusal::new("UnknownOperationException", String::new())),
+        _ => Err(ServiceError::new("UnknownOperationException", String::new())),
     }
 }
 
@@ -66,7 +71,8 @@ pub(crate) fn wait(model: &mut Model, operation: &str, input: Input<'_>) -> Dura
     }
     let asked = input.number("WaitTimeSeconds", 0, 20).ok().flatten();
     let url = input.text("QueueUrl").ok().flatten().unwrap_or_default();
-    let of_queue = || model.queue_mut(url).map(|queue| queue.seconds("ReceiveMessageWaitTimeSeconds")).unwrap_or_default();
+    let of_queue =
+        || model.queue_mut(url).map(|queue| queue.seconds("ReceiveMessageWaitTimeSeconds")).unwrap_or_default();
     asked.map_or_else(of_queue, |seconds| Duration::from_secs(seconds.into()))
 }
 
@@ -89,20 +95,20 @@ pub(crate) fn query_code(code: &str) -> &str {
     }
 }
 
-fn required<'a>(input: Input<'a>, member: &str) -> Result<&'a str, Refusal> {
-    let missing = || Refusal::new("MissingParameter", format!("The request must contain the parameter {member}."));
+fn required<'a>(input: Input<'a>, member: &str) -> Result<&'a str, ServiceError> {
+    let missing = || ServiceError::new("MissingParameter", format!("The request must contain the parameter {member}."));
     input.text(member)?.filter(|text| !text.is_empty()).ok_or_else(missing)
 }
 
-fn invalid(message: impl Into<String>) -> Refusal {
-    Refusal::new("InvalidParameterValue", message)
+fn invalid(message: impl Into<String>) -> ServiceError {
+    ServiceError::new("InvalidParameterValue", message)
 }
 
 fn owned(texts: Vec<(&str, &str)>) -> Vec<(String, String)> {
     texts.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-fn create_queue(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+fn create_queue(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let name = required(input, "QueueName")?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     if name.len() > 80 || !name.bytes().all(plain) {
@@ -111,7 +117,10 @@ fn create_queue(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Resu
     let attributes = owned(input.texts("Attributes")?);
     match model.queues.get(name) {
         Some(queue) if attributes.iter().any(|(name, value)| queue.attributes.get(name) != Some(value)) => {
-            Err(Refusal::new("QueueNameExists", "A queue already exists with the same name and a different value for an attribute"))
+            Err(ServiceError::new(
+                "QueueNameExists",
+                "A queue already exists with the same name and a different value for an attribute",
+            ))
         }
         Some(_) => Ok(json!({ "QueueUrl": model.queue_url(name) })),
         None => {
@@ -123,28 +132,36 @@ fn create_queue(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Resu
     }
 }
 
-fn queue_attributes(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+fn queue_attributes(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let wanted = each_text("AttributeNames", input.list("AttributeNames")?)?;
     let queue = model.queue_mut(required(input, "QueueUrl")?)?.clone();
     let mut attributes = queue.attributes;
-    let count = |meant: &dyn Fn(&Message) -> bool| queue.messages.iter().filter(|message| meant(message)).count().to_string();
+    let count =
+        |meant: &dyn Fn(&Message) -> bool| queue.messages.iter().filter(|message| meant(message)).count().to_string();
     attributes.extend([
         ("QueueArn".to_owned(), model.queue_arn(&queue.name)),
         ("CreatedTimestamp".to_owned(), queue.created.timestamp().to_string()),
         ("ApproximateNumberOfMessages".to_owned(), count(&|message| message.visible_from <= now)),
-        ("ApproximateNumberOfMessagesNotVisible".to_owned(), count(&|message| message.visible_from > now && message.receipt.is_some())),
-        ("ApproximateNumberOfMessagesDelayed".to_owned(), count(&|message| message.visible_from > now && message.receipt.is_none())),
+        (
+            "ApproximateNumberOfMessagesNotVisible".to_owned(),
+            count(&|message| message.visible_from > now && message.receipt.is_some()),
+        ),
+        (
+            "ApproximateNumberOfMessagesDelayed".to_owned(),
+            count(&|message| message.visible_from > now && message.receipt.is_none()),
+        ),
     ]);
     attributes.retain(|name, _| wanted.contains(&"All") || wanted.contains(&name.as_str()));
     Ok(json!({ "Attributes": attributes }))
 }
 
-/// The characters that SQS takes: XML's, which leave out most control characters (`SendMessage` API reference).
+/// The characters that SQS takes: XML's, which leave out most control characters (`SendMessage` API
+/// reference).
 fn acceptable(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
 }
 
-fn send(model: &mut Model, url: &str, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+fn send(model: &mut Model, url: &str, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let body = required(input, "MessageBody")?;
     let none = Map::new();
     let attributes = input.object("MessageAttributes")?.unwrap_or(&none);
@@ -156,10 +173,13 @@ fn send(model: &mut Model, url: &str, input: Input<'_>, now: DateTime<Utc>) -> R
     }
     if let Some(character) = body.chars().find(|&character| !acceptable(character)) {
         let message = format!("Invalid binary character '#x{:x}' was found in the message body.", u32::from(character));
-        return Err(Refusal::new("InvalidMessageContents", message));
+        return Err(ServiceError::new("InvalidMessageContents", message));
     }
     if attributes.len() > 10 {
-        return Err(invalid(format!("Number of message attributes [{}] exceeds the allowed maximum [10].", attributes.len())));
+        return Err(invalid(format!(
+            "Number of message attributes [{}] exceeds the allowed maximum [10].",
+            attributes.len()
+        )));
     }
     let mut bytes = body.len();
     for (name, attribute) in attributes {
@@ -167,7 +187,9 @@ fn send(model: &mut Model, url: &str, input: Input<'_>, now: DateTime<Utc>) -> R
     }
     let most = model.queue_mut(url)?.number("MaximumMessageSize");
     if u64::try_from(bytes).is_ok_and(|bytes| bytes > most) {
-        return Err(invalid(format!("One or more parameters are invalid. Reason: Message must be shorter than {most} bytes.")));
+        return Err(invalid(format!(
+            "One or more parameters are invalid. Reason: Message must be shorter than {most} bytes."
+        )));
     }
     let delay = delay.map(|seconds| Duration::from_secs(seconds.into()));
     let id = model.send(url, body.to_owned(), attributes.clone(), delay, now)?;
@@ -175,13 +197,15 @@ fn send(model: &mut Model, url: &str, input: Input<'_>, now: DateTime<Utc>) -> R
 }
 
 /// What an attribute's type and value count for, once they are found right.
-fn attribute_bytes(name: &str, attribute: &Value) -> Result<usize, Refusal> {
+fn attribute_bytes(name: &str, attribute: &Value) -> Result<usize, ServiceError> {
     let text = |member| attribute.get(member).and_then(Value::as_str).unwrap_or_default();
     let kind = text("DataType");
     let value = if kind.starts_with("Binary") { text("BinaryValue") } else { text("StringValue") };
     if value.is_empty() {
         let field = if kind.starts_with("Binary") { "binary" } else { "string" };
-        return Err(invalid(format!("Message attribute '{name}' must contain a non-empty message attribute value of type '{field}'.")));
+        return Err(invalid(format!(
+            "Message attribute '{name}' must contain a non-empty message attribute value of type '{field}'."
+        )));
     }
     if !["String", "Number", "Binary"].iter().any(|known| kind == *known || kind.starts_with(&format!("{known}."))) {
         return Err(invalid(format!(
@@ -197,30 +221,34 @@ fn attribute_bytes(name: &str, attribute: &Value) -> Result<usize, Refusal> {
     Ok(kind.len() + value.len())
 }
 
-/// Does to each entry of a batch what is done to a single one. One entry's failure is not the others'.
+/// Does to each entry of a batch what is done to a single one. One entry's failure is not the
+/// others'.
 fn batch(
     model: &mut Model,
     input: Input<'_>,
-    each: impl Fn(&mut Model, &str, Input<'_>) -> Result<Value, Refusal>,
-) -> Result<Value, Refusal> {
+    each: impl Fn(&mut Model, &str, Input<'_>) -> Result<Value, ServiceError>,
+) -> Result<Value, ServiceError> {
     let url = required(input, "QueueUrl")?;
     model.queue_mut(url)?;
     let entries = each_object("Entries", input.list("Entries")?)?;
     if entries.is_empty() {
-        return Err(Refusal::new("EmptyBatchRequest", "There should be at least one entry in the request."));
+        return Err(ServiceError::new("EmptyBatchRequest", "There should be at least one entry in the request."));
     }
     if entries.len() > BATCH_ENTRIES {
         let message = format!("Maximum number of entries per request are 10. You have sent {}.", entries.len());
-        return Err(Refusal::new("TooManyEntriesInBatchRequest", message));
+        return Err(ServiceError::new("TooManyEntriesInBatchRequest", message));
     }
     let ids = entries.iter().map(|entry| required(*entry, "Id")).collect::<Result<BTreeSet<_>, _>>()?;
     if ids.len() < entries.len() {
-        return Err(Refusal::new("BatchEntryIdsNotDistinct", "Two or more batch entries in the request have the same Id."));
+        return Err(ServiceError::new(
+            "BatchEntryIdsNotDistinct",
+            "Two or more batch entries in the request have the same Id.",
+        ));
     }
     let bytes: usize = entries.iter().filter_map(|entry| entry.text("MessageBody").ok().flatten()).map(str::len).sum();
     if bytes > BATCH_BYTES {
         let message = format!("Batch requests cannot be longer than {BATCH_BYTES} bytes. You have sent {bytes} bytes.");
-        return Err(Refusal::new("BatchRequestTooLong", message));
+        return Err(ServiceError::new("BatchRequestTooLong", message));
     }
     let mut successful = Vec::new();
     let mut failed = Vec::new();
@@ -240,9 +268,10 @@ fn batch(
     Ok(json!({ "Successful": successful, "Failed": failed }))
 }
 
-fn receive(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+fn receive(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let most = input.number("MaxNumberOfMessages", 1, 10)?.unwrap_or(1) as usize;
-    let hidden_for = input.number("VisibilityTimeout", 0, TWELVE_HOURS)?.map(|seconds| Duration::from_secs(seconds.into()));
+    let hidden_for =
+        input.number("VisibilityTimeout", 0, TWELVE_HOURS)?.map(|seconds| Duration::from_secs(seconds.into()));
     let mut system = each_text("AttributeNames", input.list("AttributeNames")?)?;
     system.extend(each_text("MessageSystemAttributeNames", input.list("MessageSystemAttributeNames")?)?);
     let wanted = each_text("MessageAttributeNames", input.list("MessageAttributeNames")?)?;
@@ -295,12 +324,15 @@ fn asked_for(name: &str, wanted: &[&str]) -> bool {
     })
 }
 
-fn unknown_receipt(receipt: &str) -> Refusal {
-    Refusal::new("ReceiptHandleIsInvalid", format!("The input receipt handle \"{receipt}\" is not a valid receipt handle."))
+fn unknown_receipt(receipt: &str) -> ServiceError {
+    ServiceError::new(
+        "ReceiptHandleIsInvalid",
+        format!("The input receipt handle \"{receipt}\" is not a valid receipt handle."),
+    )
 }
 
 /// Deletes the message of a receipt handle; one that is deleted already is no error.
-fn delete(model: &mut Model, url: &str, input: Input<'_>) -> Result<Value, Refusal> {
+fn delete(model: &mut Model, url: &str, input: Input<'_>) -> Result<Value, ServiceError> {
     let receipt = required(input, "ReceiptHandle")?;
     let queue = model.queue_mut(url)?;
     if receipt.len() != 64 {
@@ -310,16 +342,18 @@ fn delete(model: &mut Model, url: &str, input: Input<'_>) -> Result<Value, Refus
     Ok(Value::Null)
 }
 
-fn change_visibility(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+fn change_visibility(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let receipt = required(input, "ReceiptHandle")?;
     let seconds = input
         .number("VisibilityTimeout", 0, TWELVE_HOURS)
         .map_err(|_| invalid("Value for parameter VisibilityTimeout is invalid. Reason: Must be between 0 and 43200."))?
-        .ok_or_else(|| Refusal::new("MissingParameter", "The request must contain the parameter VisibilityTimeout."))?;
+        .ok_or_else(|| {
+            ServiceError::new("MissingParameter", "The request must contain the parameter VisibilityTimeout.")
+        })?;
     let queue = model.queue_mut(required(input, "QueueUrl")?)?;
     let message = queue.by_receipt(receipt).ok_or_else(|| unknown_receipt(receipt))?;
     if message.visible_from <= now {
-        return Err(Refusal::new("MessageNotInflight", "The message referred to isn't in flight."));
+        return Err(ServiceError::new("MessageNotInflight", "The message referred to isn't in flight."));
     }
     message.visible_from = now + Duration::from_secs(seconds.into());
     Ok(Value::Null)

@@ -5,17 +5,17 @@ use serde_json::{Value, json};
 use super::arn_of;
 use super::input::Input;
 use super::model::Model;
-use super::refusal::Refusal;
+use super::service_error::ServiceError;
 
 /// The operations spoken here.
 pub(crate) const OPERATIONS: [&str; 1] = ["GetParameter"];
 
 /// A parameter, by name or by ARN.
-pub(crate) fn answer(model: &Model, input: Input<'_>) -> Result<Value, Refusal> {
+pub(crate) fn answer(model: &Model, input: Input<'_>) -> Result<Value, ServiceError> {
     let wanted = input.required("Name", 2048)?;
     let name = wanted.split_once(":parameter").map_or(wanted, |(_, name)| name);
     let found = model.parameters.get(name).or_else(|| model.parameters.get(name.trim_start_matches('/')));
-    let (kind, value) = found.ok_or_else(|| Refusal::new("ParameterNotFound", String::new()))?;
+    let (kind, value) = found.ok_or_else(|| ServiceError::new("ParameterNotFound", String::new()))?;
     let resource = format!("parameter/{}", name.trim_start_matches('/'));
     Ok(json!({ "Parameter": {
         "Name": name,

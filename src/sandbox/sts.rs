@@ -1,14 +1,16 @@
-//! The Security Token Service, in AWS's Query protocol: a form in, XML out. And which account a call is in, told by its access key.
+//! The Security Token Service, in AWS's Query protocol: a form in, XML out. And which account a
+//! call is in, told by its access key.
 //!
-//! Source: STS API Reference, `AssumeRole`. A role that is missing, that does not trust the caller, or that wants another `ExternalId` is refused in the same words.
+//! Source: STS API Reference, `AssumeRole`. A role that is missing, that does not trust the caller,
+//! or that wants another `ExternalId` is refused in the same words.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
+use super::cloudtrail::Identity;
 use super::input::Input;
 use super::model::{Model, later};
-use super::refusal::Refusal;
-use super::trail::Identity;
+use super::service_error::ServiceError;
 use super::{Account, arn_of};
 
 /// The operation spoken here.
@@ -61,12 +63,12 @@ fn decoded(text: &str) -> Option<String> {
 }
 
 /// `AssumeRole`.
-pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, Refusal> {
+pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let (arn, session) = (input.required("RoleArn", 2048)?, input.required("RoleSessionName", 64)?);
     let given = input.text("ExternalId")?.unwrap_or_default();
     let role = model.roles.get(arn).filter(|role| given == role.external_id).cloned().ok_or_else(|| {
         let message = format!("the caller is not authorized to perform: sts:AssumeRole on resource: {arn}");
-        Refusal { status: 403, ..Refusal::new("AccessDenied", message) }
+        ServiceError { status: 403, ..ServiceError::new("AccessDenied", message) }
     })?;
     let (access_key, token) = (format!("ASIA{}", model.hex(16).to_ascii_uppercase()), model.hex(64));
     let expires = later(now, model.options.session);
@@ -87,26 +89,28 @@ pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) ->
     }))
 }
 
-/// The account that a call with this access key is in: another one's, where it is that of a role there, and as long as it is good.
-pub(crate) fn account_of(account: &Account, access_key: &str, token: Option<&str>) -> Result<Account, Refusal> {
+/// The account that a call with this access key is in: another one's, where it is that of a role
+/// there, and as long as it is good.
+pub(crate) fn account_of(account: &Account, access_key: &str, token: Option<&str>) -> Result<Account, ServiceError> {
     let (session, now) = account.with(|model, now| (model.sessions.get(access_key).cloned(), now));
     match session {
         None => Ok(account.clone()),
-        Some(session) if token != Some(&session.token) => {
-            Err(Refusal::new("UnrecognizedClientException", "The security token included in the request is invalid."))
-        }
+        Some(session) if token != Some(&session.token) => Err(ServiceError::new(
+            "UnrecognizedClientException",
+            "The security token included in the request is invalid.",
+        )),
         Some(session) if now >= session.expires => {
-            Err(Refusal::new("ExpiredTokenException", "The security token included in the request is expired"))
+            Err(ServiceError::new("ExpiredTokenException", "The security token included in the request is expired"))
         }
         Some(session) => Ok(session.account),
     }
 }
 
 /// Status and body.
-pub(crate) fn xml(result: Result<Value, Refusal>) -> (u16, String) {
+pub(crate) fn xml(result: Result<Value, ServiceError>) -> (u16, String) {
     let (status, root, content) = match result {
         Ok(answer) => (200, "AssumeRoleResponse", json!({ "AssumeRoleResult": answer })),
-        Err(Refusal { code, message, status }) => {
+        Err(ServiceError { code, message, status }) => {
             (status, "ErrorResponse", json!({ "Error": { "Type": "Sender", "Code": code, "Message": message } }))
         }
     };
@@ -115,9 +119,11 @@ pub(crate) fn xml(result: Result<Value, Refusal>) -> (u16, String) {
 
 fn elements(value: &Value) -> String {
     match value {
-        Value::Object(members) => {
-            members.iter().map(|(name, value)| format!("<{name}>{}</{name}>", elements(value))).collect::<Vec<_>>().concat()
-        }
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| format!("<{name}>{}</{name}>", elements(value)))
+            .collect::<Vec<_>>()
+            .concat(),
         Value::String(text) => text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"),
         other => other.to_string(),
     }

@@ -4,13 +4,14 @@ use serde_json::{Value, json};
 
 use super::input::{Input, each_object, each_text};
 use super::model::Model;
-use super::refusal::Refusal;
+use super::service_error::ServiceError;
 
 /// The operations spoken here.
 pub(crate) const OPERATIONS: [&str; 1] = ["GetResources"];
 
-/// Streams by their tags, in pages. The pagination token is the last ARN of the page; the last page has an empty one.
-pub(crate) fn answer(model: &mut Model, input: Input<'_>) -> Result<Value, Refusal> {
+/// Streams by their tags, in pages. The pagination token is the last ARN of the page; the last page
+/// has an empty one.
+pub(crate) fn answer(model: &mut Model, input: Input<'_>) -> Result<Value, ServiceError> {
     let types = each_text("ResourceTypeFilters", input.list("ResourceTypeFilters")?)?;
     let filters = each_object("TagFilters", input.list("TagFilters")?)?;
     let keys = filters.iter().map(|filter| filter.text("Key")).collect::<Result<Vec<_>, _>>()?;
@@ -28,7 +29,10 @@ pub(crate) fn answer(model: &mut Model, input: Input<'_>) -> Result<Value, Refus
     }
     let more = found.len() > most;
     found.truncate(most);
-    let token =
-        if more { found.last().and_then(|last| last["ResourceARN"].as_str()).unwrap_or_default().to_owned() } else { String::new() };
+    let token = if more {
+        found.last().and_then(|last| last["ResourceARN"].as_str()).unwrap_or_default().to_owned()
+    } else {
+        String::new()
+    };
     Ok(json!({ "ResourceTagMappingList": found, "PaginationToken": token }))
 }

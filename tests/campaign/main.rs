@@ -1,14 +1,21 @@
-//! The fault campaign: the real handler and the real SDK clients on the embedded AWS, in paused time, with everything that can go wrong drawn from a seed.
+//! The fault campaign: the real handler and the real SDK clients on the embedded AWS, in paused
+//! time, with everything that can go wrong drawn from a seed.
 //!
-//! A seed decides the fleet, the policy, the settings, how AWS behaves, what wakes the function, what others do in the account, which calls go wrong and how, and
-//! when invocations are killed: `simulation/plan.rs`. Around the function are Lambda's asynchronous retries and on-failure destination, EventBridge, and the
-//! event source mapping of the work queue with visibility and redrive: `simulation/services.rs`. For 25 minutes things go wrong; then faults stop, others rest,
-//! the dead letters are fed back once, and the account has to come right by itself and stay so.
+//! A seed decides the fleet, the policy, the settings, how AWS behaves, what wakes the function,
+//! what others do in the account, which calls go wrong and how, and when invocations are killed:
+//! `simulation/plan.rs`. Around the function are Lambda's asynchronous retries and on-failure
+//! destination, EventBridge, and the event source mapping of the work queue with visibility and
+//! redrive: `simulation/services.rs`. For 25 minutes things go wrong; then faults stop, others
+//! rest, the dead letters are fed back once, and the account has to come right by itself and stay
+//! so.
 //!
-//! After each run the invariants are checked one by one, on what the function asked and heard, on what AWS did, on the log, and on the queues:
-//! `simulation/invariants.rs`. None asks the product how it sees itself: which stream is exempt and which key it is to have is told by an oracle of the test.
+//! After each run the invariants are checked one by one, on what the function asked and heard, on
+//! what AWS did, on the log, and on the queues: `simulation/invariants.rs`. None asks the product
+//! how it sees itself: which stream is exempt and which key it is to have is told by an oracle of
+//! the test.
 //!
-//! A broken seed is printed with its plan and its story up to the moment in question. The same seed is the same run, to the millisecond:
+//! A broken seed is printed with its plan and its story up to the moment in question. The same seed
+//! is the same run, to the millisecond:
 //!
 //! ```text
 //! make campaign SEED=1234     # replay one
@@ -17,7 +24,8 @@
 //!
 //! # Seeing it fail
 //!
-//! Bugs that were put into the product to see whether they are found, and the number of seeds it took:
+//! Bugs that were put into the product to see whether they are found, and the number of seeds it
+//! took:
 //!
 //! | the bug | seeds | the invariant that broke |
 //! | --- | --- | --- |
@@ -38,10 +46,16 @@
 //!
 //! # What it has found
 //!
-//! Descriptions of another stream or key that were believed; a look that counted as fresh however long KMS took to answer beside it; two starts of one stream
-//! in an invocation that names it twice, where the first cannot be seen yet; answers without content that read as "no tags", "no streams" and "stored".
+//! Descriptions of another stream or key that were believed; a look that counted as fresh however
+//! long KMS took to answer beside it; two starts of one stream in an invocation that names it
+//! twice, where the first cannot be seen yet; answers without content that read as "no tags", "no
+//! streams" and "stored".
 
-#![expect(clippy::expect_used, clippy::print_stdout, reason = "a campaign that cannot be set up has failed, and prints what it has met")]
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a campaign that cannot be set up has failed, and prints what it has met"
+)]
 
 mod simulation;
 
@@ -55,13 +69,18 @@ fn whatever_goes_wrong_the_invariants_hold() {
         panic!("{broken}");
     }
     println!("{}", campaign.coverage);
-    assert_eq!((campaign.coverage.seeds, campaign.coverage.missing()), (SEEDS, Vec::new()), "the campaign tests less than it says");
+    assert_eq!(
+        (campaign.coverage.seeds, campaign.coverage.missing()),
+        (SEEDS, Vec::new()),
+        "the campaign tests less than it says"
+    );
 }
 
 #[test]
 fn the_same_seed_is_the_same_run() {
     for seed in [3, 7, 11] {
-        let stories = [(); 2].map(|()| simulation::run(seed, true).map_or_else(|broken| broken.to_string(), |done| done.story));
+        let stories =
+            [(); 2].map(|()| simulation::run(seed, true).map_or_else(|broken| broken.to_string(), |done| done.story));
         assert!(stories[0].len() > 1_000, "seed {seed} has no story: {}", stories[0]);
         assert_eq!(stories[0], stories[1], "seed {seed}");
     }

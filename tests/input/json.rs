@@ -1,4 +1,5 @@
-//! Payloads of every shape: odd values, the words of the real events in any order, real events mutated, and envelopes around them.
+//! Payloads of every shape: odd values, the words of the real events in any order, real events
+//! mutated, and envelopes around them.
 
 use std::sync::LazyLock;
 
@@ -12,7 +13,8 @@ use crate::support::event;
 /// The events of `events/`, with their names.
 pub(crate) static EVENTS: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {
     let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/events")).expect("a folder");
-    let mut names: Vec<_> = folder.filter_map(|file| Some(file.expect("an entry").path().file_stem()?.to_str()?.to_owned())).collect();
+    let mut names: Vec<_> =
+        folder.filter_map(|file| Some(file.expect("an entry").path().file_stem()?.to_str()?.to_owned())).collect();
     names.sort_unstable();
     names.into_iter().map(|name| (name.clone(), event(&name))).collect()
 });
@@ -84,7 +86,17 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn number() -> impl Strategy<Value = Value> {
-    select(vec![json!(0), json!(-0.0), json!(1), json!(-1), json!(u32::MAX), json!(u64::MAX), json!(i64::MIN), json!(1e308), json!(0.5)])
+    select(vec![
+        json!(0),
+        json!(-0.0),
+        json!(1),
+        json!(-1),
+        json!(u32::MAX),
+        json!(u64::MAX),
+        json!(i64::MIN),
+        json!(1e308),
+        json!(0.5),
+    ])
 }
 
 fn leaf() -> impl Strategy<Value = Value> {
@@ -178,7 +190,8 @@ fn changed(mut value: Value, (at, change): (Index, Change)) -> Value {
 
 /// An event of `events/`, changed at a few places.
 pub(crate) fn mutated() -> impl Strategy<Value = Value> {
-    (any::<Index>(), vec(change(), 0..4)).prop_map(|(event, changes)| changes.into_iter().fold(event.get(&EVENTS).1.clone(), changed))
+    (any::<Index>(), vec(change(), 0..4))
+        .prop_map(|(event, changes)| changes.into_iter().fold(event.get(&EVENTS).1.clone(), changed))
 }
 
 /// Something around a payload.
@@ -248,6 +261,9 @@ fn wrapped(inner: &Value, envelope: Envelope) -> Value {
 
 /// A payload in envelopes: mostly few, sometimes more than are opened.
 pub(crate) fn in_envelopes(payload: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
-    let envelopes = prop_oneof![2 => Just(Vec::new()), 4 => vec(envelope(), 1..4), 1 => vec(Just(Envelope::OnFailure), 7..11)];
-    (payload, envelopes).prop_map(|(payload, envelopes)| envelopes.into_iter().fold(payload, |inner, envelope| wrapped(&inner, envelope)))
+    let envelopes =
+        prop_oneof![2 => Just(Vec::new()), 4 => vec(envelope(), 1..4), 1 => vec(Just(Envelope::OnFailure), 7..11)];
+    (payload, envelopes).prop_map(|(payload, envelopes)| {
+        envelopes.into_iter().fold(payload, |inner, envelope| wrapped(&inner, envelope))
+    })
 }

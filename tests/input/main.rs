@@ -1,8 +1,13 @@
-//! Everything that can come in: generated payloads, policies and tags through the real handler, and named cases of what somebody might send.
+//! Everything that can come in: generated payloads, policies and tags through the real handler, and
+//! named cases of what somebody might send.
 //!
 //! `PROPTEST_CASES` says how many cases each property tries.
 
-#![expect(clippy::expect_used, clippy::disallowed_methods, reason = "a test that cannot be set up has failed; one tells Lambda's time")]
+#![expect(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot be set up has failed; one tells Lambda's time"
+)]
 
 mod json;
 #[path = "../killed/lambda.rs"]

@@ -51,9 +51,15 @@ async fn an_event_of_one_account_says_nothing_of_anothers_streams() {
         check_refused(&world, &with(event(name), "/account", json!("444455556666")), "UnknownPayload").await;
     }
     let foreign = json!("arn:aws:kinesis:us-east-1:444455556666:stream/orders");
-    check_refused(&world, &with(event("encryption-stopped-by-arn"), "/detail/requestParameters/streamARN", foreign), "UnknownPayload")
-        .await;
-    for name in ["compliance-changed", "configuration-item-changed", "security-finding", "security-finding-custom-action"] {
+    check_refused(
+        &world,
+        &with(event("encryption-stopped-by-arn"), "/detail/requestParameters/streamARN", foreign),
+        "UnknownPayload",
+    )
+    .await;
+    for name in
+        ["compliance-changed", "configuration-item-changed", "security-finding", "security-finding-custom-action"]
+    {
         check_refused(&world, &with(event(name), "/account", json!("444455556666")), "ForeignAccount").await;
     }
     assert_eq!(world.starts(), 0);
@@ -69,7 +75,9 @@ async fn events_that_do_not_come_from_aws_are_refused_before_any_call() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_whose_account_and_region_are_any_text_is_lettered_without_them() {
-    for (pointer, text) in [("/account", "\u{fffe}"), ("/account", ""), ("/region", "\u{0}"), ("/region", &"x".repeat(300_000))] {
+    for (pointer, text) in
+        [("/account", "\u{fffe}"), ("/account", ""), ("/region", "\u{0}"), ("/region", &"x".repeat(300_000))]
+    {
         let world = World::new();
         let payload = with(with(event("stream-created"), "/source", json!("custom")), pointer, json!(text));
         check_refused(&world, &payload, "UnknownPayload").await;
@@ -86,9 +94,11 @@ async fn an_event_of_a_megabyte_is_worked_and_its_letter_is_reduced() {
 
     let world = with_a_stream();
     world.account.set_key_state(&world.key, KeyState::Disabled);
-    for (payload, truncated) in
-        [(padded, true), (json!({"stream": "orders", "dryRun": "x".repeat(1_000_000)}), true), (event("encryption-stopped"), false)]
-    {
+    for (payload, truncated) in [
+        (padded, true),
+        (json!({"stream": "orders", "dryRun": "x".repeat(1_000_000)}), true),
+        (event("encryption-stopped"), false),
+    ] {
         world.account.purge(QUEUE);
         world.outcome(&payload).await;
         let letter = world.letters().remove(0);
@@ -103,7 +113,9 @@ async fn an_event_of_a_megabyte_is_worked_and_its_letter_is_reduced() {
 
 #[tokio::test(start_paused = true)]
 async fn letters_of_any_count_are_fed_back_and_the_count_does_not_start_anew() {
-    for (attempts, then) in [(json!(u64::MAX), u32::MAX), (json!(u32::MAX), u32::MAX), (json!(-1), 1), (json!("7"), 1), (json!(7), 8)] {
+    for (attempts, then) in
+        [(json!(u64::MAX), u32::MAX), (json!(u32::MAX), u32::MAX), (json!(-1), 1), (json!("7"), 1), (json!(7), 8)]
+    {
         let world = World::new();
         world.outcome(&letter(&json!({"kind": "?"}), &attempts, None)).await;
         assert_eq!(world.letters()[0]["attempts"], json!(then), "{attempts}");
@@ -138,7 +150,8 @@ async fn messages_without_a_body_and_with_the_same_id_are_each_answered_for() {
 #[tokio::test(start_paused = true)]
 async fn a_batch_in_a_letter_is_read_up_to_a_thousand_wide_and_the_rest_is_one_letter() {
     let world = World::new();
-    let records: Vec<_> = (0..1_003).map(|index| message(&index.to_string(), 1, &event("encryption-stop-denied").to_string())).collect();
+    let records: Vec<_> =
+        (0..1_003).map(|index| message(&index.to_string(), 1, &event("encryption-stop-denied").to_string())).collect();
     let answer = world.run(&letter(&json!({"Records": records}), &json!(1), None)).await.expect("an answer");
     assert_eq!(answer["summary"], json!({"failed": 1}));
     let rest = world.letters().remove(0);

@@ -1,4 +1,5 @@
-//! Generated payloads through the real handler: whatever comes in, nothing is touched that must not be, nothing is lost, and nothing goes on for ever.
+//! Generated payloads through the real handler: whatever comes in, nothing is touched that must not
+//! be, nothing is lost, and nothing goes on for ever.
 
 use std::time::Duration;
 
@@ -29,7 +30,11 @@ enum Fleet {
 
 fn world(fleet: Fleet, queue: bool) -> World {
     let world = World::new();
-    let world = if queue { world.with_work_queue().with("IAC_GRACE_SECONDS", "60").with("ON_KEY_ROTATION", "reapply") } else { world };
+    let world = if queue {
+        world.with_work_queue().with("IAC_GRACE_SECONDS", "60").with("ON_KEY_ROTATION", "reapply")
+    } else {
+        world
+    };
     let now = world.clock.utc();
     for name in ["orders", "bystander"] {
         let stream = NewStream::named(name).created_at(now);
@@ -58,33 +63,45 @@ const AFRESH: [&str; 2] = ["reapply", "aws.kms"];
 fn check_starts(world: &World, fleet: Fleet, text: &str) {
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     for stream in starts(world) {
-        assert!(fleet == Fleet::Wrong || fleet == Fleet::Right && says(&AFRESH), "{stream} was started, and the fleet is {fleet:?}");
+        assert!(
+            fleet == Fleet::Wrong || fleet == Fleet::Right && says(&AFRESH),
+            "{stream} was started, and the fleet is {fleet:?}"
+        );
         // The odd texts name the bystander in ARNs and texts that are no honest ones.
         let named = stream == "orders" || says(&["\"bystander", "stream/bystander"]);
         assert!(says(&OF_THE_FLEET) || named && text.contains(&stream), "{stream} was started, and nothing named it");
     }
 }
 
-/// Checks an answer, and says how many failures it reports: `None` where it answers for messages, or asks for a retry.
+/// Checks an answer, and says how many failures it reports: `None` where it answers for messages,
+/// or asks for a retry.
 fn check_answer(answer: &Result<Value, InvocationError>, payload: &Value) -> Option<u64> {
     match answer {
         Err(error) => {
             let name = error.error_type.as_str();
-            assert!(["StillUpdating", "Throttled", "ResourceInUse", "AwsUnavailable"].contains(&name), "nothing failed here, but {error}");
+            assert!(
+                ["StillUpdating", "Throttled", "ResourceInUse", "AwsUnavailable"].contains(&name),
+                "nothing failed here, but {error}"
+            );
             assert!(error.message.len() <= 4_099, "{}", error.message.len());
             None
         }
         Ok(answer) => {
             if let Some(failures) = answer.get("batchItemFailures") {
                 let records = payload["Records"].as_array().expect("a batch");
-                let ids: Vec<_> = records.iter().map(|record| record["messageId"].as_str().unwrap_or_default()).collect();
+                let ids: Vec<_> =
+                    records.iter().map(|record| record["messageId"].as_str().unwrap_or_default()).collect();
                 for failure in failures.as_array().expect("a list") {
-                    assert!(ids.contains(&failure["itemIdentifier"].as_str().expect("an id")), "{failure} is none of {ids:?}");
+                    assert!(
+                        ids.contains(&failure["itemIdentifier"].as_str().expect("an id")),
+                        "{failure} is none of {ids:?}"
+                    );
                 }
                 return None;
             }
             let outcomes = answer["outcomes"].as_array().expect("outcomes");
-            let counted: u64 = answer["summary"].as_object().expect("a summary").values().filter_map(Value::as_u64).sum();
+            let counted: u64 =
+                answer["summary"].as_object().expect("a summary").values().filter_map(Value::as_u64).sum();
             let kind = answer["trigger"]["kind"].as_str().expect("a kind");
             // After the last stream nothing is left of a sweep.
             let nothing_left = ["Records", "startAfter"].iter().any(|member| payload.to_string().contains(member));
@@ -104,7 +121,10 @@ fn checked_letters(world: &World) -> Vec<String> {
         assert!(body.is_ascii() && body.len() <= LARGEST, "{} bytes", body.len());
         let letter: Value = serde_json::from_str(body).expect("JSON");
         assert_eq!((&letter["version"], &letter["kind"]), (&json!(1), &json!("enforcement-failure")));
-        assert!(["code", "class", "step", "message", "remedy"].iter().all(|field| letter["error"][field].is_string()), "{letter:#}");
+        assert!(
+            ["code", "class", "step", "message", "remedy"].iter().all(|field| letter["error"][field].is_string()),
+            "{letter:#}"
+        );
         assert!(letter["attempts"].as_u64().is_some_and(|attempts| attempts > 0), "{letter:#}");
         assert_ne!(letter["event"]["kind"], "enforcement-failure", "{letter:#}");
     }
@@ -118,9 +138,11 @@ async fn feed_back(world: &World, body: &str) {
     let answer = world.run(&letter).await;
     let failed = check_answer(&answer, &letter);
     let again = checked_letters(world);
-    // What lay too deep is reached one letter at a time; a batch in a letter has as many endings as messages; of a letter that cannot be read the event is
-    // worked; and whoever wants no letter gets none.
-    let about_envelopes = |message: &str| message.contains("a dead letter") || message.contains("envelopes around one another");
+    // What lay too deep is reached one letter at a time; a batch in a letter has as many endings as
+    // messages; of a letter that cannot be read the event is worked; and whoever wants no letter
+    // gets none.
+    let about_envelopes =
+        |message: &str| message.contains("a dead letter") || message.contains("envelopes around one another");
     let of_a_letter = letter["error"]["message"].as_str().is_some_and(about_envelopes);
     let members = ["Records", "requestPayload", "deadLetter", "dryRun"];
     if of_a_letter || members.iter().any(|member| letter["event"].get(member).is_some()) {
@@ -150,7 +172,8 @@ async fn drained(world: &World) {
 
 /// Everything that must hold of `payload`.
 fn check(fleet: Fleet, queue: bool, payload: &Value) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
         let world = world(fleet, queue);
         let text = payload.to_string();

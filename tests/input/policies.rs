@@ -1,4 +1,5 @@
-//! Policies and tags of any text: what is not understood is named with its place, and what may be exempt is never touched.
+//! Policies and tags of any text: what is not understood is named with its place, and what may be
+//! exempt is never touched.
 
 use chrono::NaiveDate;
 use kinesis_encryption_enforcer::policy::{Exemption, Policy, exemption};
@@ -30,7 +31,11 @@ fn check_policy(text: &str) {
 
 /// The example with some of its characters replaced, removed or doubled.
 fn typed_wrongly() -> impl Strategy<Value = String> {
-    let typo = (any::<Index>(), select(vec!["", "\"", "{", "]", ",", "\n", "ü", "0", "\\", "\u{0}", "null", "-9e999"]), any::<bool>());
+    let typo = (
+        any::<Index>(),
+        select(vec!["", "\"", "{", "]", ",", "\n", "ü", "0", "\\", "\u{0}", "null", "-9e999"]),
+        any::<bool>(),
+    );
     vec(typo, 0..4).prop_map(|typos| {
         let mut text: Vec<String> = EXAMPLE.chars().map(String::from).collect();
         for (at, new, replaces) in typos {
@@ -70,7 +75,9 @@ fn rule() -> impl Strategy<Value = Value> {
         .prop_map(|members| Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()));
     (vec((select(members.to_vec()), values), 0..5), condition, any::<u8>()).prop_map(|(members, condition, number)| {
         let mut rule = json!({"name": format!("rule {number}"), "match": condition});
-        rule.as_object_mut().expect("an object").extend(members.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        rule.as_object_mut()
+            .expect("an object")
+            .extend(members.into_iter().map(|(name, value)| (name.to_owned(), value)));
         rule
     })
 }
@@ -120,19 +127,23 @@ fn value() -> impl Strategy<Value = String> {
         "until= 2020-01-01",
         "until=0000-01-01",
     ];
-    let word =
-        prop_oneof![3 => select(ends.to_vec()).prop_map(str::to_owned), 1 => select(ODD.as_slice()).prop_map(str::to_owned), 1 => ".{0,8}"];
+    let word = prop_oneof![3 => select(ends.to_vec()).prop_map(str::to_owned), 1 => select(ODD.as_slice()).prop_map(str::to_owned), 1 => ".{0,8}"];
     vec(word, 0..4).prop_map(|words| words.join(" "))
 }
 
 /// What a tag's value means, read in another way: its ends, and which of them are days.
 fn ends(value: &str) -> Vec<Option<NaiveDate>> {
-    let ends = value.split_whitespace().filter(|word| word.chars().take(6).collect::<String>().eq_ignore_ascii_case("until="));
+    let ends =
+        value.split_whitespace().filter(|word| word.chars().take(6).collect::<String>().eq_ignore_ascii_case("until="));
     ends.map(|end| {
-        let digits: Vec<_> =
-            end[6..].split('-').map(|part| (part.len(), part.parse::<u32>().ok().filter(|_| !part.starts_with('+')))).collect();
+        let digits: Vec<_> = end[6..]
+            .split('-')
+            .map(|part| (part.len(), part.parse::<u32>().ok().filter(|_| !part.starts_with('+'))))
+            .collect();
         match digits[..] {
-            [(4, Some(year)), (2, Some(month)), (2, Some(day))] => NaiveDate::from_ymd_opt(year.cast_signed(), month, day),
+            [(4, Some(year)), (2, Some(month)), (2, Some(day))] => {
+                NaiveDate::from_ymd_opt(year.cast_signed(), month, day)
+            }
             _ => None,
         }
     })

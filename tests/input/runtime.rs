@@ -1,4 +1,5 @@
-//! What the real `bootstrap` makes of payloads that Lambda hands to it as bytes: those that do not fit into JSON as this program holds it, too.
+//! What the real `bootstrap` makes of payloads that Lambda hands to it as bytes: those that do not
+//! fit into JSON as this program holds it, too.
 
 use kinesis_encryption_enforcer::clock::Clock;
 use kinesis_encryption_enforcer::sandbox::{Account, NewStream, serve};

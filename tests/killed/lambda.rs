@@ -1,4 +1,5 @@
-//! As much of Lambda as it takes to run the real `bootstrap`: its Runtime API, one process at a time, and SIGKILL.
+//! As much of Lambda as it takes to run the real `bootstrap`: its Runtime API, one process at a
+//! time, and SIGKILL.
 //!
 //! Source: *AWS Lambda Developer Guide, Using the Lambda runtime API for custom runtimes*.
 
@@ -17,7 +18,8 @@ use tokio::sync::{Mutex, mpsc};
 /// How long an invocation may take.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// One execution environment: a process of the function, and the API that feeds it. Dropping it kills the process.
+/// One execution environment: a process of the function, and the API that feeds it. Dropping it
+/// kills the process.
 pub(crate) struct Lambda {
     process: Child,
     events: mpsc::UnboundedSender<String>,

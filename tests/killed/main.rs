@@ -1,10 +1,15 @@
-//! The real `bootstrap`, killed by SIGKILL at random moments of a sweep: what the queue holds is enough to end with every stream right, each started
-//! once, and every message accounted for.
+//! The real `bootstrap`, killed by SIGKILL at random moments of a sweep: what the queue holds is
+//! enough to end with every stream right, each started once, and every message accounted for.
 //!
-//! `tests/scenarios/crashes.rs` does the same in simulated time, with larger fleets and repeatable to the millisecond. This one proves that nothing
-//! depended on the process ending in an orderly way.
+//! `tests/scenarios/crashes.rs` does the same in simulated time, with larger fleets and repeatable
+//! to the millisecond. This one proves that nothing depended on the process ending in an orderly
+//! way.
 
-#![expect(clippy::expect_used, clippy::disallowed_methods, reason = "a test that cannot be set up has failed; it tells Lambda's time")]
+#![expect(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot be set up has failed; it tells Lambda's time"
+)]
 
 mod lambda;
 
@@ -36,7 +41,8 @@ struct Function {
 }
 
 impl Function {
-    /// One invocation, which may be killed after a random while: its answer, if it lived to give one.
+    /// One invocation, which may be killed after a random while: its answer, if it lived to give
+    /// one.
     async fn invoke(&mut self, payload: &Value) -> Option<Value> {
         if self.process.is_none() {
             self.process = Some(Lambda::start(&self.environment).await);

@@ -63,7 +63,8 @@ async fn an_unencrypted_stream_cannot_be_stopped() {
     assert_eq!(world.stop("orders").await.unwrap_err(), expected);
 }
 
-/// `StartStreamEncryption` API reference (25 in a rolling 24 hours); the text is that of the sibling limit, recorded on 2026-09-19, call 134.
+/// `StartStreamEncryption` API reference (25 in a rolling 24 hours); the text is that of the
+/// sibling limit, recorded on 2026-09-19, call 134.
 #[tokio::test(start_paused = true)]
 async fn the_twenty_sixth_start_in_24_hours_is_refused_like_throttling() {
     for allowance in [Allowance::PerStream, Allowance::PerAccount] {
@@ -131,7 +132,8 @@ async fn a_key_that_cannot_be_used_is_refused_for_what_is_wrong_with_it() {
     check(&world, "11111111-2222-3333-4444-555555555555", "KMSNotFoundException").await;
 }
 
-/// Recording of 2026-09-19, calls 116 to 118 (the AWS-managed alias); undocumented for a customer's alias: a switch.
+/// Recording of 2026-09-19, calls 116 to 118 (the AWS-managed alias); undocumented for a customer's
+/// alias: a switch.
 #[tokio::test(start_paused = true)]
 async fn the_key_is_shown_as_it_was_given() {
     for echo in [AliasEcho::AsGiven, AliasEcho::KeyArn] {
@@ -141,9 +143,12 @@ async fn the_key_is_shown_as_it_was_given() {
         let id = key.rsplit('/').next().unwrap().to_owned();
         world.account.alias("alias/streams", &key);
         let alias_shown = if echo == AliasEcho::AsGiven { "alias/streams" } else { key.as_str() };
-        for (given, shown) in
-            [("alias/aws/kinesis", "alias/aws/kinesis"), (id.as_str(), id.as_str()), (&key, &key), ("alias/streams", alias_shown)]
-        {
+        for (given, shown) in [
+            ("alias/aws/kinesis", "alias/aws/kinesis"),
+            (id.as_str(), id.as_str()),
+            (&key, &key),
+            ("alias/streams", alias_shown),
+        ] {
             world.account.stream(NewStream::named("orders"));
             world.start("orders", given).await.unwrap();
             pass(2).await;
@@ -152,14 +157,16 @@ async fn the_key_is_shown_as_it_was_given() {
     }
 }
 
-/// `StartStreamEncryption` API reference: "up to 5 seconds after the stream is in an ACTIVE status before all records … are encrypted".
+/// `StartStreamEncryption` API reference: "up to 5 seconds after the stream is in an ACTIVE status
+/// before all records … are encrypted".
 #[tokio::test(start_paused = true)]
 async fn records_are_encrypted_five_seconds_after_active() {
     let world = World::new();
     let key = world.account.create_key();
     world.account.stream(NewStream::named("orders"));
     let put = async || {
-        let record = world.kinesis.put_record().stream_name("orders").partition_key("1").data(aws_smithy_types::Blob::new("x"));
+        let record =
+            world.kinesis.put_record().stream_name("orders").partition_key("1").data(aws_smithy_types::Blob::new("x"));
         record.send().await.unwrap().encryption_type.unwrap().to_string()
     };
     world.start("orders", &key).await.unwrap();
@@ -170,7 +177,8 @@ async fn records_are_encrypted_five_seconds_after_active() {
     assert_eq!(put().await, "KMS");
 }
 
-/// Allowed by "normally takes a few seconds" (`StartStreamEncryption` API reference): nothing promises that UPDATING is visible at once.
+/// Allowed by "normally takes a few seconds" (`StartStreamEncryption` API reference): nothing
+/// promises that UPDATING is visible at once.
 #[tokio::test(start_paused = true)]
 async fn an_accepted_start_may_become_visible_late() {
     let world = World::new();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kinesis_encryption_enforcer::sandbox::{Fault, Happening, Identity, KeyState, NewStream};
+use kinesis_encryption_enforcer::sandbox::{Fault, Identity, KeyState, NewStream, ScriptedAction};
 
 use super::support::{World, pass};
 
@@ -12,12 +12,17 @@ async fn an_error_meets_the_calls_it_is_meant_for() {
     let key = world.account.create_key();
     world.account.stream(NewStream::named("orders"));
     world.account.stream(NewStream::named("payments"));
-    world.account.fault(Fault::on("StartStreamEncryption").stream("orders").nth(1..=2).error("KMSThrottlingException", "slow down"));
+    world.account.fault(
+        Fault::on("StartStreamEncryption").stream("orders").nth(1..=2).error("KMSThrottlingException", "slow down"),
+    );
     world.account.fault(Fault::on("StartStreamEncryption").nth(9..).dropped());
     world.start("payments", &key).await.unwrap();
     assert_eq!(world.account.faults_met(), [false, false]);
     for _ in 0..2 {
-        assert_eq!(world.start("orders", &key).await.unwrap_err(), ("KMSThrottlingException".into(), "slow down".into()));
+        assert_eq!(
+            world.start("orders", &key).await.unwrap_err(),
+            ("KMSThrottlingException".into(), "slow down".into())
+        );
         assert_eq!(world.shows("orders").await.0, "ACTIVE");
     }
     world.start("orders", &key).await.unwrap();
@@ -33,9 +38,13 @@ async fn a_lost_answer_was_applied_and_a_dropped_connection_was_not() {
         let key = world.account.create_key();
         world.account.stream(NewStream::named("orders"));
         world.account.fault(fault);
-        let call = world.kinesis.start_stream_encryption().stream_name("orders").encryption_type("KMS".into()).key_id(&key);
+        let call =
+            world.kinesis.start_stream_encryption().stream_name("orders").encryption_type("KMS".into()).key_id(&key);
         let err = call.send().await.unwrap_err();
-        assert!(matches!(err, aws_sdk_kinesis::error::SdkError::DispatchFailure(ref failure) if failure.is_io()), "{err:?}");
+        assert!(
+            matches!(err, aws_sdk_kinesis::error::SdkError::DispatchFailure(ref failure) if failure.is_io()),
+            "{err:?}"
+        );
         assert_eq!(world.shows("orders").await.0, status);
         let calls = world.account.calls();
         assert_eq!((calls[0].result.clone(), calls[0].answered), (result, false));
@@ -81,7 +90,9 @@ async fn another_body_reaches_the_caller_in_place_of_the_answer() {
         world.account.stream(NewStream::named(name));
     }
     world.account.fault(
-        Fault::on("ListTagsForStream").nth(1..=1).answer_replaced(r#"{"Tags": [{"Key": "a", "Value": "b"}], "HasMoreTags": false}"#),
+        Fault::on("ListTagsForStream")
+            .nth(1..=1)
+            .answer_replaced(r#"{"Tags": [{"Key": "a", "Value": "b"}], "HasMoreTags": false}"#),
     );
     let tags = async || world.kinesis.list_tags_for_stream().stream_name("orders").send().await.unwrap().tags.len();
     assert_eq!((tags().await, tags().await), (1, 0));
@@ -106,7 +117,9 @@ async fn delays_count_before_the_call_is_applied_or_after() {
     let world = World::new();
     let key = world.account.create_key();
     world.account.stream(NewStream::named("orders"));
-    world.account.fault(Fault::on("StartStreamEncryption").delay(Duration::from_secs(3)).delay_answer(Duration::from_secs(7)));
+    world
+        .account
+        .fault(Fault::on("StartStreamEncryption").delay(Duration::from_secs(3)).delay_answer(Duration::from_secs(7)));
     let begun = world.clock.wall();
     world.start("orders", &key).await.unwrap();
     assert_eq!(world.clock.wall().duration_since(begun).unwrap(), Duration::from_secs(10));
@@ -117,29 +130,36 @@ async fn delays_count_before_the_call_is_applied_or_after() {
 #[tokio::test(start_paused = true)]
 async fn others_act_between_two_calls() {
     let other = || Identity::role("terraform", "apply");
-    let check = async |happening: Happening, wait: u64, expected: Option<(&str, Option<&str>)>| {
+    let check = async |script: ScriptedAction, wait: u64, expected: Option<(&str, Option<&str>)>| {
         let world = World::new();
         let key = world.account.create_key();
         world.account.stream(NewStream::named("orders"));
-        world.account.happening(happening);
+        world.account.script(script);
         world.start("orders", &key).await.unwrap();
         pass(wait).await;
         let snapshot = world.account.snapshot("orders");
-        let shown =
-            snapshot.map(|snapshot| (snapshot.status, snapshot.key_id.map(|shown| if shown == key { "ours".into() } else { shown })));
+        let shown = snapshot.map(|snapshot| {
+            (snapshot.status, snapshot.key_id.map(|shown| if shown == key { "ours".into() } else { shown }))
+        });
         assert_eq!(shown, expected.map(|(status, key)| (status, key.map(str::to_owned))));
     };
-    let after_start = || Happening::after("StartStreamEncryption").stream("orders");
+    let after_start = || ScriptedAction::after("StartStreamEncryption").stream("orders");
     let second = Duration::from_secs(1);
     check(after_start().delete_stream(), 1, Some(("DELETING", None))).await;
     check(after_start().later(second).delete_stream(), 4, None).await;
     check(after_start().never_settle(), 3600, Some(("UPDATING", None))).await;
     check(after_start().settle_unchanged(), 2, Some(("ACTIVE", None))).await;
-    check(after_start().start_encryption("alias/aws/kinesis", other()), 10, Some(("ACTIVE", Some("alias/aws/kinesis")))).await;
+    check(
+        after_start().start_encryption("alias/aws/kinesis", other()),
+        10,
+        Some(("ACTIVE", Some("alias/aws/kinesis"))),
+    )
+    .await;
     check(after_start().stop_encryption(other()), 3, Some(("UPDATING", Some("ours")))).await;
     check(after_start().stop_encryption(other()), 10, Some(("ACTIVE", None))).await;
     check(after_start().reshard(4), 3, Some(("UPDATING", Some("ours")))).await;
-    check(Happening::after("StartStreamEncryption").nth(2).delete_stream(), 3, Some(("ACTIVE", Some("ours")))).await;
+    check(ScriptedAction::after("StartStreamEncryption").nth(2).delete_stream(), 3, Some(("ACTIVE", Some("ours"))))
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,8 +167,8 @@ async fn a_key_changes_between_two_calls() {
     let world = World::new();
     let [old, new] = [world.account.create_key(), world.account.create_key()];
     world.account.alias("alias/streams", &old);
-    world.account.happening(Happening::after("DescribeKey").point_alias("alias/streams", &new));
-    world.account.happening(Happening::after("DescribeKey").nth(2).set_key_state(&new, KeyState::Disabled));
+    world.account.script(ScriptedAction::after("DescribeKey").point_alias("alias/streams", &new));
+    world.account.script(ScriptedAction::after("DescribeKey").nth(2).set_key_state(&new, KeyState::Disabled));
     assert_eq!(world.describe_key("alias/streams").await.unwrap().arn.unwrap(), old);
     assert_eq!(world.describe_key("alias/streams").await.unwrap().arn.unwrap(), new);
     assert!(!world.describe_key("alias/streams").await.unwrap().enabled);

@@ -32,7 +32,10 @@ async fn what_is_not_there_is_not_found() {
         (missing.as_str(), format!("Key '{missing}' does not exist")),
         ("alias/nowhere", format!("Alias arn:aws:kms:{REGION}:{ACCOUNT}:alias/nowhere is not found.")),
         ("nonsense", "Invalid keyId 'nonsense'".to_owned()),
-        ("arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555", "Invalid arn eu-west-1".to_owned()),
+        (
+            "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555",
+            "Invalid arn eu-west-1".to_owned(),
+        ),
     ] {
         assert_eq!(world.describe_key(key_id).await.unwrap_err(), ("NotFoundException".to_owned(), message));
     }
@@ -72,7 +75,9 @@ async fn a_key_is_disabled_after_its_deletion_was_cancelled() {
 async fn aliases_are_created_moved_and_deleted() {
     let world = World::new();
     let [old, new] = [world.account.create_key(), world.account.create_key()];
-    let target = async || world.describe_key("alias/streams").await.map(|metadata| metadata.arn.unwrap()).map_err(|(code, _)| code);
+    let target = async || {
+        world.describe_key("alias/streams").await.map(|metadata| metadata.arn.unwrap()).map_err(|(code, _)| code)
+    };
     world.kms.create_alias().alias_name("alias/streams").target_key_id(&old).send().await.unwrap();
     assert_eq!(target().await, Ok(old.clone()));
     let err = world.kms.create_alias().alias_name("alias/streams").target_key_id(&new).send().await.unwrap_err();

@@ -1,4 +1,5 @@
-//! The embedded AWS, seen through the real SDK clients. Every test of a quirk names where the quirk is documented or recorded.
+//! The embedded AWS, seen through the real SDK clients. Every test of a quirk names where the quirk
+//! is documented or recorded.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry};
+use aws_sdk_sqs::types::{
+    MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
+};
 use kinesis_encryption_enforcer::sandbox::Account;
 
 use super::support::{ACCOUNT, World, pass, refused};
@@ -12,10 +14,23 @@ async fn a_message_is_sent_received_hidden_and_deleted() {
     let world = World::new();
     let url = world.account.queue("letters");
     let value = MessageAttributeValue::builder().data_type("String").string_value("orders").build().unwrap();
-    world.sqs.send_message().queue_url(&url).message_body("{}").message_attributes("Stream", value).send().await.unwrap();
+    world
+        .sqs
+        .send_message()
+        .queue_url(&url)
+        .message_body("{}")
+        .message_attributes("Stream", value)
+        .send()
+        .await
+        .unwrap();
     let receive = async || {
         let call = world.sqs.receive_message().queue_url(&url).message_attribute_names("All");
-        call.message_system_attribute_names(MessageSystemAttributeName::All).send().await.unwrap().messages.unwrap_or_default()
+        call.message_system_attribute_names(MessageSystemAttributeName::All)
+            .send()
+            .await
+            .unwrap()
+            .messages
+            .unwrap_or_default()
     };
     let first = receive().await;
     let stream = first[0].message_attributes.as_ref().unwrap()["Stream"].string_value.as_deref();
@@ -25,7 +40,14 @@ async fn a_message_is_sent_received_hidden_and_deleted() {
     let second = receive().await;
     let count = &second[0].attributes.as_ref().unwrap()[&MessageSystemAttributeName::ApproximateReceiveCount];
     assert_eq!(count, "2");
-    world.sqs.delete_message().queue_url(&url).receipt_handle(second[0].receipt_handle.as_deref().unwrap()).send().await.unwrap();
+    world
+        .sqs
+        .delete_message()
+        .queue_url(&url)
+        .receipt_handle(second[0].receipt_handle.as_deref().unwrap())
+        .send()
+        .await
+        .unwrap();
     assert!(world.account.messages("letters").is_empty());
 }
 
@@ -43,7 +65,9 @@ async fn a_queue_that_is_not_there_is_named_by_the_code_of_the_query_protocol() 
 async fn what_sqs_does_not_take_is_refused() {
     let world = World::new();
     let url = world.account.queue("letters");
-    let send = async |body: String| world.sqs.send_message().queue_url(&url).message_body(body).send().await.map_err(|err| refused(&err).0);
+    let send = async |body: String| {
+        world.sqs.send_message().queue_url(&url).message_body(body).send().await.map_err(|err| refused(&err).0)
+    };
     assert_eq!(send("\u{1}".to_owned()).await.unwrap_err(), "InvalidMessageContents");
     assert_eq!(send("x".repeat(1_048_577)).await.unwrap_err(), "InvalidParameterValue");
     send("x".repeat(1_048_576)).await.unwrap();
@@ -65,7 +89,8 @@ async fn a_delayed_message_is_received_when_it_is_due() {
     assert_eq!(world.clock.wall().duration_since(begun).unwrap(), Duration::from_secs(15));
 }
 
-/// Developer Guide, *Using dead-letter queues*: moved when it would be received once more than `maxReceiveCount`.
+/// Developer Guide, *Using dead-letter queues*: moved when it would be received once more than
+/// `maxReceiveCount`.
 #[tokio::test(start_paused = true)]
 async fn a_message_received_too_often_goes_to_the_dead_letter_queue() {
     let world = World::new();
@@ -78,7 +103,15 @@ async fn a_message_received_too_often_goes_to_the_dead_letter_queue() {
     for _ in 0..2 {
         let message = world.sqs.receive_message().queue_url(&url).send().await.unwrap().messages.unwrap().remove(0);
         let receipt = message.receipt_handle.unwrap();
-        world.sqs.change_message_visibility().queue_url(&url).receipt_handle(receipt).visibility_timeout(0).send().await.unwrap();
+        world
+            .sqs
+            .change_message_visibility()
+            .queue_url(&url)
+            .receipt_handle(receipt)
+            .visibility_timeout(0)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(lengths(&world.account), (1, 0));
     }
     assert_eq!(world.sqs.receive_message().queue_url(&url).send().await.unwrap().messages.unwrap_or_default().len(), 0);
@@ -89,8 +122,10 @@ async fn a_message_received_too_often_goes_to_the_dead_letter_queue() {
 async fn a_batch_fails_entry_by_entry() {
     let world = World::new();
     let url = world.account.queue("work");
-    let entry = |id: &str, body: &str| SendMessageBatchRequestEntry::builder().id(id).message_body(body).build().unwrap();
-    let call = world.sqs.send_message_batch().queue_url(&url).entries(entry("good", "{}")).entries(entry("bad", "\u{2}"));
+    let entry =
+        |id: &str, body: &str| SendMessageBatchRequestEntry::builder().id(id).message_body(body).build().unwrap();
+    let call =
+        world.sqs.send_message_batch().queue_url(&url).entries(entry("good", "{}")).entries(entry("bad", "\u{2}"));
     let answer = call.send().await.unwrap();
     assert_eq!((answer.successful[0].id.as_str(), answer.failed[0].id.as_str()), ("good", "bad"));
     assert_eq!(answer.failed[0].code, "InvalidMessageContents");

@@ -19,8 +19,14 @@ fn admit(world: &World) -> Account {
 }
 
 async fn take_on(world: &World, role_arn: &str, external_id: Option<&str>) -> Result<Credentials, String> {
-    let sts = aws_sdk_sts::Client::new(&sdk_config(&world.clock, world.account.http_client(), REGION, "AKIAIOSFODNN7EXAMPLE"));
-    let request = sts.assume_role().role_arn(role_arn).role_session_name("test").set_external_id(external_id.map(str::to_owned));
+    let sts = aws_sdk_sts::Client::new(&sdk_config(
+        &world.clock,
+        world.account.http_client(),
+        REGION,
+        "AKIAIOSFODNN7EXAMPLE",
+    ));
+    let request =
+        sts.assume_role().role_arn(role_arn).role_session_name("test").set_external_id(external_id.map(str::to_owned));
     let answer = request.send().await.map_err(|error| error.code().unwrap_or("no code").to_owned())?;
     Ok(answer.credentials.unwrap())
 }
@@ -28,10 +34,12 @@ async fn take_on(world: &World, role_arn: &str, external_id: Option<&str>) -> Re
 /// Whether the stream `orders` is found with these credentials.
 async fn describe(world: &World, access_key: &str, token: &str) -> Result<String, String> {
     let config = sdk_config(&world.clock, world.account.http_client(), REGION, access_key);
-    let credentials = aws_credential_types::Credentials::new(access_key, "secret", Some(token.to_owned()), None, "test");
+    let credentials =
+        aws_credential_types::Credentials::new(access_key, "secret", Some(token.to_owned()), None, "test");
     let provider = aws_credential_types::provider::SharedCredentialsProvider::new(credentials);
     let kinesis = aws_sdk_kinesis::Client::new(&config.into_builder().credentials_provider(provider).build());
-    let answer = kinesis.describe_stream_summary().stream_name("orders").send().await.map_err(|error| refused(&error).0)?;
+    let answer =
+        kinesis.describe_stream_summary().stream_name("orders").send().await.map_err(|error| refused(&error).0)?;
     Ok(answer.stream_description_summary.unwrap().stream_arn)
 }
 
@@ -51,7 +59,9 @@ async fn the_access_key_tells_which_account_a_call_is_in() {
 async fn another_role_or_external_id_is_refused_in_the_same_words() {
     let world = World::new();
     admit(&world);
-    for (role, external_id) in [(ROLE_ARN, Some("another")), (ROLE_ARN, None), ("arn:aws:iam::444455556666:role/member", Some("an&id=1"))] {
+    for (role, external_id) in
+        [(ROLE_ARN, Some("another")), (ROLE_ARN, None), ("arn:aws:iam::444455556666:role/member", Some("an&id=1"))]
+    {
         assert_eq!(take_on(&world, role, external_id).await.unwrap_err(), "AccessDenied");
     }
 }
@@ -65,9 +75,15 @@ async fn credentials_end_and_are_nothing_without_their_token() {
         credentials.expiration.secs(),
         i64::try_from(world.clock.wall().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()).unwrap() + 3600
     );
-    assert_eq!(describe(&world, &credentials.access_key_id, "another").await.unwrap_err(), "UnrecognizedClientException");
+    assert_eq!(
+        describe(&world, &credentials.access_key_id, "another").await.unwrap_err(),
+        "UnrecognizedClientException"
+    );
     tokio::time::sleep(Duration::from_mins(59)).await;
     assert!(describe(&world, &credentials.access_key_id, &credentials.session_token).await.is_ok());
     tokio::time::sleep(Duration::from_mins(2)).await;
-    assert_eq!(describe(&world, &credentials.access_key_id, &credentials.session_token).await.unwrap_err(), "ExpiredTokenException");
+    assert_eq!(
+        describe(&world, &credentials.access_key_id, &credentials.session_token).await.unwrap_err(),
+        "ExpiredTokenException"
+    );
 }

@@ -35,7 +35,10 @@ impl Served {
 
     async fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
+        stream
+            .write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
@@ -47,7 +50,9 @@ async fn the_socket_speaks_like_the_client_in_process() {
     let served = Served::start().await;
     let key = served.account.create_key();
     served.account.stream(NewStream::named("orders"));
-    let start = || served.kinesis.start_stream_encryption().stream_name("orders").encryption_type("KMS".into()).key_id(&key).send();
+    let start = || {
+        served.kinesis.start_stream_encryption().stream_name("orders").encryption_type("KMS".into()).key_id(&key).send()
+    };
     start().await.unwrap();
     assert_eq!(served.account.snapshot("orders").unwrap().status, "UPDATING");
     assert_eq!(refused(&start().await.unwrap_err()).0, "ResourceInUseException");
@@ -61,7 +66,8 @@ async fn a_lost_answer_closes_the_connection_after_the_call_was_applied() {
     let key = served.account.create_key();
     served.account.stream(NewStream::named("orders"));
     served.account.fault(Fault::on("StartStreamEncryption").answer_lost());
-    let call = served.kinesis.start_stream_encryption().stream_name("orders").encryption_type("KMS".into()).key_id(&key);
+    let call =
+        served.kinesis.start_stream_encryption().stream_name("orders").encryption_type("KMS".into()).key_id(&key);
     let err = call.send().await.unwrap_err();
     assert!(matches!(err, aws_sdk_kinesis::error::SdkError::DispatchFailure(_)), "{err:?}");
     assert_eq!(served.account.snapshot("orders").unwrap().status, "UPDATING");

@@ -29,7 +29,11 @@ async fn a_stream_is_named_by_name_or_arn_and_not_by_both_unlike() {
     world.account.stream(NewStream::named("orders"));
     let arn = World::arn("orders");
     let check = async |name: Option<&str>, arn: Option<&str>, expected: Result<(), (&str, &str)>| {
-        let call = world.kinesis.describe_stream_summary().set_stream_name(name.map(str::to_owned)).set_stream_arn(arn.map(str::to_owned));
+        let call = world
+            .kinesis
+            .describe_stream_summary()
+            .set_stream_name(name.map(str::to_owned))
+            .set_stream_arn(arn.map(str::to_owned));
         let got = call.send().await.map(|_| ()).map_err(|err| refused(&err));
         let got = got.as_ref().copied().map_err(|(code, message)| (code.as_str(), message.as_str()));
         match (got, expected) {
@@ -48,10 +52,16 @@ async fn a_stream_is_named_by_name_or_arn_and_not_by_both_unlike() {
     let neither = "Stream arn and stream name can't be empty at the same time";
     check(None, None, Err(("InvalidArgumentException", neither))).await;
     let foreign = arn.replace(ACCOUNT, "999999999999");
-    check(None, Some(&foreign), Err(("UnrecognizedClientException", "No account found for the given parameters"))).await;
+    check(None, Some(&foreign), Err(("UnrecognizedClientException", "No account found for the given parameters")))
+        .await;
     check(Some("or ders"), None, Err(("ValidationException", "1 validation error detected"))).await;
     check(None, Some(&arn.replace(ACCOUNT, "1111")), Err(("ValidationException", "1 validation error detected"))).await;
-    check(None, Some(&arn.replace("us-east-1", "eu-west-1")), Err(("ResourceNotFoundException", "Stream orders under account"))).await;
+    check(
+        None,
+        Some(&arn.replace("us-east-1", "eu-west-1")),
+        Err(("ResourceNotFoundException", "Stream orders under account")),
+    )
+    .await;
 }
 
 /// `ListStreams` API reference: 100 names a page; emulators leave `NextToken` out.
@@ -66,7 +76,8 @@ async fn streams_are_listed_by_the_hundred_with_or_without_a_token() {
         let (mut names, mut token, mut pages) = (Vec::<String>::new(), None, 0);
         loop {
             let start = names.last().filter(|_| token.is_none()).cloned();
-            let call = world.kinesis.list_streams().limit(10_000).set_next_token(token).set_exclusive_start_stream_name(start);
+            let call =
+                world.kinesis.list_streams().limit(10_000).set_next_token(token).set_exclusive_start_stream_name(start);
             let page = call.send().await.unwrap();
             assert_eq!(page.next_token.is_some(), page.has_more_streams && next_token);
             names.extend(page.stream_names);
@@ -129,7 +140,8 @@ async fn the_sixth_stream_in_creating_is_refused() {
 async fn the_sixth_call_in_a_second_is_refused() {
     let world = World::new();
     world.account.stream(NewStream::named("orders"));
-    let list = async || world.kinesis.list_tags_for_stream().stream_name("orders").send().await.map_err(|err| refused(&err).0);
+    let list =
+        async || world.kinesis.list_tags_for_stream().stream_name("orders").send().await.map_err(|err| refused(&err).0);
     for _ in 0..5 {
         list().await.unwrap();
     }

@@ -55,12 +55,22 @@ impl World {
     }
 
     pub(crate) async fn start(&self, name: &str, key_id: &str) -> Result<(), Refused> {
-        let call = self.kinesis.start_stream_encryption().stream_name(name).encryption_type(EncryptionType::Kms).key_id(key_id);
+        let call = self
+            .kinesis
+            .start_stream_encryption()
+            .stream_name(name)
+            .encryption_type(EncryptionType::Kms)
+            .key_id(key_id);
         call.send().await.map(|_| ()).map_err(|err| refused(&err))
     }
 
     pub(crate) async fn stop(&self, name: &str) -> Result<(), Refused> {
-        let call = self.kinesis.stop_stream_encryption().stream_name(name).encryption_type(EncryptionType::Kms).key_id("alias/aws/kinesis");
+        let call = self
+            .kinesis
+            .stop_stream_encryption()
+            .stream_name(name)
+            .encryption_type(EncryptionType::Kms)
+            .key_id("alias/aws/kinesis");
         call.send().await.map(|_| ()).map_err(|err| refused(&err))
     }
 
@@ -76,7 +86,12 @@ impl World {
     }
 }
 
-pub(crate) fn sdk_config(clock: &Clock, http_client: SharedHttpClient, region: &'static str, access_key: &str) -> aws_types::SdkConfig {
+pub(crate) fn sdk_config(
+    clock: &Clock,
+    http_client: SharedHttpClient,
+    region: &'static str,
+    access_key: &str,
+) -> aws_types::SdkConfig {
     let credentials = aws_credential_types::Credentials::new(access_key, "secret", None, None, "test");
     aws_types::SdkConfig::builder()
         .behavior_version(aws_sdk_kinesis::config::BehaviorVersion::latest())

@@ -9,7 +9,8 @@ fn at<'a>(event: &'a Value, pointer: &str) -> &'a Value {
     event.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {event}"))
 }
 
-/// Record of 2026-09-19: `resources` of a call by name is nonsense, and what was sent is kept as it was sent.
+/// Record of 2026-09-19: `resources` of a call by name is nonsense, and what was sent is kept as it
+/// was sent.
 #[tokio::test(start_paused = true)]
 async fn a_call_by_name_is_recorded_with_its_odd_resource() {
     let world = World::new();
@@ -35,18 +36,29 @@ async fn a_call_by_arn_of_a_role_names_both() {
     let key = world.account.create_key();
     let arn = world.account.stream(NewStream::named("orders"));
     let config = sdk_config(&world.clock, world.account.http_client(), "us-east-1", "ASIAEXAMPLE");
-    let call = aws_sdk_kinesis::Client::new(&config).start_stream_encryption().stream_arn(&arn).encryption_type("KMS".into()).key_id(&key);
+    let call = aws_sdk_kinesis::Client::new(&config)
+        .start_stream_encryption()
+        .stream_arn(&arn)
+        .encryption_type("KMS".into())
+        .key_id(&key);
     call.send().await.unwrap();
     let event = world.account.take_events().remove(0);
-    assert_eq!(at(&event, "/detail/resources/0"), &json!({ "accountId": ACCOUNT, "type": "AWS::Kinesis::Stream", "ARN": arn }));
-    assert_eq!(at(&event, "/detail/requestParameters"), &json!({ "streamARN": arn, "encryptionType": "KMS", "keyId": key }));
+    assert_eq!(
+        at(&event, "/detail/resources/0"),
+        &json!({ "accountId": ACCOUNT, "type": "AWS::Kinesis::Stream", "ARN": arn })
+    );
+    assert_eq!(
+        at(&event, "/detail/requestParameters"),
+        &json!({ "streamARN": arn, "encryptionType": "KMS", "keyId": key })
+    );
     let issuer = at(&event, "/detail/userIdentity/sessionContext/sessionIssuer/arn");
     assert_eq!(issuer, &json!(format!("arn:aws:iam::{ACCOUNT}:role/ci/enforcer")));
     let identity = at(&event, "/detail/userIdentity/arn");
     assert_eq!(identity, &json!(format!("arn:aws:sts::{ACCOUNT}:assumed-role/enforcer/session")));
 }
 
-/// Record of 2026-09-19: what a denied call asked for is blotted out, and the code is not the caller's.
+/// Record of 2026-09-19: what a denied call asked for is blotted out, and the code is not the
+/// caller's.
 #[tokio::test(start_paused = true)]
 async fn a_denied_call_is_recorded_without_its_parameters() {
     let world = World::new();
@@ -63,7 +75,8 @@ async fn a_denied_call_is_recorded_without_its_parameters() {
     assert_eq!(at(&event, "/detail/requestParameters/streamName"), "nowhere");
 }
 
-/// KMS Developer Guide: the direct event, in its form since 2025, and log entries with alias and key in either order.
+/// KMS Developer Guide: the direct event, in its form since 2025, and log entries with alias and
+/// key in either order.
 #[tokio::test(start_paused = true)]
 async fn a_rotation_sends_an_event_of_kms_itself() {
     let world = World::new();
@@ -83,7 +96,9 @@ async fn a_rotation_sends_an_event_of_kms_itself() {
         .account
         .take_events()
         .iter()
-        .map(|event| [0, 1].map(|index| at(event, &format!("/detail/resources/{index}/ARN")).as_str().unwrap().to_owned()))
+        .map(|event| {
+            [0, 1].map(|index| at(event, &format!("/detail/resources/{index}/ARN")).as_str().unwrap().to_owned())
+        })
         .collect();
     assert_eq!(arns, [[key.clone(), alias.clone()], [alias.clone(), key.clone()], [alias, key]]);
 }

@@ -1,4 +1,5 @@
-//! What a scenario may cost: calls to AWS, and how late a change is seen. `bench/budgets.json` has the budgets; `make budgets` prints what is spent.
+//! What a scenario may cost: calls to AWS, and how late a change is seen. `bench/budgets.json` has
+//! the budgets; `make budgets` prints what is spent.
 //!
 //! All of it is counted in simulated time, so it is the same on every machine.
 
@@ -23,7 +24,8 @@ fn budgets(part: &str) -> Value {
     budgets[part].clone()
 }
 
-/// The calls that the function makes of its own accord; what a queue's event source does is Lambda's.
+/// The calls that the function makes of its own accord; what a queue's event source does is
+/// Lambda's.
 fn calls(world: &World) -> usize {
     world.account.calls().len()
 }
@@ -63,10 +65,17 @@ async fn no_scenario_makes_more_calls_than_its_budget() {
         ("an unencrypted stream, exemption by tag switched off", {
             spent(unencrypted().with("EXEMPT_TAG_KEY", ""), &event("stream-created")).await
         }),
-        ("a stream with another key", spent(with(NewStream::named("orders").encrypted_with(OTHER_KEY)), &manual("orders")).await),
+        (
+            "a stream with another key",
+            spent(with(NewStream::named("orders").encrypted_with(OTHER_KEY)), &manual("orders")).await,
+        ),
         ("a stream whose encryption somebody stopped", spent(unencrypted(), &event("encryption-stopped")).await),
         ("an exempt stream", {
-            spent(with(NewStream::named("orders").tag("kinesis-encryption-enforcer:exempt", "vendor")), &event("stream-created")).await
+            spent(
+                with(NewStream::named("orders").tag("kinesis-encryption-enforcer:exempt", "vendor")),
+                &event("stream-created"),
+            )
+            .await
         }),
         ("a dry run of an unencrypted stream", spent(unencrypted(), &event("manual-dry-run")).await),
         ("twenty unencrypted streams named in one request", spent(twenty, &json!({"streams": names})).await),
@@ -120,7 +129,8 @@ fn quantile(values: &mut [f64], share: f64) -> f64 {
     values[index]
 }
 
-/// How long a change may take: lognormal, with this median, and a 99th percentile of twelve times as much.
+/// How long a change may take: lognormal, with this median, and a 99th percentile of twelve times
+/// as much.
 fn transition(random: &mut fastrand::Rng, median: f64) -> Duration {
     const SIGMA: f64 = 1.0683;
     // Box and Muller's.
@@ -149,8 +159,15 @@ async fn the_end_of_a_change_is_seen_in_time_and_with_few_looks() {
         }
         let mean = |values: &[f64]| values.iter().sum::<f64>() / f64::from(u32::try_from(values.len()).expect("few"));
         let (lag, looks) = (mean(&lags), mean(&describes));
-        println!("{name:<34} {lag:>8.2}s {:>8.2}s {looks:>9.1} {:>9.0}", quantile(&mut lags, 0.99), quantile(&mut describes, 0.99));
+        println!(
+            "{name:<34} {lag:>8.2}s {:>8.2}s {looks:>9.1} {:>9.0}",
+            quantile(&mut lags, 0.99),
+            quantile(&mut describes, 0.99)
+        );
         let budget = |what: &str| budgets[name][what].as_f64().expect("a budget");
-        assert!(lag <= budget("meanLagSeconds") && looks <= budget("meanDescribes"), "{name}: {lag} s, {looks} describes");
+        assert!(
+            lag <= budget("meanLagSeconds") && looks <= budget("meanDescribes"),
+            "{name}: {lag} s, {looks} describes"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Somebody undoes what we do, again and again: the fight comes to rest, and the letter names the other side.
+//! Somebody undoes what we do, again and again: the fight comes to rest, and the letter names the
+//! other side.
 
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ fn world() -> (World, aws_sdk_kinesis::Client) {
     (world, client)
 }
 
-/// Every ten minutes somebody stops encryption; our events arrive within seconds, each in a new process. Ends when nobody changed anything for two hours.
+/// Every ten minutes somebody stops encryption; our events arrive within seconds, each in a new
+/// process. Ends when nobody changed anything for two hours.
 async fn fight(world: &World, terraform: &aws_sdk_kinesis::Client, rounds: u32) {
     for _ in 0..rounds {
         // Its next apply finds nothing to do where encryption is stopped already.
@@ -45,7 +47,8 @@ async fn fight(world: &World, terraform: &aws_sdk_kinesis::Client, rounds: u32) 
 
 /// Stops encryption as Terraform does.
 async fn stop(terraform: &aws_sdk_kinesis::Client, stream: &str, key_id: &str) {
-    let call = terraform.stop_stream_encryption().stream_name(stream).encryption_type("KMS".into()).key_id(key_id).customize();
+    let call =
+        terraform.stop_stream_encryption().stream_name(stream).encryption_type("KMS".into()).key_id(key_id).customize();
     let named = call.mutate_request(|request| {
         request.headers_mut().insert("user-agent", "APN/1.0 HashiCorp/1.0 Terraform/1.9.8");
     });
@@ -67,9 +70,16 @@ async fn a_terraform_that_stops_encryption_at_every_apply_is_brought_to_rest_alt
     assert!((3..=MOST).contains(&starts), "{starts}");
     let letters = world.letters();
     let letter = contested(&letters);
-    let (message, remedy) = (letter["error"]["message"].as_str().expect("text"), letter["error"]["remedy"].as_str().expect("text"));
-    assert!(message.contains("arn:aws:sts::111122223333:assumed-role/deployer/ci") && message.contains("Terraform/1.9.8"), "{message}");
-    assert!(message.contains("we applied the key 5 times") && message.contains("It is left alone until 2026-11-25T"), "{message}");
+    let (message, remedy) =
+        (letter["error"]["message"].as_str().expect("text"), letter["error"]["remedy"].as_str().expect("text"));
+    assert!(
+        message.contains("arn:aws:sts::111122223333:assumed-role/deployer/ci") && message.contains("Terraform/1.9.8"),
+        "{message}"
+    );
+    assert!(
+        message.contains("we applied the key 5 times") && message.contains("It is left alone until 2026-11-25T"),
+        "{message}"
+    );
     assert!(remedy.contains("encryption_type = \"KMS\""), "{remedy}");
     assert_eq!(
         (&letter["error"]["class"], &letter["stream"]),
@@ -77,10 +87,15 @@ async fn a_terraform_that_stops_encryption_at_every_apply_is_brought_to_rest_alt
     );
     assert_eq!(world.account.messages(WORK).len(), 0);
 
-    // A schedule that meets it reports it, without another letter; a person who asks for it does not wait.
+    // A schedule that meets it reports it, without another letter; a person who asks for it does
+    // not wait.
     let count = letters.len();
     let outcome = world.sweep_outcome("orders").await;
-    assert_eq!((&outcome["status"], &outcome["error"]["code"]), (&json!("contested"), &json!("Contested")), "{outcome:#}");
+    assert_eq!(
+        (&outcome["status"], &outcome["error"]["code"]),
+        (&json!("contested"), &json!("Contested")),
+        "{outcome:#}"
+    );
     assert_eq!(outcome["warnings"][0]["code"], "undone-by");
     assert_eq!(outcome["warnings"][0]["arn"], "arn:aws:sts::111122223333:assumed-role/deployer/ci");
     assert_eq!(world.letters().len(), count);
@@ -98,7 +113,8 @@ async fn what_was_undone_once_is_done_again_at_once() {
     assert_eq!(world.account.snapshot("orders").expect("a stream").key_id.as_deref(), Some(world.key.as_str()));
 }
 
-/// Two enforcers with different keys; ours keeps living. Delivers every event to both until nothing happens any more.
+/// Two enforcers with different keys; ours keeps living. Delivers every event to both until nothing
+/// happens any more.
 async fn two_enforcers(world: &World, other_key: &str) {
     let (ours, theirs) = (world.handler(), world.second_handler(other_key));
     world.run_with(&theirs, &manual("orders"), 300).await.expect("an answer");
@@ -135,7 +151,8 @@ async fn two_enforcers_with_different_keys_come_to_rest_with_a_history_that_lags
         let letter = contested(&letters);
         let message = letter["error"]["message"].as_str().expect("text");
         assert!(
-            message.contains("assumed-role/kinesis-encryption-enforcer") || message.contains("assumed-role/second-enforcer"),
+            message.contains("assumed-role/kinesis-encryption-enforcer")
+                || message.contains("assumed-role/second-enforcer"),
             "{message}"
         );
         assert!(letter["error"]["remedy"].as_str().expect("text").contains("which of the two keys"), "{letter:#}");
@@ -188,26 +205,37 @@ async fn a_sweep_finds_the_streams_that_others_changed_in_the_history_and_asks_i
         let outcome = world.sweep_outcome("orders").await;
         assert_eq!(outcome["status"], "contested", "queue: {queue}: {outcome:#}");
         assert_eq!(world.account.count("LookupEvents"), if queue { 6 } else { 2 });
-        assert_eq!((world.account.accepted(START, "clicks"), world.account.accepted(START, "orders"), world.letters().len()), (1, 0, 0));
+        assert_eq!(
+            (world.account.accepted(START, "clicks"), world.account.accepted(START, "orders"), world.letters().len()),
+            (1, 0, 0)
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_spent_allowance_is_told_from_throttling_by_the_history() {
-    for (readable, code, class) in [(true, "AllowanceSpent", "contested"), (false, "LimitExceededException", "retryable")] {
+    for (readable, code, class) in
+        [(true, "AllowanceSpent", "contested"), (false, "LimitExceededException", "retryable")]
+    {
         let (world, terraform) = world();
         world.account.configure(|options| options.history_lag = Duration::ZERO);
         world.stream(NewStream::named("orders"));
         let other = world.account.create_key();
         for _ in 0..25 {
-            let started =
-                terraform.start_stream_encryption().stream_name("orders").encryption_type("KMS".into()).key_id(&other).send().await;
+            let started = terraform
+                .start_stream_encryption()
+                .stream_name("orders")
+                .encryption_type("KMS".into())
+                .key_id(&other)
+                .send()
+                .await;
             started.expect("started");
             tokio::time::sleep(Duration::from_mins(1)).await;
         }
         // What AWS refused is recorded too, and comes first.
         for _ in 0..200 {
-            let again = terraform.start_stream_encryption().stream_name("orders").encryption_type("KMS".into()).key_id(&other);
+            let again =
+                terraform.start_stream_encryption().stream_name("orders").encryption_type("KMS".into()).key_id(&other);
             again.send().await.expect_err("refused");
         }
         if !readable {
@@ -215,7 +243,11 @@ async fn a_spent_allowance_is_told_from_throttling_by_the_history() {
         }
         world.account.forget_calls();
         let outcome = world.outcome(&manual("orders")).await;
-        assert_eq!((&outcome["error"]["code"], &outcome["error"]["class"]), (&json!(code), &json!(class)), "{outcome:#}");
+        assert_eq!(
+            (&outcome["error"]["code"], &outcome["error"]["class"]),
+            (&json!(code), &json!(class)),
+            "{outcome:#}"
+        );
         // Each that is sent in vain is recorded as well.
         assert_eq!(world.starts(), if readable { 1 } else { 4 });
         if readable {
@@ -230,9 +262,11 @@ async fn a_person_who_names_the_stream_is_not_held_up_by_the_limit_of_applicatio
     let world = World::new().with("MAX_APPLIES_PER_DAY", "1");
     world.stream(NewStream::named("orders"));
     let handler = world.handler();
-    for (payload, status) in
-        [(event("encryption-stopped"), "encrypted"), (event("encryption-stopped"), "contested"), (manual("orders"), "encrypted")]
-    {
+    for (payload, status) in [
+        (event("encryption-stopped"), "encrypted"),
+        (event("encryption-stopped"), "contested"),
+        (manual("orders"), "encrypted"),
+    ] {
         world.stream(NewStream::named("orders").created_at("2026-11-23T00:00:00Z".parse().expect("a time")));
         assert_eq!(world.outcome_of(&handler, &payload).await["status"], status, "{payload}");
         tokio::time::sleep(Duration::from_mins(1)).await;
@@ -254,7 +288,10 @@ async fn what_rests_carries_when_the_key_was_applied_to_whatever_process_takes_i
     let told = world.account.take_events().pop().expect("an event");
     assert_eq!(world.outcome_of(&ours, &told).await["status"], "deferred");
     let (item, hidden) = world.work().remove(0);
-    assert_eq!((&item["suspicion"]["rested"], item["suspicion"]["applied"].as_array().map(Vec::len), hidden), (&json!(true), Some(1), 60));
+    assert_eq!(
+        (&item["suspicion"]["rested"], item["suspicion"]["applied"].as_array().map(Vec::len), hidden),
+        (&json!(true), Some(1), 60)
+    );
 
     // Another process, which remembers nothing, knows by the item that the limit is near.
     let mut again = item.clone();
@@ -318,7 +355,14 @@ async fn flood(world: &World, records: usize) -> aws_sdk_kinesis::Client {
             .send()
             .await
             .expect_err("gone");
-        client.stop_stream_encryption().stream_name(&name).encryption_type("KMS".into()).key_id(&world.key).send().await.expect_err("gone");
+        client
+            .stop_stream_encryption()
+            .stream_name(&name)
+            .encryption_type("KMS".into())
+            .key_id(&world.key)
+            .send()
+            .await
+            .expect_err("gone");
     }
     drop(world.account.take_events());
     client
@@ -341,8 +385,7 @@ async fn a_long_history_is_read_as_far_as_time_allows_and_leaves_others_room() {
     tokio::time::sleep(Duration::from_mins(20)).await;
     world.account.configure(|options| options.rate_limits = true);
     world.account.forget_calls();
-    let item =
-        |name: &str| json!({"version": 1, "kind": "work-item", "stream": format!("arn:aws:kinesis:us-east-1:111122223333:stream/{name}")});
+    let item = |name: &str| json!({"version": 1, "kind": "work-item", "stream": format!("arn:aws:kinesis:us-east-1:111122223333:stream/{name}")});
     // No two processes begin in the same nanosecond, by which their jitter is seeded.
     let mut workers = Vec::new();
     for _ in names {
@@ -368,7 +411,8 @@ async fn the_applications_to_a_namesake_that_is_gone_do_not_count() {
     let other = world.account.create_key();
     world.stream(NewStream::named("orders"));
     for _ in 0..25 {
-        let start = terraform.start_stream_encryption().stream_name("orders").encryption_type("KMS".into()).key_id(&other);
+        let start =
+            terraform.start_stream_encryption().stream_name("orders").encryption_type("KMS".into()).key_id(&other);
         start.send().await.expect("started");
         tokio::time::sleep(Duration::from_secs(4)).await;
     }

@@ -1,4 +1,5 @@
-//! Invocations that end at any moment, as by SIGKILL: nothing of them is left but what they sent. What the queue holds must be enough to go on.
+//! Invocations that end at any moment, as by SIGKILL: nothing of them is left but what they sent.
+//! What the queue holds must be enough to go on.
 
 use std::time::Duration;
 

@@ -38,7 +38,11 @@ async fn a_sweep_neither_queues_nor_looks_at_what_a_tag_exempts() {
             "{exempt:#}"
         );
         world.drain().await;
-        assert_eq!((started_exempt(&world, 150), world.starts(), world.account.count("ListTagsForStream")), (0, 5, 5), "queue {queue}");
+        assert_eq!(
+            (started_exempt(&world, 150), world.starts(), world.account.count("ListTagsForStream")),
+            (0, 5, 5),
+            "queue {queue}"
+        );
     }
 }
 
@@ -72,5 +76,8 @@ async fn without_exemption_by_tag_nobody_is_asked_for_tags() {
     fleet(&world, 2, 2);
     world.run(&event("scheduled")).await.expect("an answer");
     world.drain().await;
-    assert_eq!((world.starts(), world.account.count("GetResources"), world.account.count("ListTagsForStream")), (4, 0, 0));
+    assert_eq!(
+        (world.starts(), world.account.count("GetResources"), world.account.count("ListTagsForStream")),
+        (4, 0, 0)
+    );
 }

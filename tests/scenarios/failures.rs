@@ -14,7 +14,10 @@ async fn a_disabled_key_is_one_letter_that_can_be_fed_back() {
     assert_eq!((&outcome["status"], &outcome["error"]["code"]), (&json!("failed"), &json!("KeyDisabled")));
     assert_eq!(world.starts(), 0);
     let letter = world.letters().remove(0);
-    assert_eq!((&letter["kind"], &letter["stream"], &letter["attempts"]), (&json!("enforcement-failure"), &json!(arn), &json!(1)));
+    assert_eq!(
+        (&letter["kind"], &letter["stream"], &letter["attempts"]),
+        (&json!("enforcement-failure"), &json!(arn), &json!(1))
+    );
     assert_eq!(letter["event"], event("stream-created"));
     let message = world.account.messages(QUEUE).remove(0);
     for (name, value) in [
@@ -35,7 +38,8 @@ async fn a_disabled_key_is_one_letter_that_can_be_fed_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_letter_that_cannot_be_stored_fails_the_invocation() {
-    for (variable, value) in [("FAILURE_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/111122223333/nowhere"), ("FAILURE_QUEUE_URL", "")]
+    for (variable, value) in
+        [("FAILURE_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/111122223333/nowhere"), ("FAILURE_QUEUE_URL", "")]
     {
         let world = World::new().with(variable, value);
         let error = world.run(&event("unknown")).await.expect_err("retried");
@@ -81,7 +85,9 @@ async fn of_a_batch_only_unsettled_messages_come_back() {
     for name in ["orders", "slow", "denied"] {
         world.stream(NewStream::named(name));
     }
-    world.account.fault(Fault::on("StartStreamEncryption").stream("slow").error("LimitExceededException", "Rate exceeded"));
+    world
+        .account
+        .fault(Fault::on("StartStreamEncryption").stream("slow").error("LimitExceededException", "Rate exceeded"));
     world.account.fault(Fault::on("StartStreamEncryption").stream("denied").error("AccessDeniedException", "no"));
     let message = |id: &str, body: &Value| json!({"messageId": id, "eventSource": "aws:sqs", "receiptHandle": id, "body": body.to_string(), "attributes": {"ApproximateReceiveCount": "1"}});
     let stopped = |name: &str| {
@@ -92,13 +98,15 @@ async fn of_a_batch_only_unsettled_messages_come_back() {
     let batch = json!({"Records": [message("1", &stopped("orders")), message("2", &stopped("slow")), message("3", &stopped("denied")), message("4", &json!("junk"))]});
     let answer = world.run(&batch).await.expect("an answer");
     assert_eq!(answer, json!({"batchItemFailures": [{"itemIdentifier": "2"}]}));
-    let mut codes: Vec<_> = world.letters().iter().map(|letter| letter["error"]["code"].as_str().unwrap_or_default().to_owned()).collect();
+    let mut codes: Vec<_> =
+        world.letters().iter().map(|letter| letter["error"]["code"].as_str().unwrap_or_default().to_owned()).collect();
     codes.sort();
     assert_eq!(codes, ["AccessDeniedException", "UnknownPayload"]);
     assert!(!world.queue_url().is_empty());
 }
 
-/// What must become of an error: a letter of this class, or a failed invocation of this type, or neither.
+/// What must become of an error: a letter of this class, or a failed invocation of this type, or
+/// neither.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fate {
     Letter,
@@ -119,9 +127,13 @@ async fn every_error_of_every_call_has_its_fate_and_a_remedy() {
         ("InternalFailure", Retried("AwsUnavailable")),
         ("SomethingNewException", Retried("AwsUnavailable")),
     ];
-    const KINESIS: [(&str, Fate); 3] =
-        [("InvalidArgumentException", Letter), ("LimitExceededException", Retried("Throttled")), ("ResourceNotFoundException", Gone)];
-    const LISTING: [(&str, Fate); 2] = [("InvalidArgumentException", Letter), ("LimitExceededException", Retried("Throttled"))];
+    const KINESIS: [(&str, Fate); 3] = [
+        ("InvalidArgumentException", Letter),
+        ("LimitExceededException", Retried("Throttled")),
+        ("ResourceNotFoundException", Gone),
+    ];
+    const LISTING: [(&str, Fate); 2] =
+        [("InvalidArgumentException", Letter), ("LimitExceededException", Retried("Throttled"))];
     const START: [(&str, Fate); 7] = [
         ("ResourceInUseException", Retried("ResourceInUse")),
         ("KMSAccessDeniedException", Letter),
@@ -153,7 +165,9 @@ async fn every_error_of_every_call_has_its_fate_and_a_remedy() {
             let (found, answer) = match world.run(&payload).await {
                 Ok(answer) if answer["outcomes"][0]["status"] == "gone" => (Gone, answer),
                 Ok(answer) => (Letter, answer),
-                Err(error) => (Retried(error.error_type.as_str()), serde_json::from_str(&error.message).expect("the answer")),
+                Err(error) => {
+                    (Retried(error.error_type.as_str()), serde_json::from_str(&error.message).expect("the answer"))
+                }
             };
             assert_eq!(found, fate, "{code} at {operation}: {answer:#}");
             let letters = world.letters();
@@ -164,12 +178,18 @@ async fn every_error_of_every_call_has_its_fate_and_a_remedy() {
             let error = &answer["outcomes"][0]["error"];
             let class = if fate == Letter { "terminal" } else { "retryable" };
             assert_eq!(error["class"], class, "{code} at {operation}");
-            assert!(error["remedy"].as_str().is_some_and(|remedy| remedy.len() > 20), "{code} at {operation}: {error:#}");
+            assert!(
+                error["remedy"].as_str().is_some_and(|remedy| remedy.len() > 20),
+                "{code} at {operation}: {error:#}"
+            );
             // A start whose fate is unknown is diagnosed by what was seen afterwards.
             let unknown = operation == "StartStreamEncryption" && fate == Retried("AwsUnavailable");
             if !unknown {
                 assert_eq!((&error["step"], &error["code"]), (&json!(step), &json!(code)), "{error:#}");
-                assert!(error["message"].as_str().is_some_and(|message| message.contains(code) && message.contains(step)), "{error:#}");
+                assert!(
+                    error["message"].as_str().is_some_and(|message| message.contains(code) && message.contains(step)),
+                    "{error:#}"
+                );
             }
         }
     }

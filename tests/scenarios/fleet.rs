@@ -41,7 +41,9 @@ async fn a_sweep_reaches_every_page_and_one_failure_stops_nobody() {
         for index in 0..250 {
             world.stream(NewStream::named(&format!("stream-{index:03}")));
         }
-        world.account.fault(Fault::on("StartStreamEncryption").stream("stream-007").error("AccessDeniedException", "no"));
+        world
+            .account
+            .fault(Fault::on("StartStreamEncryption").stream("stream-007").error("AccessDeniedException", "no"));
         let answer = world.run(&event("scheduled")).await.expect("an answer");
         assert_eq!(answer["summary"], json!({"encrypted": 249, "failed": 1}));
         assert_eq!(answer["outcomes"][0]["status"], "failed");
@@ -73,7 +75,10 @@ async fn a_sweep_that_runs_out_of_time_goes_on_from_its_letter() {
     let answer = world.run_for(&event("scheduled"), 30).await.expect("an answer");
     let after = answer["continueAfter"].as_str().expect("not finished").to_owned();
     let rest = world.letters().into_iter().find(|letter| letter["stream"].is_null()).expect("a letter of the rest");
-    assert_eq!((&rest["event"], &rest["error"]["class"]), (&json!({"sweep": true, "startAfter": after}), &json!("retryable")));
+    assert_eq!(
+        (&rest["event"], &rest["error"]["class"]),
+        (&json!({"sweep": true, "startAfter": after}), &json!("retryable"))
+    );
     for letter in world.letters() {
         world.run(&letter).await.expect("an answer");
     }
@@ -104,7 +109,10 @@ async fn events_of_another_key_are_ignored_without_a_call() {
         let world = World::new();
         let answer = world.run(&event(name)).await.expect("an answer");
         assert_eq!((&answer["trigger"]["kind"], world.operations().len()), (&json!("ignored"), 0), "{name}");
-        assert!(answer["trigger"]["reason"].as_str().is_some_and(|reason| reason.contains("key")), "{name}: {answer:#}");
+        assert!(
+            answer["trigger"]["reason"].as_str().is_some_and(|reason| reason.contains("key")),
+            "{name}: {answer:#}"
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kinesis_encryption_enforcer::handler::InvocationError;
-use kinesis_encryption_enforcer::sandbox::{Fault, Happening, Identity, NewStream};
+use kinesis_encryption_enforcer::sandbox::{Fault, Identity, NewStream, ScriptedAction};
 use serde_json::{Value, json};
 
 use crate::support::{World, event};
@@ -33,8 +33,16 @@ async fn a_start_that_was_applied_is_confirmed_however_its_answer_went_wrong() {
         let world = unencrypted();
         world.account.fault(fault);
         let outcome = world.outcome(&event("encryption-stopped")).await;
-        assert_eq!((&outcome["status"], &outcome["applied"]), (&json!("encrypted"), &json!(true)), "{name}: {outcome:#}");
-        assert_eq!((world.starts(), world.account.accepted(START, "orders"), world.letters().len()), (1, 1, 0), "{name}");
+        assert_eq!(
+            (&outcome["status"], &outcome["applied"]),
+            (&json!("encrypted"), &json!(true)),
+            "{name}: {outcome:#}"
+        );
+        assert_eq!(
+            (world.starts(), world.account.accepted(START, "orders"), world.letters().len()),
+            (1, 1, 0),
+            "{name}"
+        );
     }
 }
 
@@ -44,7 +52,11 @@ async fn a_start_that_aws_could_not_serve_is_looked_after_and_retried_by_lambda(
         let world = unencrypted();
         world.account.fault(Fault::on(START).error_with_status(code, "sorry", status));
         let error = world.run(&event("encryption-stopped")).await.expect_err("retried");
-        assert_eq!((error.error_type.as_str(), world.starts(), world.letters().len()), ("AwsUnavailable", 1, 0), "{code}");
+        assert_eq!(
+            (error.error_type.as_str(), world.starts(), world.letters().len()),
+            ("AwsUnavailable", 1, 0),
+            "{code}"
+        );
         assert_eq!(told(&error)["applied"], false, "{code}");
 
         world.account.clear_faults();
@@ -58,7 +70,7 @@ async fn a_stream_that_somebody_else_brings_right_first_is_compliant_and_never_s
     let world = unencrypted();
     let key = world.key.clone();
     world.account.fault(Fault::on(START).error("ResourceInUseException", "not ACTIVE"));
-    world.account.happening(Happening::after(START).start_encryption(&key, Identity::user("alice")));
+    world.account.script(ScriptedAction::after(START).start_encryption(&key, Identity::user("alice")));
     let outcome = world.outcome(&event("encryption-stopped")).await;
     assert_eq!((&outcome["status"], &outcome["applied"]), (&json!("compliant"), &json!(false)), "{outcome:#}");
     assert_eq!(world.account.accepted(START, "orders"), 0);
@@ -67,7 +79,7 @@ async fn a_stream_that_somebody_else_brings_right_first_is_compliant_and_never_s
 #[tokio::test(start_paused = true)]
 async fn a_stream_resharded_after_the_start_is_waited_for_and_started_once() {
     let world = unencrypted();
-    world.account.happening(Happening::after(START).later(Duration::from_millis(850)).reshard(4));
+    world.account.script(ScriptedAction::after(START).later(Duration::from_millis(850)).reshard(4));
     let outcome = world.outcome(&event("encryption-stopped")).await;
     assert_eq!((&outcome["status"], world.starts()), (&json!("encrypted"), 1), "{outcome:#}");
     assert_eq!(world.account.snapshot("orders").map(|stream| stream.shards), Some(4));
@@ -77,7 +89,7 @@ async fn a_stream_resharded_after_the_start_is_waited_for_and_started_once() {
 async fn a_change_that_aws_takes_back_is_contested() {
     let world = unencrypted();
     world.account.configure(|options| options.updating = Duration::from_secs(4));
-    world.account.happening(Happening::after(START).settle_unchanged());
+    world.account.script(ScriptedAction::after(START).settle_unchanged());
     let outcome = world.outcome(&event("encryption-stopped")).await;
     assert_eq!((&outcome["status"], &outcome["error"]["code"]), (&json!("contested"), &json!("Undone")), "{outcome:#}");
     assert_eq!((world.starts(), world.letters().len()), (1, 1));
@@ -115,7 +127,7 @@ async fn a_stream_deleted_and_created_again_in_the_middle_is_started_anew() {
         options.updating = Duration::from_secs(20);
         options.deleting = Duration::ZERO;
     });
-    world.account.happening(Happening::after(START).later(Duration::from_secs(3)).delete_stream());
+    world.account.script(ScriptedAction::after(START).later(Duration::from_secs(3)).delete_stream());
     let payload = event("encryption-stopped");
     let again = async {
         tokio::time::sleep(Duration::from_secs(3)).await;
@@ -185,7 +197,11 @@ async fn the_description_of_another_stream_or_key_is_taken_for_no_answer() {
     world.account.fault(Fault::on(DESCRIBE).answer_replaced(&stream.to_string()));
     let error = world.run_for(&event("encryption-stopped"), 30).await.expect_err("retried");
     let outcome = told(&error);
-    assert_eq!((error.error_type.as_str(), &outcome["error"]["code"]), ("AwsUnavailable", &json!("UnreadableAnswer")), "{outcome:#}");
+    assert_eq!(
+        (error.error_type.as_str(), &outcome["error"]["code"]),
+        ("AwsUnavailable", &json!("UnreadableAnswer")),
+        "{outcome:#}"
+    );
     assert!(outcome["stream"].as_str().expect("a stream").ends_with("/orders"), "{outcome:#}");
 }
 
@@ -195,7 +211,9 @@ async fn a_look_that_grew_old_while_kms_was_asked_is_repeated_before_the_start()
     world.account.fault(Fault::on("DescribeKey").delay(Duration::from_secs(3)));
     // Somebody brings the stream right while KMS is being asked.
     let key = world.key.clone();
-    world.account.happening(Happening::after(DESCRIBE).later(Duration::from_secs(1)).start_encryption(&key, Identity::user("alice")));
+    world.account.script(
+        ScriptedAction::after(DESCRIBE).later(Duration::from_secs(1)).start_encryption(&key, Identity::user("alice")),
+    );
     let outcome = world.outcome(&event("encryption-stopped")).await;
     assert_eq!((&outcome["status"], world.starts()), (&json!("compliant"), 0), "{outcome:#}");
 }
@@ -218,7 +236,11 @@ async fn an_answer_without_content_is_no_answer() {
             world.account.clear_faults();
             world.account.fault(Fault::on("ListTagsForStream").answer_replaced(half));
             let outcome = told(&world.run_for(&event("encryption-stopped"), 30).await.expect_err("retried"));
-            assert_eq!((&outcome["error"]["code"], world.starts()), (&json!("UnreadableAnswer"), 0), "{half}: {outcome:#}");
+            assert_eq!(
+                (&outcome["error"]["code"], world.starts()),
+                (&json!("UnreadableAnswer"), 0),
+                "{half}: {outcome:#}"
+            );
         }
 
         // Not "no streams".

@@ -78,7 +78,10 @@ async fn cancelling_the_deletion_leaves_the_key_disabled_and_the_answer_says_so(
     world.account.set_key_state(&world.key, KeyState::Disabled);
     let outcome = world.outcome(&about("key-deletion-cancelled", &world.key)).await;
     assert_eq!(outcome["status"], "key-at-risk");
-    assert!(outcome["reason"].as_str().is_some_and(|reason| reason.contains("disabled until somebody enables it")), "{outcome:#}");
+    assert!(
+        outcome["reason"].as_str().is_some_and(|reason| reason.contains("disabled until somebody enables it")),
+        "{outcome:#}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,7 +103,10 @@ async fn rotation_of_a_key_that_is_disabled_is_one_letter_and_touches_no_stream(
     let outcome = world.outcome(&about("key-rotated", &world.key)).await;
     assert_eq!((&outcome["status"], &outcome["error"]["code"]), (&json!("failed"), &json!("KeyDisabled")));
     assert_eq!(outcome["key"], world.key);
-    assert_eq!((world.letters().len(), world.operations()), (1, vec!["DescribeKey".to_owned(), "SendMessage".to_owned()]));
+    assert_eq!(
+        (world.letters().len(), world.operations()),
+        (1, vec!["DescribeKey".to_owned(), "SendMessage".to_owned()])
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,7 +162,11 @@ async fn the_same_happens_whichever_way_the_stream_shows_an_alias() {
         world.stream(NewStream::named("orders"));
         assert_eq!(world.outcome(&event("encryption-stopped")).await["status"], "encrypted", "{echo:?}");
         assert_eq!(world.outcome(&event("encryption-stopped")).await["status"], "compliant", "{echo:?}");
-        assert_eq!(world.account.snapshot("orders").and_then(|stream| stream.key_id), Some(world.key.clone()), "applied by ARN, {echo:?}");
+        assert_eq!(
+            world.account.snapshot("orders").and_then(|stream| stream.key_id),
+            Some(world.key.clone()),
+            "applied by ARN, {echo:?}"
+        );
     }
 }
 
@@ -184,7 +194,11 @@ async fn a_present_key_that_kms_does_not_know_or_show_is_replaced_unless_it_coul
         }
         let outcome = world.outcome(&event("encryption-changed")).await;
         let (status, starts) = if code.is_some() { ("failed", 0) } else { ("encrypted", 1) };
-        assert_eq!((&outcome["status"], world.starts()), (&json!(status), starts), "{on_other_key} {present}: {outcome:#}");
+        assert_eq!(
+            (&outcome["status"], world.starts()),
+            (&json!(status), starts),
+            "{on_other_key} {present}: {outcome:#}"
+        );
         assert_eq!(outcome["error"]["code"].as_str(), code, "{on_other_key} {present}");
     }
 }
@@ -222,7 +236,8 @@ async fn an_event_about_a_key_that_cannot_be_looked_at_is_a_failure() {
 async fn an_alias_that_kms_does_not_find_yet_is_looked_for_again_and_at_risk_later() {
     let world = World::new().with("KMS_KEY_ID", "alias/gone");
     world.stream(NewStream::named("orders"));
-    let created: Value = serde_json::from_str(&event("alias-repointed").to_string().replace(ALIAS, "alias/gone")).expect("JSON");
+    let created: Value =
+        serde_json::from_str(&event("alias-repointed").to_string().replace(ALIAS, "alias/gone")).expect("JSON");
     let error = world.run(&just_now(&created)).await.expect_err("retried");
     assert!(error.message.contains("KeyStateSettling"), "{}", error.message);
     assert_eq!(world.outcome(&created).await["status"], "key-at-risk");
@@ -243,9 +258,11 @@ async fn an_alias_re_pointed_at_a_disabled_key_is_one_letter_and_touches_no_stre
 
 #[tokio::test(start_paused = true)]
 async fn an_alias_of_another_account_or_region_is_not_the_configured_one_though_it_is_called_the_same() {
-    for (account, region, ours) in
-        [("111122223333", "us-east-1", true), ("999988887777", "us-east-1", false), ("111122223333", "eu-west-1", false)]
-    {
+    for (account, region, ours) in [
+        ("111122223333", "us-east-1", true),
+        ("999988887777", "us-east-1", false),
+        ("111122223333", "eu-west-1", false),
+    ] {
         let world = World::new().with("KMS_KEY_ID", &format!("arn:aws:kms:us-east-1:111122223333:{ALIAS}"));
         world.stream(NewStream::named("orders"));
         let mut payload = about("alias-repointed", &world.key);
@@ -286,10 +303,15 @@ async fn a_key_that_aws_manages_for_another_service_is_never_applied() {
 async fn an_alias_of_the_same_name_in_a_strangers_account_is_ignored() {
     let world = World::new().with("KMS_KEY_ID", ALIAS);
     world.stream(NewStream::named("orders").encrypted_with(ALIAS));
-    let strangers = serde_json::from_str(&event("alias-repointed").to_string().replace("111122223333", "999988887777")).expect("JSON");
+    let strangers = serde_json::from_str(&event("alias-repointed").to_string().replace("111122223333", "999988887777"))
+        .expect("JSON");
     let answer = world.run(&strangers).await.expect("an answer");
     assert_eq!((&answer["trigger"]["kind"], world.operations().len()), (&json!("ignored"), 0), "{answer:#}");
-    assert!(answer["trigger"]["reason"].as_str().is_some_and(|reason| reason.contains("neither the function's own nor a member")));
+    assert!(
+        answer["trigger"]["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("neither the function's own nor a member"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -300,8 +322,13 @@ async fn a_letter_of_an_alias_that_was_re_pointed_still_replaces_the_alias() {
     }
     let new = world.account.create_key();
     world.account.alias(ALIAS, &new);
-    world.account.fault(Fault::on("StartStreamEncryption").stream("b").nth(1..=4).error("KMSThrottlingException", "slow down"));
-    assert_eq!(world.run(&about("alias-repointed", &new)).await.expect("an answer")["summary"], json!({"encrypted": 1, "failed": 1}));
+    world
+        .account
+        .fault(Fault::on("StartStreamEncryption").stream("b").nth(1..=4).error("KMSThrottlingException", "slow down"));
+    assert_eq!(
+        world.run(&about("alias-repointed", &new)).await.expect("an answer")["summary"],
+        json!({"encrypted": 1, "failed": 1})
+    );
     assert_eq!(world.outcome(&world.letters()[0]).await["status"], "encrypted");
     assert_eq!(world.account.snapshot("b").and_then(|stream| stream.key_id), Some(new));
 }

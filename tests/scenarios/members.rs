@@ -1,4 +1,5 @@
-//! Accounts beside the function's own: which are worked in, by what credentials, and what is refused.
+//! Accounts beside the function's own: which are worked in, by what credentials, and what is
+//! refused.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -85,7 +86,10 @@ async fn a_members_stream_is_encrypted_with_the_members_key_by_its_role() {
     assert_eq!(organisation.hub.operations(), ["AssumeRole"]);
     let recorded = organisation.member().take_events();
     let identity = &recorded.last().expect("a start")["detail"]["userIdentity"];
-    assert_eq!(identity["arn"], format!("arn:aws:sts::{MEMBER}:assumed-role/enforcer-member/kinesis-encryption-enforcer"));
+    assert_eq!(
+        identity["arn"],
+        format!("arn:aws:sts::{MEMBER}:assumed-role/enforcer-member/kinesis-encryption-enforcer")
+    );
     assert_eq!(identity["sessionContext"]["sessionIssuer"]["arn"], format!("arn:aws:iam::{MEMBER}:role/{ROLE}"));
 }
 
@@ -106,10 +110,15 @@ async fn a_stream_of_an_account_that_is_not_listed_is_refused_before_any_call() 
         // Even where its role would let us in.
         organisation.hub.account.admit(&stranger, ROLE, EXTERNAL_ID);
         let outcome = organisation.hub.outcome(&payload).await;
-        assert_eq!((&outcome["error"]["code"], &outcome["error"]["class"]), (&json!("ForeignAccount"), &json!("terminal")));
+        assert_eq!(
+            (&outcome["error"]["code"], &outcome["error"]["class"]),
+            (&json!("ForeignAccount"), &json!("terminal"))
+        );
         let message = outcome["error"]["message"].as_str().expect("a message");
         assert!(
-            message.ends_with("this function keeps the streams of account 111122223333 and of the accounts in MEMBER_ACCOUNTS"),
+            message.ends_with(
+                "this function keeps the streams of account 111122223333 and of the accounts in MEMBER_ACCOUNTS"
+            ),
             "{message}"
         );
         assert_eq!((organisation.hub.operations(), stranger.calls().len()), (vec!["SendMessage".to_owned()], 0));
@@ -163,11 +172,18 @@ async fn an_event_about_many_streams_does_not_lead_to_another_account_through_th
         resource["Id"] = json!(arn(account, &format!("stream-{index}")));
         resource
     };
-    let resources: Vec<_> = (0..60).map(|index| about(if index < 10 { MEMBER } else { SECOND_MEMBER }, index)).collect();
+    let resources: Vec<_> =
+        (0..60).map(|index| about(if index < 10 { MEMBER } else { SECOND_MEMBER }, index)).collect();
     finding["detail"]["findings"][0]["Resources"] = json!(resources);
     let answer = organisation.hub.run(&finding).await.expect("an answer");
     assert_eq!(answer["summary"], json!({"queued": 10, "failed": 50}), "{answer:#}");
-    assert!(organisation.hub.work().iter().all(|(item, _)| item["stream"].as_str().is_some_and(|stream| stream.contains(MEMBER))));
+    assert!(
+        organisation
+            .hub
+            .work()
+            .iter()
+            .all(|(item, _)| item["stream"].as_str().is_some_and(|stream| stream.contains(MEMBER)))
+    );
     assert!(organisation.hub.letters().iter().all(|letter| letter["error"]["code"] == "ForeignAccount"));
 }
 
@@ -177,11 +193,15 @@ async fn a_wrong_external_id_is_a_terminal_failure_with_its_remedy() {
     let stream = organisation.member().stream(NewStream::named("orders"));
     let outcome = organisation.hub.outcome(&of(MEMBER, "stream-created")).await;
     let error = &outcome["error"];
-    assert_eq!((&error["step"], &error["code"], &error["class"]), (&json!("assume-role"), &json!("MemberRoleRefused"), &json!("terminal")));
+    assert_eq!(
+        (&error["step"], &error["code"], &error["class"]),
+        (&json!("assume-role"), &json!("MemberRoleRefused"), &json!("terminal"))
+    );
     assert!(error["remedy"].as_str().is_some_and(|remedy| remedy.contains("deploy/member-role.yaml")), "{error}");
     let message = error["message"].as_str().expect("a message");
     assert!(
-        message.starts_with(&format!("assume-role of arn:aws:iam::{MEMBER}:role/{ROLE}: MemberRoleRefused: AccessDenied")),
+        message
+            .starts_with(&format!("assume-role of arn:aws:iam::{MEMBER}:role/{ROLE}: MemberRoleRefused: AccessDenied")),
         "{message}"
     );
     assert_eq!((&outcome["stream"], organisation.member().calls().len()), (&json!(stream), 0));
@@ -231,7 +251,9 @@ async fn what_the_process_remembers_of_its_starts_outlives_the_credentials() {
     let handler = organisation.hub.handler();
     assert_eq!(organisation.hub.outcome_of(&handler, &of(MEMBER, "stream-created")).await["status"], "encrypted");
     tokio::time::sleep(Duration::from_mins(20)).await;
-    organisation.member().stream(NewStream::named("orders").created_at("2026-11-23T00:00:00Z".parse().expect("a time")));
+    organisation
+        .member()
+        .stream(NewStream::named("orders").created_at("2026-11-23T00:00:00Z".parse().expect("a time")));
     let outcome = organisation.hub.outcome_of(&handler, &of(MEMBER, "encryption-stopped")).await;
     assert_eq!((&outcome["status"], organisation.taken_on()), (&json!("contested"), 2));
 }
@@ -248,7 +270,8 @@ async fn the_start_by_the_members_role_is_our_own_and_ignored() {
     assert_eq!((&answer["trigger"]["kind"], &answer["outcomes"]), (&json!("ignored"), &json!([])));
     assert_eq!(organisation.hub.account.calls().len(), before);
     // A role of the same name elsewhere is somebody else.
-    let elsewhere = serde_json::from_str(&start.to_string().replace(&format!("iam::{MEMBER}:"), "iam::123456789012:")).expect("JSON");
+    let elsewhere = serde_json::from_str(&start.to_string().replace(&format!("iam::{MEMBER}:"), "iam::123456789012:"))
+        .expect("JSON");
     let answer = organisation.hub.run(&elsewhere).await.expect("an answer");
     assert_eq!(answer["trigger"]["kind"], "encryption-changed");
 }
@@ -257,12 +280,17 @@ async fn the_start_by_the_members_role_is_our_own_and_ignored() {
 async fn what_others_did_is_looked_up_in_the_members_own_history() {
     let organisation = Organisation::new().with("MAX_APPLIES_PER_DAY", "1");
     organisation.member().configure(|options| options.history_lag = Duration::ZERO);
-    organisation.member().stream(NewStream::named("orders").created_at("2026-11-23T00:00:00Z".parse().expect("a time")));
+    organisation
+        .member()
+        .stream(NewStream::named("orders").created_at("2026-11-23T00:00:00Z".parse().expect("a time")));
     organisation.hub.outcome(&of(MEMBER, "stream-created")).await;
     let key = organisation.key_of(0, "orders").expect("encrypted");
     tokio::time::sleep(Duration::from_mins(1)).await;
-    organisation.member().stream(NewStream::named("orders").created_at("2026-11-23T00:00:00Z".parse().expect("a time")));
-    // A new process remembers nothing: the history says that the member's role applied the key once.
+    organisation
+        .member()
+        .stream(NewStream::named("orders").created_at("2026-11-23T00:00:00Z".parse().expect("a time")));
+    // A new process remembers nothing: the history says that the member's role applied the key
+    // once.
     let outcome = organisation.hub.outcome(&of(MEMBER, "encryption-stopped")).await;
     assert_eq!((&outcome["status"], organisation.hub.account.count("LookupEvents")), (&json!("contested"), 0), "{key}");
     assert!(organisation.member().count("LookupEvents") > 0);
@@ -292,7 +320,8 @@ async fn a_schedule_sweeps_every_account_and_one_that_refuses_hides_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_several_accounts_what_fails_for_the_moment_is_lettered_for_its_account_and_not_swept_again_with_the_others() {
+async fn of_several_accounts_what_fails_for_the_moment_is_lettered_for_its_account_and_not_swept_again_with_the_others()
+{
     let organisation = Organisation::new();
     organisation.hub.account.fault(Fault::on("AssumeRole").error("Throttling", "Rate exceeded"));
     let answer = organisation.hub.run(&event("scheduled")).await.expect("an answer");
@@ -311,18 +340,25 @@ async fn of_several_accounts_what_fails_for_the_moment_is_lettered_for_its_accou
 #[tokio::test(start_paused = true)]
 async fn with_a_work_queue_every_members_sweep_is_work_of_its_own() {
     let organisation = Organisation::on(World::new().with_work_queue()).with("IAC_GRACE_SECONDS", "0");
-    for (account, count) in [(&organisation.hub.account, 3), (&organisation.members[0], 150), (&organisation.members[1], 2)] {
+    for (account, count) in
+        [(&organisation.hub.account, 3), (&organisation.members[0], 150), (&organisation.members[1], 2)]
+    {
         (0..count).for_each(|index| drop(account.stream(NewStream::named(&format!("stream-{index:03}")))));
     }
     let answer = organisation.hub.run(&event("scheduled")).await.expect("an answer");
     assert_eq!((&answer["summary"], organisation.taken_on()), (&json!({"queued": 5}), 0));
-    let sweeps: Vec<_> = organisation.hub.work().into_iter().map(|(item, _)| item).filter(|item| item.get("sweep").is_some()).collect();
+    let sweeps: Vec<_> =
+        organisation.hub.work().into_iter().map(|(item, _)| item).filter(|item| item.get("sweep").is_some()).collect();
     let expected = [MEMBER, SECOND_MEMBER].map(|member| json!({"startAfter": null, "account": member}));
     assert_eq!(sweeps.iter().map(|item| item["sweep"].clone()).collect::<Vec<_>>(), expected);
     assert_eq!((&sweeps[0]["hops"], &sweeps[0]["origin"]["kind"]), (&json!(1), &json!("scheduled")));
     organisation.hub.drain().await;
-    for (account, count) in [(&organisation.hub.account, 3), (&organisation.members[0], 150), (&organisation.members[1], 2)] {
-        let encrypted = |index: &usize| account.snapshot(&format!("stream-{index:03}")).is_some_and(|stream| stream.key_id.is_some());
+    for (account, count) in
+        [(&organisation.hub.account, 3), (&organisation.members[0], 150), (&organisation.members[1], 2)]
+    {
+        let encrypted = |index: &usize| {
+            account.snapshot(&format!("stream-{index:03}")).is_some_and(|stream| stream.key_id.is_some())
+        };
         assert_eq!((0..count).filter(encrypted).count(), count, "{}", account.account_id());
         assert_eq!(account.count("StartStreamEncryption"), count, "{}", account.account_id());
     }
@@ -361,8 +397,15 @@ async fn a_sweep_that_a_person_asks_for_is_of_the_own_account_or_of_the_one_they
     check(json!({"sweep": true, "account": STRANGER}), &[]).await;
     let unknown = World::new().with("OWN_ROLE_ARN", "");
     let answer = unknown.run(&json!({"sweep": true, "account": MEMBER})).await.expect("an answer");
-    assert_eq!((&answer["outcomes"][0]["error"]["code"], unknown.account.count("ListStreams")), (&json!("ForeignAccount"), 0));
-    assert!(answer["outcomes"][0]["error"]["message"].as_str().is_some_and(|message| message.contains("OWN_ROLE_ARN is not set")));
+    assert_eq!(
+        (&answer["outcomes"][0]["error"]["code"], unknown.account.count("ListStreams")),
+        (&json!("ForeignAccount"), 0)
+    );
+    assert!(
+        answer["outcomes"][0]["error"]["message"]
+            .as_str()
+            .is_some_and(|message| message.contains("OWN_ROLE_ARN is not set"))
+    );
     check(event("scheduled"), &["111122223333", MEMBER, SECOND_MEMBER]).await;
 }
 
@@ -456,7 +499,8 @@ async fn streams_of_several_accounts_and_one_name_are_worked_side_by_side() {
     streams.push(arn(STRANGER, "orders"));
     let answer = organisation.hub.run(&json!({"streams": streams})).await.expect("an answer");
     assert_eq!(answer["summary"], json!({"encrypted": 3, "failed": 1}));
-    let keys: BTreeSet<_> = answer["outcomes"].as_array().expect("outcomes").iter().map(|outcome| outcome["key"].to_string()).collect();
+    let keys: BTreeSet<_> =
+        answer["outcomes"].as_array().expect("outcomes").iter().map(|outcome| outcome["key"].to_string()).collect();
     assert_eq!((keys.len(), organisation.taken_on()), (4, 2));
 }
 

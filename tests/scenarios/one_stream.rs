@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kinesis_encryption_enforcer::sandbox::{Fault, Happening, Identity, KeyState, NewStream};
+use kinesis_encryption_enforcer::sandbox::{Fault, Identity, KeyState, NewStream, ScriptedAction};
 use serde_json::json;
 
 use crate::support::{ALIAS, OTHER_KEY, World, event, manual};
@@ -23,8 +23,14 @@ async fn an_unencrypted_stream_costs_five_calls_and_one_start_and_the_second_run
     let world = World::new();
     world.stream(NewStream::named("orders"));
     let outcome = world.outcome(&event("stream-created")).await;
-    assert_eq!((&outcome["status"], &outcome["applied"], &outcome["key"]), (&json!("encrypted"), &json!(true), &json!(world.key)));
-    assert_eq!(world.operations(), ["DescribeStreamSummary", "DescribeKey", "ListTagsForStream", START, "DescribeStreamSummary"]);
+    assert_eq!(
+        (&outcome["status"], &outcome["applied"], &outcome["key"]),
+        (&json!("encrypted"), &json!(true), &json!(world.key))
+    );
+    assert_eq!(
+        world.operations(),
+        ["DescribeStreamSummary", "DescribeKey", "ListTagsForStream", START, "DescribeStreamSummary"]
+    );
     assert_eq!(world.outcome(&event("stream-created")).await["status"], "compliant");
     assert_eq!(world.starts(), 1);
 }
@@ -34,8 +40,15 @@ async fn what_somebody_else_stopped_costs_two_looks_into_the_history_besides() {
     let world = World::new();
     world.stream(NewStream::named("orders"));
     assert_eq!(world.outcome(&event("encryption-stopped")).await["status"], "encrypted");
-    let operations =
-        ["DescribeStreamSummary", "DescribeKey", "ListTagsForStream", "LookupEvents", "LookupEvents", START, "DescribeStreamSummary"];
+    let operations = [
+        "DescribeStreamSummary",
+        "DescribeKey",
+        "ListTagsForStream",
+        "LookupEvents",
+        "LookupEvents",
+        START,
+        "DescribeStreamSummary",
+    ];
     assert_eq!(world.operations(), operations);
 }
 
@@ -153,10 +166,16 @@ async fn a_stream_that_does_not_settle_in_time_is_started_not_yet_confirmed() {
     let error = world.run_for(&event("encryption-stopped"), 30).await.expect_err("retried");
     let answer: serde_json::Value = serde_json::from_str(&error.message).expect("the answer");
     assert_eq!(error.error_type.as_str(), "StillUpdating");
-    assert_eq!((&answer["outcomes"][0]["applied"], &answer["outcomes"][0]["error"]["code"]), (&json!(true), &json!("StillUpdating")));
+    assert_eq!(
+        (&answer["outcomes"][0]["applied"], &answer["outcomes"][0]["error"]["code"]),
+        (&json!(true), &json!("StillUpdating"))
+    );
     assert!(error.message.contains("started, not yet confirmed"), "{}", error.message);
     let took = world.clock.wall().duration_since(before).expect("later");
-    assert!((Duration::from_secs(25)..Duration::from_secs(30)).contains(&took), "one last look, then the answer: {took:?}");
+    assert!(
+        (Duration::from_secs(25)..Duration::from_secs(30)).contains(&took),
+        "one last look, then the answer: {took:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,22 +183,25 @@ async fn a_stream_deleted_in_the_middle_is_gone_for_an_event_and_missing_for_a_p
     for (payload, status, letters) in [(event("encryption-stopped"), "gone", 0), (manual("orders"), "failed", 1)] {
         let world = World::new();
         world.stream(NewStream::named("orders"));
-        world.account.happening(Happening::after(START).delete_stream());
+        world.account.script(ScriptedAction::after(START).delete_stream());
         let outcome = world.outcome(&payload).await;
         assert_eq!(outcome["status"], status, "{outcome:#}");
         assert_eq!(world.letters().len(), letters);
     }
     let outcome = World::new().outcome(&manual("nowhere")).await;
     assert_eq!(outcome["error"]["code"], "StreamNotFound");
-    assert!(outcome["error"]["message"].as_str().expect("a message").contains("under account 111122223333"), "{outcome:#}");
+    assert!(
+        outcome["error"]["message"].as_str().expect("a message").contains("under account 111122223333"),
+        "{outcome:#}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_re_keyed_or_stopped_by_somebody_else_in_the_middle_is_contested() {
-    type Undo = fn(Happening, &str) -> Happening;
+    type Undo = fn(ScriptedAction, &str) -> ScriptedAction;
     let undo: [(&str, Undo); 2] = [
-        ("stopped", |happening, _| happening.stop_encryption(Identity::user("alice"))),
-        ("re-keyed", |happening, other| happening.start_encryption(other, Identity::user("alice"))),
+        ("stopped", |script, _| script.stop_encryption(Identity::user("alice"))),
+        ("re-keyed", |script, other| script.start_encryption(other, Identity::user("alice"))),
     ];
     for (name, undo) in undo {
         let world = World::new();
@@ -187,10 +209,18 @@ async fn a_stream_re_keyed_or_stopped_by_somebody_else_in_the_middle_is_conteste
         world.account.configure(|options| options.updating = Duration::from_millis(1_200));
         let other = world.account.create_key();
         // As soon as our change is done, and after a look has shown UPDATING.
-        world.account.happening(undo(Happening::after(START).later(Duration::from_millis(1_250)), &other));
+        world.account.script(undo(ScriptedAction::after(START).later(Duration::from_millis(1_250)), &other));
         let outcome = world.outcome(&event("encryption-stopped")).await;
-        assert_eq!((&outcome["status"], &outcome["error"]["code"]), (&json!("contested"), &json!("Undone")), "{name}: {outcome:#}");
-        assert_eq!((world.letters().len(), world.letters()[0]["error"]["class"].as_str()), (1, Some("contested")), "{name}");
+        assert_eq!(
+            (&outcome["status"], &outcome["error"]["code"]),
+            (&json!("contested"), &json!("Undone")),
+            "{name}: {outcome:#}"
+        );
+        assert_eq!(
+            (world.letters().len(), world.letters()[0]["error"]["class"].as_str()),
+            (1, Some("contested")),
+            "{name}"
+        );
     }
 }
 
@@ -198,7 +228,7 @@ async fn a_stream_re_keyed_or_stopped_by_somebody_else_in_the_middle_is_conteste
 async fn a_stream_resharded_in_the_middle_is_waited_for() {
     let world = World::new();
     world.stream(NewStream::named("orders"));
-    world.account.happening(Happening::after("ListTagsForStream").reshard(4));
+    world.account.script(ScriptedAction::after("ListTagsForStream").reshard(4));
     assert_eq!(world.outcome(&event("encryption-stopped")).await["status"], "encrypted");
 }
 
@@ -226,7 +256,10 @@ async fn exemptions_are_honoured_and_fail_closed() {
     let (outcome, starts) = run("load test until=soon").await;
     assert_eq!((&outcome["error"]["code"], starts), (&json!("ExemptionMalformed"), 0));
     let (outcome, starts) = run("load test until=2020-01-01").await;
-    assert_eq!((&outcome["status"], &outcome["warnings"][0]["code"], starts), (&json!("encrypted"), &json!("exemption-expired"), 1));
+    assert_eq!(
+        (&outcome["status"], &outcome["warnings"][0]["code"], starts),
+        (&json!("encrypted"), &json!("exemption-expired"), 1)
+    );
 
     let world = World::new();
     world.stream(NewStream::named("orders"));

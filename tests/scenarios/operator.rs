@@ -1,4 +1,5 @@
-//! What an operator reads of it: a log line for each stream and request, metrics, and what a rehearsal would do.
+//! What an operator reads of it: a log line for each stream and request, metrics, and what a
+//! rehearsal would do.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -46,9 +47,11 @@ impl Written {
 async fn every_outcome_is_a_log_line_and_every_request_another() {
     let written = Written::default();
     let writer = written.clone();
-    // Beside an only subscriber `tracing` never asks it about events that another thread, another test, comes to first.
+    // Beside an only subscriber `tracing` never asks it about events that another thread, another
+    // test, comes to first.
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish());
+    let _guard =
+        tracing::subscriber::set_default(tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish());
     let world = World::new();
     let (orders, clicks) = (world.stream(NewStream::named("orders")), world.stream(NewStream::named("clicks")));
     world.account.fault(Fault::on(START).stream("clicks").error("AccessDeniedException", "explicit deny"));
@@ -56,7 +59,10 @@ async fn every_outcome_is_a_log_line_and_every_request_another() {
 
     let settled = &written.lines("stream settled")[..];
     let [settled] = settled else { unreachable!("{settled:?}") };
-    assert_eq!((&settled["stream"], &settled["status"], &settled["key"]), (&json!(orders), &json!("encrypted"), &json!(world.key)));
+    assert_eq!(
+        (&settled["stream"], &settled["status"], &settled["key"]),
+        (&json!(orders), &json!("encrypted"), &json!(world.key))
+    );
     let failed = &written.lines("stream not settled")[..];
     let [failed] = failed else { unreachable!("{failed:?}") };
     assert_eq!(
@@ -96,7 +102,8 @@ async fn letters_and_events_are_counted_whether_they_were_stored_or_not() {
         let answer = world.run_with(&handler, &json!({"streams": ["a", "b", "c"]}), 300).await;
         assert_eq!(answer.err().map(|error| error.error_type.as_str()), broken.then_some("DeadLetterNotStored"));
         let line = METRICS.take().pop().expect("a line");
-        let counted = ["DeadLetters", "DeadLettersNotStored", "EventsNotSent"].map(|name| line[name].as_u64().expect("a number"));
+        let counted =
+            ["DeadLetters", "DeadLettersNotStored", "EventsNotSent"].map(|name| line[name].as_u64().expect("a number"));
         assert_eq!(counted, expected, "{line:#}");
     };
     check(false, [3, 0, 0]).await;
@@ -107,14 +114,15 @@ async fn letters_and_events_are_counted_whether_they_were_stored_or_not() {
 async fn a_rehearsal_says_what_would_be_done_and_does_nothing_whatever_the_payload_asks_for() {
     let world = World::new();
     world.stream(NewStream::named("orders"));
-    let invocation = Invocation { request_id: "request-1".to_owned(), deadline: world.clock.wall() + Duration::from_mins(5) };
+    let invocation =
+        Invocation { request_id: "request-1".to_owned(), deadline: world.clock.wall() + Duration::from_mins(5) };
     for (payload, summary) in [
         (manual("orders"), json!({"would-encrypt": 1})),
         (json!({"stream": "orders", "dryRun": false}), json!({"would-encrypt": 1})),
         (event("scheduled"), json!({"would-encrypt": 1})),
         (manual("nowhere"), json!({"failed": 1})),
     ] {
-        let answer = world.handler().rehearse(&payload, &invocation).await.expect("an answer");
+        let answer = world.handler().dry_run(&payload, &invocation).await.expect("an answer");
         assert_eq!(answer["summary"], summary, "{payload}");
     }
     assert_eq!((world.starts(), world.letters().len()), (0, 0));

@@ -26,7 +26,9 @@ fn fleet(world: &World, streams: usize) {
 
 /// How many streams are not encrypted with the configured key.
 fn wrong(world: &World, streams: usize) -> usize {
-    let has_key = |index: &usize| world.account.snapshot(&format!("stream-{index:03}")).and_then(|s| s.key_id) == Some(world.key.clone());
+    let has_key = |index: &usize| {
+        world.account.snapshot(&format!("stream-{index:03}")).and_then(|s| s.key_id) == Some(world.key.clone())
+    };
     (0..streams).filter(|index| !has_key(index)).count()
 }
 
@@ -40,8 +42,14 @@ async fn a_sweep_queues_every_stream_and_workers_bring_them_right() {
     assert_eq!((world.starts(), world.account.count("SendMessageBatch")), (0, 13));
     let scheduled = event("scheduled");
     let first = world.work().remove(0).0;
-    assert_eq!((&first["stream"], &first["hops"], &first["notBefore"]), (&json!(arn("stream-000")), &json!(1), &json!(null)));
-    assert_eq!(first["origin"], json!({"eventId": scheduled["id"], "eventTime": scheduled["time"], "kind": "scheduled"}));
+    assert_eq!(
+        (&first["stream"], &first["hops"], &first["notBefore"]),
+        (&json!(arn("stream-000")), &json!(1), &json!(null))
+    );
+    assert_eq!(
+        first["origin"],
+        json!({"eventId": scheduled["id"], "eventTime": scheduled["time"], "kind": "scheduled"})
+    );
     world.drain().await;
     assert_eq!((wrong(&world, 125), world.starts(), world.letters().len()), (0, 125, 0));
 }
@@ -135,7 +143,10 @@ async fn what_fails_comes_back_ever_later_and_its_last_receive_is_a_letter_while
     }
     let letters = world.letters();
     assert_eq!((letters.len(), world.work().len(), wrong(&world, 3)), (1, 0, 1));
-    assert_eq!((&letters[0]["stream"], &letters[0]["error"]["code"]), (&json!(arn("stream-001")), &json!("LimitExceededException")));
+    assert_eq!(
+        (&letters[0]["stream"], &letters[0]["error"]["code"]),
+        (&json!(arn("stream-001")), &json!("LimitExceededException"))
+    );
     assert_eq!(letters[0]["event"]["kind"], "work-item");
 }
 
@@ -163,7 +174,8 @@ async fn a_batch_may_hold_anything_that_the_function_understands() {
     fleet(&world, 4);
     let letter = json!({"version": 1, "kind": "enforcement-failure", "stream": arn("stream-001"), "attempts": 1,
         "error": {"step": "describe-stream", "code": "LimitExceededException", "class": "retryable", "message": "", "remedy": ""}, "event": {}});
-    let stopped: Value = serde_json::from_str(&event("encryption-stopped").to_string().replace("orders", "stream-002")).expect("JSON");
+    let stopped: Value =
+        serde_json::from_str(&event("encryption-stopped").to_string().replace("orders", "stream-002")).expect("JSON");
     for body in [item("stream-000"), letter, stopped, manual("stream-003")] {
         world.enqueue(&body);
     }
@@ -248,7 +260,10 @@ async fn an_item_of_another_version_is_retried_for_the_version_that_knows_it_and
     assert_eq!(world.letters().len(), 0);
     world.drain().await;
     let letters = world.letters();
-    assert_eq!((letters.len(), &letters[0]["error"]["class"], &letters[0]["event"]["version"]), (1, &json!("retryable"), &json!(2)));
+    assert_eq!(
+        (letters.len(), &letters[0]["error"]["class"], &letters[0]["event"]["version"]),
+        (1, &json!("retryable"), &json!(2))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -277,7 +292,11 @@ async fn work_that_comes_before_its_time_is_sent_on_as_it_was_and_touches_no_str
     world.batch().await;
     assert_eq!(world.operations(), ["SendMessage"]);
     let (sent, delay) = world.work().remove(0);
-    assert_eq!((&sent["notBefore"], &sent["hops"], &sent["hint"]["actor"]), (&not_before, &json!(2), &json!("other")), "{sent:#}");
+    assert_eq!(
+        (&sent["notBefore"], &sent["hops"], &sent["hint"]["actor"]),
+        (&not_before, &json!(2), &json!("other")),
+        "{sent:#}"
+    );
     assert!((119..=121).contains(&delay), "{delay}");
     world.drain().await;
     assert_eq!((world.starts(), world.letters().len()), (1, 0));
@@ -300,14 +319,19 @@ async fn work_that_comes_a_second_early_or_can_no_longer_be_sent_on_is_done() {
 
 #[tokio::test(start_paused = true)]
 async fn what_fails_of_what_a_person_asks_for_is_answered_and_lettered_and_not_sent_on() {
-    for fault in
-        [Fault::on(START).error("AccessDeniedException", "no"), Fault::on(DESCRIBE).error("LimitExceededException", "Rate exceeded")]
-    {
+    for fault in [
+        Fault::on(START).error("AccessDeniedException", "no"),
+        Fault::on(DESCRIBE).error("LimitExceededException", "Rate exceeded"),
+    ] {
         let world = World::new().with_work_queue();
         fleet(&world, 2);
         world.account.fault(fault.stream("stream-001"));
         let answer = world.run(&json!({"streams": ["stream-000", "stream-001"]})).await.expect("an answer");
-        assert_eq!((&answer["summary"], world.letters().len()), (&json!({"encrypted": 1, "failed": 1}), 1), "{answer:#}");
+        assert_eq!(
+            (&answer["summary"], world.letters().len()),
+            (&json!({"encrypted": 1, "failed": 1}), 1),
+            "{answer:#}"
+        );
         assert_eq!(world.work(), []);
     }
 }
@@ -335,9 +359,11 @@ async fn what_is_sent_on_says_why_and_rests_longer_every_time() {
     let mut finding = event("security-finding");
     let mut second = finding["detail"]["findings"][0]["Resources"][0].clone();
     second["Id"] = json!(arn("stream-001"));
-    finding["detail"]["findings"][0]["Resources"] = json!([second.clone(), {"Id": arn("stream-000"), "Type": second["Type"]}]);
+    finding["detail"]["findings"][0]["Resources"] =
+        json!([second.clone(), {"Id": arn("stream-000"), "Type": second["Type"]}]);
     let answer = world.run(&finding).await.expect("an answer");
-    let deferred = answer["outcomes"].as_array().expect("outcomes").iter().find(|outcome| outcome["status"] == "deferred");
+    let deferred =
+        answer["outcomes"].as_array().expect("outcomes").iter().find(|outcome| outcome["status"] == "deferred");
     let reason = deferred.and_then(|outcome| outcome["reason"].as_str()).expect("a reason");
     assert!(reason.contains("ServiceUnavailable") && reason.ends_with("; it is looked at again in 30 s"), "{reason}");
 }
@@ -365,7 +391,11 @@ async fn the_rest_of_a_sweep_that_the_queue_does_not_take_is_a_letter() {
     world.account.fault(Fault::on("ListStreams").nth(2..).error("LimitExceededException", "Rate exceeded"));
     world.account.fault(Fault::on("SendMessage").nth(1..=8).error("ServiceUnavailable", "sorry"));
     let answer = world.run(&event("scheduled")).await.expect("an answer");
-    assert_eq!((&answer["summary"], &answer["continueAfter"]), (&json!({"failed": 1, "queued": 100}), &json!("stream-099")), "{answer:#}");
+    assert_eq!(
+        (&answer["summary"], &answer["continueAfter"]),
+        (&json!({"failed": 1, "queued": 100}), &json!("stream-099")),
+        "{answer:#}"
+    );
     let letters = world.letters();
     assert_eq!((letters.len(), &letters[0]["event"]), (1, &json!({"sweep": true, "startAfter": "stream-099"})));
 }
@@ -382,7 +412,11 @@ async fn a_deferral_that_the_queue_does_not_take_fails_and_says_which_key_it_was
     let answer = world.run(&json!({"streams": ["orders", "clicks"]})).await.expect("an answer");
     assert_eq!((&answer["summary"], world.letters().len()), (&json!({"deferred": 1, "failed": 1}), 1), "{answer:#}");
     let failed = &answer["outcomes"][0];
-    assert_eq!((&failed["status"], &failed["error"]["step"]), (&json!("failed"), &json!("send-work-item")), "{failed:#}");
+    assert_eq!(
+        (&failed["status"], &failed["error"]["step"]),
+        (&json!("failed"), &json!("send-work-item")),
+        "{failed:#}"
+    );
     assert_eq!((&failed["key"], &failed["previousKey"]), (&json!(world.key), &json!(old)), "{failed:#}");
 }
 
@@ -424,8 +458,9 @@ async fn the_rest_of_a_sweep_that_becomes_a_letter_still_knows_which_alias_was_r
     assert_eq!((letters.len(), &letters[0]["event"]["alias"]), (1, &json!(ALIAS)));
     world.enqueue(&letters[0]);
     world.drain().await;
-    let by_arn =
-        |index: &usize| world.account.snapshot(&format!("stream-{index:03}")).and_then(|stream| stream.key_id) == Some(new.clone());
+    let by_arn = |index: &usize| {
+        world.account.snapshot(&format!("stream-{index:03}")).and_then(|stream| stream.key_id) == Some(new.clone())
+    };
     assert_eq!((0..150).filter(by_arn).count(), 150);
 }
 
@@ -437,7 +472,10 @@ async fn beside_workers_an_invocation_takes_a_small_share_of_the_calls_and_witho
             world.stream(NewStream::named(name).encrypted_with(&world.key));
         }
         let began = world.clock.instant();
-        assert_eq!(world.run(&json!({"streams": names})).await.expect("an answer")["summary"], json!({"compliant": 40}));
+        assert_eq!(
+            world.run(&json!({"streams": names})).await.expect("an answer")["summary"],
+            json!({"compliant": 40})
+        );
         (world.clock.instant() - began).as_secs()
     };
     // Two describes a second of twenty that AWS allows, or ten.

@@ -33,7 +33,9 @@ async fn the_key_is_applied_once_to_every_stream_with_and_without_a_queue() {
     let world = reapplying().with_work_queue();
     let answer = world.run(&rotated(&world, 10)).await.expect("an answer");
     assert_eq!((&answer["summary"], world.starts()), (&json!({"queued": 3}), 0));
-    assert!(world.work().iter().all(|(item, _)| item["expiresAt"].is_string() && item["origin"]["kind"] == "key-rotated"));
+    assert!(
+        world.work().iter().all(|(item, _)| item["expiresAt"].is_string() && item["origin"]["kind"] == "key-rotated")
+    );
     world.drain().await;
     assert_eq!((world.starts(), world.letters().len()), (3, 0));
 }
@@ -43,7 +45,11 @@ async fn it_is_not_applied_a_day_later_nor_from_the_future_nor_from_a_letter_nor
     const DAY: i64 = 24 * 3600;
     for (name, age) in [("a day later", DAY), ("from the future", -60)] {
         let world = reapplying();
-        assert_eq!(world.run(&rotated(&world, age)).await.expect("an answer")["summary"], json!({"compliant": 3}), "{name}");
+        assert_eq!(
+            world.run(&rotated(&world, age)).await.expect("an answer")["summary"],
+            json!({"compliant": 3}),
+            "{name}"
+        );
     }
     let world = reapplying();
     let letter = json!({"version": 1, "kind": "enforcement-failure", "stream": null, "attempts": 1, "event": rotated(&world, 10)});
@@ -75,7 +81,9 @@ async fn a_worker_that_died_may_have_applied_it_so_the_next_receive_only_verifie
 async fn a_throttled_application_is_still_made_and_an_unconfirmed_one_is_not_repeated() {
     let world = reapplying().with_work_queue();
     world.account.fault(Fault::on(START).stream("b").nth(1..=4).error("KMSThrottlingException", "slow down"));
-    world.account.fault(Fault::on("DescribeStreamSummary").stream("c").nth(2..=20).error("LimitExceededException", "Rate exceeded"));
+    world.account.fault(
+        Fault::on("DescribeStreamSummary").stream("c").nth(2..=20).error("LimitExceededException", "Rate exceeded"),
+    );
     world.run(&rotated(&world, 10)).await.expect("an answer");
     world.drain().await;
     for name in ["a", "b", "c"] {
@@ -94,13 +102,19 @@ async fn a_person_may_ask_for_it_for_every_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fresh_application_is_of_the_key_that_the_stream_has_and_never_replaces_an_accepted_one() {
-    for payload in [None, Some(json!({"sweep": true, "reapply": true})), Some(json!({"stream": "theirs", "reapply": true}))] {
+    for payload in
+        [None, Some(json!({"sweep": true, "reapply": true})), Some(json!({"stream": "theirs", "reapply": true}))]
+    {
         let world = World::new().with("ON_OTHER_KEY", "accept").with("ON_KEY_ROTATION", "reapply");
         let other = world.account.create_key();
         world.stream(NewStream::named("theirs").encrypted_with(&other));
         let payload = payload.unwrap_or_else(|| rotated(&world, 10));
         assert_eq!(world.run(&payload).await.expect("an answer")["summary"], json!({"compliant": 1}), "{payload}");
-        assert_eq!((world.account.snapshot("theirs").and_then(|stream| stream.key_id), world.starts()), (Some(other), 0), "{payload}");
+        assert_eq!(
+            (world.account.snapshot("theirs").and_then(|stream| stream.key_id), world.starts()),
+            (Some(other), 0),
+            "{payload}"
+        );
     }
 }
 
@@ -109,7 +123,8 @@ async fn only_streams_that_are_to_have_the_rotated_key_are_started_again() {
     for queue in [false, true] {
         let mut world = World::new().with("ON_KEY_ROTATION", "reapply");
         let payments = world.account.create_key();
-        let rules = json!({"version": 1, "rules": [{"name": "payments", "match": {"stream": "payments-*"}, "key": payments}]});
+        let rules =
+            json!({"version": 1, "rules": [{"name": "payments", "match": {"stream": "payments-*"}, "key": payments}]});
         world = world.with("POLICY", &rules.to_string());
         if queue {
             world = world.with_work_queue();
@@ -118,12 +133,17 @@ async fn only_streams_that_are_to_have_the_rotated_key_are_started_again() {
         world.stream(NewStream::named("payments-eu").encrypted_with(&payments));
         world.run(&rotated(&world, 10)).await.expect("an answer");
         world.drain_if(queue).await;
-        assert_eq!((world.account.accepted(START, "orders"), world.account.accepted(START, "payments-eu")), (1, 0), "queue: {queue}");
+        assert_eq!(
+            (world.account.accepted(START, "orders"), world.account.accepted(START, "payments-eu")),
+            (1, 0),
+            "queue: {queue}"
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_rest_of_a_sweep_that_a_person_asked_for_still_reapplies_and_what_was_applied_is_not_applied_from_its_letter() {
+async fn the_rest_of_a_sweep_that_a_person_asked_for_still_reapplies_and_what_was_applied_is_not_applied_from_its_letter()
+ {
     let world = World::new();
     world.account.configure(|options| options.updating = std::time::Duration::from_secs(20));
     for index in 0..60 {
@@ -141,7 +161,8 @@ async fn the_rest_of_a_sweep_that_a_person_asked_for_still_reapplies_and_what_wa
     let world = World::new();
     world.account.configure(|options| options.updating = std::time::Duration::from_secs(100));
     world.stream(NewStream::named("orders").encrypted_with(&world.key));
-    let outcome = &world.run_for(&json!({"stream": "orders", "reapply": true}), 60).await.expect("an answer")["outcomes"][0];
+    let outcome =
+        &world.run_for(&json!({"stream": "orders", "reapply": true}), 60).await.expect("an answer")["outcomes"][0];
     assert_eq!((&outcome["status"], &outcome["applied"]), (&json!("failed"), &json!(true)));
     tokio::time::sleep(std::time::Duration::from_secs(100)).await;
     assert_eq!(world.letters()[0]["event"], json!({"stream": "orders"}));

@@ -41,7 +41,12 @@ async fn each_stream_gets_what_its_rule_says() {
     let mut found = Vec::new();
     for name in ["payments-eu", "vendor-a", "clicks", "orders"] {
         let outcome = world.outcome(&manual(name)).await;
-        found.push((outcome["status"].clone(), outcome["rule"].clone(), outcome["mode"].clone(), outcome["key"].clone()));
+        found.push((
+            outcome["status"].clone(),
+            outcome["rule"].clone(),
+            outcome["mode"].clone(),
+            outcome["key"].clone(),
+        ));
     }
     assert_eq!(
         found,
@@ -69,8 +74,16 @@ async fn a_sweep_knows_the_rules_with_and_without_a_queue() {
         }
         let answer = world.run(&json!({"sweep": true})).await.expect("an answer");
         assert_eq!(answer["summary"]["exempt"], 1, "{answer:#}");
-        let exempt = answer["outcomes"].as_array().expect("outcomes").iter().find(|outcome| outcome["status"] == "exempt").expect("exempt");
-        assert_eq!((&exempt["rule"], &exempt["reason"]), (&json!("vendors"), &json!("exempt by rule vendors: no KMS (owner: ada)")));
+        let exempt = answer["outcomes"]
+            .as_array()
+            .expect("outcomes")
+            .iter()
+            .find(|outcome| outcome["status"] == "exempt")
+            .expect("exempt");
+        assert_eq!(
+            (&exempt["rule"], &exempt["reason"]),
+            (&json!("vendors"), &json!("exempt by rule vendors: no KMS (owner: ada)"))
+        );
         assert_eq!(exempt["warnings"], json!([{"code": "exemption-without-end"}]));
         world.drain_if(queue).await;
         assert_eq!((world.starts(), world.letters().len()), (2, 0), "queue: {queue}");
@@ -119,15 +132,24 @@ async fn one_of_several_keys_that_cannot_be_looked_at_for_the_moment_is_a_letter
 #[tokio::test(start_paused = true)]
 async fn the_exempt_tag_goes_before_rules_and_audit_and_dry_runs_are_ceilings() {
     let (world, _) = world();
-    world.stream(NewStream::named("payments-eu").tag("kinesis-encryption-enforcer:exempt", "load test until=2027-01-01"));
+    world.stream(
+        NewStream::named("payments-eu").tag("kinesis-encryption-enforcer:exempt", "load test until=2027-01-01"),
+    );
     let outcome = world.outcome(&manual("payments-eu")).await;
-    assert_eq!((&outcome["status"], &outcome["reason"]), (&json!("exempt"), &json!("exempt by tag until 2027-01-01: load test")));
+    assert_eq!(
+        (&outcome["status"], &outcome["reason"]),
+        (&json!("exempt"), &json!("exempt by tag until 2027-01-01: load test"))
+    );
 
-    let world =
-        World::new().with("ENFORCEMENT_MODE", "audit").with("POLICY", &policy(&json!([{"name": "all", "match": {}, "mode": "enforce"}])));
+    let world = World::new()
+        .with("ENFORCEMENT_MODE", "audit")
+        .with("POLICY", &policy(&json!([{"name": "all", "match": {}, "mode": "enforce"}])));
     world.stream(NewStream::named("orders"));
     let outcome = world.outcome(&manual("orders")).await;
-    assert_eq!((&outcome["status"], &outcome["mode"], &outcome["rule"]), (&json!("would-encrypt"), &json!("audit"), &json!("all")));
+    assert_eq!(
+        (&outcome["status"], &outcome["mode"], &outcome["rule"]),
+        (&json!("would-encrypt"), &json!("audit"), &json!("all"))
+    );
     assert_eq!(world.starts(), 0);
 }
 
@@ -137,8 +159,12 @@ async fn a_rule_on_tags_is_judged_when_the_stream_is_active_and_not_before() {
     let world = World::new().with("POLICY", &rules);
     world.stream(NewStream::named("orders").updating());
     assert_eq!(world.outcome(&manual("orders")).await["status"], "encrypted");
-    let before_active: Vec<_> = world.operations().into_iter().take_while(|operation| operation != "ListTagsForStream").collect();
-    assert!(before_active.iter().filter(|operation| *operation == "DescribeStreamSummary").count() > 1, "{before_active:?}");
+    let before_active: Vec<_> =
+        world.operations().into_iter().take_while(|operation| operation != "ListTagsForStream").collect();
+    assert!(
+        before_active.iter().filter(|operation| *operation == "DescribeStreamSummary").count() > 1,
+        "{before_active:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,7 +180,8 @@ async fn a_stream_that_goes_while_its_tags_are_asked_for_is_gone_and_no_failure(
 
 #[tokio::test(start_paused = true)]
 async fn a_rule_on_tags_fails_closed_and_is_judged_anew_when_tags_change() {
-    let rules = policy(&json!([{"name": "dev", "match": {"tags": {"stage": "dev"}}, "mode": "exempt", "reason": "dev"}]));
+    let rules =
+        policy(&json!([{"name": "dev", "match": {"tags": {"stage": "dev"}}, "mode": "exempt", "reason": "dev"}]));
     let world = World::new().with("POLICY", &rules);
     let arn = world.stream(NewStream::named("Music").tag("stage", "dev"));
     world.account.fault(Fault::on("ListTagsForStream").error("AccessDeniedException", "no"));
@@ -172,10 +199,15 @@ async fn a_rule_on_tags_fails_closed_and_is_judged_anew_when_tags_change() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rule_on_the_capacity_mode_reads_it_from_the_stream() {
-    let rules = policy(&json!([{"name": "on demand", "match": {"streamMode": "ON_DEMAND"}, "mode": "exempt", "reason": "later"}]));
+    let rules = policy(
+        &json!([{"name": "on demand", "match": {"streamMode": "ON_DEMAND"}, "mode": "exempt", "reason": "later"}]),
+    );
     let world = World::new().with("POLICY", &rules);
     let made = world.kinesis("AKIASOMEBODY").create_stream().stream_name("elastic");
-    let details = aws_sdk_kinesis::types::StreamModeDetails::builder().stream_mode(StreamMode::OnDemand).build().expect("complete");
+    let details = aws_sdk_kinesis::types::StreamModeDetails::builder()
+        .stream_mode(StreamMode::OnDemand)
+        .build()
+        .expect("complete");
     made.stream_mode_details(details).send().await.expect("made");
     world.stream(NewStream::named("orders"));
     assert_eq!(world.outcome(&manual("elastic")).await["status"], "exempt");
@@ -184,12 +216,16 @@ async fn a_rule_on_the_capacity_mode_reads_it_from_the_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn an_expired_rule_is_enforced_and_said_so() {
-    let rules = policy(&json!([{"name": "old", "match": {}, "mode": "exempt", "reason": "migration", "until": "2026-11-23"}]));
+    let rules =
+        policy(&json!([{"name": "old", "match": {}, "mode": "exempt", "reason": "migration", "until": "2026-11-23"}]));
     let world = World::new().with("POLICY", &rules);
     world.stream(NewStream::named("orders"));
     let outcome = world.outcome(&manual("orders")).await;
     assert_eq!((&outcome["status"], &outcome["rule"]), (&json!("encrypted"), &json!(null)));
-    assert_eq!(outcome["warnings"], json!([{"code": "exemption-expired", "reason": "migration", "until": "2026-11-23"}]));
+    assert_eq!(
+        outcome["warnings"],
+        json!([{"code": "exemption-expired", "reason": "migration", "until": "2026-11-23"}])
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -296,7 +332,8 @@ async fn a_policy_that_was_read_before_the_process_was_frozen_is_read_again() {
     world.stream(NewStream::named("vendor-a"));
     let handler = world.handler();
     world.run_with(&handler, &json!({"sweep": true, "dryRun": true}), 300).await.expect("an answer");
-    let exempt = policy(&json!([{"name": "vendors", "match": {"stream": "vendor-*"}, "mode": "exempt", "reason": "no KMS"}]));
+    let exempt =
+        policy(&json!([{"name": "vendors", "match": {"stream": "vendor-*"}, "mode": "exempt", "reason": "no KMS"}]));
     world.account.parameter("/policy", "String", &exempt);
     // Thawed: the time of day is another, the monotonic clock stood still.
     world.clock.resync();
@@ -322,7 +359,8 @@ async fn an_unusable_key_is_one_letter_also_where_a_rule_on_tags_could_give_stre
     for queue in [false, true] {
         let mut world = World::new();
         let good = world.account.create_key();
-        world = world.with("POLICY", &policy(&json!([{"name": "prod", "match": {"tags": {"stage": "prod"}}, "key": good}])));
+        world = world
+            .with("POLICY", &policy(&json!([{"name": "prod", "match": {"tags": {"stage": "prod"}}, "key": good}])));
         if queue {
             world = world.with_work_queue();
         }

@@ -33,9 +33,11 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// An account with a key under [`ALIAS`], a dead-letter queue, and changes of streams that take `updating`.
+    /// An account with a key under [`ALIAS`], a dead-letter queue, and changes of streams that take
+    /// `updating`.
     pub(crate) fn new() -> Self {
-        let clock = Clock::starting_at(SystemTime::from(DateTime::parse_from_rfc3339("2026-11-24T00:00:00Z").expect("a time")));
+        let clock =
+            Clock::starting_at(SystemTime::from(DateTime::parse_from_rfc3339("2026-11-24T00:00:00Z").expect("a time")));
         let account = Account::new(clock.clone(), REGION, ACCOUNT);
         account.configure(|options| {
             options.updating = Duration::from_millis(800);
@@ -58,7 +60,8 @@ impl World {
         self
     }
 
-    /// With a work queue beside the dead-letter queue, made as the template makes it, and the grace that the template gives.
+    /// With a work queue beside the dead-letter queue, made as the template makes it, and the grace
+    /// that the template gives.
     pub(crate) fn with_work_queue(self) -> Self {
         let url = self.account.queue(WORK);
         let dead_letters = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{QUEUE}");
@@ -81,7 +84,7 @@ impl World {
             .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(credentials))
             .http_client(self.account.http_client())
             .build();
-        config::tamed(base, &self.clock)
+        config::with_retries_off(base, &self.clock)
     }
 
     /// A client of somebody else, with this access key.
@@ -91,16 +94,20 @@ impl World {
 
     /// What a sweep, its queue included, leads to for the stream `name`.
     pub(crate) async fn sweep_outcome(&self, name: &str) -> Value {
-        let mut outcomes = self.run(&event("scheduled")).await.expect("an answer")["outcomes"].as_array().cloned().unwrap_or_default();
+        let mut outcomes =
+            self.run(&event("scheduled")).await.expect("an answer")["outcomes"].as_array().cloned().unwrap_or_default();
         while let Some(batch) = self.account.receive_batch(WORK, 10) {
             for record in batch["Records"].as_array().expect("records") {
                 let item: Value = serde_json::from_str(record["body"].as_str().expect("text")).expect("JSON");
-                outcomes.extend(self.run(&item).await.expect("an answer")["outcomes"].as_array().cloned().unwrap_or_default());
+                outcomes.extend(
+                    self.run(&item).await.expect("an answer")["outcomes"].as_array().cloned().unwrap_or_default(),
+                );
             }
             self.account.settle_batch(WORK, &batch, Some(&json!({"batchItemFailures": []})));
         }
-        let of =
-            |outcome: &&Value| outcome["status"] != "queued" && outcome["stream"].as_str().is_some_and(|stream| stream.ends_with(name));
+        let of = |outcome: &&Value| {
+            outcome["status"] != "queued" && outcome["stream"].as_str().is_some_and(|stream| stream.ends_with(name))
+        };
         outcomes.iter().find(of).cloned().unwrap_or_else(|| unreachable!("{outcomes:#?}"))
     }
 
@@ -111,10 +118,12 @@ impl World {
         Handler { settings, aws, clock: self.clock.clone(), function: "enforcer".to_owned(), emit: |_| {} }
     }
 
-    /// The same function deployed a second time, with another key and role, and without a work queue.
+    /// The same function deployed a second time, with another key and role, and without a work
+    /// queue.
     pub(crate) fn second_handler(&self, key: &str) -> Handler {
         let role = format!("arn:aws:iam::{ACCOUNT}:role/{SECOND}");
-        let environment = self.environment.clone().with("KMS_KEY_ID", key).with("OWN_ROLE_ARN", &role).with("WORK_QUEUE_URL", "");
+        let environment =
+            self.environment.clone().with("KMS_KEY_ID", key).with("OWN_ROLE_ARN", &role).with("WORK_QUEUE_URL", "");
         self.account.identity(SECOND, Identity::role(SECOND, SECOND));
         let settings = Settings::from_environment(&environment).expect("settings");
         let aws = Aws::new(&self.config(SECOND), &settings, &self.clock);
@@ -126,8 +135,16 @@ impl World {
         self.run_with(&self.handler(), payload, seconds).await
     }
 
-    pub(crate) async fn run_with(&self, handler: &Handler, payload: &Value, seconds: u64) -> Result<Value, InvocationError> {
-        let invocation = Invocation { request_id: "request-1".to_owned(), deadline: self.clock.wall() + Duration::from_secs(seconds) };
+    pub(crate) async fn run_with(
+        &self,
+        handler: &Handler,
+        payload: &Value,
+        seconds: u64,
+    ) -> Result<Value, InvocationError> {
+        let invocation = Invocation {
+            request_id: "request-1".to_owned(),
+            deadline: self.clock.wall() + Duration::from_secs(seconds),
+        };
         Box::pin(handler.handle(payload, &invocation)).await
     }
 
@@ -165,7 +182,8 @@ impl World {
         self.account.send(WORK, &body.to_string());
     }
 
-    /// One invocation with a batch of the work queue, as Lambda makes it, if there is one to receive.
+    /// One invocation with a batch of the work queue, as Lambda makes it, if there is one to
+    /// receive.
     pub(crate) async fn batch(&self) -> Option<Value> {
         let batch = self.account.receive_batch(WORK, 10)?;
         self.batch_of(&self.handler(), batch).await

@@ -1,5 +1,5 @@
-//! Every class of error, where the payload is a person's, and where the key has been applied already. Expectations are those of the design's
-//! table of failures.
+//! Every class of error, where the payload is a person's, and where the key has been applied
+//! already. Expectations are those of the design's table of failures.
 
 use kinesis_encryption_enforcer::sandbox::{Fault, NewStream};
 use serde_json::{Value, json};
@@ -64,14 +64,24 @@ async fn a_look_that_fails_after_the_start_hides_neither_the_error_nor_the_start
         world.account.fault(Fault::on("DescribeStreamSummary").nth(2..).error(code, "as AWS words it"));
         let (outcome, retried) = match world.run(&event("encryption-stopped")).await {
             Ok(answer) => (answer["outcomes"][0].clone(), false),
-            Err(error) => (serde_json::from_str::<Value>(&error.message).expect("the answer")["outcomes"][0].clone(), true),
+            Err(error) => {
+                (serde_json::from_str::<Value>(&error.message).expect("the answer")["outcomes"][0].clone(), true)
+            }
         };
-        assert_eq!((retried, world.letters().len()), (class == "retryable", usize::from(class == "terminal")), "{code}: {outcome:#}");
+        assert_eq!(
+            (retried, world.letters().len()),
+            (class == "retryable", usize::from(class == "terminal")),
+            "{code}: {outcome:#}"
+        );
         assert_eq!((&outcome["applied"], world.starts()), (&json!(true), 1), "{code}: {outcome:#}");
         if class == "gone" {
             assert_eq!(outcome["status"], "gone");
         } else {
-            assert_eq!((&outcome["error"]["code"], &outcome["error"]["class"]), (&json!(code), &json!(class)), "{outcome:#}");
+            assert_eq!(
+                (&outcome["error"]["code"], &outcome["error"]["class"]),
+                (&json!(code), &json!(class)),
+                "{outcome:#}"
+            );
             assert!(remedied(&outcome["error"]), "{code}: {outcome:#}");
         }
     }

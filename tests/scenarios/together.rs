@@ -25,7 +25,9 @@ async fn a_stream_that_is_named_twice_is_started_once() {
             world.stream(NewStream::named("orders"));
             // Calls that take their time overlap.
             for operation in ["DescribeStreamSummary", "ListTagsForStream", START] {
-                world.account.fault(Fault::on(operation).delay(Duration::from_millis(20)).delay_answer(Duration::from_millis(20)));
+                world.account.fault(
+                    Fault::on(operation).delay(Duration::from_millis(20)).delay_answer(Duration::from_millis(20)),
+                );
             }
             world.run(&payload).await.expect("an answer");
             assert_eq!(world.account.accepted(START, "orders"), 1, "{name}, {updating} ms");
@@ -46,7 +48,8 @@ async fn a_stream_that_is_named_twice_is_started_once_also_where_the_start_canno
             world.account.fault(Fault::on(START).dropped());
         }
         let answer = world.run(&twice).await.expect("an answer");
-        let codes: Vec<_> = answer["outcomes"].as_array().expect("outcomes").iter().map(|outcome| &outcome["error"]["code"]).collect();
+        let codes: Vec<_> =
+            answer["outcomes"].as_array().expect("outcomes").iter().map(|outcome| &outcome["error"]["code"]).collect();
         assert_eq!((codes, world.starts()), (vec![&json!(code); 2], 1), "{answer:#}");
         // The next invocation knows nothing of it, and looks anew.
         world.account.clear_faults();
@@ -79,7 +82,11 @@ async fn under_accept_a_key_that_cannot_be_judged_is_left_in_place() {
     world.stream(NewStream::named("orders").encrypted_with(OTHER_KEY));
     world.account.fault(Fault::on("DescribeKey").nth(2..).error("AccessDeniedException", "no"));
     let outcome = world.outcome(&event("encryption-changed")).await;
-    assert_eq!((&outcome["status"], &outcome["error"]["code"]), (&json!("failed"), &json!("PresentKeyUnreadable")), "{outcome:#}");
+    assert_eq!(
+        (&outcome["status"], &outcome["error"]["code"]),
+        (&json!("failed"), &json!("PresentKeyUnreadable")),
+        "{outcome:#}"
+    );
     assert_eq!((world.starts(), world.letters().len()), (0, 1));
 }
 
@@ -88,7 +95,10 @@ async fn an_exemption_without_an_end_holds_and_is_warned_of() {
     let world = World::new();
     world.stream(NewStream::named("orders").tag(TAG, "load test"));
     let outcome = world.outcome(&manual("orders")).await;
-    assert_eq!((&outcome["status"], &outcome["warnings"][0]["code"]), (&json!("exempt"), &json!("exemption-without-end")));
+    assert_eq!(
+        (&outcome["status"], &outcome["warnings"][0]["code"]),
+        (&json!("exempt"), &json!("exemption-without-end"))
+    );
     assert_eq!((world.starts(), world.letters().len()), (0, 0));
 }
 
@@ -109,7 +119,11 @@ async fn a_sweep_keeps_within_the_calls_per_second_that_aws_allows() {
         world.stream(NewStream::named(&format!("stream-{index:03}")));
     }
     let answer = world.run(&event("scheduled")).await.expect("an answer");
-    assert_eq!((&answer["summary"], &answer["continueAfter"]), (&json!({"encrypted": 120}), &json!(null)), "{answer:#}");
+    assert_eq!(
+        (&answer["summary"], &answer["continueAfter"]),
+        (&json!({"encrypted": 120}), &json!(null)),
+        "{answer:#}"
+    );
     let accepted: usize = (0..120).map(|index| world.account.accepted(START, &format!("stream-{index:03}"))).sum();
     assert_eq!((accepted, world.letters().len()), (120, 0));
 }

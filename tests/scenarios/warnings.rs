@@ -51,7 +51,10 @@ async fn audit_asks_for_the_key_policy_once_and_says_what_it_could_not_read() {
         };
         assert_eq!(outcome["warnings"], expected, "{stream}");
     }
-    assert_eq!((world.account.count("GetKeyPolicy"), world.account.count("GetResourcePolicy"), world.letters().len()), (1, 3, 0));
+    assert_eq!(
+        (world.account.count("GetKeyPolicy"), world.account.count("GetResourcePolicy"), world.letters().len()),
+        (1, 3, 0)
+    );
 
     // A sweep has no time for a call more for every stream.
     let answer = world.run(&json!({"sweep": true})).await.expect("an answer");

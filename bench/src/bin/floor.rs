@@ -1,7 +1,8 @@
-//! The floor: the calls that the function makes, written by hand on raw TLS. No SDK, no runtime, no settings, no retries, no logs: what it costs is
-//! what the calls themselves cost.
+//! The floor: the calls that the function makes, written by hand on raw TLS. No SDK, no runtime, no
+//! settings, no retries, no logs: what it costs is what the calls themselves cost.
 //!
-//! It does what the function does when all goes well, and no more: look at the stream, resolve the key, read the tags, start, look again.
+//! It does what the function does when all goes well, and no more: look at the stream, resolve the
+//! key, read the tags, start, look again.
 
 #![expect(clippy::print_stderr, reason = "what goes wrong goes to the log")]
 
@@ -66,14 +67,18 @@ fn handle(event: &[u8], key: &str, kinesis: &mut Service, kms: &mut Service) -> 
     let event: Value = serde_json::from_slice(event)?;
     let detail = &event["detail"];
     let name = detail["requestParameters"]["streamName"].as_str().ok_or("there is no stream's name")?;
-    let (region, account) = (event["region"].as_str().unwrap_or_default(), event["account"].as_str().unwrap_or_default());
+    let (region, account) =
+        (event["region"].as_str().unwrap_or_default(), event["account"].as_str().unwrap_or_default());
     let stream = format!("arn:aws:kinesis:{region}:{account}:stream/{name}");
     let about = format!("{{\"StreamARN\":\"{stream}\"}}");
 
     let seen = kinesis.call("DescribeStreamSummary", &about)?;
     let wanted = kms.call("DescribeKey", &format!("{{\"KeyId\":\"{key}\"}}"))?;
     let wanted = &wanted["KeyMetadata"];
-    if wanted["KeyState"] != "Enabled" || wanted["KeySpec"] != "SYMMETRIC_DEFAULT" || wanted["KeyUsage"] != "ENCRYPT_DECRYPT" {
+    if wanted["KeyState"] != "Enabled"
+        || wanted["KeySpec"] != "SYMMETRIC_DEFAULT"
+        || wanted["KeyUsage"] != "ENCRYPT_DECRYPT"
+    {
         return Err("the key is not usable".into());
     }
     let arn = wanted["Arn"].as_str().ok_or("there is no key's ARN")?;
@@ -84,7 +89,10 @@ fn handle(event: &[u8], key: &str, kinesis: &mut Service, kms: &mut Service) -> 
     if tags["Tags"].as_array().is_none_or(|tags| tags.iter().any(|tag| tag["Key"] == EXEMPT)) {
         return Err("the stream is exempt".into());
     }
-    kinesis.call("StartStreamEncryption", &format!("{{\"StreamARN\":\"{stream}\",\"EncryptionType\":\"KMS\",\"KeyId\":\"{arn}\"}}"))?;
+    kinesis.call(
+        "StartStreamEncryption",
+        &format!("{{\"StreamARN\":\"{stream}\",\"EncryptionType\":\"KMS\",\"KeyId\":\"{arn}\"}}"),
+    )?;
     if is_right(&kinesis.call("DescribeStreamSummary", &about)?, arn) {
         Ok(format!("{{\"stream\":\"{stream}\",\"status\":\"encrypted\"}}"))
     } else {
@@ -129,7 +137,8 @@ impl Service {
         let (host, _) = authority.split_once(':').ok_or("the endpoint has no port")?;
         let tcp = TcpStream::connect(authority)?;
         tcp.set_nodelay(true)?;
-        let mut stream = StreamOwned::new(ClientConnection::new(Arc::clone(config), ServerName::try_from(host.to_owned())?)?, tcp);
+        let mut stream =
+            StreamOwned::new(ClientConnection::new(Arc::clone(config), ServerName::try_from(host.to_owned())?)?, tcp);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
         }
@@ -193,7 +202,12 @@ impl<S: Read + Write> Http<S> {
     /// Sends a request, and returns the answer's head and body.
     fn exchange(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> Result<(String, Vec<u8>), Problem> {
         self.buffer.clear();
-        write!(self.buffer, "{method} {path} HTTP/1.1\r\nhost: {}\r\n{headers}content-length: {}\r\n\r\n", self.host, body.len())?;
+        write!(
+            self.buffer,
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\n{headers}content-length: {}\r\n\r\n",
+            self.host,
+            body.len()
+        )?;
         self.buffer.extend_from_slice(body);
         self.stream.write_all(&self.buffer)?;
         self.stream.flush()?;

@@ -1,6 +1,6 @@
 //! `enforcer dlq`: what is on the dead-letter queue, and what is to become of it.
 
-mod letter;
+mod dead_letter;
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -10,19 +10,20 @@ use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use self::letter::Letter;
+use self::dead_letter::ShownDeadLetter;
 use super::event::sdk_config;
 use super::local::{ALIAS, ENFORCER, Local};
 use super::paint::{BOLD, DIM, GREEN, RED, YELLOW, say, warn};
 use super::{FAILED, SETTLED};
 use crate::aws::Aws;
-use crate::aws::letters::Letters;
+use crate::aws::dead_letters::DeadLetterQueue;
 use crate::clock::Clock;
 use crate::handler::{Handler, Invocation};
 use crate::sandbox::NewStream;
 use crate::settings::{Environment, Settings};
 
-/// How often in a row SQS must find nothing before the queue counts as read. One answer asks only some of its servers.
+/// How often in a row SQS must find nothing before the queue counts as read. One answer asks only
+/// some of its servers.
 const EMPTY_ANSWERS: u32 = 2;
 
 /// How long the handler may take for one letter with `--here`.
@@ -75,7 +76,8 @@ enum Command {
         /// The queue to send them to, in place of `WORK_QUEUE_URL`.
         #[arg(long, conflicts_with = "here")]
         to: Option<String>,
-        /// Work them here and now, with this program's settings, instead of sending them to a queue.
+        /// Work them here and now, with this program's settings, instead of sending them to a
+        /// queue.
         #[arg(long)]
         here: bool,
         /// Say what would be done, and do nothing.
@@ -116,10 +118,14 @@ struct Filter {
 
 impl Filter {
     fn is_open(&self) -> bool {
-        self.ids.is_empty() && self.stream.is_none() && self.code.is_none() && self.class.is_none() && self.older_than.is_none()
+        self.ids.is_empty()
+            && self.stream.is_none()
+            && self.code.is_none()
+            && self.class.is_none()
+            && self.older_than.is_none()
     }
 
-    fn admits(&self, letter: &Letter, now: DateTime<Utc>) -> bool {
+    fn admits(&self, letter: &ShownDeadLetter, now: DateTime<Utc>) -> bool {
         let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
         (self.ids.is_empty() || self.ids.iter().any(|id| letter.id.starts_with(id.as_str())))
             && (is(&self.stream, letter.subject()) || is(&self.stream, letter.stream.as_deref().unwrap_or_default()))
@@ -145,7 +151,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Where the letters are, and what to work them with.
 struct Desk {
-    letters: Letters,
+    letters: DeadLetterQueue,
     clock: Clock,
     queue_url: String,
     environment: Environment,
@@ -172,10 +178,12 @@ impl Desk {
     async fn real(arguments: &Arguments) -> Result<Self> {
         let environment = Environment::of_process();
         let queue_url = arguments.queue.as_deref().or_else(|| environment.get("FAILURE_QUEUE_URL"));
-        let queue_url = queue_url.ok_or_else(|| anyhow!("no queue: give --queue URL, or set FAILURE_QUEUE_URL"))?.to_owned();
+        let queue_url =
+            queue_url.ok_or_else(|| anyhow!("no queue: give --queue URL, or set FAILURE_QUEUE_URL"))?.to_owned();
         let clock = Clock::system();
-        let config = sdk_config(arguments.profile.as_deref(), arguments.region.as_deref(), &environment, &clock).await?;
-        Ok(Self { letters: Letters::new(&config, &clock, &queue_url), clock, queue_url, environment, config })
+        let config =
+            sdk_config(arguments.profile.as_deref(), arguments.region.as_deref(), &environment, &clock).await?;
+        Ok(Self { letters: DeadLetterQueue::new(&config, &clock, &queue_url), clock, queue_url, environment, config })
     }
 
     /// An embedded account with a stream, a key, and a letter of every kind.
@@ -206,12 +214,13 @@ impl Desk {
         let environment = Environment::default().with("KMS_KEY_ID", ALIAS).with("WORK_QUEUE_URL", &work);
         let environment = local.environment(environment, &queue_url);
         let (clock, config) = (local.clock.clone(), local.config(ENFORCER)?);
-        Ok(Self { letters: Letters::new(&config, &clock, &queue_url), clock, queue_url, environment, config })
+        Ok(Self { letters: DeadLetterQueue::new(&config, &clock, &queue_url), clock, queue_url, environment, config })
     }
 
-    /// Receives all letters there are now. Those that arrive later are not among them, so that none is fed back that a redrive has just written.
-    async fn collect(&self) -> Result<Vec<Letter>> {
-        let mut letters: Vec<Letter> = Vec::new();
+    /// Receives all letters there are now. Those that arrive later are not among them, so that none
+    /// is fed back that a redrive has just written.
+    async fn collect(&self) -> Result<Vec<ShownDeadLetter>> {
+        let mut letters: Vec<ShownDeadLetter> = Vec::new();
         let mut empty = 0;
         while empty < EMPTY_ANSWERS {
             let received = match self.letters.receive().await {
@@ -225,14 +234,14 @@ impl Desk {
             for held in received {
                 // Delivered twice: the later receipt is the one that counts.
                 letters.retain(|letter| letter.id != held.id);
-                letters.push(Letter::read(held));
+                letters.push(ShownDeadLetter::read(held));
             }
         }
         letters.sort_by_key(|letter| letter.sent);
         Ok(letters)
     }
 
-    async fn give_back(&self, letters: impl Iterator<Item = &Letter>) {
+    async fn give_back(&self, letters: impl Iterator<Item = &ShownDeadLetter>) {
         for letter in letters {
             if let Err(error) = self.letters.give_back(&letter.held).await {
                 warn(&format!("letter {} stays hidden for fifteen minutes: {}", short(letter), error.failure));
@@ -241,7 +250,7 @@ impl Desk {
     }
 
     /// The exit code, and the ids of the letters that are no longer on the queue.
-    async fn carry_out(&self, command: &Command, letters: &[Letter]) -> Result<(u8, Vec<String>)> {
+    async fn carry_out(&self, command: &Command, letters: &[ShownDeadLetter]) -> Result<(u8, Vec<String>)> {
         let now = self.clock.utc();
         let meant = |filter: &Filter| letters.iter().filter(|letter| filter.admits(letter, now)).collect::<Vec<_>>();
         match command {
@@ -263,8 +272,10 @@ impl Desk {
                 } else {
                     let to = to.as_deref().or_else(|| self.environment.get("WORK_QUEUE_URL"));
                     Way::To(
-                        to.ok_or_else(|| anyhow!("no queue to send to: give --to URL, set WORK_QUEUE_URL, or work them --here"))?
-                            .to_owned(),
+                        to.ok_or_else(|| {
+                            anyhow!("no queue to send to: give --to URL, set WORK_QUEUE_URL, or work them --here")
+                        })?
+                        .to_owned(),
                     )
                 };
                 self.redrive(&meant(filter), &way, *dry_run).await
@@ -291,7 +302,7 @@ impl Desk {
         Ok(Handler { settings, aws, clock: self.clock.clone(), function: "enforcer".to_owned(), emit: |_| {} })
     }
 
-    async fn redrive(&self, letters: &[&Letter], way: &Way, dry_run: bool) -> Result<(u8, Vec<String>)> {
+    async fn redrive(&self, letters: &[&ShownDeadLetter], way: &Way, dry_run: bool) -> Result<(u8, Vec<String>)> {
         let mut deleted = Vec::new();
         for letter in letters {
             let name = format!("{BOLD}{}{BOLD:#} {}", short(letter), letter.subject());
@@ -306,7 +317,9 @@ impl Desk {
                         deleted.push(letter.id.clone());
                     }
                     // It is in two places now, which is harmless; in none would not be.
-                    Err(error) => say(&format!("{RED}✘{RED:#} {name}: {ended}, but it could not be deleted: {}", error.failure)),
+                    Err(error) => {
+                        say(&format!("{RED}✘{RED:#} {name}: {ended}, but it could not be deleted: {}", error.failure));
+                    }
                 },
                 Err(reason) => say(&format!("{RED}✘{RED:#} {name}: stays, {reason}")),
             }
@@ -321,7 +334,7 @@ impl Desk {
     }
 
     /// Feeds a letter back: when this is well, whatever becomes of it is stored elsewhere.
-    async fn feed_back(&self, letter: &Letter, way: &Way) -> Result<String, String> {
+    async fn feed_back(&self, letter: &ShownDeadLetter, way: &Way) -> Result<String, String> {
         match way {
             Way::To(queue) => match self.letters.copy(&letter.held, queue).await {
                 Ok(()) => Ok("sent to the work queue".to_owned()),
@@ -331,10 +344,16 @@ impl Desk {
                 Err("its request wants no dead letter, so a failure would be stored nowhere".to_owned())
             }
             Way::Here(handler) => {
-                let invocation = Invocation { request_id: format!("redrive-{}", short(letter)), deadline: self.clock.wall() + TIMEOUT };
+                let invocation = Invocation {
+                    request_id: format!("redrive-{}", short(letter)),
+                    deadline: self.clock.wall() + TIMEOUT,
+                };
                 match Box::pin(handler.handle(&letter.body, &invocation)).await {
-                    // A batch is always answered, and names what is to come back: nothing of that is stored elsewhere.
-                    Ok(answer) if answer["batchItemFailures"].as_array().is_some_and(|failures| !failures.is_empty()) => {
+                    // A batch is always answered, and names what is to come back: nothing of that
+                    // is stored elsewhere.
+                    Ok(answer)
+                        if answer["batchItemFailures"].as_array().is_some_and(|failures| !failures.is_empty()) =>
+                    {
                         Err("messages of the batch in it are to be tried again".to_owned())
                     }
                     Ok(answer) => Ok(summary(&answer)),
@@ -344,7 +363,7 @@ impl Desk {
         }
     }
 
-    async fn purge(&self, letters: &[&Letter]) -> Result<(u8, Vec<String>)> {
+    async fn purge(&self, letters: &[&ShownDeadLetter]) -> Result<(u8, Vec<String>)> {
         let mut deleted = Vec::new();
         for letter in letters {
             match self.letters.delete(&letter.held).await {
@@ -374,7 +393,7 @@ impl Way {
     }
 }
 
-fn short(letter: &Letter) -> &str {
+fn short(letter: &ShownDeadLetter) -> &str {
     letter.id.get(..8).unwrap_or(&letter.id)
 }
 
@@ -392,12 +411,17 @@ fn summary(answer: &Value) -> String {
     if let Some(reason) = answer["trigger"]["reason"].as_str() {
         return format!("ignored, {reason}");
     }
-    let counts: Vec<_> = answer["summary"].as_object().into_iter().flatten().map(|(status, count)| format!("{count} {status}")).collect();
+    let counts: Vec<_> = answer["summary"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(status, count)| format!("{count} {status}"))
+        .collect();
     let failed = answer["summary"]["failed"].as_u64().unwrap_or_default() > 0;
     format!("{}{}", counts.join(", "), if failed { ", and a new letter says why" } else { "" })
 }
 
-fn list(letters: &[&Letter], all: usize, as_json: bool, now: DateTime<Utc>) {
+fn list(letters: &[&ShownDeadLetter], all: usize, as_json: bool, now: DateTime<Utc>) {
     if as_json {
         say(&format!("{:#}", json!(letters)));
         return;
@@ -423,7 +447,7 @@ fn list(letters: &[&Letter], all: usize, as_json: bool, now: DateTime<Utc>) {
     say(&format!("{DIM}{all} letters delivered by SQS{matching}{DIM:#}"));
 }
 
-fn show(letter: &Letter, as_json: bool, now: DateTime<Utc>) {
+fn show(letter: &ShownDeadLetter, as_json: bool, now: DateTime<Utc>) {
     if as_json {
         say(&format!("{:#}", json!(letter)));
         return;
@@ -455,7 +479,9 @@ fn confirmed(letters: usize) -> Result<bool> {
         bail!("deleting cannot be undone: give --yes, or run it at a terminal");
     }
     let mut out = anstream::stdout();
-    write!(out, "Delete {letters} letters for good? [y/N] ").and_then(|()| out.flush()).context("the question cannot be asked")?;
+    write!(out, "Delete {letters} letters for good? [y/N] ")
+        .and_then(|()| out.flush())
+        .context("the question cannot be asked")?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).context("the answer cannot be read")?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

@@ -12,13 +12,13 @@ use tokio::time::sleep;
 
 use super::plan::{Plan, account, streams};
 use super::row::Row;
-use super::{Place, Selection, Work};
+use super::{Selection, Target, Work};
 use crate::aws::kinesis::Probe;
 use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, say, warn};
 use crate::cli::{FAILED, SETTLED};
-use crate::mode::Mode;
-use crate::outcome::Status;
-use crate::stream::StreamRef;
+use crate::domain::mode::Mode;
+use crate::domain::outcome::Status;
+use crate::domain::stream::StreamRef;
 
 /// How long after ACTIVE every record is encrypted at the latest (`StartStreamEncryption`).
 const RECORDS_LAG: Duration = Duration::from_secs(5);
@@ -35,7 +35,8 @@ pub(crate) struct Arguments {
     /// Do not ask.
     #[arg(long)]
     yes: bool,
-    /// After a stream is encrypted, write ONE RECORD to it, to prove that AWS says KMS in the answer.
+    /// After a stream is encrypted, write ONE RECORD to it, to prove that AWS says KMS in the
+    /// answer.
     #[arg(long)]
     probe: bool,
     /// Print the outcomes as JSON.
@@ -57,7 +58,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     Ok(code)
 }
 
-async fn apply(place: &Place, arguments: &Arguments, stopped: &AtomicBool) -> Result<u8> {
+async fn apply(place: &Target, arguments: &Arguments, stopped: &AtomicBool) -> Result<u8> {
     let plan = Plan::of(place, &arguments.selection).await?;
     if !arguments.json {
         say(&plan.to_string());
@@ -81,7 +82,11 @@ async fn apply(place: &Place, arguments: &Arguments, stopped: &AtomicBool) -> Re
         return Ok(FAILED);
     }
     let Some(encryption) = place.aws.encryption.as_ref() else { bail!("nothing that could encrypt was made") };
-    let work = Work { encryption: Some(encryption), concurrency: usize::from(arguments.selection.concurrency), asked_for: true };
+    let work = Work {
+        encryption: Some(encryption),
+        concurrency: usize::from(arguments.selection.concurrency),
+        asked_for: true,
+    };
     let bar = bar(targets.len(), arguments.json);
     let mut rows: Vec<Row> = Vec::new();
     let each = |outcome| {
@@ -114,12 +119,15 @@ async fn apply(place: &Place, arguments: &Arguments, stopped: &AtomicBool) -> Re
         for (stream, proof) in &proofs {
             say(&match proof {
                 Ok(true) => format!("  {GREEN}✔ proved{GREEN:#} {stream}: a record was written, and AWS says KMS"),
-                Ok(false) => format!("  {RED}✘ not proved{RED:#} {stream}: a record was written, and AWS does not say KMS"),
+                Ok(false) => {
+                    format!("  {RED}✘ not proved{RED:#} {stream}: a record was written, and AWS does not say KMS")
+                }
                 Err(error) => format!("  {RED}✘ not proved{RED:#} {stream}: {error}"),
             });
         }
         say(&format!("{BOLD}{encrypted} of {} encrypted{BOLD:#}", targets.len()));
-        let before: Vec<_> = plan.0.iter().filter(|row| row.outcome.error.is_some()).map(|row| row.stream.as_str()).collect();
+        let before: Vec<_> =
+            plan.0.iter().filter(|row| row.outcome.error.is_some()).map(|row| row.stream.as_str()).collect();
         if !before.is_empty() {
             say(&format!("{RED}not touched{RED:#}: {} (the plan says why)", before.join(", ")));
         }
@@ -162,7 +170,7 @@ fn confirmed(what: &str) -> Result<bool> {
 }
 
 /// Writes a record to each stream that was encrypted, when every record must be by then.
-async fn probe(place: &Place, rows: &[Row]) -> Vec<(String, Result<bool, String>)> {
+async fn probe(place: &Target, rows: &[Row]) -> Vec<(String, Result<bool, String>)> {
     sleep(RECORDS_LAG).await;
     let probe = Probe::new(&place.config, &place.clock);
     let mut proofs = Vec::new();

@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::posture::{Report, VERSION};
 use super::row::{Row, short_key};
-use crate::outcome::{Status, Warning};
+use crate::domain::outcome::{Status, Warning};
 
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
@@ -16,8 +16,9 @@ pub(super) fn page(report: &Report) -> String {
     let rows = &report.rows;
     let right = rows.iter().filter(|row| row.is_right()).count();
     let by_decision = counted(rows, |row| row.status.as_str().to_owned());
-    let by_key =
-        counted(rows, |row| if row.present_key.is_none() { "not encrypted".to_owned() } else { short_key(row.present_key.as_deref()) });
+    let by_key = counted(rows, |row| {
+        if row.present_key.is_none() { "not encrypted".to_owned() } else { short_key(row.present_key.as_deref()) }
+    });
     let of = |status: Status| rows.iter().filter(move |row| row.status == status).collect::<Vec<_>>();
     let page = html! {
         (DOCTYPE)
@@ -83,7 +84,8 @@ fn counted(rows: &[Row], kind: impl Fn(&Row) -> String) -> Vec<(String, usize)> 
 
 /// A name for CSS: decisions have their own colours, keys take turns.
 fn colour(kind: &str, index: usize) -> String {
-    let is_own = Status::ALL.iter().any(|status| status.as_str() == kind) || matches!(kind, "right" | "other" | "not encrypted");
+    let is_own =
+        Status::ALL.iter().any(|status| status.as_str() == kind) || matches!(kind, "right" | "other" | "not encrypted");
     if is_own { format!("c-{}", kind.replace(' ', "-")) } else { format!("k-{}", index % 6) }
 }
 

@@ -1,4 +1,5 @@
-//! The fleet from the terminal: which streams, where, and how each is looked at. `plan`, `apply` and `report` share it.
+//! The fleet from the terminal: which streams, where, and how each is looked at. `plan`, `apply`
+//! and `report` share it.
 
 pub(super) mod apply;
 pub(super) mod html;
@@ -24,14 +25,14 @@ use crate::aws::kinesis::Encryption;
 use crate::aws::{Aws, config};
 use crate::clock::Clock;
 use crate::deadline::Deadline;
-use crate::history_book::{HistoryBook, Suspicions};
-use crate::key_book::KeyBook;
-use crate::mode::Mode;
-use crate::outcome::Outcome;
-use crate::policy::{Policy, Rulebook};
-use crate::reconcile::{Context, Quiet, Told, Turns, reconcile};
+use crate::domain::mode::Mode;
+use crate::domain::outcome::Outcome;
+use crate::domain::stream::{StreamRef, StreamStatus};
+use crate::policy::{EffectivePolicy, Policy};
+use crate::reconcile::change_history::{ChangeHistory, ForeignChanges};
+use crate::reconcile::key_cache::KeyCache;
+use crate::reconcile::{Context, GracePolicy, StreamLocks, TriggerFacts, reconcile};
 use crate::settings::{Environment, PolicySource, Settings};
-use crate::stream::{StreamRef, StreamStatus};
 
 /// Which streams, and where.
 #[derive(Debug, clap::Args)]
@@ -62,9 +63,9 @@ pub(super) struct Selection {
 }
 
 /// An account and a Region, as one run of a command has it.
-pub(super) struct Place {
+pub(super) struct Target {
     aws: Aws,
-    rules: Rulebook,
+    rules: EffectivePolicy,
     settings: Settings,
     clock: Clock,
     config: SdkConfig,
@@ -79,7 +80,7 @@ const A_DAY: Duration = Duration::from_hours(24);
 
 impl Selection {
     /// The places that are meant. Without `writes` they are made with nothing that could write.
-    pub(super) async fn places(&self, writes: bool) -> Result<Vec<Place>> {
+    pub(super) async fn places(&self, writes: bool) -> Result<Vec<Target>> {
         let mut environment = Environment::of_process();
         if let Some(key) = &self.key {
             environment = environment.with("KMS_KEY_ID", key);
@@ -95,27 +96,34 @@ impl Selection {
         let clock = Clock::system();
         if self.sandbox {
             let (environment, config, clock) = sample::fleet(environment).await?;
-            return self.all_in(vec![Place::open(&environment, config, clock, policy, writes).await?]);
+            return self.all_in(vec![Target::open(&environment, config, clock, policy, writes).await?]);
         }
-        let regions: Vec<Option<&str>> =
-            if self.region.is_empty() { vec![None] } else { self.region.iter().map(|region| Some(region.as_str())).collect() };
+        let regions: Vec<Option<&str>> = if self.region.is_empty() {
+            vec![None]
+        } else {
+            self.region.iter().map(|region| Some(region.as_str())).collect()
+        };
         let mut places = Vec::new();
         for region in regions {
             let mut config = sdk_config(self.profile.as_deref(), region, &environment, &clock).await?;
             if let Some(role) = &self.assume_role {
-                let provider =
-                    AssumeRoleProvider::builder(role).session_name("kinesis-encryption-enforcer").configure(&config).build().await;
+                let provider = AssumeRoleProvider::builder(role)
+                    .session_name("kinesis-encryption-enforcer")
+                    .configure(&config)
+                    .build()
+                    .await;
                 let credentials = aws_credential_types::provider::SharedCredentialsProvider::new(provider);
-                config = config::tamed(config.into_builder().credentials_provider(credentials).build(), &clock);
+                config =
+                    config::with_retries_off(config.into_builder().credentials_provider(credentials).build(), &clock);
                 checked_credentials(&config, &format!("{role} cannot be taken on (sts:AssumeRole)")).await?;
             }
-            places.push(Place::open(&environment, config, clock.clone(), policy.clone(), writes).await?);
+            places.push(Target::open(&environment, config, clock.clone(), policy.clone(), writes).await?);
         }
         self.all_in(places)
     }
 
     /// The places, if every stream that is named by ARN lies in one of them.
-    fn all_in(&self, places: Vec<Place>) -> Result<Vec<Place>> {
+    fn all_in(&self, places: Vec<Target>) -> Result<Vec<Target>> {
         let regions: Vec<_> = places.iter().map(|place| place.aws.region.as_str()).collect();
         for stream in &self.streams {
             if let StreamRef::Arn(arn) = stream
@@ -128,8 +136,14 @@ impl Selection {
     }
 }
 
-impl Place {
-    async fn open(environment: &Environment, config: SdkConfig, clock: Clock, policy: Option<Arc<Policy>>, writes: bool) -> Result<Self> {
+impl Target {
+    async fn open(
+        environment: &Environment,
+        config: SdkConfig,
+        clock: Clock,
+        policy: Option<Arc<Policy>>,
+        writes: bool,
+    ) -> Result<Self> {
         let settings = Settings::from_environment(environment)?;
         // In audit mode nothing is made that could start anything.
         let mode = if writes { settings.mode } else { Mode::Audit };
@@ -143,7 +157,12 @@ impl Place {
             }
             (None, PolicySource::Parameter(name), None) => return Err(anyhow!("the parameter {name} cannot be read")),
         };
-        let rules = Rulebook { policy, key: settings.key.clone(), mode: settings.mode, on_other_key: settings.on_other_key };
+        let rules = EffectivePolicy {
+            policy,
+            key: settings.key.clone(),
+            mode: settings.mode,
+            on_other_key: settings.on_other_key,
+        };
         Ok(Self { aws, rules, settings, clock, config })
     }
 
@@ -161,8 +180,12 @@ impl Place {
         loop {
             let page = self.aws.streams.list(after.as_deref(), self.clock.instant() + PATIENCE).await;
             let page = page.map_err(|error| anyhow!("{}", error.failure))?;
-            streams
-                .extend(page.streams.into_iter().filter(|(_, status)| *status != Some(StreamStatus::Deleting)).map(|(stream, _)| stream));
+            streams.extend(
+                page.streams
+                    .into_iter()
+                    .filter(|(_, status)| *status != Some(StreamStatus::Deleting))
+                    .map(|(stream, _)| stream),
+            );
             after = page.go_on_after;
             if after.is_none() {
                 return Ok(streams);
@@ -170,15 +193,25 @@ impl Place {
         }
     }
 
-    /// Works on `targets`, `concurrency` at once, as long as `go_on` says so; hands each outcome to `each` as soon as it is known.
-    async fn work(&self, targets: &[StreamRef], work: &Work<'_>, go_on: impl Fn() -> bool, mut each: impl FnMut(Outcome)) {
+    /// Works on `targets`, `concurrency` at once, as long as `go_on` says so; hands each outcome to
+    /// `each` as soon as it is known.
+    async fn work(
+        &self,
+        targets: &[StreamRef],
+        work: &Work<'_>,
+        go_on: impl Fn() -> bool,
+        mut each: impl FnMut(Outcome),
+    ) {
         let Self { aws, rules, settings, clock, .. } = self;
         let until = clock.instant() + A_DAY;
-        let keys = KeyBook::new(&aws.keys, &aws.region, until);
-        let history = HistoryBook::new(&aws.history, settings.own_role_arn.as_deref(), clock, until);
+        let keys = KeyCache::new(&aws.keys, &aws.region, until);
+        let history = ChangeHistory::new(&aws.history, settings.own_role_arn.as_deref(), clock, until);
         // Who looks wants to know who would undo it; who applies was told.
         let found = if work.encryption.is_none() { history.suspects().await } else { HashMap::new() };
-        let (turns, told) = (Turns::default(), Told { suspicions: Suspicions { told: None, found }, ..Told::default() });
+        let (turns, told) = (
+            StreamLocks::default(),
+            TriggerFacts { suspicions: ForeignChanges { told: None, found }, ..TriggerFacts::default() },
+        );
         let one = |stream: StreamRef| {
             let context = Context {
                 streams: &aws.streams,
@@ -186,11 +219,14 @@ impl Place {
                 keys: &keys,
                 turns: &turns,
                 clock,
-                deadline: Deadline::at(clock.wall() + if work.encryption.is_some() { LONG_PATIENCE } else { PATIENCE }, clock),
+                deadline: Deadline::at(
+                    clock.wall() + if work.encryption.is_some() { LONG_PATIENCE } else { PATIENCE },
+                    clock,
+                ),
                 rules,
                 exempt_tag_key: settings.exempt_tag_key.as_deref(),
                 reapply: None,
-                quiet: Quiet { grace: settings.iac_grace, ..Quiet::default() },
+                quiet: GracePolicy { grace: settings.iac_grace, ..GracePolicy::default() },
                 told: &told,
                 history: &history,
                 most_applies: usize::try_from(settings.max_applies_per_day).unwrap_or(usize::MAX),
@@ -209,7 +245,11 @@ impl Place {
     /// Looks at the streams that are meant, and changes nothing.
     async fn survey(&self, selection: &Selection) -> Result<Vec<Row>> {
         let targets = self.targets(&selection.streams).await?;
-        let work = Work { encryption: None, concurrency: usize::from(selection.concurrency), asked_for: !selection.streams.is_empty() };
+        let work = Work {
+            encryption: None,
+            concurrency: usize::from(selection.concurrency),
+            asked_for: !selection.streams.is_empty(),
+        };
         let mut rows = Vec::new();
         self.work(&targets, &work, || true, |outcome| rows.push(Row::new(outcome, &self.aws.region))).await;
         rows.sort_by(|one, other| one.stream.cmp(&other.stream));

@@ -6,10 +6,10 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::row::{Row, short_key};
-use super::{Place, Selection};
+use super::{Selection, Target};
 use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, say, warning};
 use crate::cli::{FAILED, PENDING, SETTLED};
-use crate::outcome::Status;
+use crate::domain::outcome::Status;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -42,7 +42,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
 pub(super) struct Plan(pub(super) Vec<Row>);
 
 impl Plan {
-    pub(super) async fn of(place: &Place, selection: &Selection) -> Result<Self> {
+    pub(super) async fn of(place: &Target, selection: &Selection) -> Result<Self> {
         Ok(Self(Box::pin(place.survey(selection)).await?))
     }
 
@@ -51,7 +51,8 @@ impl Plan {
     }
 
     fn exit_code(&self) -> u8 {
-        let bad = |row: &Row| matches!(row.status, Status::Failed | Status::Contested | Status::KeyAtRisk | Status::Deferred);
+        let bad =
+            |row: &Row| matches!(row.status, Status::Failed | Status::Contested | Status::KeyAtRisk | Status::Deferred);
         match () {
             () if self.0.iter().any(bad) => FAILED,
             () if self.changes() > 0 => PENDING,
@@ -110,7 +111,9 @@ fn table(rows: &[Row], f: &mut fmt::Formatter<'_>) -> fmt::Result {
             ]
         })
         .collect();
-    let width = |column: usize| cells.iter().map(|row| row[column].chars().count()).chain([heads[column].len()]).max().unwrap_or_default();
+    let width = |column: usize| {
+        cells.iter().map(|row| row[column].chars().count()).chain([heads[column].len()]).max().unwrap_or_default()
+    };
     let widths = [0, 1, 2, 3, 4].map(width);
     write!(f, "  {DIM}")?;
     for (head, width) in heads.iter().zip(widths) {

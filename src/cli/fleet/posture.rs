@@ -5,7 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::row::Row;
-use crate::outcome::Status;
+use crate::domain::outcome::Status;
 
 /// What a report is made of.
 pub(super) struct Report {
@@ -46,7 +46,8 @@ impl Report {
         for row in &self.rows {
             let text = |value: &Option<String>| value.clone().unwrap_or_default();
             let warnings = serde_json::to_value(&row.outcome.warnings)?;
-            let codes: Vec<_> = warnings.as_array().into_iter().flatten().filter_map(|warning| warning["code"].as_str()).collect();
+            let codes: Vec<_> =
+                warnings.as_array().into_iter().flatten().filter_map(|warning| warning["code"].as_str()).collect();
             writer.write_record([
                 text(&row.account),
                 row.region.clone(),
@@ -78,7 +79,7 @@ impl Report {
                 Status::WouldEncrypt => ("FAILED", "MEDIUM"),
                 Status::Deferred | Status::Contested | Status::Failed => ("FAILED", "HIGH"),
             };
-            let partition = crate::arn::partition_of(&row.region);
+            let partition = crate::domain::arn::partition_of(&row.region);
             let mut finding = json!({
                 "SchemaVersion": "2018-10-08",
                 "Id": format!("kinesis-encryption-enforcer/{arn}"),

@@ -1,4 +1,5 @@
-//! `enforcer report`: the fleet's posture, for auditors: as a table, JSON, CSV, ASFF findings, or one HTML file.
+//! `enforcer report`: the fleet's posture, for auditors: as a table, JSON, CSV, ASFF findings, or
+//! one HTML file.
 
 use std::fs;
 
@@ -12,8 +13,10 @@ use crate::cli::SETTLED;
 use crate::cli::paint::say;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "It only reads. Every stream is one row: what it has, what it is to have, and why it is as it is.\n\n\
-Examples:\n  enforcer report --sandbox\n  enforcer report --sandbox --format html --output report.html\n  enforcer report --format csv --profile prod > streams.csv")]
+#[command(
+    after_help = "It only reads. Every stream is one row: what it has, what it is to have, and why it is as it is.\n\n\
+Examples:\n  enforcer report --sandbox\n  enforcer report --sandbox --format html --output report.html\n  enforcer report --format csv --profile prod > streams.csv"
+)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     selection: Selection,

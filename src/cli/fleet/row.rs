@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::outcome::{Outcome, Status};
-use crate::stream::StreamArn;
+use crate::domain::outcome::{Outcome, Status};
+use crate::domain::stream::StreamArn;
 
 /// One stream, and what is to be said of it.
 #[derive(Clone, Debug, Serialize)]
@@ -32,7 +32,9 @@ impl Row {
         let arn = outcome.stream.as_deref().and_then(|stream| stream.parse::<StreamArn>().ok());
         let seen = outcome.seen.as_ref();
         Self {
-            stream: arn.as_ref().map_or_else(|| outcome.stream.clone().unwrap_or_default(), |arn| arn.name().to_owned()),
+            stream: arn
+                .as_ref()
+                .map_or_else(|| outcome.stream.clone().unwrap_or_default(), |arn| arn.name().to_owned()),
             account: arn.as_ref().map(|arn| arn.account().to_owned()),
             arn: arn.map(|arn| arn.to_string()),
             region: region.to_owned(),
@@ -51,7 +53,8 @@ impl Row {
     }
 }
 
-/// A key in so few characters that it fits a table: an alias as it is, otherwise the beginning of the key's id.
+/// A key in so few characters that it fits a table: an alias as it is, otherwise the beginning of
+/// the key's id.
 pub(super) fn short_key(key: Option<&str>) -> String {
     match key {
         None => "–".to_owned(),

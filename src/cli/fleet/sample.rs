@@ -21,7 +21,8 @@ pub(super) async fn fleet(environment: Environment) -> Result<(Environment, SdkC
     let local = Local::start("us-east-1", "111122223333").await?;
     let account = &local.account;
     account.configure(|options| options.updating = Duration::from_millis(700));
-    let (key, old, payments, retired) = (account.create_key(), account.create_key(), account.create_key(), account.create_key());
+    let (key, old, payments, retired) =
+        (account.create_key(), account.create_key(), account.create_key(), account.create_key());
     account.alias(ALIAS, &key);
     account.alias("alias/payments", &payments);
     account.set_key_state(&retired, KeyState::PendingDeletion);
@@ -50,19 +51,28 @@ pub(super) async fn fleet(environment: Environment) -> Result<(Environment, SdkC
     account.configure(|options| options.history_lag = Duration::ZERO);
     account.identity(TERRAFORM, Identity::role("deployer", "ci"));
     let deployer = aws_sdk_kinesis::Client::new(&local.config(TERRAFORM)?);
-    let stop = deployer.stop_stream_encryption().stream_name("sessions").encryption_type(EncryptionType::Kms).key_id(&key).customize();
+    let stop = deployer
+        .stop_stream_encryption()
+        .stream_name("sessions")
+        .encryption_type(EncryptionType::Kms)
+        .key_id(&key)
+        .customize();
     let by_terraform = stop.mutate_request(|request| {
         request.headers_mut().insert("user-agent", "APN/1.0 HashiCorp/1.0 Terraform/1.14.0");
     });
     by_terraform.send().await?;
-    account
-        .fault(Fault::on("ListTagsForStream").stream("locked").error("AccessDeniedException", "explicit deny in a service control policy"));
+    account.fault(
+        Fault::on("ListTagsForStream")
+            .stream("locked")
+            .error("AccessDeniedException", "explicit deny in a service control policy"),
+    );
     let policy = json!({"version": 1, "rules": [
         {"name": "payments", "match": {"stream": "payments-*"}, "key": "alias/payments"},
         {"name": "retired", "match": {"stream": "retired-*"}, "key": retired},
     ]});
     let queue = account.queue("enforcer-dead-letters");
-    let environment = local.environment(environment.with("KMS_KEY_ID", ALIAS).with("POLICY", &policy.to_string()), &queue);
+    let environment =
+        local.environment(environment.with("KMS_KEY_ID", ALIAS).with("POLICY", &policy.to_string()), &queue);
     let (config, clock) = (local.config(ENFORCER)?, local.clock.clone());
     Ok((environment, config, clock))
 }

@@ -4,10 +4,10 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
-use super::{Model, Settling};
-use crate::key::{AWS_MANAGED_ALIAS, KeyRef};
+use super::{EventuallyConsistent, Model};
+use crate::domain::key::{AWS_MANAGED_ALIAS, KeyRef};
 use crate::sandbox::arn_of;
-use crate::sandbox::refusal::Refusal;
+use crate::sandbox::service_error::ServiceError;
 
 /// `KeyState` of the KMS API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub(crate) struct Key {
     pub(crate) id: String,
     pub(crate) account: String,
     pub(crate) made_as: NewKey,
-    pub(crate) state: Settling<KeyState>,
+    pub(crate) state: EventuallyConsistent<KeyState>,
     pub(crate) created: DateTime<Utc>,
     pub(crate) deletion: Option<DateTime<Utc>>,
     pub(crate) material: String,
@@ -83,15 +83,16 @@ impl Model {
         let state = if made_as.origin == "EXTERNAL" { KeyState::PendingImport } else { KeyState::Enabled };
         let material = self.hex(64);
         // The default of a key that is made by API: it leaves everything to IAM.
-        let root = format!("arn:{}:iam::{account}:root", crate::arn::partition_of(&self.region));
-        let statement = serde_json::json!({ "Effect": "Allow", "Principal": { "AWS": root }, "Action": "kms:*", "Resource": "*" });
+        let root = format!("arn:{}:iam::{account}:root", crate::domain::arn::partition_of(&self.region));
+        let statement =
+            serde_json::json!({ "Effect": "Allow", "Principal": { "AWS": root }, "Action": "kms:*", "Resource": "*" });
         let key = Key {
             policy: serde_json::json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string(),
             arn: arn.clone(),
             id,
             account,
             made_as,
-            state: Settling::new(state, now),
+            state: EventuallyConsistent::new(state, now),
             created: now,
             deletion: None,
             material,
@@ -106,20 +107,22 @@ impl Model {
     }
 
     /// The key that `key_id` names, in any of the forms that KMS accepts, as KMS sees it at `now`.
-    pub(crate) fn find_key(&self, key_id: &str, now: DateTime<Utc>) -> Result<&Key, Refusal> {
+    pub(crate) fn find_key(&self, key_id: &str, now: DateTime<Utc>) -> Result<&Key, ServiceError> {
         let arn = self.key_arn(key_id, now)?;
-        self.keys.get(&arn).ok_or_else(|| Refusal::new("NotFoundException", format!("Key '{arn}' does not exist")))
+        self.keys.get(&arn).ok_or_else(|| ServiceError::new("NotFoundException", format!("Key '{arn}' does not exist")))
     }
 
-    fn key_arn(&self, key_id: &str, now: DateTime<Utc>) -> Result<String, Refusal> {
-        let not_found = |message: String| Refusal::new("NotFoundException", message);
+    fn key_arn(&self, key_id: &str, now: DateTime<Utc>) -> Result<String, ServiceError> {
+        let not_found = |message: String| ServiceError::new("NotFoundException", message);
         let parsed: KeyRef = key_id.parse().map_err(|_| not_found(format!("Invalid keyId '{key_id}'")))?;
         let alias_region = match &parsed {
             KeyRef::AliasArn { region, account, .. } => Some((region, account)),
             _ => None,
         };
         match (&parsed, parsed.alias()) {
-            (KeyRef::Arn(arn), _) if arn.region() != self.region => Err(not_found(format!("Invalid arn {}", arn.region()))),
+            (KeyRef::Arn(arn), _) if arn.region() != self.region => {
+                Err(not_found(format!("Invalid arn {}", arn.region())))
+            }
             (KeyRef::Arn(arn), _) => Ok(arn.to_string()),
             (KeyRef::Id(id), _) => Ok(arn_of("kms", &self.region, &self.account, &format!("key/{id}"))),
             (_, Some(alias)) => {
@@ -127,36 +130,46 @@ impl Model {
                     return Err(not_found(format!("Invalid arn {region}")));
                 }
                 let ours = alias_region.is_none_or(|(_, account)| *account == self.account);
-                let target = self.aliases.get(alias.as_str()).filter(|_| ours).and_then(|target| target.seen(now).clone());
-                let arn = || if parsed.as_str().starts_with("arn:") { key_id.to_owned() } else { self.alias_arn(key_id) };
+                let target =
+                    self.aliases.get(alias.as_str()).filter(|_| ours).and_then(|target| target.seen(now).clone());
+                let arn =
+                    || if parsed.as_str().starts_with("arn:") { key_id.to_owned() } else { self.alias_arn(key_id) };
                 target.ok_or_else(|| not_found(format!("Alias {} is not found.", arn())))
             }
             (_, None) => Err(not_found(format!("Invalid keyId '{key_id}'"))),
         }
     }
 
-    /// Makes the key that AWS manages for Kinesis, as describing or using its alias does where there is none (`DescribeKey` API reference).
+    /// Makes the key that AWS manages for Kinesis, as describing or using its alias does where
+    /// there is none (`DescribeKey` API reference).
     pub(crate) fn ensure_managed_key(&mut self, key_id: &str, now: DateTime<Utc>) {
         let named = key_id == AWS_MANAGED_ALIAS || key_id == self.alias_arn(AWS_MANAGED_ALIAS);
         if named && !self.aliases.contains_key(AWS_MANAGED_ALIAS) {
             let description = "Default key that protects my Kinesis data when no other key is defined".to_owned();
             let arn = self.create_key(NewKey { aws_managed: true, description, ..NewKey::default() }, now);
-            self.aliases.insert(AWS_MANAGED_ALIAS.to_owned(), Settling::new(Some(arn), now));
+            self.aliases.insert(AWS_MANAGED_ALIAS.to_owned(), EventuallyConsistent::new(Some(arn), now));
         }
     }
 
-    /// The ARN of the key, if Kinesis can use it; otherwise the KMS error that Kinesis passes on (`StartStreamEncryption` API reference).
-    pub(crate) fn usable_key(&mut self, key_id: &str, now: DateTime<Utc>) -> Result<String, Refusal> {
+    /// The ARN of the key, if Kinesis can use it; otherwise the KMS error that Kinesis passes on
+    /// (`StartStreamEncryption` API reference).
+    pub(crate) fn usable_key(&mut self, key_id: &str, now: DateTime<Utc>) -> Result<String, ServiceError> {
         self.ensure_managed_key(key_id, now);
-        let key = self.find_key(key_id, now).map_err(|refusal| Refusal::new("KMSNotFoundException", refusal.message))?;
-        let invalid = |why: String| Err(Refusal::new("KMSInvalidStateException", format!("{} {why}", key.arn)));
+        let key =
+            self.find_key(key_id, now).map_err(|refusal| ServiceError::new("KMSNotFoundException", refusal.message))?;
+        let invalid = |why: String| Err(ServiceError::new("KMSInvalidStateException", format!("{} {why}", key.arn)));
         match key.state.seen(now) {
-            KeyState::Disabled => return Err(Refusal::new("KMSDisabledException", format!("{} is disabled.", key.arn))),
-            KeyState::PendingDeletion | KeyState::PendingReplicaDeletion => return invalid("is pending deletion.".to_owned()),
+            KeyState::Disabled => {
+                return Err(ServiceError::new("KMSDisabledException", format!("{} is disabled.", key.arn)));
+            }
+            KeyState::PendingDeletion | KeyState::PendingReplicaDeletion => {
+                return invalid("is pending deletion.".to_owned());
+            }
             KeyState::PendingImport => return invalid("is pending import.".to_owned()),
             KeyState::Unavailable => return invalid("is unavailable.".to_owned()),
             KeyState::Creating => return invalid("is creating.".to_owned()),
-            // Updating is the state of a primary whose Region is being changed: such a key can be used.
+            // Updating is the state of a primary whose Region is being changed: such a key can be
+            // used.
             KeyState::Enabled | KeyState::Updating => {}
         }
         if key.made_as.usage != "ENCRYPT_DECRYPT" {
@@ -189,6 +202,9 @@ impl Model {
 
     pub(crate) fn set_alias(&mut self, alias: &str, target: Option<String>, now: DateTime<Utc>) {
         let lag = self.options.kms_lag;
-        self.aliases.entry(alias.to_owned()).or_insert_with(|| Settling::new(None, now)).set(target, now, lag);
+        self.aliases
+            .entry(alias.to_owned())
+            .or_insert_with(|| EventuallyConsistent::new(None, now))
+            .set(target, now, lag);
     }
 }

@@ -1,6 +1,8 @@
-//! The account: what is in it, and the rules it changes by. No HTTP, no JSON of any service, no waiting.
+//! The account: what is in it, and the rules it changes by. No HTTP, no JSON of any service, no
+//! waiting.
 //!
-//! Nothing runs in the background. Changes are due at an instant, and [`Model::advance`] brings them about when somebody looks.
+//! Nothing runs in the background. Changes are due at an instant, and [`Model::advance`] brings
+//! them about when somebody looks.
 
 mod keys;
 mod queues;
@@ -16,12 +18,12 @@ pub use self::keys::KeyState;
 pub(crate) use self::keys::{Key, NewKey};
 pub(crate) use self::queues::{Message, Queue, no_such_queue};
 pub(crate) use self::streams::{Change, Stream, Target};
+use super::cloudtrail::{self, Caller, Identity};
 use super::fault::Fault;
-use super::happening::{Action, Happening, has_to_wait};
 use super::input::Input;
 use super::options::Options;
-use super::refusal::Refusal;
-use super::trail::{self, Caller, Identity};
+use super::script::{Action, ScriptedAction, has_to_wait};
+use super::service_error::ServiceError;
 use super::{Call, arn_of, sts};
 
 /// Everything there is in one account and Region.
@@ -32,16 +34,16 @@ pub(crate) struct Model {
     pub(crate) options: Options,
     pub(crate) streams: BTreeMap<String, Stream>,
     pub(crate) keys: BTreeMap<String, Key>,
-    pub(crate) aliases: BTreeMap<String, Settling<Option<String>>>,
+    pub(crate) aliases: BTreeMap<String, EventuallyConsistent<Option<String>>>,
     pub(crate) queues: BTreeMap<String, Queue>,
     pub(crate) identities: BTreeMap<String, Identity>,
     pub(crate) faults: Vec<Fault>,
-    pub(crate) happenings: Vec<Happening>,
+    pub(crate) scripts: Vec<ScriptedAction>,
     pub(crate) calls: Vec<Call>,
     pub(crate) events: Vec<Value>,
     pub(crate) history: Vec<Record>,
     /// What was put on event buses.
-    pub(crate) told: Vec<Value>,
+    pub(crate) put_events: Vec<Value>,
     /// Type and value by name.
     pub(crate) parameters: BTreeMap<String, (String, String)>,
     /// Roles of other accounts that may be taken on here, by ARN.
@@ -82,11 +84,11 @@ impl Model {
             queues: BTreeMap::new(),
             identities: BTreeMap::new(),
             faults: Vec::new(),
-            happenings: Vec::new(),
+            scripts: Vec::new(),
             calls: Vec::new(),
             events: Vec::new(),
             history: Vec::new(),
-            told: Vec::new(),
+            put_events: Vec::new(),
             parameters: BTreeMap::new(),
             roles: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -113,14 +115,14 @@ impl Model {
     }
 
     /// Lets happen what was to happen after this call.
-    pub(crate) fn happen(&mut self, operation: &str, stream: Option<&str>, now: DateTime<Utc>) {
+    pub(crate) fn run_scripts(&mut self, operation: &str, stream: Option<&str>, now: DateTime<Utc>) {
         let mut due = Vec::new();
-        for happening in &mut self.happenings {
-            if happening.calls.counts(operation, stream)
-                && let Some(action) = happening.action.take()
+        for script in &mut self.scripts {
+            if script.calls.counts(operation, stream)
+                && let Some(action) = script.action.take()
             {
-                let stream = happening.calls.stream().or(stream).map(str::to_owned);
-                due.push(Scheduled { due: later(now, happening.later), stream, action });
+                let stream = script.calls.stream().or(stream).map(str::to_owned);
+                due.push(Scheduled { due: later(now, script.later), stream, action });
             }
         }
         self.scheduled.extend(due);
@@ -140,7 +142,9 @@ impl Model {
             (_, None) => Ok(()),
             (Action::DeleteStream, Some(name)) => self.delete_stream(name, now),
             (Action::NeverSettle, Some(name)) => self.change_change(name, |change| change.ends = None),
-            (Action::SettleUnchanged, Some(name)) => self.change_change(name, |change| change.target = Target::Unchanged),
+            (Action::SettleUnchanged, Some(name)) => {
+                self.change_change(name, |change| change.target = Target::Unchanged)
+            }
             (Action::Reshard(shards), Some(name)) => self.reshard(name, *shards, now),
             (Action::StartEncryption { key_id, by }, Some(name)) => {
                 let result = self.start_encryption(name, key_id, now);
@@ -165,13 +169,16 @@ impl Model {
         name: &str,
         key_id: &str,
         by: &Identity,
-        result: &Result<(), Refusal>,
+        result: &Result<(), ServiceError>,
         now: DateTime<Utc>,
     ) {
         let body = serde_json::json!({ "EncryptionType": "KMS", "KeyId": key_id, "StreamARN": self.stream_arn(name) });
         let Value::Object(input) = body else { return };
-        let caller =
-            Caller { identity: by.clone(), access_key: "ASIAELSEWHERE0000000".to_owned(), user_agent: "aws-cli/2.36.28".to_owned() };
+        let caller = Caller {
+            identity: by.clone(),
+            access_key: "ASIAELSEWHERE0000000".to_owned(),
+            user_agent: "aws-cli/2.36.28".to_owned(),
+        };
         let result = result.clone().map(|()| Value::Null);
         self.record("kinesis", operation, Input(&input), &result, &caller, now);
     }
@@ -182,11 +189,11 @@ impl Model {
         service: &str,
         operation: &str,
         input: Input<'_>,
-        result: &Result<Value, Refusal>,
+        result: &Result<Value, ServiceError>,
         caller: &Caller,
         now: DateTime<Utc>,
     ) {
-        let events = trail::events(self, service, operation, input, result, caller, now);
+        let events = cloudtrail::events(self, service, operation, input, result, caller, now);
         let calls = events.iter().filter(|event| event["detail-type"] == "AWS API Call via CloudTrail");
         self.history.extend(calls.map(|event| Record { at: now, detail: event["detail"].clone() }));
         self.events.extend(events);
@@ -194,11 +201,17 @@ impl Model {
 
     /// Refuses what exceeds the documented calls per second of the account.
     ///
-    /// Source: Kinesis API Reference, operation by operation. The code is that of a quota used up; only the message differs.
-    pub(crate) fn limit_rate(&mut self, operation: &str, now: DateTime<Utc>) -> Result<(), Refusal> {
+    /// Source: Kinesis API Reference, operation by operation. The code is that of a quota used up;
+    /// only the message differs.
+    pub(crate) fn limit_rate(&mut self, operation: &str, now: DateTime<Utc>) -> Result<(), ServiceError> {
         let allowed = match operation {
             "DescribeStreamSummary" => 20,
-            "ListStreams" | "ListTagsForStream" | "CreateStream" | "AddTagsToStream" | "RemoveTagsFromStream" | "DeleteStream" => 5,
+            "ListStreams"
+            | "ListTagsForStream"
+            | "CreateStream"
+            | "AddTagsToStream"
+            | "RemoveTagsFromStream"
+            | "DeleteStream" => 5,
             "LookupEvents" => 2,
             _ => return Ok(()),
         };
@@ -208,7 +221,7 @@ impl Model {
         }
         if self.options.rate_limits && recent.len() >= allowed {
             let code = if operation == "LookupEvents" { "ThrottlingException" } else { "LimitExceededException" };
-            return Err(Refusal::new(code, format!("Rate exceeded for account {}.", self.account)));
+            return Err(ServiceError::new(code, format!("Rate exceeded for account {}.", self.account)));
         }
         recent.push_back(now);
         Ok(())
@@ -233,18 +246,21 @@ impl Model {
 
 /// `time` after `now`, or the end of time, so that `Duration::MAX` is "never" and not a panic.
 pub(crate) fn later(now: DateTime<Utc>, time: Duration) -> DateTime<Utc> {
-    chrono::TimeDelta::from_std(time).ok().and_then(|time| now.checked_add_signed(time)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    chrono::TimeDelta::from_std(time)
+        .ok()
+        .and_then(|time| now.checked_add_signed(time))
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 /// A value that others see change only a while after it was changed.
 #[derive(Clone, Debug)]
-pub(crate) struct Settling<T> {
+pub(crate) struct EventuallyConsistent<T> {
     now: T,
     before: T,
     seen_from: DateTime<Utc>,
 }
 
-impl<T: Clone> Settling<T> {
+impl<T: Clone> EventuallyConsistent<T> {
     pub(crate) fn new(value: T, at: DateTime<Utc>) -> Self {
         Self { before: value.clone(), now: value, seen_from: at }
     }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use super::Model;
-use crate::sandbox::refusal::Refusal;
+use crate::sandbox::service_error::ServiceError;
 
 /// One standard queue.
 #[derive(Clone, Debug)]
@@ -81,7 +81,7 @@ impl Model {
     }
 
     /// The queue that a URL names, by its path alone: a test's endpoint is on another host.
-    pub(crate) fn queue_mut(&mut self, url: &str) -> Result<&mut Queue, Refusal> {
+    pub(crate) fn queue_mut(&mut self, url: &str) -> Result<&mut Queue, ServiceError> {
         let name = queue_name(url, &self.account).unwrap_or_default();
         self.queues.get_mut(name).ok_or_else(no_such_queue)
     }
@@ -94,7 +94,7 @@ impl Model {
         attributes: Map<String, Value>,
         delay: Option<Duration>,
         now: DateTime<Utc>,
-    ) -> Result<String, Refusal> {
+    ) -> Result<String, ServiceError> {
         let id = self.guid();
         let queue = self.queue_mut(url)?;
         let visible_from = now + delay.unwrap_or_else(|| queue.seconds("DelaySeconds"));
@@ -112,14 +112,15 @@ impl Model {
         Ok(id)
     }
 
-    /// Takes up to `most` visible messages, hides them for a while, and moves what was received too often to the dead-letter queue.
+    /// Takes up to `most` visible messages, hides them for a while, and moves what was received too
+    /// often to the dead-letter queue.
     pub(crate) fn receive(
         &mut self,
         url: &str,
         most: usize,
         hidden_for: Option<Duration>,
         now: DateTime<Utc>,
-    ) -> Result<Vec<Message>, Refusal> {
+    ) -> Result<Vec<Message>, ServiceError> {
         let receipts: Vec<String> = (0..most).map(|_| self.hex(64)).collect();
         let queue = self.queue_mut(url)?;
         let hidden_until = now + hidden_for.unwrap_or_else(|| queue.seconds("VisibilityTimeout"));
@@ -173,7 +174,8 @@ fn queue_name<'a>(url: &'a str, account: &str) -> Option<&'a str> {
     rest.ends_with(account).then_some(name)
 }
 
-/// The code is what the service sends in its header for callers of the old protocol; the SDK reports that one.
-pub(crate) fn no_such_queue() -> Refusal {
-    Refusal::new("QueueDoesNotExist", "The specified queue does not exist.")
+/// The code is what the service sends in its header for callers of the old protocol; the SDK
+/// reports that one.
+pub(crate) fn no_such_queue() -> ServiceError {
+    ServiceError::new("QueueDoesNotExist", "The specified queue does not exist.")
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{Model, later};
-use crate::key::AWS_MANAGED_ALIAS;
+use crate::domain::key::AWS_MANAGED_ALIAS;
 use crate::sandbox::options::{AliasEcho, Allowance};
-use crate::sandbox::refusal::Refusal;
+use crate::sandbox::service_error::ServiceError;
 
-/// How often encryption may be started, and how often stopped, in 24 hours (`StartStreamEncryption` API reference).
+/// How often encryption may be started, and how often stopped, in 24 hours (`StartStreamEncryption`
+/// API reference).
 const CHANGES_A_DAY: usize = 25;
 const DAY: Duration = Duration::from_hours(24);
 /// How many streams may be CREATING at once (`CreateStream` API reference).
@@ -90,7 +91,8 @@ impl Stream {
         }
     }
 
-    /// The encryption that a record written now gets: for up to 5 s after ACTIVE still the old one (`StartStreamEncryption` API reference).
+    /// The encryption that a record written now gets: for up to 5 s after ACTIVE still the old one
+    /// (`StartStreamEncryption` API reference).
     fn record_encryption(&self, now: DateTime<Utc>) -> Option<&str> {
         match &self.records_lag {
             Some((old, until)) if now < *until => old.as_deref(),
@@ -99,7 +101,9 @@ impl Stream {
     }
 
     fn settle(&mut self, now: DateTime<Utc>, record_lag: Duration) {
-        let Some(ends) = self.change.as_ref().and_then(|change| change.ends).filter(|&ends| ends <= now) else { return };
+        let Some(ends) = self.change.as_ref().and_then(|change| change.ends).filter(|&ends| ends <= now) else {
+            return;
+        };
         match self.change.take().map(|change| change.target) {
             Some(Target::Encryption(key_id)) => {
                 self.records_lag = Some((std::mem::replace(&mut self.key_id, key_id), later(ends, record_lag)));
@@ -112,7 +116,9 @@ impl Stream {
     }
 
     fn is_gone(&self, now: DateTime<Utc>) -> bool {
-        self.change.as_ref().is_some_and(|change| change.target == Target::Gone && change.ends.is_some_and(|ends| ends <= now))
+        self.change
+            .as_ref()
+            .is_some_and(|change| change.target == Target::Gone && change.ends.is_some_and(|ends| ends <= now))
     }
 }
 
@@ -125,48 +131,52 @@ impl Model {
         self.streams.retain(|_, stream| !stream.is_gone(now));
     }
 
-    pub(crate) fn stream(&self, name: &str) -> Result<&Stream, Refusal> {
+    pub(crate) fn stream(&self, name: &str) -> Result<&Stream, ServiceError> {
         self.streams.get(name).ok_or_else(|| self.not_found(name))
     }
 
-    pub(crate) fn stream_mut(&mut self, name: &str) -> Result<&mut Stream, Refusal> {
+    pub(crate) fn stream_mut(&mut self, name: &str) -> Result<&mut Stream, ServiceError> {
         let refusal = self.not_found(name);
         self.streams.get_mut(name).ok_or(refusal)
     }
 
     /// The text is that of a recording of 2026-09-19.
-    pub(crate) fn not_found(&self, name: &str) -> Refusal {
-        Refusal::new("ResourceNotFoundException", format!("Stream {name} under account {} not found.", self.account))
+    pub(crate) fn not_found(&self, name: &str) -> ServiceError {
+        ServiceError::new(
+            "ResourceNotFoundException",
+            format!("Stream {name} under account {} not found.", self.account),
+        )
     }
 
     /// The stream, if nothing is being changed about it; `ResourceInUseException` otherwise.
-    fn at_rest(&mut self, name: &str, now: DateTime<Utc>) -> Result<&mut Stream, Refusal> {
+    fn at_rest(&mut self, name: &str, now: DateTime<Utc>) -> Result<&mut Stream, ServiceError> {
         let account = self.account.clone();
         let stream = self.stream_mut(name)?;
         if stream.change.is_some() {
             let status = stream.status(now);
             let message = format!("Stream {name} under account {account} not ACTIVE, instead in state {status}");
-            return Err(Refusal::new("ResourceInUseException", message));
+            return Err(ServiceError::new("ResourceInUseException", message));
         }
         Ok(stream)
     }
 
-    pub(crate) fn create_stream(&mut self, stream: Stream, now: DateTime<Utc>) -> Result<(), Refusal> {
+    pub(crate) fn create_stream(&mut self, stream: Stream, now: DateTime<Utc>) -> Result<(), ServiceError> {
         if self.streams.contains_key(&stream.name) {
             let message = format!("Stream {} under account {} already exists.", stream.name, self.account);
-            return Err(Refusal::new("ResourceInUseException", message));
+            return Err(ServiceError::new("ResourceInUseException", message));
         }
         let creating = self.streams.values().filter(|stream| stream.status(now) == "CREATING").count();
         if creating >= CREATING_AT_ONCE {
-            let message = format!("This request would exceed the number of streams in CREATING for account {}.", self.account);
-            return Err(Refusal::new("LimitExceededException", message));
+            let message =
+                format!("This request would exceed the number of streams in CREATING for account {}.", self.account);
+            return Err(ServiceError::new("LimitExceededException", message));
         }
         let change = Change { target: Target::Created, shows_from: now, ends: Some(later(now, self.options.creating)) };
         self.streams.insert(stream.name.clone(), Stream { change: Some(change), ..stream });
         Ok(())
     }
 
-    pub(crate) fn delete_stream(&mut self, name: &str, now: DateTime<Utc>) -> Result<(), Refusal> {
+    pub(crate) fn delete_stream(&mut self, name: &str, now: DateTime<Utc>) -> Result<(), ServiceError> {
         let ends = later(now, self.options.deleting);
         let stream = self.stream_mut(name)?;
         if !matches!(stream.change, Some(Change { target: Target::Gone, .. })) {
@@ -176,8 +186,14 @@ impl Model {
         Ok(())
     }
 
-    /// Starts encryption with `key_id`. A repeated Start with the same key is accepted, and the stream is UPDATING again (recording of 2026-09-19).
-    pub(crate) fn start_encryption(&mut self, name: &str, key_id: &str, now: DateTime<Utc>) -> Result<(), Refusal> {
+    /// Starts encryption with `key_id`. A repeated Start with the same key is accepted, and the
+    /// stream is UPDATING again (recording of 2026-09-19).
+    pub(crate) fn start_encryption(
+        &mut self,
+        name: &str,
+        key_id: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), ServiceError> {
         self.at_rest(name, now)?;
         let key = self.usable_key(key_id, now)?;
         let present = self.stream(name)?.key_id.clone();
@@ -193,26 +209,26 @@ impl Model {
     }
 
     /// Stops encryption. The refusal's text is that of a recording of 2026-09-19.
-    pub(crate) fn stop_encryption(&mut self, name: &str, now: DateTime<Utc>) -> Result<(), Refusal> {
+    pub(crate) fn stop_encryption(&mut self, name: &str, now: DateTime<Utc>) -> Result<(), ServiceError> {
         if self.at_rest(name, now)?.key_id.is_none() {
-            return Err(Refusal::invalid_argument("Cannot stop encrypting an unencrypted stream."));
+            return Err(ServiceError::invalid_argument("Cannot stop encrypting an unencrypted stream."));
         }
         self.spend_allowance(name, now, |stream| &mut stream.stops)?;
         self.update(name, Target::Encryption(None), now)
     }
 
-    pub(crate) fn reshard(&mut self, name: &str, shards: u32, now: DateTime<Utc>) -> Result<(), Refusal> {
+    pub(crate) fn reshard(&mut self, name: &str, shards: u32, now: DateTime<Utc>) -> Result<(), ServiceError> {
         self.at_rest(name, now)?;
         self.update(name, Target::Shards(shards), now)
     }
 
     /// The retention itself is not kept: it matters only that the stream is UPDATING meanwhile.
-    pub(crate) fn update_retention(&mut self, name: &str, now: DateTime<Utc>) -> Result<(), Refusal> {
+    pub(crate) fn update_retention(&mut self, name: &str, now: DateTime<Utc>) -> Result<(), ServiceError> {
         self.at_rest(name, now)?;
         self.update(name, Target::Unchanged, now)
     }
 
-    fn update(&mut self, name: &str, target: Target, now: DateTime<Utc>) -> Result<(), Refusal> {
+    fn update(&mut self, name: &str, target: Target, now: DateTime<Utc>) -> Result<(), ServiceError> {
         let shows_from = later(now, self.options.visibility_lag);
         let ends = Some(later(shows_from, self.options.updating));
         self.at_rest(name, now)?.change = Some(Change { target, shows_from, ends });
@@ -221,7 +237,7 @@ impl Model {
     }
 
     /// Alters the change that a stream is going through, if it is going through one.
-    pub(super) fn change_change(&mut self, name: &str, alter: impl FnOnce(&mut Change)) -> Result<(), Refusal> {
+    pub(super) fn change_change(&mut self, name: &str, alter: impl FnOnce(&mut Change)) -> Result<(), ServiceError> {
         if let Some(change) = &mut self.stream_mut(name)?.change {
             alter(change);
         }
@@ -230,13 +246,14 @@ impl Model {
 
     /// Counts a change of encryption, or refuses it as the 26th in 24 hours.
     ///
-    /// The refusal reads like throttling: so does that of the sibling limit on switching the capacity mode (recording of 2026-09-19).
+    /// The refusal reads like throttling: so does that of the sibling limit on switching the
+    /// capacity mode (recording of 2026-09-19).
     fn spend_allowance(
         &mut self,
         name: &str,
         now: DateTime<Utc>,
         spent: impl Fn(&mut Stream) -> &mut Vec<DateTime<Utc>>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ServiceError> {
         let of_account = self.options.allowance == Allowance::PerAccount;
         let counted = self.streams.values_mut().filter(|stream| of_account || stream.name == name);
         let spent_already: usize = counted
@@ -248,14 +265,15 @@ impl Model {
             .sum();
         if spent_already >= CHANGES_A_DAY {
             let message = format!("Rate exceeded for stream {name} under account {}.", self.account);
-            return Err(Refusal::new("LimitExceededException", message));
+            return Err(ServiceError::new("LimitExceededException", message));
         }
         spent(self.stream_mut(name)?).push(now);
         Ok(())
     }
 
-    /// Takes a record, and tells its sequence number and whether it was encrypted. Only the count is kept.
-    pub(crate) fn put_record(&mut self, name: &str, now: DateTime<Utc>) -> Result<(u64, bool), Refusal> {
+    /// Takes a record, and tells its sequence number and whether it was encrypted. Only the count
+    /// is kept.
+    pub(crate) fn put_record(&mut self, name: &str, now: DateTime<Utc>) -> Result<(u64, bool), ServiceError> {
         let stream = self.stream(name)?;
         if matches!(stream.status(now), "CREATING" | "DELETING") {
             // Such a stream takes no records, and says that there is none.

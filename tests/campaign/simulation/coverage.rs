@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use kinesis_encryption_enforcer::outcome::Status;
+use kinesis_encryption_enforcer::domain::outcome::Status;
 
 use super::plan::{DEEDS, KINDS, OPERATIONS, TRIGGERS};
 use super::story::{Heard, Story, Way};
@@ -111,8 +111,12 @@ impl Coverage {
         if story.exchanges.iter().any(|exchange| exchange.heard == Heard::Nothing) {
             met.insert((ENDING, "call abandoned".to_owned()));
         }
-        let mut coverage =
-            Self { seeds: 1, invocations: story.invocations.len() as u64, requests: story.exchanges.len() as u64, met: BTreeMap::new() };
+        let mut coverage = Self {
+            seeds: 1,
+            invocations: story.invocations.len() as u64,
+            requests: story.exchanges.len() as u64,
+            met: BTreeMap::new(),
+        };
         for (what, which) in met {
             coverage.met.entry(what).or_default().insert(which, 1);
         }
@@ -134,8 +138,14 @@ impl Coverage {
     /// What no seed met.
     pub(crate) fn missing(&self) -> Vec<String> {
         let statuses = Status::ALL.map(Status::as_str);
-        let wanted: [(&str, &[&str]); 6] =
-            [(FAULT, &KINDS), (ACTOR, &DEEDS), (PAYLOAD, &TRIGGERS), (TRIGGER, &TRIGGER_KINDS), (OUTCOME, &statuses), (ENDING, &ENDINGS)];
+        let wanted: [(&str, &[&str]); 6] = [
+            (FAULT, &KINDS),
+            (ACTOR, &DEEDS),
+            (PAYLOAD, &TRIGGERS),
+            (TRIGGER, &TRIGGER_KINDS),
+            (OUTCOME, &statuses),
+            (ENDING, &ENDINGS),
+        ];
         let mut missing = Vec::new();
         for (what, all) in wanted {
             let met = self.met.get(what);

@@ -1,10 +1,11 @@
-//! What must hold of every run, whatever went wrong in it. Each check is a function of the story; none asks the product how it sees itself.
+//! What must hold of every run, whatever went wrong in it. Each check is a function of the story;
+//! none asks the product how it sees itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kinesis_encryption_enforcer::failure::{Class, Kind};
-use kinesis_encryption_enforcer::outcome::Status;
+use kinesis_encryption_enforcer::domain::failure::{Class, Kind};
+use kinesis_encryption_enforcer::domain::outcome::Status;
 use kinesis_encryption_enforcer::sandbox::Call;
 use serde_json::Value;
 
@@ -81,12 +82,16 @@ impl Run<'_> {
     fn starts(&self) -> Vec<(usize, &Exchange)> {
         self.invocations()
             .flat_map(|(number, _)| {
-                self.story.of(number).filter(|exchange| exchange.operation == "StartStreamEncryption").map(move |start| (number, start))
+                self.story
+                    .of(number)
+                    .filter(|exchange| exchange.operation == "StartStreamEncryption")
+                    .map(move |start| (number, start))
             })
             .collect()
     }
 
-    /// The last answer to `operation` about the start's stream, or about anything, before `start`, of which `holds` is true.
+    /// The last answer to `operation` about the start's stream, or about anything, before `start`,
+    /// of which `holds` is true.
     fn last<'b>(
         &'b self,
         number: usize,
@@ -140,14 +145,22 @@ impl Run<'_> {
 
     fn ends_in_time(&self) -> Found {
         // The answer needs a moment for its way back to Lambda.
-        let late = |it: &Invocation| it.end != End::Killed && it.ended.is_none_or(|ended| ended + ON_ITS_WAY > it.deadline);
+        let late =
+            |it: &Invocation| it.end != End::Killed && it.ended.is_none_or(|ended| ended + ON_ITS_WAY > it.deadline);
         let late = self.invocations().filter(|(_, it)| late(it));
         late.map(|(number, it)| (it.deadline, format!("#{number} had not ended at its deadline"))).collect()
     }
 
     fn fails_by_the_list(&self) -> Found {
-        const LIST: [&str; 7] =
-            ["StillUpdating", "Throttled", "ResourceInUse", "AwsUnavailable", "DeadLetterNotStored", "Settings", "Policy"];
+        const LIST: [&str; 7] = [
+            "StillUpdating",
+            "Throttled",
+            "ResourceInUse",
+            "AwsUnavailable",
+            "DeadLetterNotStored",
+            "Settings",
+            "Policy",
+        ];
         let mut found = Vec::new();
         for (number, invocation) in self.invocations() {
             let End::Error { kind, message } = &invocation.end else { continue };
@@ -173,11 +186,19 @@ impl Run<'_> {
         let mut found = Vec::new();
         for (number, invocation) in self.invocations() {
             let End::Answer(answer) = &invocation.end else { continue };
-            let mut wrong =
-                |what: String| found.push((invocation.ended.unwrap_or(invocation.deadline), format!("the answer of #{number}: {what}")));
+            let mut wrong = |what: String| {
+                found.push((
+                    invocation.ended.unwrap_or(invocation.deadline),
+                    format!("the answer of #{number}: {what}"),
+                ));
+            };
             if invocation.way == Way::Batch {
-                let sent: Vec<_> =
-                    invocation.payload["Records"].as_array().into_iter().flatten().map(|record| &record["messageId"]).collect();
+                let sent: Vec<_> = invocation.payload["Records"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(|record| &record["messageId"])
+                    .collect();
                 for item in answer["batchItemFailures"].as_array().into_iter().flatten() {
                     if !sent.contains(&&item["itemIdentifier"]) {
                         wrong(format!("{item} was not in the batch"));
@@ -205,7 +226,8 @@ impl Run<'_> {
             if kind == "ignored" && answer["trigger"]["reason"].as_str().is_none_or(str::is_empty) {
                 wrong("ignored without a reason".to_owned());
             }
-            let counted: u64 = answer["summary"].as_object().into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum();
+            let counted: u64 =
+                answer["summary"].as_object().into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum();
             if counted < outcomes.len() as u64 {
                 wrong("the summary counts less than there is".to_owned());
             }
@@ -269,11 +291,12 @@ impl Run<'_> {
             let asked_not_to = ["dryRun", "deadLetter"].iter().any(|word| invocation.payload.get(word).is_some());
             let (stream, code) = (line.field("stream"), line.field("code"));
             let lettered = || {
-                self.stored(number, LETTERS)
-                    .iter()
-                    .any(|letter| letter["error"]["code"] == code && letter["stream"].as_str().unwrap_or_default() == stream)
+                self.stored(number, LETTERS).iter().any(|letter| {
+                    letter["error"]["code"] == code && letter["stream"].as_str().unwrap_or_default() == stream
+                })
             };
-            // Trouble of a key that is reported for the whole fleet, by this invocation or by the one that sent the item, is not reported for every stream.
+            // Trouble of a key that is reported for the whole fleet, by this invocation or by the
+            // one that sent the item, is not reported for every stream.
             let of_the_fleet = || {
                 let here = self.stored(number, LETTERS);
                 let payload = invocation.payload.to_string().replace('\\', "");
@@ -297,7 +320,8 @@ impl Run<'_> {
         found
     }
 
-    /// Whether a contested stream is one that no schedule met: those are told without another letter.
+    /// Whether a contested stream is one that no schedule met: those are told without another
+    /// letter.
     fn told_contested_first(&self, line: &Line) -> bool {
         let payload = self.story.invocations[line.invocation].payload.to_string();
         !payload.contains("scheduled") && !payload.contains("Scheduled")
@@ -311,7 +335,10 @@ impl Run<'_> {
                 continue;
             }
             let stream = line.field("stream");
-            let queued = self.stored(line.invocation, WORK).iter().any(|item| stream.is_empty() || item["stream"].as_str() == Some(stream));
+            let queued = self
+                .stored(line.invocation, WORK)
+                .iter()
+                .any(|item| stream.is_empty() || item["stream"].as_str() == Some(stream));
             if !queued {
                 found.push((line.at, format!("#{}: {stream} is deferred, but not queued", line.invocation)));
             }
@@ -321,7 +348,8 @@ impl Run<'_> {
             let queued = answer["summary"]["queued"].as_u64().unwrap_or_default();
             let items = self.stored(number, WORK).len() as u64;
             if items < queued {
-                found.push((invocation.deadline, format!("#{number}: {queued} are said to be queued, and {items} are")));
+                found
+                    .push((invocation.deadline, format!("#{number}: {queued} are said to be queued, and {items} are")));
             }
         }
         found
@@ -331,14 +359,20 @@ impl Run<'_> {
         let mut found = Vec::new();
         for line in self.log("dead letter could not be stored") {
             let invocation = &self.story.invocations[line.invocation];
-            let whole = serde_json::from_str::<Value>(line.field("letter")).is_ok_and(|letter| letter["kind"] == "enforcement-failure");
+            let whole = serde_json::from_str::<Value>(line.field("letter"))
+                .is_ok_and(|letter| letter["kind"] == "enforcement-failure");
             let fails = match &invocation.end {
                 End::Error { kind, .. } => kind == "DeadLetterNotStored",
-                End::Answer(answer) => answer["batchItemFailures"].as_array().is_some_and(|failures| !failures.is_empty()),
+                End::Answer(answer) => {
+                    answer["batchItemFailures"].as_array().is_some_and(|failures| !failures.is_empty())
+                }
                 End::Running | End::Killed | End::Overdue => true,
             };
             if !whole || !fails {
-                found.push((line.at, format!("#{}: a letter was not stored; logged whole: {whole}, failed: {fails}", line.invocation)));
+                found.push((
+                    line.at,
+                    format!("#{}: a letter was not stored; logged whole: {whole}, failed: {fails}", line.invocation),
+                ));
             }
         }
         found
@@ -349,7 +383,10 @@ impl Run<'_> {
         for (number, invocation) in self.invocations() {
             let End::Error { kind, .. } = &invocation.end else { continue };
             if kind != "DeadLetterNotStored" && !self.stored(number, LETTERS).is_empty() {
-                found.push((invocation.ended.unwrap_or(invocation.deadline), format!("#{number} wrote a letter and failed with {kind}")));
+                found.push((
+                    invocation.ended.unwrap_or(invocation.deadline),
+                    format!("#{number} wrote a letter and failed with {kind}"),
+                ));
             }
         }
         found
@@ -372,13 +409,22 @@ impl Run<'_> {
             "ChangeMessageVisibility",
             "PutEvents",
         ];
-        let of_function = |exchange: &&Exchange| is_ours(&exchange.access_key) && !ALLOWED.contains(&exchange.operation.as_str());
-        let mut found: Found =
-            self.story.exchanges.iter().filter(of_function).map(|it| (it.at, format!("{} was called", it.operation))).collect();
-        let describes_managed =
-            |exchange: &&Exchange| exchange.operation == "DescribeKey" && exchange.request.to_string().contains("alias/aws/");
+        let of_function =
+            |exchange: &&Exchange| is_ours(&exchange.access_key) && !ALLOWED.contains(&exchange.operation.as_str());
+        let mut found: Found = self
+            .story
+            .exchanges
+            .iter()
+            .filter(of_function)
+            .map(|it| (it.at, format!("{} was called", it.operation)))
+            .collect();
+        let describes_managed = |exchange: &&Exchange| {
+            exchange.operation == "DescribeKey" && exchange.request.to_string().contains("alias/aws/")
+        };
         let managed = self.story.exchanges.iter().filter(describes_managed);
-        found.extend(managed.map(|it| (it.at, "an AWS managed alias was described, which can create the key".to_owned())));
+        found.extend(
+            managed.map(|it| (it.at, "an AWS managed alias was described, which can create the key".to_owned())),
+        );
         found
     }
 
@@ -391,7 +437,9 @@ impl Run<'_> {
             for exchange in self.story.of(number) {
                 let work = exchange.operation.starts_with("SendMessage")
                     && exchange.request["QueueUrl"].as_str().is_some_and(|url| url.ends_with(&format!("/{WORK}")));
-                let letter = exchange.operation.starts_with("SendMessage") && !work && invocation.payload.get("dryRun").is_some();
+                let letter = exchange.operation.starts_with("SendMessage")
+                    && !work
+                    && invocation.payload.get("dryRun").is_some();
                 if exchange.operation == "StartStreamEncryption" || work || letter {
                     found.push((exchange.at, format!("#{number} called {}", exchange.operation)));
                 }
@@ -406,7 +454,8 @@ impl Run<'_> {
         found
     }
 
-    /// What the stream was to have when it was started, and when its tags were read: the function knows the latter.
+    /// What the stream was to have when it was started, and when its tags were read: the function
+    /// knows the latter.
     fn terms_at(&self, number: usize, start: &Exchange) -> Vec<super::world::Terms> {
         let read = self.last(number, start, "ListTagsForStream", |_, _| true).map(|(read, _)| read);
         let name = start.stream.as_deref().unwrap_or_default();
@@ -425,7 +474,11 @@ impl Run<'_> {
             if shown["StreamStatus"] != "ACTIVE" || age > FRESH {
                 found.push((
                     start.at,
-                    format!("#{number}: the look was {} ms old and showed {}", age.num_milliseconds(), shown["StreamStatus"]),
+                    format!(
+                        "#{number}: the look was {} ms old and showed {}",
+                        age.num_milliseconds(),
+                        shown["StreamStatus"]
+                    ),
                 ));
             }
         }
@@ -439,8 +492,13 @@ impl Run<'_> {
             let asked = payload.contains("reapply")
                 || self.world.plan.reapply && (payload.contains("key-rotated") || payload.contains("CMK Rotation"));
             let Some((_, shown)) = self.look(number, start) else { continue };
-            let (key, has) = (start.request["KeyId"].as_str().unwrap_or_default(), shown["KeyId"].as_str().unwrap_or_default());
-            if !asked && shown["EncryptionType"] == "KMS" && !has.is_empty() && (has == key || key.ends_with(&format!("/{has}"))) {
+            let (key, has) =
+                (start.request["KeyId"].as_str().unwrap_or_default(), shown["KeyId"].as_str().unwrap_or_default());
+            if !asked
+                && shown["EncryptionType"] == "KMS"
+                && !has.is_empty()
+                && (has == key || key.ends_with(&format!("/{has}")))
+            {
                 found.push((start.at, format!("#{number} started {:?}, which showed {has}", start.stream)));
             }
         }
@@ -456,7 +514,9 @@ impl Run<'_> {
                     .story
                     .of(number)
                     .filter(|it| {
-                        it.operation == "ListTagsForStream" && it.stream == start.stream && it.answered.is_some_and(|at| at < start.sent)
+                        it.operation == "ListTagsForStream"
+                            && it.stream == start.stream
+                            && it.answered.is_some_and(|at| at < start.sent)
                     })
                     .filter(|it| it.heard.answer().is_some())
                     .collect();
@@ -481,9 +541,11 @@ impl Run<'_> {
         let mut found = Vec::new();
         for (number, start) in self.starts() {
             let key = start.request["KeyId"].as_str().unwrap_or_default();
-            let desired: Vec<_> = self.terms_at(number, start).into_iter().flat_map(|terms| self.world.desired(terms)).collect();
+            let desired: Vec<_> =
+                self.terms_at(number, start).into_iter().flat_map(|terms| self.world.desired(terms)).collect();
             if !desired.iter().any(|desired| desired == key) {
-                found.push((start.at, format!("#{number} applied {key} to {:?}, not one of {desired:?}", start.stream)));
+                found
+                    .push((start.at, format!("#{number} applied {key} to {:?}, not one of {desired:?}", start.stream)));
             }
         }
         found
@@ -498,7 +560,9 @@ impl Run<'_> {
             }
             let told = self.last(number, start, "DescribeKey", |_, answer| answer["KeyMetadata"]["Arn"] == key);
             let metadata = told.map(|(_, answer)| answer["KeyMetadata"].clone()).unwrap_or_default();
-            if metadata["KeyState"] != "Enabled" || metadata["KeySpec"] != "SYMMETRIC_DEFAULT" || metadata["KeyUsage"] != "ENCRYPT_DECRYPT"
+            if metadata["KeyState"] != "Enabled"
+                || metadata["KeySpec"] != "SYMMETRIC_DEFAULT"
+                || metadata["KeyUsage"] != "ENCRYPT_DECRYPT"
             {
                 found.push((start.at, format!("#{number} applied a key of which KMS said: {metadata}")));
             }
@@ -559,11 +623,15 @@ impl Run<'_> {
             }
             let since = self.since(*number, start);
             let before = starts.iter().filter(|(other, it)| {
-                self.story.invocations[*other].process == process && it.stream == start.stream && it.sent < start.sent && !was_refused(it)
+                self.story.invocations[*other].process == process
+                    && it.stream == start.stream
+                    && it.sent < start.sent
+                    && !was_refused(it)
             });
             let times = merged(before.filter_map(|(_, it)| it.ended_at.or(Some(it.at))).filter(|at| *at >= since));
             if times.len() >= self.world.plan.most_applies {
-                found.push((start.at, format!("#{number}: the process started {:?} at {times:?} before", start.stream)));
+                found
+                    .push((start.at, format!("#{number}: the process started {:?} at {times:?} before", start.stream)));
             }
         }
         found
@@ -580,8 +648,10 @@ impl Run<'_> {
             let since = self.since(number, start);
             let mut times = Vec::new();
             let mut others = 0;
-            for exchange in
-                self.story.of(number).filter(|it| it.operation == "LookupEvents" && it.answered.is_some_and(|at| at < start.sent))
+            for exchange in self
+                .story
+                .of(number)
+                .filter(|it| it.operation == "LookupEvents" && it.answered.is_some_and(|at| at < start.sent))
             {
                 let Some(answer) = exchange.heard.answer() else {
                     // Whoever cannot read all of the history may know less.
@@ -589,11 +659,13 @@ impl Run<'_> {
                     break;
                 };
                 for event in answer["Events"].as_array().into_iter().flatten() {
-                    let record: Value = serde_json::from_str(event["CloudTrailEvent"].as_str().unwrap_or_default()).unwrap_or_default();
+                    let record: Value =
+                        serde_json::from_str(event["CloudTrailEvent"].as_str().unwrap_or_default()).unwrap_or_default();
                     let of_stream = record["requestParameters"]
                         .to_string()
                         .contains(&format!("stream/{}\"", start.stream.as_deref().unwrap_or_default()));
-                    let own = record.pointer("/userIdentity/sessionContext/sessionIssuer/arn").and_then(Value::as_str) == Some(OWN_ROLE);
+                    let own = record.pointer("/userIdentity/sessionContext/sessionIssuer/arn").and_then(Value::as_str)
+                        == Some(OWN_ROLE);
                     let at = record["eventTime"].as_str().and_then(|at| DateTime::parse_from_rfc3339(at).ok());
                     let at = at.map(|at| at.to_utc()).filter(|at| *at >= since);
                     match (record["errorCode"].is_null() && of_stream, own) {
@@ -606,16 +678,21 @@ impl Run<'_> {
             let times = merged(times.into_iter());
             // Only what somebody else changes is fought over.
             if others > 0 && times.len() >= self.world.plan.most_applies {
-                found.push((start.at, format!("#{number}: CloudTrail showed starts of {:?} at {times:?}", start.stream)));
+                found.push((
+                    start.at,
+                    format!("#{number}: CloudTrail showed starts of {:?} at {times:?}", start.stream),
+                ));
             }
         }
         found
     }
 
-    /// From when on applications count: for 24 hours, and never those of a stream of the same name before.
+    /// From when on applications count: for 24 hours, and never those of a stream of the same name
+    /// before.
     fn since(&self, number: usize, start: &Exchange) -> DateTime<Utc> {
-        let created =
-            self.look(number, start).and_then(|(_, shown)| DateTime::from_timestamp(shown["StreamCreationTimestamp"].as_i64()?, 0));
+        let created = self
+            .look(number, start)
+            .and_then(|(_, shown)| DateTime::from_timestamp(shown["StreamCreationTimestamp"].as_i64()?, 0));
         // A second more: what is on the edge may be counted or not.
         (start.at - TimeDelta::hours(24)).max(created.unwrap_or(DateTime::UNIX_EPOCH)) + TimeDelta::seconds(1)
     }
@@ -640,7 +717,8 @@ fn merged(times: impl Iterator<Item = DateTime<Utc>>) -> Vec<DateTime<Utc>> {
     times
 }
 
-/// Whether an error is diagnosed: a step, a code of the table, the class that goes with it, a message and a remedy.
+/// Whether an error is diagnosed: a step, a code of the table, the class that goes with it, a
+/// message and a remedy.
 fn diagnosed(error: &Value, invented: bool) -> Result<(), String> {
     for member in ["step", "code", "class", "message", "remedy"] {
         if error[member].as_str().is_none_or(str::is_empty) {
@@ -652,10 +730,14 @@ fn diagnosed(error: &Value, invented: bool) -> Result<(), String> {
     if kind == Kind::Unknown && !invented {
         return Err(format!("{code} is not in the table"));
     }
-    // Some codes weigh differently in their place: what cannot be queued is retried, and a stream that a person asked for has to be there.
-    let reclassed = matches!(error["step"].as_str(), Some("send-work-item")) || kind == Kind::StreamNotFound || kind == Kind::NotUnderstood;
-    let class =
-        [Class::Retryable, Class::Terminal, Class::Gone, Class::Contested].into_iter().find(|class| error["class"] == class.as_str());
+    // Some codes weigh differently in their place: what cannot be queued is retried, and a stream
+    // that a person asked for has to be there.
+    let reclassed = matches!(error["step"].as_str(), Some("send-work-item"))
+        || kind == Kind::StreamNotFound
+        || kind == Kind::NotUnderstood;
+    let class = [Class::Retryable, Class::Terminal, Class::Gone, Class::Contested]
+        .into_iter()
+        .find(|class| error["class"] == class.as_str());
     match class {
         None => Err(format!("a class that there is not: {}", error["class"])),
         Some(class) if class != kind.class() && !reclassed => Err(format!("{code} is {class}")),

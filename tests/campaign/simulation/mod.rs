@@ -46,7 +46,10 @@ pub(crate) struct Broken {
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, invariant, what, plan, story } = self;
-        write!(f, "{plan}\n\n{story}\nseed {seed} broke: {invariant}\n  {what}\nreplay it with: make campaign SEED={seed}")
+        write!(
+            f,
+            "{plan}\n\n{story}\nseed {seed} broke: {invariant}\n  {what}\nreplay it with: make campaign SEED={seed}"
+        )
     }
 }
 
@@ -58,7 +61,8 @@ pub(crate) struct Campaign {
     pub(crate) broken: Vec<Broken>,
 }
 
-/// Runs every seed, on as many threads as there are processors. `keep_going`: also after one is broken.
+/// Runs every seed, on as many threads as there are processors. `keep_going`: also after one is
+/// broken.
 pub(crate) fn campaign(seeds: Range<u64>, keep_going: bool) -> Campaign {
     let (next, stop) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
     let campaign = Mutex::new(Campaign::default());
@@ -112,7 +116,10 @@ pub(crate) fn run(seed: u64, tells: bool) -> Result<Done, Box<Broken>> {
         let story = world.told.lock();
         let first = check(&world, &story).into_iter().next().or(ended.err());
         match first {
-            None => Ok(Done { coverage: Coverage::of(&world, &story), story: if tells { story.told(world.now()) } else { String::new() } }),
+            None => Ok(Done {
+                coverage: Coverage::of(&world, &story),
+                story: if tells { story.told(world.now()) } else { String::new() },
+            }),
             Some(Violation { at, invariant, what }) => Err(Box::new(Broken {
                 seed,
                 invariant: invariant.to_owned(),
@@ -239,7 +246,8 @@ fn of_another(world: &World) -> String {
         },
     });
     if matches!(world.plan.key, Given::Alias | Given::AliasArn) {
-        // Where an alias points, only KMS knows: a lie about that cannot be told from a re-pointing.
+        // Where an alias points, only KMS knows: a lie about that cannot be told from a
+        // re-pointing.
         answer["KeyMetadata"].take();
     }
     answer.to_string()
@@ -248,7 +256,8 @@ fn of_another(world: &World) -> String {
 /// Longer than any chain of deferrals.
 const LONGEST: Duration = Duration::from_hours(40);
 
-/// Faults have stopped and others rest: the account comes right, letters are fed back once, and then there is nothing left to do.
+/// Faults have stopped and others rest: the account comes right, letters are fed back once, and
+/// then there is nothing left to do.
 async fn rest(world: &Rc<World>) -> Result<(), Violation> {
     coverage::note_faults(world);
     world.calm.set(true);
@@ -283,8 +292,11 @@ async fn rest(world: &Rc<World>) -> Result<(), Violation> {
         world.plan.exempt_tag && tags.get(plan::EXEMPT).is_some_and(|value| value.contains("until=soon"))
     };
     let malformed: Vec<_> = world.plan.streams.iter().filter(malformed).map(|stream| stream.name.as_str()).collect();
-    // What a person must still correct may be told again; without a queue for letters, by the whole event or item.
-    let is_known = |body: &str| malformed.iter().any(|name| body.contains(name) || !world.plan.failure_queue) || world.plan.key_unsuitable;
+    // What a person must still correct may be told again; without a queue for letters, by the whole
+    // event or item.
+    let is_known = |body: &str| {
+        malformed.iter().any(|name| body.contains(name) || !world.plan.failure_queue) || world.plan.key_unsuitable
+    };
     let unasked = again.iter().find(|letter| !is_known(&letter.body));
     let more = starts(&world.account) - before.0;
     if more > 0 || unasked.is_some() {
@@ -310,19 +322,23 @@ async fn done(world: &World) -> Result<(), Violation> {
 }
 
 fn starts(account: &Account) -> usize {
-    account.calls().iter().filter(|call| call.operation == "StartStreamEncryption" && story::is_ours(&call.access_key)).count()
+    account
+        .calls()
+        .iter()
+        .filter(|call| call.operation == "StartStreamEncryption" && story::is_ours(&call.access_key))
+        .count()
 }
 
 /// The streams that the last sweep found contested: with a reason, they need not be right.
 fn last_contested(world: &World) -> BTreeSet<String> {
     let story = world.told.lock();
-    let last = story
-        .log
-        .iter()
-        .rev()
-        .take_while(|line| line.field("trigger") != "scheduled" || world.now() - line.at < chrono::TimeDelta::hours(1));
-    let contested =
-        last.filter(|line| line.message == "stream not settled" && ["Contested", "AllowanceSpent"].contains(&line.field("code")));
+    let last =
+        story.log.iter().rev().take_while(|line| {
+            line.field("trigger") != "scheduled" || world.now() - line.at < chrono::TimeDelta::hours(1)
+        });
+    let contested = last.filter(|line| {
+        line.message == "stream not settled" && ["Contested", "AllowanceSpent"].contains(&line.field("code"))
+    });
     contested.filter_map(|line| line.field("stream").rsplit_once('/').map(|(_, name)| name.to_owned())).collect()
 }
 
@@ -340,7 +356,11 @@ fn is_right(world: &World, contested: &BTreeSet<String>) -> Result<(), Violation
         }
         if stream.status != "ACTIVE" || !world.is_right(&stream, terms) {
             let what = format!("{name} is {stream:?}; it is to have {:?} ({terms:?})", world.desired(terms));
-            return Err(Violation { at: world.now(), invariant: "once faults have stopped every stream comes right", what });
+            return Err(Violation {
+                at: world.now(),
+                invariant: "once faults have stopped every stream comes right",
+                what,
+            });
         }
     }
     Ok(())

@@ -41,8 +41,12 @@ impl World {
                 let request = kinesis.update_shard_count().stream_name(name(stream)).target_shard_count(2);
                 drop(request.scaling_type(ScalingType::UniformScaling).send().await);
             }
-            Deed::Tag(stream, value) => drop(kinesis.add_tags_to_stream().stream_name(name(stream)).tags(EXEMPT, value).send().await),
-            Deed::Untag(stream) => drop(kinesis.remove_tags_from_stream().stream_name(name(stream)).tag_keys(EXEMPT).send().await),
+            Deed::Tag(stream, value) => {
+                drop(kinesis.add_tags_to_stream().stream_name(name(stream)).tags(EXEMPT, value).send().await);
+            }
+            Deed::Untag(stream) => {
+                drop(kinesis.remove_tags_from_stream().stream_name(name(stream)).tag_keys(EXEMPT).send().await);
+            }
             Deed::DisableKey(key) => drop(kms.disable_key().key_id(&self.keys[&key]).send().await),
             Deed::EnableKey(key) => drop(kms.enable_key().key_id(&self.keys[&key]).send().await),
             Deed::ScheduleDeletion(key) => drop(kms.schedule_key_deletion().key_id(&self.keys[&key]).send().await),
@@ -114,9 +118,25 @@ impl World {
 }
 
 async fn stop(kinesis: &aws_sdk_kinesis::Client, name: &str) {
-    drop(kinesis.stop_stream_encryption().stream_name(name).encryption_type(EncryptionType::Kms).key_id("alias/aws/kinesis").send().await);
+    drop(
+        kinesis
+            .stop_stream_encryption()
+            .stream_name(name)
+            .encryption_type(EncryptionType::Kms)
+            .key_id("alias/aws/kinesis")
+            .send()
+            .await,
+    );
 }
 
 async fn start(kinesis: &aws_sdk_kinesis::Client, name: &str, key: &str) {
-    drop(kinesis.start_stream_encryption().stream_name(name).encryption_type(EncryptionType::Kms).key_id(key).send().await);
+    drop(
+        kinesis
+            .start_stream_encryption()
+            .stream_name(name)
+            .encryption_type(EncryptionType::Kms)
+            .key_id(key)
+            .send()
+            .await,
+    );
 }

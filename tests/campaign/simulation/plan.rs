@@ -291,7 +291,10 @@ impl Plan {
         let count = streams.len();
         let mut plan = Self {
             seed,
-            key: pick(dice, &[Given::Arn, Given::Arn, Given::Id, Given::Alias, Given::Alias, Given::AliasArn, Given::Managed]),
+            key: pick(
+                dice,
+                &[Given::Arn, Given::Arn, Given::Id, Given::Alias, Given::Alias, Given::AliasArn, Given::Managed],
+            ),
             key_unsuitable: chance(dice, 3),
             queue,
             failure_queue: chance(dice, 90),
@@ -346,7 +349,10 @@ fn stream(dice: &mut Rng, index: usize) -> Stream {
     let tail: String = (0..length).map(|_| char::from(pick(dice, ALPHABET))).collect();
     // The first letter groups them for the rules, the second keeps them apart.
     let name = format!("{}{index}{tail}", pick(dice, &["a", "B", "-", "_", "."]));
-    let key = pick(dice, &[None, None, None, Some(Key::Ours), Some(Key::Ours), Some(Key::Other), Some(Key::OfRule), Some(Key::Managed)]);
+    let key = pick(
+        dice,
+        &[None, None, None, Some(Key::Ours), Some(Key::Ours), Some(Key::Other), Some(Key::OfRule), Some(Key::Managed)],
+    );
     let mut tags = Vec::new();
     if chance(dice, 22) {
         tags.push((EXEMPT.to_owned(), pick(dice, &TAGS).to_owned()));
@@ -378,7 +384,8 @@ fn stream(dice: &mut Rng, index: usize) -> Stream {
 /// The exempt tag's key.
 pub(crate) const EXEMPT: &str = "kinesis-encryption-enforcer:exempt";
 /// Values of the exempt tag, and …
-pub(crate) const TAGS: [&str; 5] = ["load test", "load test until=2099-01-01", "", "load test until=2020-01-01", "load test until=soon"];
+pub(crate) const TAGS: [&str; 5] =
+    ["load test", "load test until=2099-01-01", "", "load test until=2020-01-01", "load test until=soon"];
 
 /// … whether they keep a stream from being touched.
 pub(crate) fn spares(value: &str) -> bool {
@@ -396,7 +403,15 @@ fn rule(dice: &mut Rng, streams: &[Stream]) -> Rule {
         matches,
         says: pick(
             dice,
-            &[Says::Exempt, Says::ExemptUntilLater, Says::ExemptNoLonger, Says::Audit, Says::OtherKey, Says::OtherKey, Says::Accept],
+            &[
+                Says::Exempt,
+                Says::ExemptUntilLater,
+                Says::ExemptNoLonger,
+                Says::Audit,
+                Says::OtherKey,
+                Says::OtherKey,
+                Says::Accept,
+            ],
         ),
     }
 }
@@ -424,13 +439,28 @@ pub(crate) const OPERATIONS: [(&str, &[&str]); 12] = [
     ),
     (
         "DescribeKey",
-        &["NotFoundException", "KMSInternalException", "DependencyTimeoutException", "InvalidArnException", "AccessDeniedException"],
+        &[
+            "NotFoundException",
+            "KMSInternalException",
+            "DependencyTimeoutException",
+            "InvalidArnException",
+            "AccessDeniedException",
+        ],
     ),
     ("ListTagsForStream", &["LimitExceededException", "ResourceNotFoundException", "AccessDeniedException"]),
     ("ListStreams", &["LimitExceededException", "AccessDeniedException", "ExpiredNextTokenException"]),
     ("GetResources", &["ThrottledException", "InternalServiceException", "PaginationTokenExpiredException"]),
     ("LookupEvents", &["ThrottlingException", "AccessDeniedException", "InvalidNextTokenException"]),
-    ("SendMessage", &["RequestThrottled", "QueueDoesNotExist", "AccessDeniedException", "KmsAccessDenied", "InvalidMessageContents"]),
+    (
+        "SendMessage",
+        &[
+            "RequestThrottled",
+            "QueueDoesNotExist",
+            "AccessDeniedException",
+            "KmsAccessDenied",
+            "InvalidMessageContents",
+        ],
+    ),
     ("SendMessageBatch", &["RequestThrottled", "AccessDeniedException", "BatchRequestTooLong"]),
     ("ChangeMessageVisibility", &["ReceiptHandleIsInvalid", "MessageNotInflight", "AccessDeniedException"]),
     ("GetParameter", &["ThrottlingException", "ParameterNotFound", "AccessDeniedException", "InternalServerError"]),
@@ -456,7 +486,10 @@ fn fault(dice: &mut Rng, queue: bool) -> Fault {
     let index = if chance(dice, 60) { dice.usize(0..5) } else { dice.usize(0..OPERATIONS.len()) };
     let (operation, codes) = OPERATIONS[index];
     let wrong = match dice.u32(0..20) {
-        0 => Wrong::Error(if operation == "StartStreamEncryption" { "KMSThrottlingException" } else { "LimitExceededException" }, 400),
+        0 => Wrong::Error(
+            if operation == "StartStreamEncryption" { "KMSThrottlingException" } else { "LimitExceededException" },
+            400,
+        ),
         1..=6 => {
             let (code, status) = if chance(dice, 60) {
                 let code = pick(dice, codes);
@@ -489,7 +522,8 @@ fn fault(dice: &mut Rng, queue: bool) -> Fault {
         _ => operation,
     };
     let busy = matches!(wrong, Wrong::Error(code, _) if code.contains("Throttl") || code.starts_with("LimitExceeded") || code == "ResourceInUseException");
-    // A storm is what an account sees whose other applications are busy, and a stream that somebody keeps changing.
+    // A storm is what an account sees whose other applications are busy, and a stream that somebody
+    // keeps changing.
     let count = if chance(dice, if busy { 50 } else { 12 }) { None } else { Some(pick(dice, &[1, 1, 2, 4, 9])) };
     Fault { operation, wrong, first: dice.u64(1..=6), count }
 }
@@ -519,7 +553,8 @@ fn deed(dice: &mut Rng, streams: usize) -> Deed {
     }
 }
 
-/// What may wake the function besides what others do: files of `events/`, and what [`super::triggers`] makes.
+/// What may wake the function besides what others do: files of `events/`, and what
+/// [`super::triggers`] makes.
 pub(crate) const TRIGGERS: [&str; 30] = [
     "scheduled",
     "scheduled-by-rule",

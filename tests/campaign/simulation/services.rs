@@ -1,7 +1,9 @@
-//! What lies between an event and the function: EventBridge, Lambda's asynchronous invocation, the event source mapping, and people.
+//! What lies between an event and the function: EventBridge, Lambda's asynchronous invocation, the
+//! event source mapping, and people.
 //!
-//! Sources: *AWS Lambda Developer Guide, How Lambda handles errors and retries with asynchronous invocation* (two more attempts, after one and two minutes, then
-//! the on-failure destination), *Using Lambda with Amazon SQS*.
+//! Sources: *AWS Lambda Developer Guide, How Lambda handles errors and retries with asynchronous
+//! invocation* (two more attempts, after one and two minutes, then the on-failure destination),
+//! *Using Lambda with Amazon SQS*.
 
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -63,7 +65,8 @@ impl World {
         end
     }
 
-    /// Hands an event to Lambda, which makes up to three attempts and then sends it to the on-failure destination.
+    /// Hands an event to Lambda, which makes up to three attempts and then sends it to the
+    /// on-failure destination.
     pub(crate) async fn deliver(self: Rc<Self>, payload: Value) {
         for attempt in 1..=3 {
             let end = self.invoke(&payload, Way::Event(attempt)).await;
@@ -150,7 +153,8 @@ impl World {
         }
     }
 
-    /// Waits until nothing is under way any more and the queue is empty; says whether that came to be within `most`.
+    /// Waits until nothing is under way any more and the queue is empty; says whether that came to
+    /// be within `most`.
     pub(crate) async fn is_done_within(&self, most: Duration) -> bool {
         let until = self.now() + most;
         let mut still = 0;

@@ -1,4 +1,5 @@
-//! What happened in a run: invocations, every request and what came back as the function saw it, the log, and what others did.
+//! What happened in a run: invocations, every request and what came back as the function saw it,
+//! the log, and what others did.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -137,7 +138,10 @@ impl Story {
         }
         for (id, invocation) in self.invocations.iter().enumerate() {
             let payload = short(&invocation.payload.to_string(), 260);
-            tell(invocation.began, format!("#{id:<4}      {:?}, process {}: {payload}", invocation.way, invocation.process));
+            tell(
+                invocation.began,
+                format!("#{id:<4}      {:?}, process {}: {payload}", invocation.way, invocation.process),
+            );
             if let Some(ended) = invocation.ended {
                 tell(ended, format!("#{id:<4}      ended: {}", short(&format!("{:?}", invocation.end), 700)));
             }
@@ -160,7 +164,15 @@ impl Story {
             );
         }
         for line in &self.log {
-            tell(line.at, format!("#{:<4}      log: {} {}", line.invocation, line.message, short(&format!("{:?}", line.fields), 420)));
+            tell(
+                line.at,
+                format!(
+                    "#{:<4}      log: {} {}",
+                    line.invocation,
+                    line.message,
+                    short(&format!("{:?}", line.fields), 420)
+                ),
+            );
         }
         lines.sort_by_key(|(at, index, _)| (*at, *index));
         let mut told = String::new();

@@ -1,4 +1,5 @@
-//! Payloads: the event files of the repository told of the run's streams, requests of people, and what nobody understands.
+//! Payloads: the event files of the repository told of the run's streams, requests of people, and
+//! what nobody understands.
 
 use serde_json::{Value, json};
 
@@ -23,19 +24,24 @@ pub(crate) fn payload(world: &World, trigger: &Trigger) -> String {
         "manual reapply" => json!({"stream": arn(&first), "reapply": true}),
         "manual without a letter" => json!({"stream": first, "deadLetter": false}),
         "foreign stream" => {
-            let text = file("encryption-stopped-by-arn").replace("stream/orders", &format!("stream/{first}")).replace(REGION, "eu-west-1");
+            let text = file("encryption-stopped-by-arn")
+                .replace("stream/orders", &format!("stream/{first}"))
+                .replace(REGION, "eu-west-1");
             return text;
         }
         "unknown" => json!({"what": ["is", "this"], "stream-name": first}),
         "no JSON" => return "not JSON at all \u{1}".replace('\u{1}', ""),
         "wrapped batch" => {
-            let bodies = [file_of(world, "encryption-stopped", &first), file_of(world, "tags-added", &second), "{".to_owned()];
+            let bodies =
+                [file_of(world, "encryption-stopped", &first), file_of(world, "tags-added", &second), "{".to_owned()];
             let records: Vec<_> = bodies.iter().enumerate().map(|(index, body)| record(index, body)).collect();
             json!({"requestContext": {"condition": "RetriesExhausted"}, "requestPayload": {"Records": records}})
         }
         "letter fed back" => {
             let letters = world.account.messages(LETTERS);
-            return letters.first().map_or_else(|| file("dead-letter").replace("orders", &first), |letter| letter.body.clone());
+            return letters
+                .first()
+                .map_or_else(|| file("dead-letter").replace("orders", &first), |letter| letter.body.clone());
         }
         name => return file_of(world, name, &first),
     };

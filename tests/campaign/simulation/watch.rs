@@ -1,4 +1,5 @@
-//! Reads the function's log: there every outcome is told, also those of an SQS batch, which has no answer that could.
+//! Reads the function's log: there every outcome is told, also those of an SQS batch, which has no
+//! answer that could.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

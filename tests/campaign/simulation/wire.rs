@@ -1,4 +1,5 @@
-//! Listens on the function's line to AWS: what was asked, and what arrived in answer, whatever became of it on the way.
+//! Listens on the function's line to AWS: what was asked, and what arrived in answer, whatever
+//! became of it on the way.
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
@@ -44,7 +45,8 @@ impl HttpConnector for Connector {
         let Self { line, inner } = self.clone();
         HttpConnectorFuture::new(async move {
             let body = std::mem::replace(request.body_mut(), SdkBody::taken());
-            let body = ByteStream::new(body).collect().await.map_err(|error| ConnectorError::io(error.into()))?.to_vec();
+            let body =
+                ByteStream::new(body).collect().await.map_err(|error| ConnectorError::io(error.into()))?.to_vec();
             let index = line.sent(&request, &body);
             *request.body_mut() = SdkBody::from(body);
             let result = inner.call(request).await;
@@ -65,11 +67,17 @@ impl Line {
     fn sent(&self, request: &HttpRequest, body: &[u8]) -> usize {
         let header = |name: &str| request.headers().get(name).unwrap_or_default();
         let authorization = header("authorization");
-        let access_key = authorization.split("Credential=").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+        let access_key =
+            authorization.split("Credential=").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
         let operation = header("x-amz-target").rsplit('.').next().unwrap_or_default();
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let text = |member: &str| body.get(member).and_then(Value::as_str);
-        let of_arn = || text("StreamARN").or_else(|| text("ResourceARN")).and_then(|arn| arn.split_once("stream/")).map(|(_, name)| name);
+        let of_arn = || {
+            text("StreamARN")
+                .or_else(|| text("ResourceARN"))
+                .and_then(|arn| arn.split_once("stream/"))
+                .map(|(_, name)| name)
+        };
         let stream = text("StreamName").or_else(of_arn).map(str::to_owned);
         let truth = stream.as_deref().and_then(|stream| self.account.snapshot(stream));
         let mut story = self.told.lock();

@@ -1,4 +1,5 @@
-//! The account that a plan asks for, the function in it, and, told apart from the product's own reading, what each stream is to have.
+//! The account that a plan asks for, the function in it, and, told apart from the product's own
+//! reading, what each stream is to have.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -72,7 +73,8 @@ pub(crate) struct World {
     wire: SharedHttpClient,
 }
 
-/// The credentials of an invocation: its number is in the access key, so that each call tells which invocation made it.
+/// The credentials of an invocation: its number is in the access key, so that each call tells which
+/// invocation made it.
 #[derive(Debug)]
 struct Numbered(Arc<AtomicUsize>);
 
@@ -82,7 +84,9 @@ impl ProvideCredentials for Numbered {
         Self: 'a,
     {
         let access_key = super::story::access_key(self.0.load(Ordering::Relaxed));
-        future::ProvideCredentials::ready(Ok::<_, CredentialsError>(Credentials::new(access_key, "secret", None, None, "campaign")))
+        future::ProvideCredentials::ready(Ok::<_, CredentialsError>(Credentials::new(
+            access_key, "secret", None, None, "campaign",
+        )))
     }
 }
 
@@ -106,7 +110,8 @@ impl World {
         let clock = Clock::starting_at(SystemTime::from(start) + Duration::from_millis(plan.seed % 1_000_000));
         let account = Account::new(clock.clone(), REGION, ACCOUNT);
         let told = Told::default();
-        let mut keys: BTreeMap<_, _> = [Key::Ours, Key::OfRule, Key::Other].map(|key| (key, account.create_key())).into();
+        let mut keys: BTreeMap<_, _> =
+            [Key::Ours, Key::OfRule, Key::Other].map(|key| (key, account.create_key())).into();
         keys.insert(Key::Unsuitable, account.create_key_of("RSA_2048", "ENCRYPT_DECRYPT"));
         keys.insert(Key::Managed, MANAGED.to_owned());
         let ours = if plan.key_unsuitable { keys[&Key::Unsuitable].clone() } else { keys[&Key::Ours].clone() };
@@ -161,7 +166,11 @@ impl World {
             .identity_cache(aws_sdk_kinesis::config::IdentityCache::no_cache())
             .http_client(self.wire.clone())
             .build();
-        Process { number, signs, handler: self.handler(&self.environment, &config::tamed(base, &self.clock), "enforcer") }
+        Process {
+            number,
+            signs,
+            handler: self.handler(&self.environment, &config::with_retries_off(base, &self.clock), "enforcer"),
+        }
     }
 
     /// A second enforcer, with another key and no queue of work.
@@ -189,7 +198,7 @@ impl World {
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .http_client(self.account.http_client())
             .build();
-        config::tamed(base, &self.clock)
+        config::with_retries_off(base, &self.clock)
     }
 
     /// What is to become of the stream `name` with these tags.
@@ -212,7 +221,8 @@ impl World {
         }
     }
 
-    /// The keys that may be applied under `terms`: more than one where an alias was re-pointed in the run.
+    /// The keys that may be applied under `terms`: more than one where an alias was re-pointed in
+    /// the run.
     pub(crate) fn desired(&self, terms: Terms) -> Vec<String> {
         match self.plan.key {
             _ if terms.of_rule => vec![self.keys[&Key::OfRule].clone()],
@@ -222,10 +232,12 @@ impl World {
         }
     }
 
-    /// Whether a stream has what it is to have, or something that will do, now that everybody rests.
+    /// Whether a stream has what it is to have, or something that will do, now that everybody
+    /// rests.
     pub(crate) fn is_right(&self, stream: &Snapshot, terms: Terms) -> bool {
         let Some(shown) = stream.key_id.as_deref() else { return false };
-        let now = |key: String| if key == ALIAS { self.aliased.borrow().last().cloned().unwrap_or_default() } else { key };
+        let now =
+            |key: String| if key == ALIAS { self.aliased.borrow().last().cloned().unwrap_or_default() } else { key };
         let shown = now(shown.rsplit_once(":alias/").map_or(shown.to_owned(), |(_, alias)| format!("alias/{alias}")));
         let is_customers = shown.contains(":key/") && shown != self.keys[&Key::Unsuitable];
         self.desired(terms).last() == Some(&shown) || terms.accept && is_customers

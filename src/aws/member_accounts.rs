@@ -1,0 +1,173 @@
+//! The member accounts: clients that act in them, with the credentials of a role in each.
+//!
+//! Source: STS API Reference, `AssumeRole` (sessions of an hour, the longest that a role taken on
+//! by a role can have).
+
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::future::ProvideCredentials as Provided;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_sts::Client;
+use aws_types::SdkConfig;
+use tokio::time::Instant;
+
+use super::Aws;
+use super::calls::Calls;
+use super::error::CallError;
+use crate::clock::Clock;
+use crate::domain::failure::{Failure, Kind, Step, code};
+use crate::domain::member_accounts::MemberAccounts;
+
+/// The session's name, as the member's CloudTrail shows it:
+/// `assumed-role/<role>/kinesis-encryption-enforcer`.
+pub const SESSION: &str = "kinesis-encryption-enforcer";
+
+/// How long credentials must outlast the invocation that works with them. Then none end while a
+/// stream is waited for.
+const MARGIN: Duration = Duration::from_mins(5);
+
+/// The members. Of each only what is asked for is made.
+#[derive(Debug)]
+pub struct MemberClients(Vec<Member>);
+
+/// One member account.
+#[derive(Debug)]
+pub struct Member {
+    account: String,
+    role_arn: String,
+    session: Session,
+    aws: OnceLock<Box<Aws>>,
+    common: Arc<Common>,
+}
+
+/// What all members have in common.
+#[derive(Debug)]
+struct Common {
+    sts: Client,
+    calls: Arc<Calls>,
+    clock: Clock,
+    config: SdkConfig,
+    /// What the members' clients are made from: queues, bus and policy parameter stay the
+    /// function's own.
+    own: Aws,
+    external_id: String,
+}
+
+/// The credentials of a role, once it is taken on.
+#[derive(Clone, Debug, Default)]
+struct Session(Arc<RwLock<Option<Credentials>>>);
+
+impl Session {
+    fn lasts(&self, until: SystemTime) -> bool {
+        let credentials = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        credentials.as_ref().and_then(Credentials::expiry).is_some_and(|expiry| expiry >= until)
+    }
+
+    fn set(&self, credentials: Credentials) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(credentials);
+    }
+}
+
+impl ProvideCredentials for Session {
+    fn provide_credentials<'a>(&'a self) -> Provided<'a>
+    where
+        Self: 'a,
+    {
+        let credentials = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Provided::ready(credentials.ok_or_else(|| CredentialsError::not_loaded("the member's role was not taken on")))
+    }
+}
+
+impl MemberClients {
+    pub(super) fn new(
+        config: &SdkConfig,
+        settings: &MemberAccounts,
+        own: Aws,
+        calls: Arc<Calls>,
+        clock: &Clock,
+    ) -> Self {
+        let (sts, external_id) = (Client::new(config), settings.external_id.clone());
+        let common = Arc::new(Common { sts, calls, clock: clock.clone(), config: config.clone(), own, external_id });
+        let member = |account: &String| Member {
+            account: account.clone(),
+            role_arn: settings.role_in(account),
+            session: Session::default(),
+            aws: OnceLock::new(),
+            common: Arc::clone(&common),
+        };
+        Self(settings.accounts.iter().map(member).collect())
+    }
+
+    /// Every one of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.0.iter()
+    }
+}
+
+impl Member {
+    /// Its 12 digits.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// The role that the function acts with here.
+    #[must_use]
+    pub fn role_arn(&self) -> &str {
+        &self.role_arn
+    }
+
+    /// Takes on the role, unless its credentials outlast `until` anyway.
+    pub async fn assume_role(&self, until: Instant) -> Result<(), CallError> {
+        let Self { account, role_arn, session, common, .. } = self;
+        let Common { sts, calls, clock, external_id, .. } = common.as_ref();
+        let needed = clock.wall() + until.saturating_duration_since(clock.instant()) + MARGIN;
+        if session.lasts(needed) {
+            return Ok(());
+        }
+        let step = Step::AssumeRole;
+        let request = sts.assume_role().role_arn(role_arn).role_session_name(SESSION).external_id(external_id);
+        let answer = calls.read(step, role_arn, until, || async {
+            request.clone().send().await.map_err(|error| CallError::from_sdk(step, role_arn, &error))
+        });
+        let credentials = Box::pin(answer).await.map_err(|error| refused(role_arn, error))?.credentials;
+        let read = credentials.and_then(|given| {
+            let expires = SystemTime::try_from(given.expiration).ok()?;
+            Some(Credentials::new(
+                given.access_key_id,
+                given.secret_access_key,
+                Some(given.session_token),
+                Some(expires),
+                "AssumeRole",
+            ))
+        });
+        session.set(read.ok_or_else(|| CallError::unreadable(step, role_arn))?);
+        tracing::info!(account, role = role_arn, "role in a member account taken on");
+        Ok(())
+    }
+
+    /// The clients that act here. Their calls fail until the role is taken on.
+    #[must_use]
+    pub fn clients(&self) -> &Aws {
+        self.aws.get_or_init(|| {
+            let Common { config, own, calls, .. } = self.common.as_ref();
+            let credentials = SharedCredentialsProvider::new(self.session.clone());
+            let config = config.to_builder().credentials_provider(credentials).build();
+            Box::new(own.in_account(&self.account, &config, calls))
+        })
+    }
+}
+
+/// STS says `AccessDenied` whether the role is missing, its trust policy does not admit us, or the
+/// `ExternalId` is another: one code of ours, with one remedy.
+fn refused(role_arn: &str, error: CallError) -> CallError {
+    if error.failure.kind() != Kind::Denied {
+        return error;
+    }
+    let Failure { step, message, .. } = &error.failure;
+    let detail = message.strip_prefix(&format!("{step} of {role_arn}: ")).unwrap_or(message);
+    CallError { failure: Failure::new(*step, code::MEMBER_ROLE_REFUSED, &role_arn, detail), fate: error.fate }
+}

@@ -1,0 +1,130 @@
+//! The six parts of an Amazon Resource Name, and which partition a Region belongs to.
+//!
+//! Source: *AWS General Reference, Amazon Resource Names*:
+//! `arn:partition:service:region:account-id:resource`.
+
+use thiserror::Error;
+
+/// Why a text is not the ARN, name or key identifier that was expected.
+///
+/// The message repeats what was found and says what would be right.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{found:?} is not {expected}")]
+pub struct Malformed {
+    /// The text as it was given.
+    pub found: String,
+    /// What would have been right.
+    pub expected: &'static str,
+}
+
+impl Malformed {
+    /// `found` where `expected` was wanted.
+    #[must_use]
+    pub fn new(found: &str, expected: &'static str) -> Self {
+        // An identifier is short; whatever is longer is not worth repeating whole in a log line.
+        let found = found.chars().take(256).collect();
+        Self { found, expected }
+    }
+}
+
+/// The parts of an ARN, borrowed from its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arn<'a> {
+    pub(crate) partition: &'a str,
+    pub(crate) service: &'a str,
+    pub(crate) region: &'a str,
+    pub(crate) account: &'a str,
+    pub(crate) resource: &'a str,
+}
+
+impl<'a> Arn<'a> {
+    /// Splits `text` where it is an ARN of a Regional resource: `None` for anything else.
+    pub(crate) fn split(text: &'a str) -> Option<Self> {
+        let mut parts = text.splitn(6, ':');
+        if parts.next() != Some("arn") {
+            return None;
+        }
+        let arn = Self {
+            partition: parts.next()?,
+            service: parts.next()?,
+            region: parts.next()?,
+            account: parts.next()?,
+            resource: parts.next()?,
+        };
+        let sound = is_partition(arn.partition) && is_region(arn.region) && is_account(arn.account);
+        sound.then_some(arn)
+    }
+}
+
+/// Twelve decimal digits.
+#[must_use]
+pub fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Looks like a Region's code (`us-east-1`); which Regions exist is AWS's to say, not ours.
+#[must_use]
+pub fn is_region(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    text.contains('-') && text.len() <= 32 && text.bytes().all(plain)
+}
+
+fn is_partition(text: &str) -> bool {
+    text.starts_with("aws") && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+}
+
+/// The partition that `region` belongs to.
+///
+/// Source: the endpoint partitions of the AWS SDKs (`partitions.json`): each partition has its own
+/// prefixes.
+#[must_use]
+pub fn partition_of(region: &str) -> &'static str {
+    const PREFIXES: [(&str, &str); 7] = [
+        ("cn-", "aws-cn"),
+        ("us-gov-", "aws-us-gov"),
+        ("us-isob-", "aws-iso-b"),
+        ("us-isof-", "aws-iso-f"),
+        ("eu-isoe-", "aws-iso-e"),
+        ("us-iso-", "aws-iso"),
+        ("eusc-", "aws-eusc"),
+    ];
+    PREFIXES.iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("aws", |(_, partition)| partition)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_partition_is_found_by_its_regions() {
+        for (region, partition) in [
+            ("us-east-1", "aws"),
+            ("eu-central-2", "aws"),
+            ("cn-north-1", "aws-cn"),
+            ("us-gov-west-1", "aws-us-gov"),
+            ("us-iso-east-1", "aws-iso"),
+            ("us-isob-east-1", "aws-iso-b"),
+            ("eu-isoe-west-1", "aws-iso-e"),
+            ("us-isof-south-1", "aws-iso-f"),
+            ("eusc-de-east-1", "aws-eusc"),
+        ] {
+            assert_eq!(partition_of(region), partition, "{region}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_arn_is_not_split() {
+        for text in [
+            "",
+            "orders",
+            "arn",
+            "arn:aws:kinesis",
+            "arn:aws:kinesis:us-east-1:orders:stream/null",
+            "urn:aws:kinesis:us-east-1:111122223333:stream/orders",
+            "arn:azure:kinesis:us-east-1:111122223333:stream/orders",
+            "arn:aws-CN:kinesis:cn-north-1:111122223333:stream/orders",
+        ] {
+            assert_eq!(Arn::split(text), None, "{text}");
+        }
+    }
+}

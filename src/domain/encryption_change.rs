@@ -1,0 +1,170 @@
+//! Changes of a stream's encryption by somebody, as `CloudTrail` records them.
+//!
+//! Source: *AWS `CloudTrail` record contents*.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::stream::StreamArn;
+
+/// How often a key can be applied to a stream in [`QUOTA_WINDOW`].
+pub const START_QUOTA: usize = 25;
+
+/// The rolling window of [`START_QUOTA`], which is also what `MAX_APPLIES_PER_DAY` counts in.
+pub const QUOTA_WINDOW: TimeDelta = TimeDelta::hours(24);
+
+/// Who made a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Principal {
+    /// The ARN of the user or the role's session; the service's name where a service acted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arn: Option<String>,
+    /// The user agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+}
+
+/// What was done to a stream's encryption.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum ChangeKind {
+    /// A key was applied.
+    Started {
+        /// The `KeyId` as it was given.
+        key_id: String,
+    },
+    /// Encryption was stopped.
+    Stopped,
+}
+
+/// A successful call that changed a stream's encryption, as `CloudTrail` recorded it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The stream's name.
+    pub stream: String,
+    /// What.
+    pub deed: ChangeKind,
+    /// Who.
+    pub by: Principal,
+    /// The role whose credentials were used; a user and a service have none.
+    pub role: Option<String>,
+}
+
+/// `requestParameters` as the caller sent them: the name, the ARN, or both.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Parameters {
+    stream_name: Option<String>,
+    #[serde(rename = "streamARN")]
+    stream_arn: Option<String>,
+    key_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    event_name: String,
+    event_time: Option<DateTime<Utc>>,
+    error_code: Option<String>,
+    request_parameters: Option<Parameters>,
+    user_identity: Option<Value>,
+    user_agent: Option<String>,
+}
+
+impl Change {
+    /// Reads a record. Nothing where it is no successful change of a stream's encryption.
+    ///
+    /// Never from `resources[]`, which is wrong for calls by name.
+    #[must_use]
+    pub fn read(record: &Value) -> Option<Self> {
+        let Record { event_name, event_time, error_code, request_parameters, user_identity, user_agent } =
+            Record::deserialize(record).ok()?;
+        let Parameters { stream_name, stream_arn, key_id } = request_parameters?;
+        let of_arn = || Some(stream_arn?.parse::<StreamArn>().ok()?.name().to_owned());
+        let deed = match event_name.as_str() {
+            "StartStreamEncryption" => ChangeKind::Started { key_id: key_id.unwrap_or_default() },
+            "StopStreamEncryption" => ChangeKind::Stopped,
+            _ => return None,
+        };
+        if error_code.is_some() {
+            return None;
+        }
+        let identity = |pointer: &str| user_identity.as_ref()?.pointer(pointer)?.as_str().map(str::to_owned);
+        Some(Self {
+            at: event_time?,
+            stream: stream_name.or_else(of_arn)?,
+            deed,
+            by: Principal {
+                arn: identity("/arn").or_else(|| identity("/invokedBy")).or_else(|| identity("/principalId")),
+                user_agent,
+            },
+            role: identity("/sessionContext/sessionIssuer/arn"),
+        })
+    }
+}
+
+/// Why a stream is suspected to be fought over: somebody else changed its encryption.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ForeignChange {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What.
+    pub deed: ChangeKind,
+    /// Who.
+    pub by: Principal,
+    /// When we applied the key in the last 24 hours, as far as the invocation knew that deferred
+    /// it.
+    #[serde(default)]
+    pub applied: Vec<DateTime<Utc>>,
+    /// Whether its rest is over.
+    #[serde(default)]
+    pub rested: bool,
+}
+
+impl From<&Change> for ForeignChange {
+    fn from(change: &Change) -> Self {
+        Self { at: change.at, deed: change.deed.clone(), by: change.by.clone(), applied: Vec::new(), rested: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: &str = "arn:aws:iam::111122223333:role/enforcer";
+
+    fn stream() -> StreamArn {
+        "arn:aws:kinesis:us-east-1:111122223333:stream/orders".parse().expect("an ARN")
+    }
+
+    #[test]
+    fn records_are_read_whoever_is_named_however_and_failed_calls_are_none() {
+        let record = |name: &str, parameters: Value, error: Value| {
+            serde_json::json!({"eventName": name, "eventTime": "2026-11-24T11:00:00Z", "requestParameters": parameters, "errorCode": error,
+                "userIdentity": {"arn": "arn:aws:sts::1:assumed-role/enforcer/x", "sessionContext": {"sessionIssuer": {"arn": OWN}}},
+                "resources": [{"ARN": "arn:aws:kinesis:us-east-1:orders:stream/null"}]})
+        };
+        let by_name = serde_json::json!({"streamName": "orders", "keyId": "alias/a"});
+        let by_arn = serde_json::json!({"streamARN": stream().as_str()});
+        let read = Change::read(&record("StartStreamEncryption", by_name.clone(), Value::Null)).expect("a change");
+        assert_eq!(
+            (read.stream.as_str(), &read.deed, read.role.as_deref()),
+            ("orders", &ChangeKind::Started { key_id: "alias/a".to_owned() }, Some(OWN))
+        );
+        assert_eq!(
+            Change::read(&record("StopStreamEncryption", by_arn, Value::Null)).expect("a change").stream,
+            "orders"
+        );
+        assert_eq!(
+            Change::read(&record("StopStreamEncryption", by_name.clone(), "ResourceInUseException".into())),
+            None
+        );
+        assert_eq!(Change::read(&record("StopStreamEncryption", Value::Null, Value::Null)), None);
+        assert_eq!(Change::read(&record("CreateStream", by_name, Value::Null)), None);
+    }
+}

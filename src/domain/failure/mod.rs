@@ -1,0 +1,365 @@
+//! What went wrong, as a value: which step, which code, whether trying again helps, and what a
+//! person can do about it.
+//!
+//! One table, [`code`], holds every error code this program knows.
+//!
+//! Sources: the *Errors* sections of `StartStreamEncryption`, `DescribeStreamSummary`,
+//! `ListStreams`, `ListTagsForStream` (Kinesis API Reference), `DescribeKey` (KMS API Reference),
+//! `SendMessage` (SQS API Reference), and *Common Error Types*.
+
+pub mod code;
+mod remedy;
+
+use std::fmt;
+
+use serde::Serialize;
+
+pub use self::code::Kind;
+
+/// What was being done when it went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Understanding the payload.
+    ReadEvent,
+    /// Checking that the target is ours to touch.
+    CheckTarget,
+    /// `sts:AssumeRole` of the role in a member account.
+    AssumeRole,
+    /// `kinesis:DescribeStreamSummary`.
+    DescribeStream,
+    /// `kms:DescribeKey`, or judging what it said.
+    DescribeKey,
+    /// `kinesis:ListTagsForStream`, or reading the exemption in the tags.
+    ListTags,
+    /// `tag:GetResources`.
+    GetResources,
+    /// `kinesis:ListStreams`.
+    ListStreams,
+    /// `kinesis:StartStreamEncryption`.
+    StartStreamEncryption,
+    /// Reading the policy: the variable, or `ssm:GetParameter`.
+    ReadPolicy,
+    /// Finding the policy's rule for a stream.
+    ApplyPolicy,
+    /// `kms:GetKeyPolicy` or `kinesis:GetResourcePolicy`.
+    GetPolicy,
+    /// `cloudtrail:LookupEvents`.
+    LookupEvents,
+    /// Waiting for ACTIVE, before or after the start.
+    Wait,
+    /// `sqs:SendMessage` to the dead-letter queue.
+    SendDeadLetter,
+    /// `sqs:SendMessage` to the work queue.
+    SendWorkItem,
+    /// `sqs:ChangeMessageVisibility` on the work queue.
+    ChangeVisibility,
+    /// `kinesis:PutRecord`, where a person asked for it.
+    Probe,
+    /// `events:PutEvents`.
+    PutEvents,
+    /// Receiving, moving or deleting dead letters, from the terminal.
+    HandleDeadLetters,
+}
+
+impl Step {
+    /// The step's name in answers, letters and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadEvent => "read-event",
+            Self::CheckTarget => "check-target",
+            Self::AssumeRole => "assume-role",
+            Self::DescribeStream => "describe-stream",
+            Self::DescribeKey => "describe-key",
+            Self::ListTags => "list-tags",
+            Self::GetResources => "get-resources",
+            Self::ListStreams => "list-streams",
+            Self::StartStreamEncryption => "start-stream-encryption",
+            Self::ReadPolicy => "read-policy",
+            Self::ApplyPolicy => "apply-policy",
+            Self::GetPolicy => "get-policy",
+            Self::LookupEvents => "lookup-events",
+            Self::Wait => "wait",
+            Self::SendDeadLetter => "send-dead-letter",
+            Self::SendWorkItem => "send-work-item",
+            Self::ChangeVisibility => "change-visibility",
+            Self::Probe => "probe",
+            Self::PutEvents => "put-events",
+            Self::HandleDeadLetters => "handle-dead-letters",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What follows from a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// Trying again later may well help.
+    Retryable,
+    /// Nothing changes until a person changes something: straight to the dead-letter queue.
+    Terminal,
+    /// There is no such stream.
+    Gone,
+    /// Somebody undoes what we do: stop touching the stream.
+    Contested,
+}
+
+impl Class {
+    /// The class's name in answers, letters and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retryable => "retryable",
+            Self::Terminal => "terminal",
+            Self::Gone => "gone",
+            Self::Contested => "contested",
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A failure, diagnosed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// What was being done.
+    pub step: Step,
+    /// The AWS error code, or one of [`code`].
+    pub code: String,
+    /// What follows from it.
+    pub class: Class,
+    /// What happened: names the step, the subject and the code.
+    pub message: String,
+    /// What a person can do about it.
+    pub remedy: String,
+}
+
+impl Failure {
+    /// The failure `code` at `step` on `subject`, with `detail` in AWS's words or ours.
+    #[must_use]
+    pub fn new(step: Step, code: &str, subject: &dyn fmt::Display, detail: &str) -> Self {
+        let kind = Kind::of(code);
+        let message = if detail.is_empty() {
+            format!("{step} of {subject}: {code}")
+        } else {
+            format!("{step} of {subject}: {code}: {detail}")
+        };
+        Self { step, code: code.to_owned(), class: kind.class(), message, remedy: kind.remedy(step) }
+    }
+
+    /// The same failure with another class: some codes weigh differently in their place.
+    #[must_use]
+    pub fn classed(self, class: Class) -> Self {
+        Self { class, ..self }
+    }
+
+    /// The same failure with another remedy: more is known than the code says.
+    #[must_use]
+    pub fn remedied(self, remedy: String) -> Self {
+        Self { remedy, ..self }
+    }
+
+    /// What the code means.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        Kind::of(&self.code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (remedy: {})", self.message, self.remedy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEPS: [Step; 19] = [
+        Step::ReadEvent,
+        Step::CheckTarget,
+        Step::DescribeStream,
+        Step::DescribeKey,
+        Step::ListTags,
+        Step::GetResources,
+        Step::ListStreams,
+        Step::StartStreamEncryption,
+        Step::ReadPolicy,
+        Step::ApplyPolicy,
+        Step::GetPolicy,
+        Step::LookupEvents,
+        Step::Wait,
+        Step::SendDeadLetter,
+        Step::SendWorkItem,
+        Step::ChangeVisibility,
+        Step::Probe,
+        Step::PutEvents,
+        Step::HandleDeadLetters,
+    ];
+
+    #[test]
+    fn a_step_and_a_class_have_one_name_wherever_they_are_shown() {
+        for step in STEPS {
+            assert_eq!(serde_json::to_value(step).expect("JSON"), step.as_str());
+            assert_eq!(step.to_string(), step.as_str());
+        }
+        for class in [Class::Retryable, Class::Terminal, Class::Gone, Class::Contested] {
+            assert_eq!(serde_json::to_value(class).expect("JSON"), class.as_str());
+            assert_eq!(class.to_string(), class.as_str());
+        }
+    }
+
+    /// What each code means, what follows from it at every step, and words of its remedy at one.
+    #[test]
+    fn every_code_has_its_class_and_its_remedy() {
+        use Class::{Contested, Gone, Retryable, Terminal};
+        let start = Step::StartStreamEncryption;
+        for (codes, class, step, says) in [
+            (
+                &["LimitExceededException", "KMSThrottlingException", "ThrottlingException"][..],
+                Retryable,
+                start,
+                "25 applications",
+            ),
+            (
+                &["ThrottlingException", "RequestThrottled", "SlowDown"],
+                Retryable,
+                Step::DescribeStream,
+                "the account's limit",
+            ),
+            (&["ResourceInUseException"], Retryable, start, "CREATING or UPDATING"),
+            (
+                &["ResourceNotFoundException", code::STREAM_NOT_FOUND],
+                Gone,
+                Step::DescribeStream,
+                "name, the account and the Region",
+            ),
+            (
+                &["AccessDeniedException", "AccessDenied", "NotAuthorized"],
+                Terminal,
+                Step::DescribeKey,
+                "for a key of another account",
+            ),
+            (&["AccessDeniedException"], Terminal, Step::SendDeadLetter, "FAILURE_QUEUE_URL"),
+            (&["AccessDeniedException"], Terminal, start, "KmsKeyArns"),
+            (&["KMSAccessDeniedException", "KmsAccessDenied"], Terminal, start, "kms:ViaService"),
+            (&["KmsAccessDenied"], Terminal, Step::SendDeadLetter, "SSE-SQS"),
+            (
+                &["KMSDisabledException", "DisabledException", "KmsDisabled", code::KEY_DISABLED],
+                Terminal,
+                start,
+                "kms:EnableKey",
+            ),
+            (
+                &["KMSInvalidStateException", "KmsInvalidKeyUsage", code::KEY_PENDING_DELETION],
+                Terminal,
+                start,
+                "SYMMETRIC_DEFAULT",
+            ),
+            (
+                &[code::KEY_PENDING_IMPORT, code::KEY_UNAVAILABLE, code::KEY_UNSUITABLE, code::KEY_IN_OTHER_REGION],
+                Terminal,
+                start,
+                "Enabled",
+            ),
+            (&["KMSNotFoundException", "NotFoundException", "KmsNotFound"], Terminal, start, "KMS_KEY_ID"),
+            (&["KMSOptInRequired", "KmsOptInRequired", "SubscriptionRequiredException"], Terminal, start, "subscribe"),
+            (
+                &["InvalidArgumentException", "ValidationException"],
+                Terminal,
+                start,
+                "symmetric encryption key that Kinesis accepts",
+            ),
+            (&["InvalidArgumentException", "SerializationException"], Terminal, Step::DescribeStream, "bug"),
+            (
+                &["UnrecognizedClientException", "ExpiredTokenException", code::REQUEST_NOT_BUILT],
+                Terminal,
+                start,
+                "credentials",
+            ),
+            (
+                &["QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"],
+                Terminal,
+                Step::SendDeadLetter,
+                "existing SQS queue",
+            ),
+            (&[code::NO_FAILURE_QUEUE], Retryable, Step::SendDeadLetter, "existing SQS queue"),
+            (
+                &["InternalFailure", "ServiceUnavailable", code::TIMEOUT, code::NETWORK_ERROR],
+                Retryable,
+                start,
+                "Health Dashboard",
+            ),
+            (&[code::UNREADABLE_ANSWER, code::START_UNCONFIRMED], Retryable, start, "VPC endpoints"),
+            (&[code::STILL_UPDATING, code::ACCEPTED_NOT_VISIBLE, code::OUT_OF_TIME], Retryable, Step::Wait, "timeout"),
+            (&[code::KEY_NOT_READY, code::KEY_STATE_SETTLING], Retryable, Step::DescribeKey, "within minutes"),
+            (&[code::UNDONE, code::CONTESTED], Contested, Step::Wait, "who calls StopStreamEncryption"),
+            (&[code::ALLOWANCE_SPENT], Contested, start, "after the time that the message names"),
+            (&[code::FOREIGN_ACCOUNT, code::FOREIGN_REGION], Terminal, Step::CheckTarget, "own account and Region"),
+            (&[code::UNKNOWN_PAYLOAD], Terminal, Step::ReadEvent, "docs/EVENTS.md"),
+            (&[code::EXEMPTION_MALFORMED], Terminal, Step::ListTags, "exemption tag"),
+            (&[code::POLICY_UNDECIDED], Terminal, Step::ApplyPolicy, "put a rule for it before"),
+            (
+                &[code::POLICY_INVALID, "ParameterNotFound", "ParameterVersionNotFound"],
+                Terminal,
+                Step::ReadPolicy,
+                "enforcer policy check",
+            ),
+            (&[code::PRESENT_KEY_UNREADABLE], Terminal, Step::DescribeKey, "ON_OTHER_KEY=replace"),
+            (&["SomethingNewException", ""], Retryable, start, "API reference"),
+        ] {
+            for code in codes {
+                let failure = Failure::new(step, code, &"orders", "");
+                assert_eq!((failure.class, failure.kind().class()), (class, class), "{code}");
+                assert!(failure.remedy.contains(says), "{code} at {step}: {}", failure.remedy);
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_may_not_do_a_step_is_told_what_to_allow() {
+        for (step, action) in [
+            (Step::DescribeStream, "kinesis:DescribeStreamSummary"),
+            (Step::DescribeKey, "kms:DescribeKey"),
+            (Step::ListTags, "kinesis:ListTagsForStream"),
+            (Step::GetResources, "tag:GetResources"),
+            (Step::ListStreams, "kinesis:ListStreams"),
+            (Step::StartStreamEncryption, "kinesis:StartStreamEncryption"),
+            (Step::ReadPolicy, "ssm:GetParameter"),
+            (Step::GetPolicy, "kms:GetKeyPolicy"),
+            (Step::LookupEvents, "cloudtrail:LookupEvents"),
+            (Step::SendDeadLetter, "sqs:SendMessage"),
+            (Step::SendWorkItem, "WORK_QUEUE_URL"),
+            (Step::ChangeVisibility, "sqs:ChangeMessageVisibility"),
+            (Step::Probe, "kinesis:PutRecord"),
+            (Step::PutEvents, "events:PutEvents"),
+            (Step::HandleDeadLetters, "sqs:ReceiveMessage"),
+            (Step::Wait, "the message names"),
+        ] {
+            let failure = Failure::new(step, "AccessDeniedException", &"orders", "");
+            assert!(failure.remedy.contains(action), "{step}: {}", failure.remedy);
+        }
+    }
+
+    #[test]
+    fn the_message_names_the_step_the_subject_and_the_code_and_the_detail_where_there_is_one() {
+        let failure = Failure::new(Step::ListTags, "AccessDenied", &"orders", "");
+        assert_eq!(failure.message, "list-tags of orders: AccessDenied");
+        let failure =
+            Failure::new(Step::ListTags, "AccessDenied", &"orders", "explicit deny").remedied("ask".to_owned());
+        assert_eq!(failure.to_string(), "list-tags of orders: AccessDenied: explicit deny (remedy: ask)");
+        assert_eq!((failure.clone().classed(Class::Gone).class, failure.class), (Class::Gone, Class::Terminal));
+    }
+}

@@ -1,0 +1,15 @@
+//! The nouns: streams, keys, accounts, failures and outcomes. Pure: no SDK, no runtime, no clock,
+//! no log.
+
+pub mod arn;
+pub mod encryption_change;
+pub mod failure;
+pub mod grace;
+pub mod key;
+pub mod member_accounts;
+pub mod mode;
+pub mod outcome;
+pub mod stream;
+
+/// The policy of a key or of a stream; `None` where it has none, or why it could not be read.
+pub type PolicyDocument = Result<Option<serde_json::Value>, String>;

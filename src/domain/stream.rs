@@ -1,0 +1,328 @@
+//! A Kinesis data stream: how it is named, which state it is in, and how it is encrypted.
+//!
+//! Source: Kinesis Data Streams API Reference, `DescribeStreamSummary` and
+//! `StreamDescriptionSummary`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::{Serialize, Serializer};
+
+use crate::domain::arn::{Arn, Malformed, is_account, is_region, partition_of};
+
+/// A stream's name: 1 to 128 characters of `[a-zA-Z0-9_.-]`, unique within an account and Region.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamName(String);
+
+impl StreamName {
+    /// What [`FromStr`] accepts, in words.
+    pub const EXPECTED: &'static str = "a stream name: 1 to 128 characters of a-z, A-Z, 0-9, '_', '.' and '-'";
+
+    /// The name itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for StreamName {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+        if (1..=128).contains(&text.len()) && text.bytes().all(plain) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Malformed::new(text, Self::EXPECTED))
+        }
+    }
+}
+
+impl fmt::Display for StreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A stream's ARN, `arn:aws:kinesis:us-east-1:111122223333:stream/orders`, checked part by part.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamArn(String);
+
+impl StreamArn {
+    /// What [`FromStr`] accepts, in words.
+    pub const EXPECTED: &'static str =
+        "a stream ARN: arn:<partition>:kinesis:<region>:<12-digit account>:stream/<name>";
+
+    /// The ARN of the stream `name` in `region` of `account`; the partition follows from the
+    /// Region.
+    ///
+    /// Needed because CloudTrail records calls by name as they were made, without an ARN.
+    pub fn build(region: &str, account: &str, name: &StreamName) -> Result<Self, Malformed> {
+        if !is_region(region) {
+            return Err(Malformed::new(region, "a Region, such as us-east-1"));
+        }
+        if !is_account(account) {
+            return Err(Malformed::new(account, "an account of 12 digits"));
+        }
+        Ok(Self(format!("arn:{}:kinesis:{region}:{account}:stream/{name}", partition_of(region))))
+    }
+
+    /// The whole ARN.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The partition that the ARN says.
+    #[must_use]
+    pub fn partition(&self) -> &str {
+        self.part(1)
+    }
+
+    /// The Region the stream lives in.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        self.part(3)
+    }
+
+    /// The account that owns the stream.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        self.part(4)
+    }
+
+    /// The stream's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.part(5).strip_prefix("stream/").unwrap_or_default()
+    }
+
+    fn part(&self, index: usize) -> &str {
+        self.0.splitn(6, ':').nth(index).unwrap_or_default()
+    }
+}
+
+impl FromStr for StreamArn {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let malformed = || Malformed::new(text, Self::EXPECTED);
+        let arn = Arn::split(text).filter(|arn| arn.service == "kinesis").ok_or_else(malformed)?;
+        let name = arn.resource.strip_prefix("stream/").ok_or_else(malformed)?;
+        name.parse::<StreamName>().map_err(|_| malformed())?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for StreamArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for StreamArn {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// A stream as somebody pointed at it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum StreamRef {
+    /// By ARN, as AWS recommends.
+    Arn(StreamArn),
+    /// By bare name, as a person types it: it is described by name once, and the ARN in that answer
+    /// is used from then on.
+    Name(StreamName),
+}
+
+impl StreamRef {
+    /// The stream's name, which is unique within an account and Region.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Arn(arn) => arn.name(),
+            Self::Name(name) => name.as_str(),
+        }
+    }
+}
+
+impl FromStr for StreamRef {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        if text.starts_with("arn:") {
+            text.parse().map(Self::Arn)
+        } else {
+            text.parse().map(Self::Name).map_err(|_| {
+                Malformed::new(
+                    text,
+                    "a stream name (1 to 128 characters of a-z, A-Z, 0-9, '_', '.' and '-') or a stream ARN",
+                )
+            })
+        }
+    }
+}
+
+impl fmt::Display for StreamRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Arn(arn) => arn.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+/// `StreamStatus` of the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamStatus {
+    /// Being created: no operation but describing is possible.
+    Creating,
+    /// At rest: the only state in which encryption is judged and changed.
+    Active,
+    /// Being changed; reads and writes go on, and the description still shows the *old* encryption.
+    Updating,
+    /// Being deleted.
+    Deleting,
+    /// A state that AWS introduced after this version: waited out like [`StreamStatus::Updating`].
+    Other(String),
+}
+
+impl fmt::Display for StreamStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Creating => "CREATING",
+            Self::Active => "ACTIVE",
+            Self::Updating => "UPDATING",
+            Self::Deleting => "DELETING",
+            Self::Other(other) => other,
+        })
+    }
+}
+
+impl From<&str> for StreamStatus {
+    fn from(text: &str) -> Self {
+        match text {
+            "CREATING" => Self::Creating,
+            "ACTIVE" => Self::Active,
+            "UPDATING" => Self::Updating,
+            "DELETING" => Self::Deleting,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
+/// `StreamMode` of the API: how the stream's capacity is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamMode {
+    /// A number of shards that somebody sets.
+    Provisioned,
+    /// AWS sets it.
+    OnDemand,
+    /// A mode that AWS introduced after this version.
+    Other(String),
+}
+
+impl StreamMode {
+    /// The mode's name in the API.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Provisioned => "PROVISIONED",
+            Self::OnDemand => "ON_DEMAND",
+            Self::Other(other) => other,
+        }
+    }
+}
+
+impl From<&str> for StreamMode {
+    fn from(text: &str) -> Self {
+        match text {
+            "PROVISIONED" => Self::Provisioned,
+            "ON_DEMAND" => Self::OnDemand,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
+/// What one `DescribeStreamSummary` said, as far as this program is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The stream's own ARN, whatever it was asked by.
+    pub arn: StreamArn,
+    /// Its state.
+    pub status: StreamStatus,
+    /// The `KeyId` as it was given to `StartStreamEncryption`; `None` for encryption type `NONE`.
+    pub key_id: Option<String>,
+    /// When it was created; tells a stream from its namesake made after it was deleted.
+    pub created: Option<DateTime<Utc>>,
+    /// How its capacity is set; `None` where the service does not say.
+    pub mode: Option<StreamMode>,
+    /// For how many hours it keeps records.
+    pub retention_hours: Option<u32>,
+    /// How many consumers with enhanced fan-out are registered.
+    pub consumers: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARN: &str = "arn:aws:kinesis:us-east-1:111122223333:stream/orders";
+
+    #[test]
+    fn a_stream_is_pointed_at_by_name_or_by_arn_and_by_nothing_else() {
+        for (text, name) in [(ARN, "orders"), ("orders", "orders"), ("a.B_c-1", "a.B_c-1")] {
+            let stream: StreamRef = text.parse().expect("a stream");
+            assert_eq!((stream.name(), stream.to_string().as_str()), (name, text));
+        }
+        for text in [
+            "",
+            "a b",
+            "ü",
+            "arn:aws:kinesis:us-east-1:111122223333:stream/",
+            "arn:aws:kinesis:us-east-1:111122223333:orders",
+            "arn:aws:kinesis:us-east-1:111122223333:stream/orders/consumer/a:1",
+            "arn:aws:firehose:us-east-1:111122223333:stream/orders",
+        ] {
+            assert_eq!(text.parse::<StreamRef>().expect_err(text).found, text);
+        }
+        let name = |length: usize| "a".repeat(length).parse::<StreamName>();
+        assert!(name(128).is_ok() && name(129).is_err());
+    }
+
+    #[test]
+    fn an_arn_is_built_of_a_region_and_an_account_that_can_be() {
+        let name: StreamName = "orders".parse().expect("a name");
+        let arn = StreamArn::build("us-east-1", "111122223333", &name).expect("an ARN");
+        assert_eq!(
+            (arn.as_str(), arn.region(), arn.account(), arn.name()),
+            (ARN, "us-east-1", "111122223333", "orders")
+        );
+        assert_eq!(serde_json::to_value(&arn).expect("JSON"), ARN);
+        for (region, account) in [("europe", "111122223333"), ("us-east-1", "1111")] {
+            assert!(StreamArn::build(region, account, &name).is_err(), "{region} {account}");
+        }
+    }
+
+    #[test]
+    fn states_and_modes_are_called_as_aws_calls_them_and_new_ones_are_kept() {
+        for (text, status) in [
+            ("CREATING", StreamStatus::Creating),
+            ("ACTIVE", StreamStatus::Active),
+            ("UPDATING", StreamStatus::Updating),
+            ("DELETING", StreamStatus::Deleting),
+            ("MERGING", StreamStatus::Other("MERGING".to_owned())),
+        ] {
+            assert_eq!((StreamStatus::from(text), status.to_string().as_str()), (status.clone(), text));
+        }
+        for (text, mode) in [
+            ("PROVISIONED", StreamMode::Provisioned),
+            ("ON_DEMAND", StreamMode::OnDemand),
+            ("ON_LEASE", StreamMode::Other("ON_LEASE".to_owned())),
+        ] {
+            assert_eq!((StreamMode::from(text), mode.as_str()), (mode.clone(), text));
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Dead letters: what failed, diagnosed, in a form that can be fed back.
+
+use std::io;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+use serde_json::ser::{CharEscape, Formatter};
+use serde_json::{Map, Value};
+
+use crate::domain::failure::Failure;
+
+/// Above this many bytes the letter's event is reduced: SQS takes 1 MiB, message attributes
+/// included.
+pub const LARGEST: usize = 900 * 1024;
+
+/// A dead letter of the contract.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLetter {
+    version: u8,
+    kind: &'static str,
+    /// The stream it is about; null where it concerns the whole event.
+    pub stream: Option<String>,
+    occurred_at: String,
+    request_id: String,
+    function: String,
+    /// What went wrong.
+    pub error: Failure,
+    attempts: u32,
+    event: Value,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    event_truncated: bool,
+    #[serde(skip)]
+    account: Option<String>,
+    #[serde(skip)]
+    region: Option<String>,
+}
+
+/// The invocation that writes letters.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadLetterMetadata<'a> {
+    /// Lambda's request id.
+    pub request_id: &'a str,
+    /// The function's name.
+    pub function: &'a str,
+    /// The time.
+    pub now: DateTime<Utc>,
+}
+
+/// Where a letter's stream, or its event, belongs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountRegion {
+    /// The account.
+    pub account: Option<String>,
+    /// The Region.
+    pub region: Option<String>,
+}
+
+impl DeadLetter {
+    /// The letter about `error`, which happened to `stream` while `event` was worked on for the
+    /// `attempts`-th time.
+    #[must_use]
+    pub fn new(
+        sender: DeadLetterMetadata<'_>,
+        stream: Option<String>,
+        error: Failure,
+        attempts: u32,
+        event: Value,
+        place: AccountRegion,
+    ) -> Self {
+        Self {
+            version: 1,
+            kind: "enforcement-failure",
+            stream,
+            occurred_at: sender.now.to_rfc3339_opts(SecondsFormat::Millis, true),
+            request_id: sender.request_id.to_owned(),
+            function: sender.function.to_owned(),
+            error,
+            attempts,
+            event,
+            event_truncated: false,
+            account: place.account,
+            region: place.region,
+        }
+    }
+
+    /// The message body.
+    #[must_use]
+    pub fn body(&self) -> String {
+        ascii(self)
+    }
+
+    /// The letter in a size that SQS takes, and whether it had to be reduced for that.
+    #[must_use]
+    pub fn fitting(mut self) -> (Self, bool) {
+        if self.body().len() <= LARGEST {
+            return (self, false);
+        }
+        self.event = reduced(&self.event);
+        self.event_truncated = true;
+        (self, true)
+    }
+
+    /// The message attributes, each only where it has a value.
+    #[must_use]
+    pub fn attributes(&self) -> Vec<(&'static str, &str)> {
+        let all = [
+            ("Stream", self.stream.as_deref()),
+            ("ErrorCode", Some(self.error.code.as_str())),
+            ("ErrorClass", Some(self.error.class.as_str())),
+            ("Account", self.account.as_deref()),
+            ("Region", self.region.as_deref()),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?))).collect()
+    }
+}
+
+/// The fields that triggers are read from: a reduced event points at the same streams as the whole
+/// one.
+const RECOGNISED: [&str; 42] = [
+    "Compliance",
+    "GeneratorId",
+    "Id",
+    "RecordState",
+    "Resources",
+    "SecurityControlId",
+    "Status",
+    "Type",
+    "Workflow",
+    "account",
+    "accountId",
+    "aliasName",
+    "arn",
+    "awsAccountId",
+    "awsRegion",
+    "complianceType",
+    "configurationItem",
+    "configurationItemStatus",
+    "detail",
+    "detail-type",
+    "errorCode",
+    "eventName",
+    "eventSource",
+    "findings",
+    "id",
+    "key-id",
+    "keyId",
+    "newEvaluationResult",
+    "recipientAccountId",
+    "region",
+    "requestParameters",
+    "resourceARN",
+    "resourceId",
+    "resourceName",
+    "resourceType",
+    "resources",
+    "source",
+    "streamARN",
+    "streamName",
+    "targetKeyId",
+    "time",
+    "version",
+];
+
+/// At most this many characters of a text, and entries of a list, are kept in a reduced event.
+const KEPT: usize = 1_000;
+
+fn reduced(event: &Value) -> Value {
+    let kept = match event {
+        Value::Object(object) => {
+            let fields = object.iter().filter(|(name, _)| RECOGNISED.contains(&name.as_str()));
+            Value::Object(fields.map(|(name, value)| (name.clone(), reduced(value))).collect::<Map<_, _>>())
+        }
+        Value::Array(list) => Value::Array(list.iter().take(KEPT).map(reduced).collect()),
+        Value::String(text) => Value::String(text.chars().take(KEPT).collect()),
+        other => other.clone(),
+    };
+    // Deeply nested lists of long texts could still be too long: then nothing of the event can be
+    // kept, and the log has it.
+    if ascii(&kept).len() > LARGEST / 2 { Value::Null } else { kept }
+}
+
+/// `value` as JSON in ASCII, since SQS refuses some characters (U+FFFE, most control characters) in
+/// a body.
+#[must_use]
+pub fn ascii<T: Serialize>(value: &T) -> String {
+    let mut bytes = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Ascii);
+    match value.serialize(&mut serializer) {
+        Ok(()) => String::from_utf8_lossy(&bytes).into_owned(),
+        // Writing strings and JSON to memory cannot fail; the plain form would be as good.
+        Err(_) => serde_json::json!(value).to_string(),
+    }
+}
+
+/// JSON with everything beyond ASCII escaped.
+struct Ascii;
+
+impl Formatter for Ascii {
+    fn write_string_fragment<W: io::Write + ?Sized>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        for character in fragment.chars() {
+            if character.is_ascii() && character != '\u{7f}' {
+                writer.write_all(&[u8::try_from(character).unwrap_or(b'?')])?;
+            } else {
+                let mut units = [0; 2];
+                for unit in character.encode_utf16(&mut units) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_char_escape<W: io::Write + ?Sized>(&mut self, writer: &mut W, escape: CharEscape) -> io::Result<()> {
+        serde_json::ser::CompactFormatter.write_char_escape(writer, escape)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::failure::{Step, code};
+    use serde_json::json;
+
+    fn letter(stream: Option<&str>, event: Value) -> DeadLetter {
+        let sender = DeadLetterMetadata { request_id: "request-1", function: "enforcer", now: DateTime::UNIX_EPOCH };
+        let error = Failure::new(Step::DescribeKey, code::KEY_DISABLED, &"key", "the key is disabled");
+        let place = AccountRegion { account: Some("111122223333".to_owned()), region: Some(String::new()) };
+        DeadLetter::new(sender, stream.map(str::to_owned), error, 2, event, place)
+    }
+
+    #[test]
+    fn the_body_is_the_contracts() {
+        let body: Value = serde_json::from_str(&letter(Some("arn"), json!({"id": "event-1"})).body()).expect("JSON");
+        insta::assert_json_snapshot!(body);
+    }
+
+    #[test]
+    fn attributes_without_a_value_are_left_out() {
+        let letter = letter(None, Value::Null);
+        let names: Vec<_> = letter.attributes().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["ErrorCode", "ErrorClass", "Account"]);
+    }
+
+    #[test]
+    fn the_body_is_ascii_and_means_the_same() {
+        let event = json!({"name": "früh \u{fffe} 🦀 \u{1}\u{7f} \"quoted\" \\"});
+        let body = letter(None, event.clone()).body();
+        assert!(body.is_ascii() && !body.contains('\u{7f}'), "{body}");
+        let read: Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!(read["event"], event);
+    }
+
+    #[test]
+    fn a_letter_that_is_too_large_keeps_what_triggers_are_read_from() {
+        let event = json!({
+            "id": "event-1",
+            "source": "aws.kinesis",
+            "detail": {"eventName": "CreateStream", "requestParameters": {"streamName": "orders", "noise": "x".repeat(1_000_000)}, "userAgent": "cli"},
+        });
+        let (letter, reduced) = letter(None, event).fitting();
+        assert!(reduced);
+        let body: Value = serde_json::from_str(&letter.body()).expect("JSON");
+        assert_eq!(
+            body["event"],
+            json!({"id": "event-1", "source": "aws.kinesis", "detail": {"eventName": "CreateStream", "requestParameters": {"streamName": "orders"}}})
+        );
+        assert_eq!(body["eventTruncated"], true);
+    }
+
+    #[test]
+    fn whatever_the_event_the_fitting_letter_fits() {
+        let long = "ü".repeat(200_000);
+        for event in [
+            json!(long),
+            json!({"resources": vec![json!(long); 20]}),
+            // Escaped, each character takes six bytes.
+            json!({"resources": vec![json!("\u{7f}".repeat(1_000)); 400], "noise": long}),
+            json!({"detail": {"findings": vec![json!({"Id": "x".repeat(999)}); 5_000]}}),
+        ] {
+            let (letter, reduced) = letter(None, event).fitting();
+            assert!(reduced);
+            assert!(letter.body().len() <= LARGEST, "{}", letter.body().len());
+        }
+    }
+
+    #[test]
+    fn a_letter_of_ordinary_size_is_left_as_it_is() {
+        let before = letter(None, json!({"id": "event-1", "noise": true}));
+        assert_eq!(before.clone().fitting(), (before, false));
+    }
+}

@@ -1,0 +1,346 @@
+//! From an HTTP request to an HTTP response, over the model.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tokio::time::sleep;
+
+use super::cloudtrail::{Caller, Identity};
+use super::fault::Effect;
+use super::input::Input;
+use super::model::Model;
+use super::service_error::ServiceError;
+use super::{Account, Call, events, history, kinesis, kms, sqs, ssm, sts, tagging};
+
+/// As much of an HTTP request as the services look at.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    /// `X-Amz-Target`.
+    pub(crate) target: Option<String>,
+    pub(crate) authorization: Option<String>,
+    pub(crate) user_agent: Option<String>,
+    /// `X-Amz-Security-Token`.
+    pub(crate) token: Option<String>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// An HTTP response.
+#[derive(Clone, Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: String,
+}
+
+/// No response: the connection breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectionLost;
+
+/// The result of a call that AWS never saw.
+const NOT_SEEN: &str = "ConnectionDropped";
+
+/// How often a `ReceiveMessage` that waits looks again.
+const LONG_POLL_INTERVAL: Duration = Duration::from_millis(200);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Service {
+    Kinesis,
+    Kms,
+    Sqs,
+    Ssm,
+    Tagging,
+    CloudTrail,
+    EventBridge,
+    Sts,
+}
+
+impl Service {
+    /// The service and the operation that `X-Amz-Target` names, if they are spoken here.
+    fn of_target(target: &str) -> Option<(Self, &str)> {
+        let (prefix, operation) = target.split_once('.')?;
+        let (service, operations): (_, &[&str]) = match prefix {
+            "Kinesis_20131202" => (Self::Kinesis, &kinesis::OPERATIONS),
+            "TrentService" => (Self::Kms, &kms::OPERATIONS),
+            "ResourceGroupsTaggingAPI_20170126" => (Self::Tagging, &tagging::OPERATIONS),
+            "AWSEvents" => (Self::EventBridge, &events::OPERATIONS),
+            "AmazonSSM" => (Self::Ssm, &ssm::OPERATIONS),
+            "CloudTrail_20131101" => (Self::CloudTrail, &history::OPERATIONS),
+            "AmazonSQS" => (Self::Sqs, &sqs::OPERATIONS),
+            _ => return None,
+        };
+        operations.contains(&operation).then_some((service, operation))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kinesis => "kinesis",
+            Self::Kms => "kms",
+            Self::Sqs => "sqs",
+            Self::Ssm => "ssm",
+            Self::Tagging => "tagging",
+            Self::CloudTrail => "cloudtrail",
+            Self::EventBridge => "events",
+            Self::Sts => "sts",
+        }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Kinesis | Self::Kms | Self::Ssm | Self::Tagging | Self::CloudTrail | Self::EventBridge => {
+                "application/x-amz-json-1.1"
+            }
+            Self::Sqs => "application/x-amz-json-1.0",
+            Self::Sts => "text/xml",
+        }
+    }
+
+    fn answer(
+        self,
+        model: &mut Model,
+        operation: &str,
+        input: Input<'_>,
+        now: chrono::DateTime<chrono::Utc>,
+    ) -> Result<Value, ServiceError> {
+        match self {
+            Self::Kinesis => kinesis::answer(model, operation, input, now),
+            Self::Kms => kms::answer(model, operation, input, now),
+            Self::Sqs => sqs::answer(model, operation, input, now),
+            Self::Ssm => ssm::answer(model, input),
+            Self::Tagging => tagging::answer(model, input),
+            Self::CloudTrail => history::answer(model, input, now),
+            Self::EventBridge => events::answer(model, input),
+            Self::Sts => sts::answer(model, input, now),
+        }
+    }
+}
+
+/// A request that was understood so far that it can be carried out.
+struct Understood {
+    service: Service,
+    operation: String,
+    input: Map<String, Value>,
+    stream: Option<String>,
+    caller: Caller,
+}
+
+/// Answers one request, faults and delays included.
+pub(crate) async fn answer(account: &Account, request: Request) -> Result<Response, ConnectionLost> {
+    if request.method == "GET" {
+        return Ok(health(&request));
+    }
+    let form = sts::form(&request.body).filter(|_| request.target.is_none());
+    let target = request.target.as_deref().unwrap_or_default();
+    let of_form = form.as_ref().map(|_| (Service::Sts, sts::OPERATION));
+    let Some((service, operation)) = of_form.or_else(|| Service::of_target(target)) else {
+        let refusal =
+            ServiceError::new("UnknownOperationException", format!("the embedded AWS does not know {target:?}"));
+        return Ok(respond(account, Service::Kinesis, Err(refusal)));
+    };
+    let body: Value = match form {
+        Some(form) => form,
+        None if request.body.is_empty() => json!({}),
+        None => serde_json::from_slice(&request.body).unwrap_or_default(),
+    };
+    let Value::Object(input) = body else {
+        return Ok(respond(
+            account,
+            service,
+            Err(ServiceError::new("SerializationException", "the body is not a JSON object")),
+        ));
+    };
+    let access_key = match authenticate(&request, service, &account.region()) {
+        Ok(access_key) => access_key,
+        Err(refusal) => return Ok(respond(account, service, Err(refusal))),
+    };
+    let account = &match sts::account_of(account, &access_key, request.token.as_deref()) {
+        Ok(account) => account,
+        Err(refusal) => return Ok(respond(account, service, Err(refusal))),
+    };
+    let stream = if service == Service::Kinesis { kinesis::named(Input(&input)) } else { None };
+    let identity = account.with(|model, _| model.identities.get(&access_key).cloned());
+    let caller = Caller {
+        identity: identity.unwrap_or_else(|| Identity::user("developer")),
+        access_key,
+        user_agent: request.user_agent.clone().unwrap_or_default(),
+    };
+    carry_out(account, Understood { service, operation: operation.to_owned(), input, stream, caller }).await
+}
+
+/// What the faults that meet a call do to it, all together.
+#[derive(Default)]
+struct Met {
+    before: Duration,
+    after: Duration,
+    effect: Effect,
+    unstoppable: bool,
+}
+
+async fn carry_out(account: &Account, call: Understood) -> Result<Response, ConnectionLost> {
+    let mut met = Met::default();
+    account.with(|model, _| {
+        for fault in &mut model.faults {
+            if fault.calls.counts(&call.operation, call.stream.as_deref()) {
+                met.before = met.before.saturating_add(fault.before);
+                met.after = met.after.saturating_add(fault.after);
+                met.unstoppable |= fault.unstoppable;
+                if met.effect == Effect::None {
+                    met.effect = fault.effect.clone();
+                }
+            }
+        }
+    });
+    if met.unstoppable {
+        let account = account.clone();
+        return tokio::spawn(async move { under(&account, call, met).await }).await.unwrap_or(Err(ConnectionLost));
+    }
+    under(account, call, met).await
+}
+
+async fn under(account: &Account, call: Understood, met: Met) -> Result<Response, ConnectionLost> {
+    let Met { before, after, effect, unstoppable: _ } = met;
+    if !before.is_zero() {
+        sleep(before).await;
+    }
+    let result = match &effect {
+        Effect::Dropped => {
+            note(account, &call, &Err(ServiceError::new(NOT_SEEN, String::new())), false);
+            return Err(ConnectionLost);
+        }
+        Effect::Intercepted(body) => {
+            note(account, &call, &Err(ServiceError::new(NOT_SEEN, String::new())), false);
+            return Ok(Response { body: body.clone(), ..respond(account, call.service, Ok(Value::Null)) });
+        }
+        Effect::Error(refusal) => Err(refusal.clone()),
+        Effect::EntriesRefused(refusal) => refuse_entries(account, &call, refusal),
+        Effect::None
+        | Effect::AnswerLost
+        | Effect::AnswerGarbled
+        | Effect::AnswerTruncated
+        | Effect::AnswerReplaced(_) => {
+            let deadline = account.with(|model, now| now + sqs::wait(model, &call.operation, Input(&call.input)));
+            loop {
+                let (result, now) = account
+                    .with(|model, now| (call.service.answer(model, &call.operation, Input(&call.input), now), now));
+                if now < deadline && result.as_ref().is_ok_and(sqs::is_empty) {
+                    sleep(LONG_POLL_INTERVAL).await;
+                } else {
+                    break result;
+                }
+            }
+        }
+    };
+    note(account, &call, &result, effect != Effect::AnswerLost);
+    if !after.is_zero() {
+        sleep(after).await;
+    }
+    let answer = respond(account, call.service, result);
+    match effect {
+        Effect::AnswerLost | Effect::Dropped => Err(ConnectionLost),
+        Effect::AnswerGarbled => Ok(Response { body: "<html>\u{fffd}".to_owned(), ..answer }),
+        Effect::AnswerTruncated => {
+            Ok(Response { body: answer.body.chars().take(answer.body.len() / 2).collect(), ..answer })
+        }
+        Effect::AnswerReplaced(body) => Ok(Response { body, ..answer }),
+        Effect::None | Effect::Error(_) | Effect::EntriesRefused(_) | Effect::Intercepted(_) => Ok(answer),
+    }
+}
+
+/// Does every other entry of a batch, and refuses the rest.
+fn refuse_entries(account: &Account, call: &Understood, refusal: &ServiceError) -> Result<Value, ServiceError> {
+    let entries = call.input.get("Entries").and_then(Value::as_array).cloned().unwrap_or_default();
+    let (refused, done): (Vec<_>, Vec<_>) = entries.into_iter().enumerate().partition(|(index, _)| index % 2 == 0);
+    let mut input = call.input.clone();
+    input.insert("Entries".to_owned(), done.iter().map(|(_, entry)| entry.clone()).collect());
+    let mut answer = if done.is_empty() {
+        json!({ "Successful": [], "Failed": [] })
+    } else {
+        account.with(|model, now| call.service.answer(model, &call.operation, Input(&input), now))?
+    };
+    if let Some(failed) = answer.get_mut("Failed").and_then(Value::as_array_mut) {
+        failed.extend(
+            refused
+                .iter()
+                .map(|(_, entry)| json!({ "Id": entry["Id"], "SenderFault": false, "Code": refusal.code, "Message": refusal.message })),
+        );
+    }
+    Ok(answer)
+}
+
+/// Writes the call down, its events too, and lets happen what follows it.
+fn note(account: &Account, call: &Understood, result: &Result<Value, ServiceError>, answered: bool) {
+    account.with(|model, now| {
+        model.calls.push(Call {
+            service: call.service.name(),
+            operation: call.operation.clone(),
+            stream: call.stream.clone(),
+            request: Value::Object(call.input.clone()),
+            result: result.as_ref().map(|_| ()).map_err(|refusal| refusal.code.clone()),
+            answered,
+            access_key: call.caller.access_key.clone(),
+            at: now,
+        });
+        if result.as_ref().is_err_and(|refusal| refusal.code == NOT_SEEN) {
+            return;
+        }
+        if matches!(call.service, Service::Kinesis | Service::Kms) {
+            model.record(call.service.name(), &call.operation, Input(&call.input), result, &call.caller, now);
+        }
+        model.run_scripts(&call.operation, call.stream.as_deref(), now);
+    });
+}
+
+/// Checks that the request is signed, for the right service and Region, and returns the access key.
+/// The signature itself is not checked.
+fn authenticate(request: &Request, service: Service, region: &str) -> Result<String, ServiceError> {
+    let missing = || ServiceError::new("MissingAuthenticationTokenException", "Missing Authentication Token");
+    let header = request.authorization.as_deref().ok_or_else(missing)?;
+    let parameters = header.strip_prefix("AWS4-HMAC-SHA256 ").ok_or_else(missing)?;
+    let incomplete =
+        || ServiceError::new("IncompleteSignatureException", "Authorization header requires 'Credential' parameter.");
+    let credential =
+        parameters.split(',').find_map(|part| part.trim().strip_prefix("Credential=")).ok_or_else(incomplete)?;
+    let [access_key, _date, scope_region, scope_service, "aws4_request"] =
+        credential.split('/').collect::<Vec<_>>()[..]
+    else {
+        return Err(incomplete());
+    };
+    if scope_region != region {
+        let message = format!("Credential should be scoped to a valid region, not '{scope_region}'. ");
+        return Err(ServiceError::new("InvalidSignatureException", message));
+    }
+    if scope_service != service.name() {
+        let message = format!("Credential should be scoped to correct service: '{}'. ", service.name());
+        return Err(ServiceError::new("InvalidSignatureException", message));
+    }
+    Ok(access_key.to_owned())
+}
+
+/// `GET /ping`, the health check of Kinesis and SQS endpoints.
+fn health(request: &Request) -> Response {
+    let (status, body) = if request.path == "/ping" { (200, "healthy") } else { (404, "not found") };
+    Response { status, headers: vec![("content-type", "text/plain".to_owned())], body: body.to_owned() }
+}
+
+fn respond(account: &Account, service: Service, result: Result<Value, ServiceError>) -> Response {
+    let request_id = account.with(|model, _| model.guid());
+    let mut headers = vec![("content-type", service.content_type().to_owned()), ("x-amzn-requestid", request_id)];
+    if service == Service::Sts {
+        let (status, body) = sts::xml(result);
+        return Response { status, headers, body };
+    }
+    match result {
+        Ok(Value::Null) if service == Service::Sqs => Response { status: 200, headers, body: "{}".to_owned() },
+        Ok(Value::Null) => Response { status: 200, headers, body: String::new() },
+        Ok(answer) => Response { status: 200, headers, body: answer.to_string() },
+        Err(ServiceError { code, message, status }) => {
+            if service == Service::Sqs {
+                headers.push(("x-amzn-query-error", format!("{};Sender", sqs::query_code(&code))));
+            }
+            // SQS writes its shapes with their namespace.
+            let kind = if service == Service::Sqs { format!("com.amazonaws.sqs#{code}") } else { code };
+            Response { status, headers, body: json!({ "__type": kind, "message": message }).to_string() }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Outcome events: others hear of what matters, once, in the documented form.
+
+use kinesis_encryption_enforcer::sandbox::{Fault, KeyState, NewStream};
+use serde_json::{Value, json};
+
+use crate::support::{World, event, manual};
+
+/// The events as EventBridge would deliver them, each held to the committed schema.
+fn told(world: &World) -> Vec<Value> {
+    let schema: Value = serde_json::from_str(include_str!("../../docs/outcome-event.schema.json")).expect("the schema");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let delivered = |entry: &Value| {
+        let detail: Value = serde_json::from_str(entry["Detail"].as_str().expect("text")).expect("JSON");
+        json!({"source": entry["Source"], "detail-type": entry["DetailType"], "resources": entry["Resources"], "detail": detail})
+    };
+    let events: Vec<_> = world.account.put_events().iter().map(delivered).collect();
+    for event in &events {
+        let wrong: Vec<_> =
+            validator.iter_errors(event).map(|error| format!("{}: {error}", error.instance_path)).collect();
+        assert!(wrong.is_empty(), "{wrong:?}: {event:#}");
+    }
+    events
+}
+
+fn types(world: &World) -> Vec<Value> {
+    told(world).iter().map(|event| event["detail-type"].clone()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_encrypted_what_failed_and_what_expired_is_told_and_what_is_right_is_not() {
+    let world = World::new().with("OUTCOME_EVENT_BUS", "security");
+    let arn = world
+        .stream(NewStream::named("orders").tag("kinesis-encryption-enforcer:exempt", "migration until=2026-01-01"));
+    world.run(&manual("orders")).await.expect("an answer");
+    assert_eq!(types(&world), ["Stream Encrypted", "Exemption Expired"]);
+    let event = &told(&world)[0];
+    assert_eq!(
+        (&event["resources"], &event["detail"]["outcome"]["status"]),
+        (&json!([arn, world.key]), &json!("encrypted"))
+    );
+    assert_eq!(
+        (&event["detail"]["trigger"]["kind"], &event["detail"]["requestId"]),
+        (&json!("manual"), &json!("request-1"))
+    );
+    assert_eq!(world.account.put_events()[0]["EventBusName"], "security");
+    world.run(&manual("orders")).await.expect("an answer");
+    world.run(&json!({"stream": "nowhere"})).await.expect("an answer");
+    assert_eq!(types(&world)[2..], ["Stream Enforcement Failed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_at_risk_and_a_contested_stream_are_told() {
+    let world = World::new().with("OUTCOME_EVENT_BUS", "default");
+    world.stream(NewStream::named("orders").encrypted_with(&world.key));
+    world.account.set_key_state(&world.key, KeyState::Disabled);
+    world.run(&manual("orders")).await.expect("an answer");
+    assert_eq!(types(&world), ["Key At Risk"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_tells_ten_at_a_time_and_a_dry_run_nothing() {
+    let world = World::new().with("OUTCOME_EVENT_BUS", "default");
+    for index in 0..23 {
+        world.stream(NewStream::named(&format!("s{index:02}")));
+    }
+    world.run(&json!({"sweep": true, "dryRun": true})).await.expect("an answer");
+    world.run(&json!({"stream": "nowhere", "dryRun": true})).await.expect("an answer");
+    assert_eq!(world.account.count("PutEvents"), 0);
+    world.run(&json!({"sweep": true})).await.expect("an answer");
+    assert_eq!((types(&world).len(), world.account.count("PutEvents")), (23, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bus_that_refuses_changes_nothing_about_how_it_ended() {
+    let world = World::new().with("OUTCOME_EVENT_BUS", "default");
+    world.stream(NewStream::named("orders"));
+    world.account.fault(Fault::on("PutEvents").error("AccessDeniedException", "no"));
+    assert_eq!(world.outcome(&event("stream-created")).await["status"], "encrypted");
+    assert_eq!((told(&world).len(), world.letters().len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_bus_nobody_is_told() {
+    let world = World::new();
+    world.stream(NewStream::named("orders"));
+    assert_eq!(world.outcome(&event("stream-created")).await["status"], "encrypted");
+    assert_eq!(world.account.count("PutEvents"), 0);
+}
