@@ -42,6 +42,11 @@ lint: ## Clippy; for the function also without the terminal program
 docs: ## Documentation, without a warning
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(LOCKED) --no-deps
 
+.PHONY: prose
+prose: ## Words and phrases of the documents, and one sentence per line; tests/prose/rules.py has the rules
+	python3 -B tests/prose/test.py
+	python3 -B tests/prose/check.py
+
 .PHONY: template
 template: template-tools ## Template and deploy/: lints, scanners, and that every route makes the same stack
 	$(TEMPLATE) tests/template/check.py
