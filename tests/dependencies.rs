@@ -96,7 +96,7 @@ fn every_crate_that_only_the_build_runs_is_named_and_counted() {
     assert_eq!(named("Procedural macros:", ".\n"), names(&macros));
     let rest = build.difference(&macros).cloned().collect();
     assert_eq!(named("What macros and build scripts are made with:", ";"), names(&rest));
-    assert_eq!(named("Build scripts, of linked crates too:", ". "), names(&with_target("custom-build", &all)));
+    assert_eq!(named("Build scripts, of linked crates too:", ".\n"), names(&with_target("custom-build", &all)));
 }
 
 #[test]
