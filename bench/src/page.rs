@@ -50,7 +50,7 @@ pub(crate) fn tables(summaries: &[Summary]) -> String {
         let rows: Vec<_> = summaries.iter().filter(|summary| summary.scenario == scenario).collect();
         let title = match scenario {
             Scenario::Encrypt => "A new stream that is not encrypted",
-            Scenario::Compliant => "A stream that is right already",
+            Scenario::Compliant => "A stream that is already compliant",
         };
         // Writing to a String cannot fail.
         let _ = write!(text, "### {title}\n\n{}\n{}\n", times(&rows), costs(&rows));
