@@ -23,7 +23,7 @@ demo: ## Tell the whole story on an embedded AWS, in seconds and without an acco
 	$(CARGO) run $(LOCKED) -- demo
 
 .PHONY: check
-check: format lint docs template supply ## Formatting, lints, documentation, template and supply chain
+check: format lint docs prose template supply ## Formatting, lints, documentation, wording, template and supply chain
 
 .PHONY: test
 test: test-rust test-browser test-emulators ## All tests
@@ -43,7 +43,7 @@ docs: ## Documentation, without a warning
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(LOCKED) --no-deps
 
 .PHONY: prose
-prose: ## Words and phrases of the documents, and one sentence per line; tests/prose/rules.py has the rules
+prose: ## Wording of the documents, by the rules in tests/prose/rules.py
 	python3 -B tests/prose/test.py
 	python3 -B tests/prose/check.py
 

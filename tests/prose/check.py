@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Finds the words and phrases in rules.py, and Markdown lines that are not one sentence.
 
-`make prose` checks the places in ENFORCED. `tests/prose/check.py PLACE…` checks others, `tests/prose/check.py all` every one.
+`make prose` checks the places in ENFORCED.
+`tests/prose/check.py PLACE…` checks other places, and `tests/prose/check.py all` checks every place.
 Exits with 1 when anything is found.
 """
 
@@ -15,14 +16,23 @@ from rules import RULES
 
 ROOT = Path(__file__).resolve().parents[2]
 # Documents for contributors, who may read about tests.
-FOR_CONTRIBUTORS = {"ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/DEPENDENCIES.md", "docs/EMULATORS.md", "docs/PERFORMANCE.md", "docs/TESTING.md"}
+FOR_CONTRIBUTORS = {
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "docs/DEPENDENCIES.md",
+    "docs/EMULATORS.md",
+    "docs/PERFORMANCE.md",
+    "docs/TESTING.md",
+}
 
 
 def files(reader, *patterns, without=()):
     """The texts of all files that match one of the patterns."""
     paths = sorted({path for pattern in patterns for path in ROOT.glob(pattern)})
     names = [path.relative_to(ROOT).as_posix() for path in paths]
-    return [text for name in names if name not in without for text in reader(name, (ROOT / name).read_text(encoding="utf-8"))]
+    contents = {name: (ROOT / name).read_text(encoding="utf-8") for name in names if name not in without}
+    return [text for name, content in contents.items() for text in reader(name, content)]
 
 
 def changes(path, text):
@@ -31,19 +41,31 @@ def changes(path, text):
 
 def documents():
     return (
-        files(texts.markdown, "README.md", "CONTRIBUTING.md", "docs/*.md", "deploy/README.md", "events/README.md")
+        files(
+            texts.markdown,
+            "README.md",
+            "CONTRIBUTING.md",
+            "docs/*.md",
+            "deploy/README.md",
+            "events/README.md",
+        )
         + files(changes, "CHANGELOG.md")
         + files(texts.yaml, ".github/**/*.yml")
     )
 
 
 def help_of_the_program():
-    subprocess.run([os.environ.get("CARGO", "cargo"), "build", "--locked", "--quiet", "--bin", "enforcer"], cwd=ROOT, check=True)
+    subprocess.run(
+        [os.environ.get("CARGO", "cargo"), "build", "--locked", "--quiet", "--bin", "enforcer"],
+        cwd=ROOT,
+        check=True,
+    )
     return texts.help_texts(ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug" / "enforcer")
 
 
 def source():
-    return files(texts.source, "src/**/*.rs", "src/**/*.js", without=[path.relative_to(ROOT).as_posix() for path in ROOT.glob("src/**/tests.rs")])
+    tests = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("src/**/tests.rs")]
+    return files(texts.source, "src/**/*.rs", "src/**/*.js", without=tests)
 
 
 # Every place, and what reads its texts.
@@ -66,7 +88,9 @@ def phrases(text):
         if rule.for_users_only and (not text.path.endswith(".md") or text.path in FOR_CONTRIBUTORS):
             continue
         for match in rule.expression.finditer(masked):
-            yield text.lines[match.start()], f"write “{rule.write}”, not “{text.value[match.start() : match.end()]}”"
+            yield text.lines[
+                match.start()
+            ], f"write “{rule.write}”, not “{text.value[match.start() : match.end()]}”"
 
 
 def findings(place):

@@ -1,8 +1,9 @@
 """The words and phrases that no text of this project uses, and what to write instead.
 
-A rule is a pattern in lower case, the replacement, examples that it finds, and examples that it does not find.
-The patterns match whole words and ignore case. A run of white space is one space.
-Code spans, options, paths and identifiers are not matched: names in the wire contract stay.
+A rule is a pattern, the replacement, examples that it finds, and examples that it does not find.
+The patterns match whole words and ignore case.
+Texts have single spaces and no line breaks.
+Code spans, paths and identifiers are masked: wire names stay.
 """
 
 import re
@@ -23,15 +24,21 @@ class Rule:
         return re.compile(rf"(?<![\w-])(?:{self.pattern})(?![\w-])", re.IGNORECASE)
 
 
-BE = r"(?:is|are|was|were|be|been)"
-
 RULES = [
     # Dead letters.
     Rule(
         r"(?<!dead )(?<!capital )(?<!case )(?<!small )letter(?:s|ed)?(?! and digits)(?!, digits)(?! or digits)",
         "dead letter",
         finds=("one letter in full", "the letter's remedy", "letters are kept", "it is lettered"),
-        allows=("one dead letter", "the dead-letter queue", "is dead-lettered", "letters and digits", "capital letters", "`letter`", "first_letter"),
+        allows=(
+            "one dead letter",
+            "the dead-letter queue",
+            "is dead-lettered",
+            "letters and digits",
+            "capital letters",
+            "`letter`",
+            "first_letter",
+        ),
     ),
     Rule(
         r"(?:feed|feeds|feeding|fed)(?: \S+){0,3} back|feed-back",
@@ -47,18 +54,34 @@ RULES = [
     ),
     # Compliance.
     Rule(
-        r"(?:bring|brings|bringing|brought)(?: \S+){0,6} right|(?:come|comes|came|coming) right|right already|already right"
-        r"|streams? right|(?:\d+|half|all|every \w+|the|that|which|what|it|they|them|streams?) (?:is|are|was|were) right"
+        r"(?:bring|brings|bringing|brought)(?: \S+){0,6} right|(?:come|comes|came|coming) right"
+        r"|right already|already right|streams? right"
+        r"|(?:\d+|half|all|every \w+|the|that|which|what|it|they|them|streams?) (?:is|are|was|were) right"
         r"|right streams?|(?:puts?|sets?) \S+ right",
         "compliant, encrypt, or re-encrypt with the configured key",
-        finds=("brings the streams of an account right", "everything came right", "a stream that is right", "the stream was right already", "3 right streams"),
+        finds=(
+            "brings the streams of an account right",
+            "everything came right",
+            "a stream that is right",
+            "the stream was right already",
+            "3 right streams",
+        ),
         allows=("right-to-left", "the right column", "right after the call"),
     ),
     Rule(
-        r"(?:stays?|still|half|streams that|(?:half|all|some|\d+) of (?:it|them|which)) (?:(?:is|are|was|were) )?(?:still )?wrong(?! with)|wrong streams?|streams? (?:is|are|was|were) wrong"
-        r"|\d+ (?:of them )?wrong(?! usage)|wrong with (?:a|the|each|every) streams?",
+        r"(?:stays?|still|half|streams that|(?:half|all|some|\d+) of (?:it|them|which))"
+        r" (?:(?:is|are|was|were) )?(?:still )?wrong(?! with)"
+        r"|wrong streams?|streams? (?:is|are|was|were) wrong|\d+ (?:of them )?wrong(?! usage)"
+        r"|wrong with (?:a|the|each|every) streams?",
         "non-compliant, not encrypted with the configured key",
-        finds=("half of which are wrong", "500 of them wrong", "nothing stays wrong", "if it is still wrong", "what is wrong with a stream", "wrong streams"),
+        finds=(
+            "half of which are wrong",
+            "500 of them wrong",
+            "nothing stays wrong",
+            "if it is still wrong",
+            "what is wrong with a stream",
+            "wrong streams",
+        ),
         allows=("2 wrong usage", "what is wrong with the policy", "the arguments are wrong"),
     ),
     Rule(
@@ -68,31 +91,54 @@ RULES = [
         allows=("at the judgement of the operator",),
     ),
     Rule(
-        r"(?:keep|keeps|keeping|kept)(?: (?:the|their|its|these))? (?:streams of|streams? too)|accounts? (?:that )?(?:is|are) kept|streams? (?:is|are) kept(?: too)?(?! encrypted)"
+        r"(?:keep|keeps|keeping|kept)(?: (?:the|their|its|these))? (?:streams of|streams? too)"
+        r"|accounts? (?:that )?(?:is|are) kept|streams? (?:is|are) kept(?: too)?(?! encrypted)"
         r"|whose streams are kept|this function (?:does not keep|keeps)(?! (?:the|every|all|its))",
         "manage, enforce or audit",
-        finds=("it keeps the streams of other accounts", "accounts that are kept", "a stream that this function does not keep", "whose streams are kept too"),
+        finds=(
+            "it keeps the streams of other accounts",
+            "accounts that are kept",
+            "a stream that this function does not keep",
+            "whose streams are kept too",
+        ),
         allows=("keeps every stream encrypted", "days that logs are kept", "keep the streams encrypted"),
     ),
     # Who reports what.
     Rule(
         r"tell|tells|telling|told",
         "publish, report, notify, log or show",
-        finds=("the bus that outcomes are told on", "What it tells", "cannot tell", "every step ended as told"),
+        finds=(
+            "the bus that outcomes are told on",
+            "What it tells",
+            "cannot tell",
+            "every step ended as told",
+        ),
         allows=("teller", "--tell"),
     ),
     # Roles and accounts.
     Rule(
-        r"(?:take|takes|taking|took|taken)(?: \S+){0,3} on(?= [^\w]|[.,:;)]| (?:a|the|one|its|that|this|of|in|each)\b|$)",
+        r"(?:take|takes|taking|took|taken)(?: \S+){0,3} on"
+        r"(?= [^\w]|[.,:;)]| (?:a|the|one|its|that|this|of|in|each)\b|$)",
         "assume a role",
-        finds=("a role to take on, by ARN", "take on the role", "the taking on of a role", "it takes on one role"),
+        finds=(
+            "a role to take on, by ARN",
+            "take on the role",
+            "the taking on of a role",
+            "it takes on one role",
+        ),
         allows=("take it from there", "takes one action"),
     ),
     Rule(
         r"(?<!the group )members?(?! accounts?)(?! roles?)(?! stacks?)",
         "member account",
         finds=("the role in a member", "its members", "every member's stack"),
-        allows=("member accounts", "the member account's role", "the member role", "the member stack", "member-role"),
+        allows=(
+            "member accounts",
+            "the member account's role",
+            "the member role",
+            "the member stack",
+            "member-role",
+        ),
     ),
     Rule(
         r"the own (?:one|account|accounts|stack|role|region)",
@@ -102,7 +148,8 @@ RULES = [
     ),
     # Time.
     Rule(
-        r"rests(?! on)|rested|resting|rest (?:longer|for|until)|(?:come|comes|came) to rest|nothing rests",
+        r"rests(?! on)|rested|resting|rest (?:longer|for|until)|(?:come|comes|came) to rest"
+        r"|nothing rests",
         "back off, retry later, or delay",
         finds=("it rests longer each time", "both come to rest", "nothing rests"),
         allows=("the rest of the sweep", "encrypted at rest", "the decision rests on facts", "all the rest"),
@@ -119,53 +166,49 @@ RULES = [
         finds=("paced under half of the limits", "streams share the pace"),
         allows=("a space", "name-pace"),
     ),
-    Rule(
-        r"anew",
-        "again, or recreate",
-        finds=("make the queue anew",),
-        allows=("a new queue",),
-    ),
-    Rule(
-        r"in vain",
-        "after all retries failed",
-        finds=("retried in vain",),
-    ),
+    Rule(r"anew", "again, or recreate", finds=("make the queue anew",), allows=("a new queue",)),
+    Rule(r"in vain", "after all retries failed", finds=("retried in vain",)),
     # Quotas.
     Rule(
-        r"allowances?|(?:spend|spends|spent|spending)(?: \S+){0,3} (?:quota|applications)|(?:is|are|was|were|be) (?:all )?spent|spent by",
+        r"allowances?|(?:spend|spends|spent|spending)(?: \S+){0,3} (?:quota|applications)"
+        r"|(?:is|are|was|were|be) (?:all )?spent|spent by",
         "quota, used up",
         finds=("a spent allowance", "the 25 applications are spent", "spent by whomever"),
         allows=("the time spent in KMS", "`AllowanceSpent`", "AllowanceSpent"),
     ),
-    Rule(
-        r"whomever",
-        "any principal",
-        finds=("by whomever",),
-    ),
+    Rule(r"whomever", "any principal", finds=("by whomever",)),
     # Queues.
     Rule(
-        r"(?:hide|hides|hid|hidden|hiding)(?: \S+){0,2} (?:for|until|messages?)|(?:messages?|letters?) (?:is|are|stays?) hidden",
+        r"(?:hide|hides|hid|hidden|hiding)(?: \S+){0,2} (?:for|until|messages?)"
+        r"|(?:messages?|letters?) (?:is|are|stays?) hidden",
         "change the message's visibility timeout",
         finds=("hidden for 30 s", "the message is hidden", "hides the message"),
         allows=("hidden rows in the report",),
     ),
     Rule(
-        r"(?:give|gives|given|giving|gave)(?: \S+){0,2} back|(?:give|gives) the role \S+(?: \S+){0,4} back",
+        r"(?:give|gives|given|giving|gave)(?: \S+){0,2} back"
+        r"|(?:give|gives) the role \S+(?: \S+){0,4} back",
         "make visible again, return, or grant again",
-        finds=("letters are given back", "give back only what failed", "give the role `sqs:SendMessage` on the queue back"),
+        finds=(
+            "letters are given back",
+            "give back only what failed",
+            "give the role `sqs:SendMessage` on the queue back",
+        ),
         allows=("read back", "back off"),
     ),
-    Rule(
-        r"consumes nothing",
-        "does not remove messages",
-        finds=("Looking consumes nothing",),
-    ),
+    Rule(r"consumes nothing", "does not remove messages", finds=("Looking consumes nothing",)),
     # Tests.
     Rule(
-        r"(?:hold|holds|held|holding)(?: \S+){0,5} to (?:it|them|both|that|this|the|its|their|·+)|(?:hold|holds|held) to"
-        r"|(?:tests?|lints?|clippy) (?:hold|holds)|(?:which|·+) (?:hold|holds) (?:it|them|that)",
+        r"(?:hold|holds|held|holding)(?: \S+){0,5} to (?:it|them|both|that|this|the|its|their|·+)"
+        r"|(?:hold|holds|held) to|(?:tests?|lints?|clippy) (?:hold|holds)"
+        r"|(?:which|·+) (?:hold|holds) (?:it|them|that)",
         "verify, enforce with a test",
-        finds=("a test holds this list to the code", "an allow-list that the ARN is held to", "`tests/house.rs` holds it", "lints hold it"),
+        finds=(
+            "a test holds this list to the code",
+            "an allow-list that the ARN is held to",
+            "`tests/house.rs` holds it",
+            "lints hold it",
+        ),
         allows=("the queue holds the message", "`detail` holds the request"),
     ),
     Rule(
@@ -222,7 +265,12 @@ RULES = [
     Rule(
         r"the alarms? only shows?|is the key(?!['’])|is what guarantees|as told|who applies a",
         "one plain sentence with a subject, a verb and an object",
-        finds=("the alarms only show", "the configured key is the key", "the schedule is what guarantees", "Who applies a key"),
+        finds=(
+            "the alarms only show",
+            "the configured key is the key",
+            "the schedule is what guarantees",
+            "Who applies a key",
+        ),
         allows=("this is the key's ARN as a text",),
     ),
     Rule(

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The checker itself: what each rule finds and allows, what is read of each kind of file, and on which line a finding is."""
+"""Tests of the checker: what each rule finds and allows, which texts are read, and on which line a finding is."""
 
 import tempfile
 import unittest
@@ -14,6 +14,8 @@ CLEAN = """\
 
 The function encrypts every stream that is not compliant.
 It assumes the role in the member account, and backs off when `letter` is a name, or [a link](docs/letters.md#told).
+
+1. It checks the key.
 
 * It publishes an outcome event, e.g. for a failed stream.
   A dead letter holds letters and digits.
@@ -55,7 +57,7 @@ Parameters:
 Letters: !GetAtt Letters.Arn # It is anew.
 """
 
-RUST = r'''
+RUST = r"""
 //! Feeds letters
 //! back.
 const KEY: &str = "letter";
@@ -67,7 +69,7 @@ fn letters() {} // It is told.
 mod tests {
     const TEXT: &str = "a letter of a test";
 }
-'''
+"""
 
 COMMENTS = """\
 letter:
@@ -82,14 +84,19 @@ HELP = """\
 if [ "$1" = dlq ]; then
     echo 'Feed letters back'
 else
-    printf 'A program\\n\\nCommands:\\n  dlq   Work with\\n        letters\\n  help  Print\\n\\nOptions:\\n  --letter  A role to take on\\n'
+    printf 'A program\\n\\nCommands:\\n  dlq   Work with\\n        letters\\n  help  Print\\n'
+    printf '\\nOptions:\\n  --letter  A role to take on\\n'
 fi
 """
 
 
 def found(read):
     """The line and the phrase of every finding."""
-    return sorted((line, message.rpartition("not ")[2].strip("“”")) for text in read for line, message in check.phrases(text))
+    return sorted(
+        (line, message.rpartition("not ")[2].strip("“”"))
+        for text in read
+        for line, message in check.phrases(text)
+    )
 
 
 class Rules(unittest.TestCase):
@@ -98,7 +105,11 @@ class Rules(unittest.TestCase):
             for example in rule.finds:
                 with self.subTest(example):
                     text = texts.Text("README.md").add(7, f"It says: {example}, and more.")
-                    messages = [message for line, message in check.phrases(text) if line == 7 and message.startswith(f"write “{rule.write}”, not “")]
+                    messages = [
+                        message
+                        for line, message in check.phrases(text)
+                        if line == 7 and message.startswith(f"write “{rule.write}”, not “")
+                    ]
                     self.assertTrue(messages)
 
     def test_every_rule_lets_pass_what_it_allows(self):
@@ -106,7 +117,13 @@ class Rules(unittest.TestCase):
             for example in rule.allows:
                 with self.subTest(example):
                     text = texts.Text("README.md").add(1, f"It says: {example}, and more.")
-                    self.assertFalse([message for _, message in check.phrases(text) if message.startswith(f"write “{rule.write}”")])
+                    self.assertFalse(
+                        [
+                            message
+                            for _, message in check.phrases(text)
+                            if message.startswith(f"write “{rule.write}”")
+                        ]
+                    )
 
     def test_contributors_may_read_about_tests(self):
         line = "A test verifies this list."
@@ -121,9 +138,13 @@ class Readers(unittest.TestCase):
         self.assertEqual(texts.sentences("README.md", CLEAN), [])
 
     def test_markdown(self):
-        self.assertEqual(found(texts.markdown("README.md", MARKDOWN)), [(1, "letter"), (3, "letter"), (9, "told"), (12, "embedded AWS")])
         self.assertEqual(
-            texts.sentences("README.md", MARKDOWN), [(3, "write one sentence per line"), (5, "do not break a sentence over two lines")]
+            found(texts.markdown("README.md", MARKDOWN)),
+            [(1, "letter"), (3, "letter"), (9, "told"), (12, "embedded AWS")],
+        )
+        self.assertEqual(
+            texts.sentences("README.md", MARKDOWN),
+            [(3, "write one sentence per line"), (5, "do not break a sentence over two lines")],
         )
 
     def test_a_line_is_not_endless(self):
@@ -136,16 +157,20 @@ class Readers(unittest.TestCase):
 
     def test_yaml(self):
         self.assertEqual(
-            found(texts.yaml("template.yaml", YAML)), [(1, "fed back"), (1, "letter"), (4, "brought right"), (8, "told"), (9, "anew")]
+            found(texts.yaml("template.yaml", YAML)),
+            [(1, "fed back"), (1, "letter"), (4, "brought right"), (8, "told"), (9, "anew")],
         )
 
     def test_rust(self):
         self.assertEqual(
-            found(texts.source("src/arn.rs", RUST)), [(2, "Feeds letters back"), (2, "letters"), (7, "letter"), (8, "told")]
+            found(texts.source("src/arn.rs", RUST)),
+            [(2, "Feeds letters back"), (2, "letters"), (7, "letter"), (8, "told")],
         )
 
     def test_comments(self):
-        self.assertEqual(found(texts.comments("Makefile", COMMENTS)), [(3, "Tell"), (4, "fed back"), (4, "letter")])
+        self.assertEqual(
+            found(texts.comments("Makefile", COMMENTS)), [(3, "Tell"), (4, "fed back"), (4, "letter")]
+        )
 
     def test_help_of_all_subcommands(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -153,7 +178,9 @@ class Readers(unittest.TestCase):
             program.write_text(HELP)
             program.chmod(0o755)
             read = texts.help_texts(program)
-        self.assertEqual(found(read), [(1, "Feed letters back"), (1, "letters"), (5, "letters"), (9, "take on")])
+        self.assertEqual(
+            found(read), [(1, "Feed letters back"), (1, "letters"), (5, "letters"), (9, "take on")]
+        )
         self.assertEqual({text.path for text in read}, {"enforcer --help", "enforcer dlq --help"})
 
 

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 # What a masked character becomes: neither a letter nor a space.
 MASK = "·"
 # Code spans, link targets, addresses, paths, identifiers and placeholders.
-NAMES = re.compile(r"`[^`]*`|(?<=\])\([^)\s]+\)|https?://\S+|\{[^{}\s]*\}|[\w.-]*[/_][\w./*-]*|\w+::\S+|\b\w*[a-z][A-Z]\w*|\$\{[^}]*\}")
+NAMES = re.compile(
+    r"`[^`]*`|(?<=\])\([^)\s]+\)|https?://\S+|\$?\{[^{}\s]*\}"
+    r"|[\w.-]*[/_][\w./*-]*|\w+::\S+|\b\w*[a-z][A-Z]\w*"
+)
 
 
 @dataclass
 class Text:
-    """A paragraph, a table row, a comment or a string: its words with single spaces, and the line of each character."""
+    """A paragraph, a table row, a comment or a string, with single spaces; and the line of each character."""
 
     path: str
     value: str = ""
@@ -45,7 +48,7 @@ def grouped(path, numbered):
 
 # Rows that repeat, word for word, what the template says, which is checked itself.
 COPIED = re.compile(r"\| (?:checkov|cfn-guard|cdk-nag) \|")
-# A line that stands alone: a heading, a table row, a list item, a comment, or nothing.
+# A line that stands alone: a heading, a table row, a comment, or nothing.
 ALONE = re.compile(r"#|\||<!--|$")
 ITEM = re.compile(r"(?:[*-]|\d+\.) ")
 # A full stop inside a line, and what begins the next sentence.
@@ -92,7 +95,7 @@ def sentences(path, text):
         if kind == "alone":
             before = None
             continue
-        plain = Text(path).add(number, line).masked()
+        plain = Text(path).add(number, ITEM.sub("", line, count=1) if kind == "item" else line).masked()
         if NEXT_SENTENCE.search(plain):
             found.append((number, "write one sentence per line"))
         if len(line) > LONGEST_LINE:
@@ -133,14 +136,17 @@ def yaml(path, text):
 
 
 TOKEN = re.compile(
-    r"""(?P<comment>//[^\n]*)|(?P<raw>b?r(?P<hashes>\#*)"(?P<content>.*?)"(?P=hashes))|(?P<string>b?"(?:\\.|[^"\\])*")"""
-    r"""|(?P<template>`[^`]*`)|'(?:\\.[^']*|[^'\\])'""",
+    r"""(?P<comment>//[^\n]*)|(?P<raw>b?r(?P<hashes>\#*)"(?P<content>.*?)"(?P=hashes))"""
+    r"""|(?P<string>b?"(?:\\.|[^"\\])*")|(?P<template>`[^`]*`)|'(?:\\.[^']*|[^'\\])'""",
     re.DOTALL | re.VERBOSE,
 )
 
 
 def source(path, text):
-    """The comments of Rust or JavaScript code, and its strings of more than one word; what follows `#[cfg(test)]` is left out."""
+    """The comments of Rust or JavaScript code, and its strings of more than one word.
+
+    The tests at the end of a Rust file are left out.
+    """
     text = text.split("#[cfg(test)]\nmod tests")[0]
     texts, comment, last = [], Text(path), None
     for token in TOKEN.finditer(text):
