@@ -55,6 +55,10 @@ template: template-tools ## Template and deploy/: lints, scanners, and that ever
 template-tools:
 	tests/template/install
 
+.PHONY: template-yaml
+template-yaml: template-tools ## Write template.yaml from its parts in deploy/template/
+	$(TEMPLATE) deploy/template/join.py
+
 .PHONY: stackset-template
 stackset-template: template-tools ## Write target/deploy/template.cfn.json, the template without the SAM transform
 	$(TEMPLATE) deploy/transform.py

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Checks template.yaml and deploy/ without AWS.
 
-cfn-lint and `sam validate`; what the SAM transform makes of the template; what the parameters' patterns accept; what checkov, cfn-guard and
-cdk-nag find (scan.py); and that the other routes of deploy/ make the same stack (routes.py). `make template` installs what it needs and runs it.
+That template.yaml is what its parts in deploy/template/ make of it; cfn-lint and `sam validate`; what the SAM
+transform makes of the template; what the parameters' patterns accept; what checkov, cfn-guard and cdk-nag find
+(scan.py); and that the other routes of deploy/ make the same stack (routes.py). `make template` installs what it needs
+and runs it.
 
 Exits with 1 when anything is found, a warning included.
 """
@@ -17,7 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "deploy"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "deploy" / "template"))
 
+import join  # noqa: E402
 import routes  # noqa: E402
 import scan  # noqa: E402
 import transform  # noqa: E402
@@ -56,6 +60,12 @@ MEMBER_PATTERNS = {
     "RoleName": (["enforcer", "x" * 64], ["", "a/b", "x" * 65]),
     "KmsKeyArns": PATTERNS["KmsKeyArns"],
 }
+
+
+def unjoined():
+    """Whether template.yaml was changed without its parts, or they without it."""
+    is_joined = TEMPLATE.read_text(encoding="utf-8") == join.joined()
+    return [] if is_joined else ["template.yaml is not what deploy/template/ says: make template-yaml"]
 
 
 def lint(*paths):
@@ -118,7 +128,7 @@ def main():
     template, objections = transform.plain()
     members = {"MemberRoleName": "enforcer", "MemberAccounts": ["444455556666"], "MemberExternalId": "orders-7"}
     cases = ({}, members, {"Mode": "audit", "ScheduleExpression": ""}, {"WatchConfig": "false", "WatchSecurityHub": "false"})
-    problems = objections + [problem for overrides in cases for problem in transformed(overrides)]
+    problems = unjoined() + objections + [problem for overrides in cases for problem in transformed(overrides)]
     problems += patterns(template["Parameters"], PATTERNS) + patterns(transform.source(MEMBER)["Parameters"], MEMBER_PATTERNS)
     if problems:
         print("\n".join(problems), file=sys.stderr)
