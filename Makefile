@@ -64,7 +64,7 @@ stackset-template: template-tools ## Write target/deploy/template.cfn.json, the 
 	$(TEMPLATE) deploy/transform.py
 
 .PHONY: terraform-interface
-terraform-interface: template-tools ## Write the Terraform module's variables and outputs anew, from template.yaml
+terraform-interface: template-tools ## Write the Terraform module's variables and outputs from template.yaml
 	$(TEMPLATE) deploy/terraform/interface.py
 
 .PHONY: terraform

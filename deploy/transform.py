@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Writes target/deploy/template.cfn.json: template.yaml as the SAM transform leaves it, for whatever takes plain CloudFormation only.
+"""Writes target/deploy/template.cfn.json: template.yaml after the SAM transform, for plain CloudFormation.
 
-`make stackset-template` runs it with the transform in the version pinned in tests/template/. The same template gives the same bytes.
+`make stackset-template` runs it with the version of the transform that is pinned in tests/template/. The same template
+results in the same bytes.
 
-The code is two parameters more, CodeBucket and CodeKey: the zip has to lie in S3 before the stack is made. Everything else, conditions and
-parameters included, is as in template.yaml.
+It adds the parameters CodeBucket and CodeKey, because the zip file must be in S3 before the stack is created.
+Everything else, conditions and parameters included, is as in template.yaml.
 """
 
 import json
@@ -13,7 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-# The transform asks boto3 for a Region, and for nothing else. Set before the import, which reads it.
+# The transform needs a Region from boto3, and nothing else. The import reads it.
 os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
 
 from samtranslator.model.exceptions import InvalidDocumentException  # noqa: E402
@@ -25,29 +26,33 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "template.yaml"
 TARGET = ROOT / "target" / "deploy" / "template.cfn.json"
 
-# Lambda reads code only from a bucket of its own Region, and a stack set gives all its stacks the same parameters.
+# Lambda reads code only from a bucket in its own Region, and all stacks of a stack set have the
+# same parameters.
 REGION = "{region}"
 CODE_PARAMETERS = {
     "CodeBucket": {
         "Type": "String",
         "Description": (
-            f"The S3 bucket that holds the function's zip. It must be of the stack's Region. A name that ends in -{REGION} stands for one bucket in "
-            "each Region."
+            "Name of the S3 bucket that contains the function's zip file. The bucket must be in the stack's Region. "
+            f"If the name ends in -{REGION}, each stack replaces {REGION} with its own Region."
         ),
         "AllowedPattern": r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$|^[a-z0-9][a-z0-9.-]{0,40}-\{region\}$",
-        "ConstraintDescription": f"must be the name of an S3 bucket, or such a name with {REGION} at its end",
+        "ConstraintDescription": f"must be the name of an S3 bucket, or a name that ends in -{REGION}",
     },
     "CodeKey": {
         "Type": "String",
-        # A key that stays the same is no change to CloudFormation, whatever lies under it.
-        "Description": "The zip's key in that bucket. Each build needs a key of its own, its checksum for example, or an update changes nothing.",
+        # CloudFormation does not detect a change of the object if the key stays the same.
+        "Description": (
+            "Object key of the zip file in that bucket. Use a different key for each build, such as its checksum. "
+            "Otherwise an update does not change the function."
+        ),
         "MinLength": 1,
         "MaxLength": 1024,
     },
 }
 CODE_LABELS = {"CodeBucket": {"default": "S3 bucket of the code"}, "CodeKey": {"default": "S3 key of the code"}}
 PARTS = {"Fn::Split": [REGION, {"Ref": "CodeBucket"}]}
-# A text that splits at what it does not contain stays whole.
+# Fn::Split returns the whole string if it does not contain the delimiter.
 CODE_CONDITIONS = {"CodeBucketPerRegion": {"Fn::Not": [{"Fn::Equals": [{"Fn::Select": [0, PARTS]}, {"Ref": "CodeBucket"}]}]}}
 CODE = {
     "S3Bucket": {
@@ -62,21 +67,21 @@ CODE = {
 
 
 def source(path=SOURCE):
-    """template.yaml, or another template, with short tags written out."""
+    """template.yaml, or another template, with short tags in their long form."""
     return yaml_parse(path.read_text(encoding="utf-8"))
 
 
 def transform(parameters=None):
-    """What the SAM transform makes of template.yaml, and what it objects to."""
+    """template.yaml after the SAM transform, and the warnings and errors of the transform."""
     objections = []
     handler = logging.Handler(logging.WARNING)
-    # The translator complains when its own usage metrics are not collected.
+    # The translator warns if its own usage metrics are not collected.
     handler.addFilter(lambda record: not record.name.startswith("samtranslator.metrics"))
     handler.emit = lambda record: objections.append(record.getMessage())
     logging.getLogger().addHandler(handler)
     try:
         template = source()
-        # The transform wants the code packaged, which `sam build` and `sam deploy` see to.
+        # The transform requires packaged code. Normally `sam build` and `sam deploy` package it.
         template["Resources"]["Function"]["Properties"]["CodeUri"] = {"Bucket": "bucket", "Key": "key"}
         return Translator({}, Parser()).translate(template, parameters or {}), objections
     except InvalidDocumentException as error:
@@ -86,21 +91,21 @@ def transform(parameters=None):
 
 
 def plain():
-    """The template without a transform, and what the transform objects to."""
+    """The template without the transform, and the warnings and errors of the transform."""
     template, objections = transform()
     if template is None:
         return None, objections
-    # Of the Serverless Application Repository and of `sam build`.
+    # Only the Serverless Application Repository and `sam build` use these.
     template["Metadata"].pop("AWS::ServerlessRepo::Application")
     function = template["Resources"]["Function"]
     for name in ("BuildMethod", "BuildProperties"):
         function["Metadata"].pop(name)
     function["Properties"]["Code"] = CODE
-    # The transform copies the function's, which speaks of the function.
+    # The transform copies the Metadata of the function, which is not about this resource.
     template["Resources"]["FunctionEventInvokeConfig"].pop("Metadata")
 
     console = template["Metadata"]["AWS::CloudFormation::Interface"]
-    console["ParameterGroups"].insert(0, {"Label": {"default": "The code"}, "Parameters": list(CODE_PARAMETERS)})
+    console["ParameterGroups"].insert(0, {"Label": {"default": "Code"}, "Parameters": list(CODE_PARAMETERS)})
     console["ParameterLabels"] = {**CODE_LABELS, **console["ParameterLabels"]}
     template["Parameters"] = {**CODE_PARAMETERS, **template["Parameters"]}
     template["Conditions"] = {**CODE_CONDITIONS, **template["Conditions"]}

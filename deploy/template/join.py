@@ -44,7 +44,7 @@ Action: lambda:InvokeFunction
 Principal: events.amazonaws.com
 SourceArn: !GetAtt {rule}.Arn
 """
-OPENING = "The Kinesis encryption enforcer ${AWS::StackName}"
+OPENING = "Kinesis encryption enforcer ${AWS::StackName}:"
 # What CloudFormation does not accept beside `Metrics`.
 OF_ONE_METRIC = {"Namespace", "MetricName", "Dimensions", "Statistic", "Period"}
 
@@ -104,7 +104,7 @@ def alarms(text):
         if name == "Default":
             default = row
             continue
-        sentence = f"{OPENING}{value(row.pop('Description'))}. docs/RUNBOOK.md, section {name}"
+        sentence = f"{OPENING} {value(row.pop('Description'))} See docs/RUNBOOK.md, section {name}"
         lines = indent(fill(sentence, WIDTH - 8, break_on_hyphens=False), "  ")
         description = f"AlarmDescription: !Sub >-\n{lines}\n"
         condition = value(row.pop("Condition", "Condition:"))
@@ -133,7 +133,7 @@ def for_each_rule(text):
 def section(part):
     """The resources of a part, under its name."""
     expand = {"rules": rules, "alarms": alarms}.get(part, str)
-    title = f"# {part}.yaml ".ljust(WIDTH - 2, "-")
+    title = f"# deploy/template/{part}.yaml ".ljust(WIDTH - 2, "-")
     return indent(f"{title}\n\n{for_each_rule(expand(read(part)))}", "  ")
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes interface.tf: the parameters of the template as variables of the module, and its outputs as outputs.
 
-`make terraform-interface` runs it; `make template` fails while interface.tf is not what it would write. The defaults stay the template's: a
-variable that is not given is no parameter of the stack.
+`make terraform-interface` runs it; `make template` fails if interface.tf is not what it would write. The template
+defines the defaults: a variable that is not set is not passed to the stack.
 """
 
 import json
@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import transform  # noqa: E402
 
 TARGET = Path(__file__).with_name("interface.tf")
-HEAD = "# Written by `make terraform-interface` from template.yaml, whose parameters and outputs these are.\n"
+HEAD = "# Written by `make terraform-interface` from the parameters and outputs of template.yaml.\n"
 
 
 def snake(name):
@@ -23,7 +23,7 @@ def snake(name):
 
 
 def of_list(text):
-    """What the template says of a list, which is a text with commas there and a list here."""
+    """A text of the template about a list, which is a string with commas there and a list here."""
     return text.replace(", comma-separated,", "").replace(", separated by commas", "")
 
 
@@ -38,7 +38,7 @@ def type_of(parameter):
 
 
 def as_text(variable, parameter):
-    """The variable as CloudFormation takes a parameter: as a text."""
+    """The variable as a string, as CloudFormation expects a parameter."""
     return {
         "string": variable,
         "list(string)": f'{variable} == null ? null : join(",", {variable})',
@@ -46,7 +46,10 @@ def as_text(variable, parameter):
 
 
 def validations(name, parameter):
-    """Conditions and messages, so that `terraform plan` already refuses what CloudFormation would. A list's are about each of its elements."""
+    """Conditions and messages with which `terraform plan` rejects what CloudFormation would reject.
+
+    For a list, they apply to each element.
+    """
     found = []
     listed = type_of(parameter) == "list(string)"
     value = "one" if listed else f"var.{name}"
@@ -54,14 +57,15 @@ def validations(name, parameter):
         allowed = parameter["AllowedValues"]
         found.append((f"contains({json.dumps(allowed)}, {value})", "must be one of " + ", ".join(map(str, allowed))))
     pattern = parameter.get("AllowedPattern")
-    # Terraform's regular expressions look neither ahead nor back.
+    # Terraform's regular expressions do not support lookahead and lookbehind.
     if pattern and "(?!" not in pattern:
         found.append((f"can(regex({quoted(pattern)}, {value}))", of_list(parameter["ConstraintDescription"])))
     if "MinValue" in parameter:
         least, most = parameter["MinValue"], parameter["MaxValue"]
         found.append((f"{value} >= {least} && {value} <= {most}", f"must be between {least} and {most}"))
     if "MaxLength" in parameter:
-        found.append((f"length({value}) <= {parameter['MaxLength']}", f"must have at most {parameter['MaxLength']} characters"))
+        most = parameter["MaxLength"]
+        found.append((f"length({value}) <= {most}", f"must have at most {most} characters"))
     for condition, message in found:
         condition = f"alltrue([for one in var.{name} : {condition}])" if listed else condition
         required = "Default" not in parameter

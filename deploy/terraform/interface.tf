@@ -1,28 +1,28 @@
-# Written by `make terraform-interface` from template.yaml, whose parameters and outputs these are.
+# Written by `make terraform-interface` from the parameters and outputs of template.yaml.
 
 variable "kms_key_id" {
-  description = "The key that every stream is to be encrypted with: a key ARN, a key id, an alias name (alias/orders) or an alias ARN. A key of another account must be given by ARN. Every producer and consumer needs permission to use it (kms:GenerateDataKey, kms:Decrypt)."
+  description = "The key to encrypt every stream with: a key ARN, a key ID, an alias name (alias/orders) or an alias ARN. A key of another account must be specified by ARN. Every producer and consumer needs permission to use the key (kms:GenerateDataKey, kms:Decrypt)."
   type        = string
 
   validation {
     condition     = can(regex("^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:)?alias/[a-zA-Z0-9/_-]{1,250}$|^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/)?([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|mrk-[0-9a-fA-F]{32})$", var.kms_key_id))
-    error_message = "kms_key_id must be a key ARN, a key id, an alias name (alias/...) or an alias ARN."
+    error_message = "kms_key_id must be a key ARN, a key ID, an alias name (alias/...) or an alias ARN."
   }
 }
 
 variable "kms_key_arns" {
-  description = "Key ARNs that the function may apply. Empty: the key above, or, where that is an alias, any key of this account and Region. Needed for an alias of another account; recommended for every alias."
+  description = "Key ARNs that the function may apply. Empty: the key in KmsKeyId or, if that is an alias, any key of this account and Region. Required for an alias of another account, and recommended for every alias."
   type        = list(string)
   default     = null
 
   validation {
     condition     = var.kms_key_arns == null ? true : alltrue([for one in var.kms_key_arns : can(regex("^$|^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|mrk-[0-9a-fA-F]{32})$", one))])
-    error_message = "kms_key_arns must be key ARNs (arn:aws:kms:<region>:<account>:key/<key id>)."
+    error_message = "kms_key_arns must be key ARNs (arn:aws:kms:<region>:<account>:key/<key ID>)."
   }
 }
 
 variable "mode" {
-  description = "enforce encrypts streams. audit only says what it would do: its role may not change a stream."
+  description = "enforce: the function encrypts streams that are not compliant. audit: it only reports what it would do, and its role does not allow it to change a stream."
   type        = string
   default     = null
 
@@ -33,7 +33,7 @@ variable "mode" {
 }
 
 variable "on_other_key" {
-  description = "replace: the configured key is the key. accept: any other enabled customer managed key is fine; the AWS managed key is still replaced."
+  description = "What to do with a stream that is encrypted with another customer managed key. replace: re-encrypt it with the configured key. accept: treat it as compliant if that key is enabled. The AWS managed key is always replaced."
   type        = string
   default     = null
 
@@ -44,7 +44,7 @@ variable "on_other_key" {
 }
 
 variable "on_key_rotation" {
-  description = "verify: when the key was rotated, streams that have it are looked at and left alone. reapply: it is applied to each of them once more."
+  description = "What to do when the key is rotated. verify: check the streams; those encrypted with the key are not changed. reapply: apply the key once more to each stream encrypted with it."
   type        = string
   default     = null
 
@@ -55,7 +55,7 @@ variable "on_key_rotation" {
 }
 
 variable "iac_grace_seconds" {
-  description = "Seconds that a new stream must have been quiet before it is touched, so that Terraform and the like can finish (0 to 900). 0: no grace."
+  description = "Grace period, in seconds: how long a new stream must remain unchanged before the function encrypts it, so that Terraform and similar tools can finish creating it (0 to 900). 0: no grace period."
   type        = number
   default     = null
 
@@ -66,13 +66,13 @@ variable "iac_grace_seconds" {
 }
 
 variable "exempt_tag_key" {
-  description = "A stream with this tag is left alone; the tag's value is the reason, optionally with until=YYYY-MM-DD. Empty: no stream can be exempted by tag."
+  description = "Tag key that exempts a stream from encryption. The value of the tag is the reason, optionally with until=YYYY-MM-DD. Empty: tags do not exempt streams."
   type        = string
   default     = null
 }
 
 variable "policy" {
-  description = "Ordered rules as JSON: which streams have another key, are only judged, or are exempt. List the rules' keys in KmsKeyArns. Empty: none."
+  description = "Ordered rules as JSON: which streams use another key, are only audited, or are exempt. List the keys of the rules in KmsKeyArns. Empty: no rules."
   type        = string
   default     = null
 
@@ -83,7 +83,7 @@ variable "policy" {
 }
 
 variable "policy_parameter" {
-  description = "An SSM parameter of type String that holds the rules, instead of Policy. It is read again once a minute. Empty: none."
+  description = "Name of an SSM parameter of type String that contains the rules, as an alternative to Policy. The function reads it once a minute. Empty: none."
   type        = string
   default     = null
 
@@ -94,7 +94,7 @@ variable "policy_parameter" {
 }
 
 variable "max_applies_per_day" {
-  description = "How often a key is applied to one stream in 24 hours before the stream counts as contested and is left alone (1 to 25)."
+  description = "How many times in 24 hours the function encrypts the same stream before it reports the stream as contested and stops changing it (1 to 25)."
   type        = number
   default     = null
 
@@ -105,7 +105,7 @@ variable "max_applies_per_day" {
 }
 
 variable "schedule_expression" {
-  description = "When all streams are looked at. Events are delivered on a best-effort basis: only this finds what they missed. Empty: never."
+  description = "When to check all streams. Events are delivered on a best-effort basis, and only the schedule finds the streams of events that were not delivered. Empty: never."
   type        = string
   default     = null
 
@@ -116,41 +116,41 @@ variable "schedule_expression" {
 }
 
 variable "watch_config" {
-  description = "Whether rules are made for what AWS Config finds. They cost nothing while Config is off."
+  description = "Whether to create rules for AWS Config events about streams. They cause no cost while AWS Config is not enabled."
   type        = bool
   default     = null
 }
 
 variable "watch_security_hub" {
-  description = "Whether rules are made for Security Hub's findings and custom actions. They cost nothing while Security Hub is off."
+  description = "Whether to create rules for Security Hub findings and custom actions about streams. They cause no cost while Security Hub is not enabled."
   type        = bool
   default     = null
 }
 
 variable "member_role_name" {
-  description = "The role that the function takes on in member accounts (deploy/member-role.yaml). Give all three of these, or none. Empty: none."
+  description = "Name of the role that the function assumes in member accounts (deploy/member-role.yaml). Set MemberRoleName, MemberAccounts and MemberExternalId together, or none of them. Empty: no member accounts."
   type        = string
   default     = null
 
   validation {
     condition     = var.member_role_name == null ? true : can(regex("^$|^([a-zA-Z0-9+=,.@_-]+/)*[a-zA-Z0-9+=,.@_-]{1,64}$", var.member_role_name))
-    error_message = "member_role_name must be a role's name, with its path if it has one (security/enforcer), without a slash before it, or empty."
+    error_message = "member_role_name must be the name of a role, with its path if it has one (security/enforcer) but without a leading slash, or empty."
   }
 }
 
 variable "member_accounts" {
-  description = "Accounts beside this one whose streams are kept, comma-separated. Nothing is ever done in an account that is not listed. Empty: none."
+  description = "IDs of other accounts whose streams the function manages in addition to those of its own account. It never acts in an account that is not listed. Empty: no member accounts."
   type        = list(string)
   default     = null
 
   validation {
     condition     = var.member_accounts == null ? true : alltrue([for one in var.member_accounts : can(regex("^$|^[0-9]{12}$", one))])
-    error_message = "member_accounts must be accounts of 12 digits."
+    error_message = "member_accounts must be account IDs of 12 digits."
   }
 }
 
 variable "member_external_id" {
-  description = "What the trust policy of that role asks for (sts:ExternalId). Empty: none."
+  description = "External ID (sts:ExternalId) that the trust policy of the role in member accounts requires. Empty: no member accounts."
   type        = string
   default     = null
 
@@ -161,7 +161,7 @@ variable "member_external_id" {
 }
 
 variable "timeout" {
-  description = "Seconds that an invocation may wait for streams to become encrypted (30 to 900)."
+  description = "Function timeout, in seconds: how long an invocation may wait for streams to become encrypted (30 to 900)."
   type        = number
   default     = null
 
@@ -172,7 +172,7 @@ variable "timeout" {
 }
 
 variable "work_queue_max_receives" {
-  description = "How often work of the queue is attempted before it becomes a dead letter (5 to 50)."
+  description = "How many times a message of the work queue is attempted before it becomes a dead letter (5 to 50)."
   type        = number
   default     = null
 
@@ -183,7 +183,7 @@ variable "work_queue_max_receives" {
 }
 
 variable "architecture" {
-  description = "arm64 is cheaper. If you change it, pass it to sam build as well."
+  description = "Processor architecture of the function. arm64 costs less. If you change it, pass it to sam build too."
   type        = string
   default     = null
 
@@ -194,7 +194,7 @@ variable "architecture" {
 }
 
 variable "log_level" {
-  description = "INFO has one line per stream and one per invocation."
+  description = "Log level of the function. INFO writes one line per stream and one per invocation."
   type        = string
   default     = null
 
@@ -205,7 +205,7 @@ variable "log_level" {
 }
 
 variable "log_retention_days" {
-  description = "Days that logs are kept. They are the record of what was encrypted, when and why."
+  description = "Log retention, in days. The log is the record of what was encrypted, when and why."
   type        = number
   default     = null
 
@@ -216,7 +216,7 @@ variable "log_retention_days" {
 }
 
 variable "metrics_namespace" {
-  description = "The CloudWatch namespace of the function's metrics."
+  description = "CloudWatch namespace of the function's metrics."
   type        = string
   default     = null
 
@@ -227,7 +227,7 @@ variable "metrics_namespace" {
 }
 
 variable "outcome_event_bus" {
-  description = "The event bus on which outcomes are told (docs/outcome-event.schema.json): encrypted, failed, contested, key at risk, exemption expired. Empty: none."
+  description = "Name of the event bus to which the function publishes outcome events (docs/outcome-event.schema.json): encrypted, failed, contested, key at risk, exemption expired. Empty: none."
   type        = string
   default     = null
 
@@ -238,7 +238,7 @@ variable "outcome_event_bus" {
 }
 
 variable "alarm_topic_arn" {
-  description = "The SNS topic that is told when an alarm goes off. Empty, and no address below: the alarms only show."
+  description = "ARN of the SNS topic that alarms notify. If this and AlarmEmail are empty, alarms are visible only in the console."
   type        = string
   default     = null
 
@@ -249,18 +249,18 @@ variable "alarm_topic_arn" {
 }
 
 variable "alarm_email" {
-  description = "Who is mailed when an alarm goes off; AWS first asks the address to confirm. Empty: nobody."
+  description = "Email address that alarms notify. AWS first sends a message to confirm the subscription. Empty: no email."
   type        = string
   default     = null
 
   validation {
     condition     = var.alarm_email == null ? true : can(regex("^$|^[^@\\s]+@[^@\\s]+$", var.alarm_email))
-    error_message = "alarm_email must be an e-mail address, or empty."
+    error_message = "alarm_email must be an email address, or empty."
   }
 }
 
 variable "show_dashboard" {
-  description = "Whether a CloudWatch dashboard is made. The first three of an account are free."
+  description = "Whether to create a CloudWatch dashboard. The first three dashboards of an account are free."
   type        = bool
   default     = null
 }
@@ -297,41 +297,41 @@ locals {
 }
 
 output "function_name" {
-  description = "The function; invoke it with {\"stream\":\"<name>\"} or {\"sweep\":true}"
+  description = "Name of the function. Invoke it with {\"stream\":\"<name>\"} or {\"sweep\":true}."
   value       = aws_cloudformation_stack.enforcer.outputs["FunctionName"]
 }
 
 output "function_arn" {
-  description = "The function's ARN"
+  description = "ARN of the function"
   value       = aws_cloudformation_stack.enforcer.outputs["FunctionArn"]
 }
 
 output "role_arn" {
-  description = "The function's role, for key policies of other accounts"
+  description = "ARN of the function's role, for key policies in other accounts and for deploy/member-role.yaml"
   value       = aws_cloudformation_stack.enforcer.outputs["RoleArn"]
 }
 
 output "dead_letter_queue_url" {
-  description = "What failed for good, with the reason and the remedy"
+  description = "URL of the dead-letter queue. Its messages state what failed, the reason and the remedy."
   value       = aws_cloudformation_stack.enforcer.outputs["DeadLetterQueueUrl"]
 }
 
 output "dead_letter_queue_arn" {
-  description = "The ARN of the dead-letter queue"
+  description = "ARN of the dead-letter queue"
   value       = aws_cloudformation_stack.enforcer.outputs["DeadLetterQueueArn"]
 }
 
 output "work_queue_url" {
-  description = "Streams that are still to be looked at"
+  description = "URL of the work queue, which holds the streams that are still to be checked"
   value       = aws_cloudformation_stack.enforcer.outputs["WorkQueueUrl"]
 }
 
 output "work_queue_arn" {
-  description = "The ARN of the work queue, the destination to name when dead letters are moved back"
+  description = "ARN of the work queue, the destination of a redrive of dead letters"
   value       = aws_cloudformation_stack.enforcer.outputs["WorkQueueArn"]
 }
 
 output "log_group_name" {
-  description = "One line per stream and one per invocation"
+  description = "Name of the log group, with one line per stream and one per invocation"
   value       = aws_cloudformation_stack.enforcer.outputs["LogGroupName"]
 }

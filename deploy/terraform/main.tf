@@ -1,5 +1,5 @@
 locals {
-  # Lambda and CloudFormation both see a change by the key only, so each build has one of its own.
+  # Lambda and CloudFormation detect a change only by the object key, so each build has its own key.
   code_key     = "${var.stack_name}/${filesha256(var.package)}.zip"
   template_key = "${var.stack_name}/${filesha256(var.template)}.json"
 }
@@ -8,7 +8,7 @@ data "aws_s3_bucket" "code" {
   bucket = var.bucket
 }
 
-# Should the update of the stack fail, it goes back to the former zip: that one may leave only after the update.
+# If an update of the stack fails, it rolls back to the previous zip, which must exist until then.
 resource "aws_s3_object" "code" {
   bucket = data.aws_s3_bucket.code.id
   key    = local.code_key
@@ -19,7 +19,7 @@ resource "aws_s3_object" "code" {
   }
 }
 
-# Handed over in S3, for it is longer than CloudFormation takes in a request.
+# Uploaded to S3, because it exceeds the maximum size of a template in a CloudFormation request.
 resource "aws_s3_object" "template" {
   bucket       = data.aws_s3_bucket.code.id
   key          = local.template_key
@@ -37,7 +37,7 @@ resource "aws_cloudformation_stack" "enforcer" {
   capabilities = ["CAPABILITY_IAM"]
   tags         = var.tags
 
-  # What is not given has the template's default.
+  # A parameter that is not set has the template's default.
   parameters = merge(
     { for name, value in local.parameters : name => value if value != null },
     { CodeBucket = aws_s3_object.code.bucket, CodeKey = aws_s3_object.code.key },

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
-"""Writes tests/template/provider.json, or another file: of the AWS provider's schema, what this module uses. `make template` holds the module to it,
-where there may be neither Terraform nor provider. Reads the output of `terraform providers schema -json`.
+"""Writes what this module uses of the AWS provider's schema to tests/template/provider.json, or to another file.
+
+`make template` checks the module against it without Terraform and the provider. The input is the output of
+`terraform providers schema -json`.
 
     terraform init && terraform providers schema -json | deploy/terraform/schema.py VERSION [FILE]
 """
@@ -16,7 +18,8 @@ FACTS = ("required", "optional", "computed", "deprecated")
 
 
 def excerpt(schema):
-    attributes = {name: {fact: True for fact in FACTS if body.get(fact)} for name, body in schema["block"]["attributes"].items()}
+    declared = schema["block"]["attributes"]
+    attributes = {name: {fact: True for fact in FACTS if body.get(fact)} for name, body in declared.items()}
     return {"attributes": attributes, "blocks": sorted(schema["block"].get("block_types", {}))}
 
 

@@ -1,26 +1,26 @@
 variable "package" {
-  description = "The function's zip: cargo lambda build --release --arm64 --bin bootstrap --output-format zip makes target/lambda/bootstrap/bootstrap.zip."
+  description = "Path of the function's zip file. cargo lambda build --release --arm64 --bin bootstrap --output-format zip writes target/lambda/bootstrap/bootstrap.zip."
   type        = string
 }
 
 variable "template" {
-  description = "The template without a transform: make stackset-template writes target/deploy/template.cfn.json."
+  description = "Path of the template without the SAM transform. make stackset-template writes target/deploy/template.cfn.json."
   type        = string
 }
 
 variable "bucket" {
-  description = "The S3 bucket, of the provider's Region, that zip and template are put into."
+  description = "Name of the S3 bucket, in the provider's Region, to which the zip file and the template are uploaded."
   type        = string
 }
 
 variable "stack_name" {
-  description = "The name of the CloudFormation stack; the function's log group is named after it."
+  description = "Name of the CloudFormation stack. The name of the function's log group contains it."
   type        = string
   default     = "kinesis-encryption-enforcer"
 }
 
 variable "tags" {
-  description = "Tags of the stack, which CloudFormation passes on to what it makes."
+  description = "Tags of the stack, which CloudFormation propagates to its resources."
   type        = map(string)
   default     = {}
 }

@@ -1,4 +1,5 @@
-# `terraform test`, without an account: the provider's answers are made up. Any file does for the zip and the template.
+# Runs in `terraform test` without an account: the provider is mocked. Existing files stand in for
+# the zip and the template.
 mock_provider "aws" {}
 
 override_data {
@@ -29,7 +30,7 @@ variables {
   kms_key_id = "alias/streams"
 }
 
-run "what_is_not_given_is_no_parameter_of_the_stack" {
+run "variables_that_are_not_set_are_not_passed_to_the_stack" {
   assert {
     condition     = keys(aws_cloudformation_stack.enforcer.parameters) == tolist(["CodeBucket", "CodeKey", "KmsKeyId"])
     error_message = jsonencode(aws_cloudformation_stack.enforcer.parameters)
@@ -48,7 +49,7 @@ run "what_is_not_given_is_no_parameter_of_the_stack" {
   }
 }
 
-run "values_reach_the_stack_as_texts" {
+run "values_are_passed_to_the_stack_as_strings" {
   variables {
     mode         = "audit"
     timeout      = 60
@@ -72,7 +73,7 @@ run "values_reach_the_stack_as_texts" {
   }
 }
 
-run "a_value_that_the_template_refuses_is_refused_by_the_plan" {
+run "the_plan_rejects_values_that_the_template_rejects" {
   command = plan
   variables {
     kms_key_id          = "streams"
