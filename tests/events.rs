@@ -126,7 +126,7 @@ fn rows() -> Vec<Row> {
         Row {
             file: "unknown",
             kind: Unknown,
-            scope: Scope::Unknown,
+            scope: Scope::Unknown { retryable: false },
             reason: Some(
                 r#"not an event this function knows: an object with "Bucket", "Event", "HostId", "RequestId", "Service", "Time""#,
             ),
@@ -161,7 +161,11 @@ fn every_event_points_where_it_should() {
         assert_eq!(request.manual, kind == TriggerKind::Manual, "{name}");
         assert_eq!(request.redrives, u32::from(name == "dead-letter"), "{name}");
         let wishes = RequestOptions { dry_run: true, reapply: true, no_dead_letter: true };
-        assert_eq!(request.wishes, if name == "manual-dry-run" { wishes } else { RequestOptions::default() }, "{name}");
+        assert_eq!(
+            request.options,
+            if name == "manual-dry-run" { wishes } else { RequestOptions::default() },
+            "{name}"
+        );
         if inner.get("detail-type").is_some() {
             assert_eq!(request.trigger.event_id.as_deref(), inner["id"].as_str(), "{name}");
             assert_eq!(request.trigger.account.as_deref(), Some("111122223333"), "{name}");
@@ -339,7 +343,7 @@ fn keeps_its_promises(payload: &Value) {
             assert_ne!(payload.get("kind"), Some(&json!("enforcement-failure")), "a letter would carry a letter");
             match scope {
                 Scope::Nothing => assert_eq!(trigger.kind, TriggerKind::Ignored),
-                Scope::Unknown => assert_eq!(trigger.kind, TriggerKind::Unknown),
+                Scope::Unknown { .. } => assert_eq!(trigger.kind, TriggerKind::Unknown),
                 Scope::Streams(streams) => assert!(!streams.is_empty()),
                 Scope::Fleet { .. } | Scope::Key(_) => {}
             }

@@ -222,7 +222,7 @@ async fn embedded(environment: Environment, payload: Value) -> Result<(Handler, 
                     }
                 }
             }
-            Scope::Nothing | Scope::Unknown => {}
+            Scope::Nothing | Scope::Unknown { .. } => {}
         }
     }
     if alias_exists {

@@ -22,7 +22,8 @@ pub struct GraceState {
     /// Who made the stream, or changed its encryption; unknown where absent.
     pub actor: Option<Actor>,
     /// Since when the stream was only seen ACTIVE.
-    pub quiet_since: Option<DateTime<Utc>>,
+    #[serde(rename = "quietSince")]
+    pub active_since: Option<DateTime<Utc>>,
     /// How often the stream was deferred for its quiet.
     pub deferrals: u32,
 }

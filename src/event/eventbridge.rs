@@ -24,10 +24,10 @@ pub(super) fn read(payload: &Value, own_roles: &[String]) -> ParsedTrigger {
         Origin { event_id, event_time: event.time, account: event.account.clone(), region: event.region.clone() };
     let mut reading = ParsedTrigger::new(find(&event, own_roles), origin);
     if event.source == "aws.kinesis" {
-        reading.carried.hint.actor = cloudtrail::actor(&event);
+        reading.facts.grace.actor = cloudtrail::actor(&event);
         if matches!(reading.trigger.kind, TriggerKind::EncryptionStopped | TriggerKind::EncryptionChanged) {
             let change = event.detail.as_ref().and_then(Change::read);
-            reading.carried.suspicion = change.as_ref().map(ForeignChange::from);
+            reading.facts.foreign_change = change.as_ref().map(ForeignChange::from);
         }
     }
     reading

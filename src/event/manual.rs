@@ -50,14 +50,14 @@ fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> 
 /// Reads a manual request. `manual` is set also for one that is refused: a person waits for the
 /// answer.
 pub(super) fn read(payload: &Value) -> ParsedTrigger {
-    let (found, wishes) = match typed::<Manual>(payload) {
+    let (found, options) = match typed::<Manual>(payload) {
         Ok(manual) => {
-            let wishes = RequestOptions {
+            let options = RequestOptions {
                 dry_run: manual.dry_run.unwrap_or(false),
                 reapply: manual.reapply.unwrap_or(false),
                 no_dead_letter: manual.dead_letter == Some(false),
             };
-            (scope(manual), wishes)
+            (scope(manual), options)
         }
         // What the request says of letters counts even where the rest is wrong.
         Err(reason) => {
@@ -73,7 +73,7 @@ pub(super) fn read(payload: &Value) -> ParsedTrigger {
         ignored @ Rejection::Ignored(_) => ignored,
     });
     let mut reading = ParsedTrigger::new(found, Origin::default());
-    reading.wishes = wishes;
+    reading.options = options;
     reading.manual = true;
     reading
 }

@@ -22,12 +22,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::domain::arn::{Malformed, is_account};
-use crate::domain::encryption_change::ForeignChange;
-use crate::domain::grace::GraceState;
-use crate::domain::key::{AliasName, KeyArn, KeyRef};
+use crate::domain::key::{AliasName, KeyRef};
 use crate::domain::stream::StreamRef;
+use crate::domain::trigger_facts::TriggerFacts;
 
-pub use self::work_item::{ItemOrigin, ItemSweep, MOST_HOPS, WorkItem};
+pub use self::work_item::{ItemOrigin, MOST_HOPS, WorkItem, WorkTarget};
 
 /// Why the function woke, as answers and logs show it. Recorded, never branched on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -89,7 +88,10 @@ pub enum Scope {
     /// Nowhere: ignored, with the reason in the [`Trigger`].
     Nothing,
     /// Not understood: the reason is in the [`Trigger`].
-    Unknown,
+    Unknown {
+        /// Whether it may be understood later: a work item of the version that is being deployed just now.
+        retryable: bool,
+    },
     /// At these streams; never empty, without repetitions.
     Streams(Vec<StreamRef>),
     /// At every stream of an account and the Region, from the one after `start_after` on, in the
@@ -176,28 +178,19 @@ pub struct RequestOptions {
     pub no_dead_letter: bool,
 }
 
-/// What a request brings along that may delay its work. Of a work item all of it; of a recorded
-/// call who made it; of anything else nothing.
+/// What only a work item brings along; empty for everything else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkItemContext {
-    /// What kind of thing the event was that a work item goes back to.
+    /// The kind of trigger that the work goes back to.
     pub origin_kind: Option<TriggerKind>,
-    /// How often the work was sent on.
+    /// How often the work was requeued.
     pub hops: u32,
     /// Not to be worked on before.
     pub not_before: Option<DateTime<Utc>>,
-    /// After this a fresh application is no longer wanted.
+    /// After this the key is no longer re-applied.
     pub expires_at: Option<DateTime<Utc>>,
-    /// What is known of the stream's quiet.
-    pub hint: GraceState,
-    /// The alias that was re-pointed.
-    pub alias: Option<AliasName>,
-    /// The key that was rotated.
-    pub rotated: Option<KeyArn>,
     /// The failures of keys that were reported for the whole fleet.
     pub reported: Vec<String>,
-    /// That somebody else changed the stream's encryption.
-    pub suspicion: Option<ForeignChange>,
 }
 
 /// One understood request, taken out of whatever envelopes it came in.
@@ -208,9 +201,11 @@ pub struct Request {
     /// Where to look.
     pub scope: Scope,
     /// What a manual request asks for.
-    pub wishes: RequestOptions,
-    /// What may delay it.
-    pub carried: WorkItemContext,
+    pub options: RequestOptions,
+    /// What the trigger says beyond where to look.
+    pub facts: TriggerFacts,
+    /// What a work item brings along.
+    pub work: WorkItemContext,
     /// Whether a person asked, and therefore gets an answer instead of a function error.
     pub manual: bool,
     /// How often this was fed back from a dead letter.
@@ -321,8 +316,9 @@ impl From<Malformed> for Rejection {
 struct ParsedTrigger {
     trigger: Trigger,
     scope: Scope,
-    wishes: RequestOptions,
-    carried: WorkItemContext,
+    options: RequestOptions,
+    facts: TriggerFacts,
+    work: WorkItemContext,
     manual: bool,
 }
 
@@ -332,17 +328,26 @@ impl ParsedTrigger {
         let (kind, scope, reason) = match found {
             Ok((kind, scope)) => (kind, scope, None),
             Err(Rejection::Ignored(reason)) => (TriggerKind::Ignored, Scope::Nothing, Some(reason)),
-            Err(Rejection::Unknown(reason)) => (TriggerKind::Unknown, Scope::Unknown, Some(reason)),
+            Err(Rejection::Unknown(reason)) => {
+                (TriggerKind::Unknown, Scope::Unknown { retryable: false }, Some(reason))
+            }
         };
         let reason = reason.map(|reason| shorten(&reason, LONGEST_REASON));
         let Origin { event_id, event_time, account, region } = origin;
         let event_id = event_id.map(|id| shorten(&id, LONGEST_ID));
         let trigger = Trigger { kind, reason, event_id, event_time, account, region };
-        Self { trigger, scope, wishes: RequestOptions::default(), carried: WorkItemContext::default(), manual: false }
+        let (options, facts, work) = (RequestOptions::default(), TriggerFacts::default(), WorkItemContext::default());
+        Self { trigger, scope, options, facts, work, manual: false }
     }
 
     fn unknown(reason: impl Into<String>) -> Self {
         Self::new(Err(Rejection::unknown(reason)), Origin::default())
+    }
+
+    /// The request that was taken out of dead letters `redrives` times, with its innermost `payload`.
+    fn into_request(self, redrives: u32, payload: Value) -> Request {
+        let Self { trigger, scope, options, facts, work, manual } = self;
+        Request { trigger, scope, options, facts, work, manual, redrives, payload }
     }
 }
 
@@ -377,6 +382,23 @@ fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
         // The path of the whole value is a lone dot, which would only puzzle.
         if path == "." { error.into_inner().to_string() } else { format!("{} (at {path})", error.into_inner()) }
     })
+}
+
+/// The version of dead letters and work items that this program writes, and the only one it reads.
+const VERSION: u64 = 1;
+
+/// Whether `payload` is one of our own, of this kind.
+fn is_kind(payload: &Value, kind: &str) -> bool {
+    payload.get("kind").and_then(Value::as_str) == Some(kind)
+}
+
+/// Refuses what another version of this program wrote; `what` says what it is.
+fn check_version(payload: &Value, what: &str) -> Result<(), String> {
+    match payload.get("version") {
+        Some(version) if version.as_u64() == Some(VERSION) => Ok(()),
+        Some(version) => Err(format!("{what} of version {version}: this function reads version {VERSION}")),
+        None => Err(format!("{what} without a version")),
+    }
 }
 
 /// `account`, if it has 12 digits.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::dead_letter::{self, DeadLetter};
 use super::{
     Delivery, KeyEvent, LONGEST_REASON, Message, Origin, ParsedTrigger, Rejection, Request, Scope, eventbridge, manual,
-    shorten,
+    shorten, work_item,
 };
 
 /// No honest payload is wrapped as deep as this: each feed-back adds two envelopes and takes them
@@ -57,8 +57,7 @@ impl<'a> Reader<'a> {
         }
         let Some(envelope) = Envelope::of(payload) else {
             self.room -= 1;
-            let ParsedTrigger { trigger, scope, wishes, carried, manual } = self.trigger(payload);
-            return vec![Request { trigger, scope, wishes, carried, manual, redrives, payload: payload.clone() }];
+            return vec![self.trigger(payload).into_request(redrives, payload.clone())];
         };
         if depth == MAX_DEPTH {
             self.room -= 1;
@@ -89,9 +88,8 @@ impl<'a> Reader<'a> {
         }
         if requests.is_empty() {
             self.room -= 1;
-            let ParsedTrigger { trigger, scope, wishes, carried, manual } =
-                ParsedTrigger::new(Err(Rejection::ignored("an empty batch")), Origin::default());
-            requests.push(Request { trigger, scope, wishes, carried, manual, redrives, payload: payload.clone() });
+            let empty = ParsedTrigger::new(Err(Rejection::ignored("an empty batch")), Origin::default());
+            requests.push(empty.into_request(redrives, payload.clone()));
         }
         requests
     }
@@ -128,7 +126,7 @@ impl<'a> Reader<'a> {
         for request in &mut inside {
             // A stream may still name its key by it.
             if let Scope::Key(KeyEvent::AliasPointed { alias, .. }) = &request.scope {
-                request.carried.alias = Some(alias.clone());
+                request.facts.repointed_alias = Some(alias.clone());
             }
             request.scope = Scope::Streams(vec![stream.clone()]);
             if several {
@@ -140,8 +138,8 @@ impl<'a> Reader<'a> {
 
     /// What a payload without an envelope is.
     fn trigger(&self, payload: &Value) -> ParsedTrigger {
-        if dead_letter::is_work_item(payload) {
-            dead_letter::work_item(payload)
+        if work_item::is_work_item(payload) {
+            work_item::read(payload)
         } else if payload.get("detail-type").is_some() {
             eventbridge::read(payload, self.own_roles)
         } else if manual::is_meant(payload) {
@@ -230,8 +228,7 @@ impl Record {
 
 /// A request that is not understood, because of its envelope.
 fn refused(reason: String, payload: &Value, redrives: u32) -> Request {
-    let ParsedTrigger { trigger, scope, wishes, carried, manual } = ParsedTrigger::unknown(reason);
-    Request { trigger, scope, wishes, carried, manual, redrives, payload: innermost(payload) }
+    ParsedTrigger::unknown(reason).into_request(redrives, innermost(payload))
 }
 
 /// What a dead letter about `payload` carries. It is never itself a letter: a letter that keeps

@@ -333,8 +333,8 @@ fn a_manual_request_is_exact_or_refused() {
     assert!(matches!(only(&many(1_000)).scope, Scope::Streams(streams) if streams.len() == 1_000));
     let of_a_member = only(&json!({ "sweep": true, "account": "444455556666" })).scope;
     assert_eq!(of_a_member, Scope::Fleet { of: Fleets::Account("444455556666".to_owned()), start_after: None });
-    assert!(only(&json!({ "stream": "a b", "deadLetter": false })).wishes.no_dead_letter);
-    assert!(!only(&json!({ "stream": "a", "deadLetter": true })).wishes.no_dead_letter);
+    assert!(only(&json!({ "stream": "a b", "deadLetter": false })).options.no_dead_letter);
+    assert!(!only(&json!({ "stream": "a", "deadLetter": true })).options.no_dead_letter);
 }
 
 #[test]
@@ -379,7 +379,10 @@ fn a_letter_is_about_its_stream_or_else_about_its_event() {
 
     // A payload that was no JSON stays unknown, unless the letter knows the stream.
     let text = only(&letter(&json!("{oops"), 1));
-    assert_eq!((text.trigger.kind, text.scope, &text.payload), (TriggerKind::Unknown, Scope::Unknown, &json!("{oops")));
+    assert_eq!(
+        (text.trigger.kind, text.scope, &text.payload),
+        (TriggerKind::Unknown, Scope::Unknown { retryable: false }, &json!("{oops"))
+    );
     let text_about_one = only(&with(letter(&json!("{oops"), 1), "/stream", json!(ORDERS)));
     assert_eq!((text_about_one.scope, &text_about_one.payload), (streams(&[ORDERS]), &json!("{oops")));
 
@@ -398,7 +401,11 @@ fn a_letter_that_cannot_be_read_keeps_its_event() {
     ] {
         let request = only(&broken);
         assert!(request.trigger.reason.unwrap().contains(part), "{part}");
-        assert_eq!((request.scope, request.payload, request.redrives), (Scope::Unknown, event.clone(), 2), "{part}");
+        assert_eq!(
+            (request.scope, request.payload, request.redrives),
+            (Scope::Unknown { retryable: false }, event.clone(), 2),
+            "{part}"
+        );
     }
     let empty = without(letter(&event, 2), "/event");
     let request = only(&empty);
@@ -424,11 +431,11 @@ fn eight_envelopes_are_opened_and_a_ninth_is_not() {
     assert_eq!(only(&wrapped(8)).payload, event);
     let request = only(&wrapped(9));
     assert!(request.trigger.reason.unwrap().contains("more than 8 envelopes"));
-    assert_eq!((request.scope, request.payload), (Scope::Unknown, wrapped(1)));
+    assert_eq!((request.scope, request.payload), (Scope::Unknown { retryable: false }, wrapped(1)));
     // Letters are taken off the payload however many there are.
     let letters = (0..20).fold(event.clone(), |inner, _| letter(&inner, 1));
     let request = only(&letters);
-    assert_eq!((request.scope, request.payload), (Scope::Unknown, event));
+    assert_eq!((request.scope, request.payload), (Scope::Unknown { retryable: false }, event));
 }
 
 #[test]
@@ -447,7 +454,7 @@ fn a_wrapped_batch_contributes_a_thousand_requests_and_keeps_the_rest() {
 
     let Delivery::Batch(messages) = read(&batch, &[]) else { panic!("not a batch") };
     assert_eq!(messages.len(), 1_005);
-    assert_eq!(messages[1_004].requests[0].scope, Scope::Unknown);
+    assert_eq!(messages[1_004].requests[0].scope, Scope::Unknown { retryable: false });
     assert_eq!(messages[1_004].requests[0].payload, json!({ "stream": "s1004" }));
 }
 
@@ -456,8 +463,8 @@ fn every_request_of_a_delivery_is_reached() {
     let batch = sqs(["orders", "payments"].map(|name| json!({ "stream": name }).to_string()));
     for (payload, expected) in [(batch, 2), (json!({ "stream": "orders" }), 1)] {
         let mut delivery = read(&payload, &[]);
-        delivery.requests_mut().for_each(|request| request.wishes.dry_run = true);
-        assert_eq!(delivery.requests().filter(|request| request.wishes.dry_run).count(), expected, "{payload}");
+        delivery.requests_mut().for_each(|request| request.options.dry_run = true);
+        assert_eq!(delivery.requests().filter(|request| request.options.dry_run).count(), expected, "{payload}");
     }
 }
 
@@ -518,7 +525,7 @@ fn a_wrong_manual_request_may_still_say_that_it_wants_no_letter() {
     for (wish, no_dead_letter) in [(json!(false), true), (json!(true), false), (json!("no"), false)] {
         let request = only(&json!({ "stream": 7, "deadLetter": wish }));
         assert_eq!(
-            (request.trigger.kind, request.wishes.no_dead_letter),
+            (request.trigger.kind, request.options.no_dead_letter),
             (TriggerKind::Unknown, no_dead_letter),
             "{wish}"
         );
@@ -537,7 +544,12 @@ fn every_message_of_a_batch_is_answered_for() {
     let Delivery::Batch(messages) = read(&batch, &[]) else { panic!("not a batch") };
     let ids: Vec<_> = messages.iter().map(|message| message.id.as_str()).collect();
     assert_eq!(ids, ["text", "bodiless", "misshapen", "foreign", ""]);
-    assert!(messages.iter().all(|message| message.requests.len() == 1 && message.requests[0].scope == Scope::Unknown));
+    assert!(
+        messages
+            .iter()
+            .all(|message| message.requests.len() == 1
+                && message.requests[0].scope == Scope::Unknown { retryable: false })
+    );
     assert_eq!(messages[0].requests[0].payload, json!("no JSON"));
     assert_eq!((messages[0].receive_count, messages[1].receive_count), (1, 3));
     assert_eq!(messages[3].requests[0].payload, batch["Records"][3]);

@@ -16,18 +16,17 @@ use crate::aws::member_accounts::Member;
 use crate::aws::rate_limit::RateShare;
 use crate::deadline::Deadline;
 use crate::domain::failure::{Failure, Step, code};
-use crate::reconcile::StreamLocks;
 use crate::reconcile::change_history::ChangeHistory;
 use crate::reconcile::key_cache::KeyCache;
+use crate::reconcile::{self, StreamLocks};
 
 /// One account. An alias or a key id means this account's.
 pub(super) struct Account<'a> {
     /// Its 12 digits, where they are known.
     pub(super) id: Option<&'a str>,
     pub(super) aws: &'a Aws,
-    pub(super) keys: KeyCache<'a>,
-    pub(super) history: ChangeHistory<'a>,
-    pub(super) turns: StreamLocks,
+    /// What streams are reconciled with; nothing in it can change anything.
+    pub(super) at_work: reconcile::Account<'a>,
 }
 
 /// A member: whether its role can be taken on is found out once per invocation.
@@ -117,8 +116,12 @@ fn open<'a>(
     Account {
         id,
         aws,
-        keys: KeyCache::new(&aws.keys, &aws.region, deadline.look_until()),
-        history: ChangeHistory::new(&aws.history, role, &handler.clock, deadline.look_until()),
-        turns: StreamLocks::default(),
+        at_work: reconcile::Account {
+            streams: &aws.streams,
+            keys: KeyCache::new(&aws.keys, &aws.region, deadline.look_until()),
+            history: ChangeHistory::new(&aws.history, role, &handler.clock, deadline.look_until()),
+            locks: StreamLocks::default(),
+            clock: &handler.clock,
+        },
     }
 }

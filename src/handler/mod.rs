@@ -211,7 +211,7 @@ impl Handler {
             self.policy(&deadline).await.map_err(|failure| InvocationError::policy(invocation, &failure))?;
         let rules = EffectivePolicy { policy, key: key.clone(), mode: *mode, on_other_key: *on_other_key };
         let mut delivery = event::read(payload, &self.settings.own_roles());
-        delivery.requests_mut().for_each(|request| request.wishes.dry_run |= dry_run);
+        delivery.requests_mut().for_each(|request| request.options.dry_run |= dry_run);
         let share = match (&delivery, &self.settings.work_queue) {
             (_, None) => RateShare::Whole,
             (Delivery::Batch(_), Some(_)) => RateShare::Worker,

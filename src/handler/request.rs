@@ -24,12 +24,11 @@ use crate::domain::key::KeyRef;
 use crate::domain::mode::Mode;
 use crate::domain::outcome::{DeferReason, Deferral, Outcome, Status, Warning};
 use crate::domain::stream::{StreamArn, StreamRef};
+use crate::domain::trigger_facts::TriggerFacts;
 use crate::event::{
-    Fleets, ItemOrigin, ItemSweep, KeyEvent, MOST_HOPS, Message, Request, Scope, Trigger, TriggerKind, WorkItem,
-    WorkItemContext,
+    Fleets, ItemOrigin, KeyEvent, MOST_HOPS, Message, Request, Scope, Trigger, TriggerKind, WorkItem, WorkTarget,
 };
-use crate::reconcile::change_history::ForeignChanges;
-use crate::reconcile::{Context, GracePolicy, TriggerFacts, reconcile};
+use crate::reconcile::{Context, Enforcement, RequestFacts, reconcile};
 use crate::report::OutcomeSummary;
 use crate::report::dead_letter::{AccountRegion, DeadLetter, DeadLetterMetadata, ascii};
 use crate::report::event::{OutcomeEvent, SOURCE, events};
@@ -91,8 +90,10 @@ pub(super) struct Job<'a, 'h> {
     /// The failure that Lambda or SQS is to retry.
     pub(super) retry: Option<Failure>,
     several: bool,
-    /// What is known beyond where to look.
-    told: TriggerFacts,
+    /// What the trigger says beyond where to look.
+    facts: TriggerFacts,
+    /// The changes of others that a sweep found in the history, by stream name.
+    from_history: HashMap<String, ForeignChange>,
     /// The failures of keys that were reported for the whole fleet.
     reported: Vec<String>,
     /// The account whose fleet is being swept, where it is not the function's own.
@@ -109,10 +110,8 @@ impl<'a, 'h> Job<'a, 'h> {
         message: Option<&'a Message>,
         alone: bool,
     ) -> Self {
-        let WorkItemContext { alias, rotated, suspicion, .. } = request.carried.clone();
-        // Whoever feeds a letter back has settled it.
-        let suspicions =
-            ForeignChanges { told: suspicion.filter(|_| request.redrives == 0), ..ForeignChanges::default() };
+        // An operator who redrives a dead letter has resolved the conflict.
+        let foreign_change = request.facts.foreign_change.clone().filter(|_| request.redrives == 0);
         Self {
             handler,
             request,
@@ -122,9 +121,10 @@ impl<'a, 'h> Job<'a, 'h> {
             letters: RequestCounters { policy_errors: u64::from(shared.old_policy), ..RequestCounters::default() },
             retry: None,
             several: false,
-            told: TriggerFacts { doubted_alias: alias, rotated, suspicions },
+            facts: TriggerFacts { foreign_change, ..request.facts.clone() },
+            from_history: HashMap::new(),
             // Whoever feeds a letter back wants to hear of it again.
-            reported: if request.redrives == 0 { request.carried.reported.clone() } else { Vec::new() },
+            reported: if request.redrives == 0 { request.work.reported.clone() } else { Vec::new() },
             sweeping: None,
             events: Vec::new(),
         }
@@ -136,13 +136,10 @@ impl<'a, 'h> Job<'a, 'h> {
         let mut continue_after = None;
         match &self.request.scope {
             Scope::Nothing => {}
-            Scope::Unknown => {
+            Scope::Unknown { retryable } => {
                 let reason = trigger.reason.clone().unwrap_or_default();
                 let failure = Failure::new(Step::ReadEvent, code::UNKNOWN_PAYLOAD, &"the payload", &reason);
-                // A work item of another version may be understood by the version that is being
-                // deployed just now.
-                let newer = self.request.payload.get("kind").is_some_and(|kind| kind == "work-item");
-                let failure = if newer { failure.classed(Class::Retryable) } else { failure };
+                let failure = if *retryable { failure.classed(Class::Retryable) } else { failure };
                 self.settle(Outcome::failed(None, failure, self.mode()), &mut tally).await;
             }
             Scope::Streams(streams) => {
@@ -176,7 +173,8 @@ impl<'a, 'h> Job<'a, 'h> {
                         self.settle(outcome, &mut tally).await;
                     }
                     KeyEventEffect::Fleet { doubted_alias, rotated } => {
-                        (self.told.doubted_alias, self.told.rotated) = (doubted_alias, rotated);
+                        self.facts.repointed_alias = doubted_alias;
+                        self.facts.rotated_key = rotated;
                         (tally, continue_after) = Box::pin(self.fleets(&self.fleets_with(key), None)).await;
                     }
                 }
@@ -239,7 +237,7 @@ impl<'a, 'h> Job<'a, 'h> {
         };
         let mut meanings = Vec::new();
         for key in keys {
-            meanings.push((assess_key_event(signal, trigger, self.age(), key, &account.keys).await, key));
+            meanings.push((assess_key_event(signal, trigger, self.age(), key, &account.at_work.keys).await, key));
         }
         // The weightiest; of several, the first: the configured key's.
         meanings
@@ -280,7 +278,7 @@ impl<'a, 'h> Job<'a, 'h> {
 
     /// For how long the work must still rest, where it came back too early and can be sent on.
     fn too_early(&self) -> Option<Duration> {
-        let left = (self.request.carried.not_before? - self.now()).to_std().ok()?;
+        let left = (self.request.work.not_before? - self.now()).to_std().ok()?;
         // SQS counts in seconds.
         (left > Duration::from_secs(1) && self.can_send_on()).then_some(left)
     }
@@ -289,8 +287,10 @@ impl<'a, 'h> Job<'a, 'h> {
         for stream in streams {
             let reason = format!("not to be worked on for another {} s", left.as_secs());
             let outcome = Outcome::new(Some(stream.to_string()), Status::Deferred, reason.clone(), self.mode());
-            let item =
-                WorkItem { not_before: self.request.carried.not_before, ..self.item(stream.to_string(), reason) };
+            let item = WorkItem {
+                not_before: self.request.work.not_before,
+                ..self.item(WorkTarget::Stream(stream.clone()), reason)
+            };
             let outcome = self.sent_on(outcome, &item, left).await;
             self.settle(outcome, tally).await;
         }
@@ -299,7 +299,7 @@ impl<'a, 'h> Job<'a, 'h> {
     async fn streams(&mut self, streams: &[StreamRef], tally: &mut OutcomeSummary) {
         if let Some(sender) = self
             .sender()
-            .filter(|_| self.message.is_none() && !self.request.wishes.no_dead_letter && streams.len() > MOST_AT_ONCE)
+            .filter(|_| self.message.is_none() && !self.request.options.no_dead_letter && streams.len() > MOST_AT_ONCE)
         {
             return self.queue(streams, sender, tally).await;
         }
@@ -319,7 +319,7 @@ impl<'a, 'h> Job<'a, 'h> {
                 let name = Some(stream.to_string());
                 outcomes.push(match self.check(stream) {
                     Ok(()) => {
-                        items.push(ascii(&self.item(stream.to_string(), reason.clone())));
+                        items.push(ascii(&self.item(WorkTarget::Stream(stream.clone()), reason.clone())));
                         Outcome::new(name, Status::Queued, reason.clone(), self.mode())
                     }
                     Err(failure) => Outcome::failed(name, failure, self.mode()),
@@ -340,7 +340,7 @@ impl<'a, 'h> Job<'a, 'h> {
 
     async fn one(&self, stream: &StreamRef) -> Outcome {
         match self.account_of(stream).await {
-            Ok(account) => reconcile(stream, &self.context(account, &self.told)).await,
+            Ok(account) => reconcile(stream, &self.context(account, &self.facts, &self.from_history)).await,
             Err(failure) => Outcome::failed(Some(stream.to_string()), failure, self.mode()),
         }
     }
@@ -408,12 +408,8 @@ impl<'a, 'h> Job<'a, 'h> {
     /// Sends the sweep of a member's fleet to the work queue; nothing where that cannot be done.
     async fn queued_sweep(&self, member: &str) -> Option<Outcome> {
         let sender = self.sender().filter(|_| self.can_send_on())?;
-        let sweep = ItemSweep { start_after: None, account: Some(member.to_owned()) };
-        let item = WorkItem {
-            stream: None,
-            sweep: Some(sweep),
-            ..self.item(String::new(), "part of a sweep of several accounts".to_owned())
-        };
+        let sweep = WorkTarget::Sweep { start_after: None, account: Some(member.to_owned()) };
+        let item = self.item(sweep, "part of a sweep of several accounts".to_owned());
         let queued = self.queued(sender, "sweep of a member account", &json!(item).to_string(), Duration::ZERO).await;
         queued.then(|| {
             Outcome::new(
@@ -448,7 +444,9 @@ impl<'a, 'h> Job<'a, 'h> {
         let keys = self.shared.rules.keys_in(account.id, &self.handler.aws.region);
         let mut unusable = Vec::new();
         for key in &keys {
-            if let Err(failure) | Ok(DesiredKey::Key { trouble: Some(failure), .. }) = account.keys.desired(key).await {
+            if let Err(failure) | Ok(DesiredKey::Key { trouble: Some(failure), .. }) =
+                account.at_work.keys.desired(key).await
+            {
                 unusable.push((*key, failure));
             }
         }
@@ -470,10 +468,10 @@ impl<'a, 'h> Job<'a, 'h> {
         let until = self.shared.deadline.look_until();
         let exemptions = SweepFilter::read(tagging, exempt_tag_key, &self.shared.rules, &unusable, today, until);
         let suspects = async {
-            if self.encryption(account).is_some() { account.history.suspects().await } else { HashMap::new() }
+            if self.encryption(account).is_some() { account.at_work.history.suspects().await } else { HashMap::new() }
         };
         let (exemptions, found) = tokio::join!(exemptions, suspects);
-        self.told.suspicions.found = found;
+        self.from_history = found;
         let ended = match self.sender() {
             Some(sender) => self.fan_out(account, sender, start_after.clone(), &exemptions, tally).await,
             None => Box::pin(self.sweep(account, start_after.clone(), &exemptions, tally)).await,
@@ -504,13 +502,9 @@ impl<'a, 'h> Job<'a, 'h> {
     /// The request for what is left of the sweep: what a person could ask for, or a work item,
     /// where there is more to say.
     fn rest_of_sweep(&self, after: Option<&str>) -> Value {
-        if self.told.doubted_alias.is_some() || self.told.rotated.is_some() || self.request.wishes.reapply {
-            let sweep = ItemSweep { start_after: after.map(str::to_owned), account: self.sweeping.clone() };
-            return json!(WorkItem {
-                stream: None,
-                sweep: Some(sweep),
-                ..self.item(String::new(), "the rest of a sweep".to_owned())
-            });
+        if self.facts.repointed_alias.is_some() || self.facts.rotated_key.is_some() || self.request.options.reapply {
+            let sweep = WorkTarget::Sweep { start_after: after.map(str::to_owned), account: self.sweeping.clone() };
+            return json!(self.item(sweep, "the rest of a sweep".to_owned()));
         }
         let mut rest = json!({"sweep": true});
         for (name, value) in [("startAfter", after), ("account", self.sweeping.as_deref())] {
@@ -528,8 +522,8 @@ impl<'a, 'h> Job<'a, 'h> {
         exemptions: &SweepFilter<'_>,
         tally: &mut OutcomeSummary,
     ) -> Result<(), SweepInterrupted> {
-        let told = self.told.clone();
-        let context = self.context(account, &told);
+        let (facts, from_history) = (self.facts.clone(), self.from_history.clone());
+        let context = self.context(account, &facts, &from_history);
         sweep(start_after, exemptions, &context, async |outcome| {
             self.several = true;
             self.settle(outcome, tally).await;
@@ -549,8 +543,9 @@ impl<'a, 'h> Job<'a, 'h> {
         let (streams, clock, deadline) = (&account.aws.streams, &self.handler.clock, self.shared.deadline);
         let fan_out = FanOut { streams, sender, exemptions, mode: self.mode(), clock, deadline };
         let item = |stream: &StreamRef| {
-            let suspicion = self.told.suspicions.of(stream.name()).cloned();
-            ascii(&WorkItem { suspicion, ..self.item(stream.to_string(), "part of a sweep".to_owned()) })
+            let mut item = self.item(WorkTarget::Stream(stream.clone()), "part of a sweep".to_owned());
+            item.facts.foreign_change = self.foreign_change(stream.name()).cloned();
+            ascii(&item)
         };
         let each = |outcome: Outcome| {
             tracing::debug!(
@@ -567,10 +562,9 @@ impl<'a, 'h> Job<'a, 'h> {
     async fn go_on(&self, after: Option<String>, failure: &Failure) -> bool {
         let Some(sender) = self.sender().filter(|_| self.can_send_on()) else { return false };
         let reason = format!("the rest of a sweep: {}", failure.message);
-        let sweep = ItemSweep { start_after: after, account: self.sweeping.clone() };
-        let item = WorkItem { stream: None, sweep: Some(sweep), ..self.item(String::new(), reason) };
-        let delay =
-            if failure.kind() == Kind::Unsettled { Duration::ZERO } else { rest(self.request.carried.hops + 1) };
+        let sweep = WorkTarget::Sweep { start_after: after, account: self.sweeping.clone() };
+        let item = self.item(sweep, reason);
+        let delay = if failure.kind() == Kind::Unsettled { Duration::ZERO } else { rest(self.request.work.hops + 1) };
         self.queued(sender, "rest of the sweep", &ascii(&item), delay).await
     }
 
@@ -593,7 +587,7 @@ impl<'a, 'h> Job<'a, 'h> {
     /// Tells of an outcome on the bus, ten at a time. That somebody else did not hear of it changes
     /// nothing about how it ended.
     async fn tell(&mut self, outcome: &Outcome) {
-        if self.handler.aws.events.is_none() || self.request.wishes.dry_run {
+        if self.handler.aws.events.is_none() || self.request.options.dry_run {
             return;
         }
         let told = events(outcome, &self.request.trigger, &self.shared.invocation.request_id, &self.handler.function);
@@ -626,16 +620,17 @@ impl<'a, 'h> Job<'a, 'h> {
     async fn send_on(&self, outcome: Outcome) -> Outcome {
         let Some(stream) = outcome.stream.clone() else { return outcome };
         if let Some(Deferral { after, until }) = outcome.deferral.clone() {
-            let mut item = self.item(stream.clone(), outcome.reason.clone());
+            let Ok(target) = stream.parse().map(WorkTarget::Stream) else { return outcome };
+            let mut item = self.item(target, outcome.reason.clone());
             item.not_before = TimeDelta::from_std(after).ok().map(|after| self.now() + after);
             match until {
                 DeferReason::Grace { since } => {
-                    let GraceState { actor, deferrals, .. } = self.request.carried.hint;
-                    item.hint = Some(GraceState { actor, quiet_since: since, deferrals: deferrals + 1 });
+                    let GraceState { actor, deferrals, .. } = self.request.facts.grace;
+                    item.facts.grace = GraceState { actor, active_since: since, deferrals: deferrals + 1 };
                 }
                 DeferReason::Contest { applied } => {
                     let name = stream.rsplit_once('/').map_or(stream.as_str(), |(_, name)| name);
-                    item.suspicion = self.told.suspicions.of(name).cloned().map(|known| ForeignChange {
+                    item.facts.foreign_change = self.foreign_change(name).cloned().map(|known| ForeignChange {
                         applied,
                         rested: true,
                         ..known
@@ -655,8 +650,9 @@ impl<'a, 'h> Job<'a, 'h> {
         if !is_fresh && self.alone && !self.several {
             return outcome;
         }
-        let delay = if failure.kind() == Kind::Unsettled { FIRST_DELAY } else { rest(self.request.carried.hops + 1) };
-        let mut item = self.item(stream, failure.message.clone());
+        let delay = if failure.kind() == Kind::Unsettled { FIRST_DELAY } else { rest(self.request.work.hops + 1) };
+        let Ok(target) = stream.parse().map(WorkTarget::Stream) else { return outcome };
+        let mut item = self.item(target, failure.message.clone());
         if has_applied(&outcome) {
             item.expires_at = Some(self.now());
         }
@@ -683,39 +679,34 @@ impl<'a, 'h> Job<'a, 'h> {
 
     /// The work that is left to do for `stream`, in the name of the event that this request goes
     /// back to.
-    fn item(&self, stream: String, reason: String) -> WorkItem {
-        let Request { trigger, carried, wishes, .. } = self.request;
-        let kind = if trigger.kind == TriggerKind::WorkItem { carried.origin_kind } else { Some(trigger.kind) };
-        let asked = wishes.reapply || kind == Some(TriggerKind::KeyRotated);
-        let expires_at = carried
-            .expires_at
-            .or_else(|| asked.then(|| within(REAPPLY_WITHIN, trigger.event_time.unwrap_or(self.now()))));
+    fn item(&self, target: WorkTarget, reason: String) -> WorkItem {
+        let Request { trigger, work, options, .. } = self.request;
+        let kind = if trigger.kind == TriggerKind::WorkItem { work.origin_kind } else { Some(trigger.kind) };
+        let asked = options.reapply || kind == Some(TriggerKind::KeyRotated);
+        let expires_at =
+            work.expires_at.or_else(|| asked.then(|| within(REAPPLY_WITHIN, trigger.event_time.unwrap_or(self.now()))));
         WorkItem {
             version: 1,
             kind: "work-item".to_owned(),
-            stream: Some(stream),
-            sweep: None,
+            target,
             reason,
             origin: ItemOrigin { event_id: trigger.event_id.clone(), event_time: trigger.event_time, kind },
-            hops: carried.hops.saturating_add(1),
+            hops: work.hops.saturating_add(1),
             not_before: None,
             expires_at,
-            hint: Some(carried.hint),
-            reapply: wishes.reapply,
-            alias: self.told.doubted_alias.as_ref().map(ToString::to_string),
-            rotated: self.told.rotated.as_ref().map(ToString::to_string),
+            facts: self.facts.clone(),
+            reapply: options.reapply,
             reported: self.reported.clone(),
-            suspicion: self.told.suspicions.told.clone(),
         }
     }
 
     /// The means to send work to the queue: none in audit mode, in a dry run, and without a queue.
     fn sender(&self) -> Option<WorkQueueSender<'a>> {
-        self.handler.aws.work.as_ref()?.sender().filter(|_| !self.request.wishes.dry_run)
+        self.handler.aws.work.as_ref()?.sender().filter(|_| !self.request.options.dry_run)
     }
 
     fn can_send_on(&self) -> bool {
-        self.sender().is_some() && self.request.carried.hops < MOST_HOPS
+        self.sender().is_some() && self.request.work.hops < MOST_HOPS
     }
 
     /// Whether this is the message's last receive: what fails now must be lettered by us, with the
@@ -728,8 +719,8 @@ impl<'a, 'h> Job<'a, 'h> {
     /// Decides what becomes of a failure: retried with the invocation or the message,
     /// dead-lettered, or only answered.
     async fn route(&mut self, stream: Option<String>, failure: &Failure, event: Value) {
-        let Request { wishes, manual, redrives, trigger, .. } = self.request;
-        if wishes.dry_run || wishes.no_dead_letter {
+        let Request { options, manual, redrives, trigger, .. } = self.request;
+        if options.dry_run || options.no_dead_letter {
             return;
         }
         if failure.class == Class::Retryable && self.alone && !self.several && !manual && !self.is_last_receive() {
@@ -737,7 +728,7 @@ impl<'a, 'h> Job<'a, 'h> {
             return;
         }
         if failure.code == code::CONTESTED
-            && [Some(trigger.kind), self.request.carried.origin_kind].contains(&Some(TriggerKind::Scheduled))
+            && [Some(trigger.kind), self.request.work.origin_kind].contains(&Some(TriggerKind::Scheduled))
         {
             // Whoever made it contested wrote the letter. A schedule that meets it again reports
             // it, and no more.
@@ -808,14 +799,14 @@ impl<'a, 'h> Job<'a, 'h> {
     /// It costs one of 25 in 24 hours, so it is done once: not after a day, not from a dead letter,
     /// and not at a second receive, since whoever died at the first may have done it.
     fn reapply(&self) -> Option<Reapply> {
-        let Request { wishes, carried, trigger, redrives, .. } = self.request;
+        let Request { options, work, trigger, redrives, .. } = self.request;
         let received_before = self.message.is_some_and(|message| message.receive_count > 1);
-        let expired = carried.expires_at.is_some_and(|at| at <= self.now());
-        let of_rotation = [Some(trigger.kind), carried.origin_kind].contains(&Some(TriggerKind::KeyRotated));
+        let expired = work.expires_at.is_some_and(|at| at <= self.now());
+        let of_rotation = [Some(trigger.kind), work.origin_kind].contains(&Some(TriggerKind::KeyRotated));
         let due = |age: TimeDelta| age >= TimeDelta::zero() && age < REAPPLY_WITHIN;
         match () {
             () if received_before || expired => None,
-            () if wishes.reapply => Some(Reapply::Asked),
+            () if options.reapply => Some(Reapply::Asked),
             () if of_rotation
                 && *redrives == 0
                 && self.handler.settings.on_key_rotation == OnKeyRotation::Reapply
@@ -827,34 +818,41 @@ impl<'a, 'h> Job<'a, 'h> {
         }
     }
 
-    fn context<'b>(&self, account: &'b Account<'b>, told: &'b TriggerFacts) -> Context<'b>
+    fn context<'b>(
+        &self,
+        account: &'b Account<'b>,
+        trigger: &'b TriggerFacts,
+        from_history: &'b HashMap<String, ForeignChange>,
+    ) -> Context<'b>
     where
         'a: 'b,
     {
-        let Self { handler: Handler { settings, clock, .. }, request, shared, .. } = *self;
+        let Self { handler, shared, .. } = *self;
         Context {
-            streams: &account.aws.streams,
+            account: &account.at_work,
             encryption: self.encryption(account),
-            keys: &account.keys,
-            turns: &account.turns,
-            clock,
+            enforcement: Enforcement::new(&handler.settings, &shared.rules),
+            trigger,
+            from_history: Some(from_history),
+            request: RequestFacts {
+                reapply: self.reapply(),
+                by_name: self.request.manual && matches!(self.request.scope, Scope::Streams(_)),
+                can_requeue: self.can_send_on(),
+                // A sweep has its time for looking at every stream.
+                in_depth: matches!(self.request.scope, Scope::Streams(_)),
+            },
             deadline: shared.deadline,
-            rules: &shared.rules,
-            exempt_tag_key: settings.exempt_tag_key.as_deref(),
-            reapply: self.reapply(),
-            quiet: GracePolicy { grace: settings.iac_grace, hint: request.carried.hint, elsewhere: self.can_send_on() },
-            told,
-            history: &account.history,
-            most_applies: usize::try_from(settings.max_applies_per_day).unwrap_or(usize::MAX),
-            // A sweep has its time for looking at every stream.
-            in_depth: matches!(request.scope, Scope::Streams(_)),
-            asked_for: request.manual && matches!(request.scope, Scope::Streams(_)),
         }
+    }
+
+    /// The last change of the stream's encryption by somebody else: what the event says, or what the sweep found.
+    fn foreign_change(&self, name: &str) -> Option<&ForeignChange> {
+        self.facts.foreign_change.as_ref().or_else(|| self.from_history.get(name))
     }
 
     /// What writes; nothing in audit mode and dry runs.
     fn encryption<'b>(&self, account: &Account<'b>) -> Option<&'b Encryption> {
-        account.aws.encryption.as_ref().filter(|_| !self.request.wishes.dry_run)
+        account.aws.encryption.as_ref().filter(|_| !self.request.options.dry_run)
     }
 
     fn about_the_key(&self, key: &KeyRef, status: Status, reason: String) -> Outcome {

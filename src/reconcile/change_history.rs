@@ -77,20 +77,3 @@ impl<'a> ChangeHistory<'a> {
         }
     }
 }
-
-/// Which streams are suspected to be fought over.
-#[derive(Clone, Debug, Default)]
-pub struct ForeignChanges {
-    /// Every stream that the request is about, because of what its event told.
-    pub told: Option<ForeignChange>,
-    /// Streams of a sweep, by name, because of what the history tells.
-    pub found: HashMap<String, ForeignChange>,
-}
-
-impl ForeignChanges {
-    /// What is suspected of the stream `name`.
-    #[must_use]
-    pub fn of(&self, name: &str) -> Option<&ForeignChange> {
-        self.told.as_ref().or_else(|| self.found.get(name))
-    }
-}

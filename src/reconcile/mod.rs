@@ -14,6 +14,8 @@ use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep_until};
 
+use self::change_history::ChangeHistory;
+use self::key_cache::KeyCache;
 use crate::aws::kinesis::{Encryption, Streams};
 use crate::aws::{CallError, Fate, doubled};
 use crate::clock::Clock;
@@ -25,14 +27,13 @@ use crate::decide::{
 };
 use crate::domain::encryption_change::{ForeignChange, START_QUOTA};
 use crate::domain::failure::{Class, Failure, Kind, Step, code};
-use crate::domain::grace::{Actor, GraceState};
-use crate::domain::key::{AliasName, KeyArn};
+use crate::domain::grace::Actor;
 use crate::domain::mode::Mode;
 use crate::domain::outcome::{DeferReason, Deferral, Outcome, Status, Warning};
 use crate::domain::stream::{Description, StreamArn, StreamRef, StreamStatus};
+use crate::domain::trigger_facts::TriggerFacts;
 use crate::policy::{EffectivePolicy, Exemption, PolicyDecision, Requirement, Subject, exempt_by_tag, exemption};
-use crate::reconcile::change_history::{ChangeHistory, ForeignChanges};
-use crate::reconcile::key_cache::KeyCache;
+use crate::settings::Settings;
 
 /// An observation older than this is repeated before a start.
 const FRESH: Duration = Duration::from_secs(2);
@@ -44,51 +45,77 @@ const STARTS: u32 = 4;
 /// How long a stream that AWS calls in use is left alone at most before it is started again.
 const LONGEST_REST: Duration = Duration::from_secs(32);
 
-/// What all streams of an invocation have in common.
+/// What a stream is reconciled with.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// Looks at streams.
-    pub streams: &'a Streams,
-    /// Changes their encryption; `None` in audit mode and dry runs.
+    /// The account that the stream lies in.
+    pub account: &'a Account<'a>,
+    /// Changes encryption; `None` in audit mode and dry runs.
     pub encryption: Option<&'a Encryption>,
-    /// Looks at keys.
-    pub keys: &'a KeyCache<'a>,
-    /// Whose turn it is, where several requests concern one stream.
-    pub turns: &'a StreamLocks,
-    /// Tells the time.
-    pub clock: &'a Clock,
+    /// What is enforced.
+    pub enforcement: Enforcement<'a>,
+    /// What the trigger says beyond where to look.
+    pub trigger: &'a TriggerFacts,
+    /// By stream name, the changes of others that a sweep found in the history.
+    pub from_history: Option<&'a HashMap<String, ForeignChange>>,
+    /// How the request wants it done.
+    pub request: RequestFacts,
     /// When to stop.
     pub deadline: Deadline,
-    /// Which key a stream is to have, in which mode.
-    pub rules: &'a EffectivePolicy,
-    /// The tag that exempts a stream.
-    pub exempt_tag_key: Option<&'a str>,
-    /// Why a fresh application is wanted, if it is.
-    pub reapply: Option<Reapply>,
-    /// For how long streams that their creators may be busy with are left alone.
-    pub quiet: GracePolicy,
-    /// What is known beyond where to look.
-    pub told: &'a TriggerFacts,
-    /// Who changed what in the last 24 hours.
-    pub history: &'a ChangeHistory<'a>,
-    /// `MAX_APPLIES_PER_DAY`.
-    pub most_applies: usize,
-    /// Whether a stream that is only judged is asked for its policy, too: a call of its own, of
-    /// which few a second may be made.
-    pub in_depth: bool,
-    /// Whether a person asked for this stream by name: that it does not exist is a failure then.
-    pub asked_for: bool,
 }
 
-/// What events, and the history, told beyond where to look.
-#[derive(Clone, Debug, Default)]
-pub struct TriggerFacts {
-    /// An alias that was re-pointed.
-    pub doubted_alias: Option<AliasName>,
-    /// A key that was rotated.
-    pub rotated: Option<KeyArn>,
-    /// Which streams others changed the encryption of.
-    pub suspicions: ForeignChanges,
+/// What an account is worked in with. Whatever is looked up is looked up once per invocation.
+#[derive(Debug)]
+pub struct Account<'a> {
+    /// Reads streams.
+    pub streams: &'a Streams,
+    /// The keys that streams are to have, and those that they have.
+    pub keys: KeyCache<'a>,
+    /// Who changed streams' encryption in the last 24 hours.
+    pub history: ChangeHistory<'a>,
+    /// Keeps requests about the same stream apart.
+    pub locks: StreamLocks,
+    /// The time.
+    pub clock: &'a Clock,
+}
+
+/// The part of the settings that decides about a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Enforcement<'a> {
+    /// Which key each stream is to have, and in which mode.
+    pub policy: &'a EffectivePolicy,
+    /// `EXEMPT_TAG_KEY`.
+    pub exempt_tag_key: Option<&'a str>,
+    /// `IAC_GRACE_SECONDS`.
+    pub iac_grace: Duration,
+    /// `MAX_APPLIES_PER_DAY`.
+    pub max_applies: usize,
+}
+
+impl<'a> Enforcement<'a> {
+    /// What `settings` enforce with `policy`.
+    #[must_use]
+    pub fn new(settings: &'a Settings, policy: &'a EffectivePolicy) -> Self {
+        Self {
+            policy,
+            exempt_tag_key: settings.exempt_tag_key.as_deref(),
+            iac_grace: settings.iac_grace,
+            max_applies: usize::try_from(settings.max_applies_per_day).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+/// What the request says about how its streams are reconciled.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestFacts {
+    /// Why the key is to be re-applied where it is in place, if it is.
+    pub reapply: Option<Reapply>,
+    /// Whether a person named the stream: that it does not exist is a failure then, and nothing is deferred for others.
+    pub by_name: bool,
+    /// Whether the stream can be requeued; otherwise it is waited for here.
+    pub can_requeue: bool,
+    /// Whether the policy of a stream that is only judged is read, too: a call of its own, with a low rate limit.
+    pub in_depth: bool,
 }
 
 /// How old a stream is when its creator must be done with it.
@@ -96,22 +123,6 @@ const YOUNG: TimeDelta = TimeDelta::minutes(15);
 
 /// How often a stream is left alone for its quiet; then it is touched all the same.
 const MOST_DEFERRALS: u32 = 5;
-
-/// For how long a stream is left alone that infrastructure as code may still be busy with.
-///
-/// Such a tool creates the stream, waits until it is ACTIVE, changes its retention, and only then
-/// encrypts it; a stream that is UPDATING for our sake at that moment makes it fail with
-/// `ResourceInUseException`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct GracePolicy {
-    /// `IAC_GRACE_SECONDS`.
-    pub grace: Duration,
-    /// What is known of the stream: who made it, since when it is quiet, and how often it was
-    /// deferred.
-    pub hint: GraceState,
-    /// Whether the rest of the grace is waited for elsewhere, in the work queue, and not here.
-    pub elsewhere: bool,
-}
 
 /// Lets one run at a time work on a stream.
 ///
@@ -141,7 +152,7 @@ impl StreamLocks {
 
 /// Brings `target` right, and says how that ended.
 pub async fn reconcile(target: &StreamRef, context: &Context<'_>) -> Outcome {
-    let mut turn = context.turns.lock(target).await;
+    let mut turn = context.account.locks.lock(target).await;
     let mut run = Reconciliation::new(target.clone(), context);
     run.earlier_attempt = *turn;
     // Boxed: the SDK's futures are some 20 KB, and a sweep holds many of these.
@@ -211,7 +222,7 @@ struct Reconciliation<'a> {
     first_wait: Option<Instant>,
     waited: Duration,
     /// Since when the stream was only seen ACTIVE; `None` while it is not.
-    quiet_since: Option<DateTime<Utc>>,
+    active_since: Option<DateTime<Utc>>,
     /// How often its quiet was waited for.
     held: u32,
     /// Whether it was seen in another state than ACTIVE.
@@ -243,8 +254,8 @@ impl<'a> Reconciliation<'a> {
             waiting_since: None,
             first_wait: None,
             waited: Duration::ZERO,
-            quiet_since: context.quiet.hint.quiet_since,
-            held: context.quiet.hint.deferrals,
+            active_since: context.trigger.grace.active_since,
+            held: context.trigger.grace.deferrals,
             seen_busy: false,
             warnings: Vec::new(),
         }
@@ -296,10 +307,10 @@ impl<'a> Reconciliation<'a> {
                         }
                     }
                 },
-                Decision::AwaitGrace(left) if self.context.quiet.elsewhere => {
+                Decision::AwaitGrace(left) if self.context.request.can_requeue => {
                     return ReconcileResult::Deferred(Deferral {
                         after: left,
-                        until: DeferReason::Grace { since: self.quiet_since },
+                        until: DeferReason::Grace { since: self.active_since },
                     });
                 }
                 Decision::AwaitGrace(left) => {
@@ -329,6 +340,11 @@ impl<'a> Reconciliation<'a> {
         self.context.encryption.filter(|_| self.terms.is_none_or(|terms| terms.mode == Mode::Enforce))
     }
 
+    /// The last change of the stream's encryption by somebody else: what the event says, or what a sweep found.
+    fn foreign_change(&self, name: &str) -> Option<&'a ForeignChange> {
+        self.context.trigger.foreign_change.as_ref().or_else(|| self.context.from_history?.get(name))
+    }
+
     /// The start of the stream that was sent in this invocation, by this run or by one before it.
     fn started(&self) -> Option<StartAttempt> {
         self.start.or(self.earlier_attempt.map(|(start, _)| start))
@@ -347,7 +363,7 @@ impl<'a> Reconciliation<'a> {
             status: &look.description.status,
             present: &look.present,
             desired: &look.desired,
-            on_other_key: self.terms.map_or(self.context.rules.on_other_key, |terms| terms.on_other_key),
+            on_other_key: self.terms.map_or(self.context.enforcement.policy.on_other_key, |terms| terms.on_other_key),
             exempt_by_rule: self.terms.and_then(|terms| terms.exempt),
             tags,
             progress: self.started().map_or(Progress::NotStarted, |start| Progress::Started {
@@ -355,24 +371,29 @@ impl<'a> Reconciliation<'a> {
                 seen_updating: start.seen_updating,
                 ago: look.at - start.at,
             }),
-            reapply: self.context.reapply.filter(|why| match why {
+            reapply: self.context.request.reapply.filter(|why| match why {
                 Reapply::Asked => true,
                 // Seen UPDATING, it may well be the application that the rotation asks for. And not
                 // every stream is to have the key that was rotated.
                 Reapply::Rotated => {
                     !self.seen_busy
-                        && self.context.told.rotated.as_ref().is_some_and(|key| key.as_str() == look.desired.key_id())
+                        && self
+                            .context
+                            .trigger
+                            .rotated_key
+                            .as_ref()
+                            .is_some_and(|key| key.as_str() == look.desired.key_id())
                 }
             }),
-            doubted_alias: self.context.told.doubted_alias.as_ref(),
+            doubted_alias: self.context.trigger.repointed_alias.as_ref(),
             quiet_for: self.quiet_for(&look.description),
         }
     }
 
     /// For how long the stream must still be left alone.
     fn quiet_for(&self, description: &Description) -> Duration {
-        let GracePolicy { grace, hint, .. } = self.context.quiet;
-        let now = self.context.clock.utc();
+        let (grace, hint) = (self.context.enforcement.iac_grace, self.context.trigger.grace);
+        let now = self.context.account.clock.utc();
         let owed = match hint.actor {
             Some(Actor::InfrastructureAsCode) => true,
             Some(Actor::Other) => false,
@@ -383,7 +404,7 @@ impl<'a> Reconciliation<'a> {
         }
         // A stream that was deleted and made anew has been quiet since then at most, whatever was
         // seen of its namesake.
-        let since = self.quiet_since.map(|since| description.created.map_or(since, |created| since.max(created)));
+        let since = self.active_since.map(|since| description.created.map_or(since, |created| since.max(created)));
         let quiet = since.map(|since| (now - since).to_std().unwrap_or_default());
         grace.saturating_sub(quiet.unwrap_or_default())
     }
@@ -392,12 +413,13 @@ impl<'a> Reconciliation<'a> {
     async fn look(&mut self) -> Result<Observation, ReconcileResult> {
         let target = self.arn.clone().map_or_else(|| self.target.clone(), StreamRef::Arn);
         let described = async {
-            let described = self.context.streams.describe(&target, self.context.deadline.look_until()).await;
+            let described = self.context.account.streams.describe(&target, self.context.deadline.look_until()).await;
             // From here on the look ages, however long KMS takes to answer.
             (described, self.now())
         };
         // Looked up beside it: with no rule of another key this is the key.
-        let ((described, at), _) = tokio::join!(described, self.context.keys.desired(&self.context.rules.key));
+        let ((described, at), _) =
+            tokio::join!(described, self.context.account.keys.desired(&self.context.enforcement.policy.key));
         let description = described.map_err(|error| gone_or_failed(error.failure))?;
         self.remember(&description, at);
         if description.status == StreamStatus::Deleting {
@@ -414,10 +436,11 @@ impl<'a> Reconciliation<'a> {
                 at,
             });
         };
-        let desired = self.context.keys.desired(terms.key).await.map_err(ReconcileResult::Failed)?;
+        let desired = self.context.account.keys.desired(terms.key).await.map_err(ReconcileResult::Failed)?;
         self.desired = Some(desired.clone());
         let present = self
             .context
+            .account
             .keys
             .present(&description.arn, description.key_id.as_deref(), &desired, terms.on_other_key)
             .await;
@@ -430,7 +453,7 @@ impl<'a> Reconciliation<'a> {
         let Description { arn, mode, status, .. } = description;
         loop {
             let subject = Subject { stream: arn, mode: mode.as_ref(), tags: self.tags.as_deref(), today: self.today() };
-            let (ruling, expired) = self.context.rules.rule_on(&subject);
+            let (ruling, expired) = self.context.enforcement.policy.rule_on(&subject);
             for rule in expired {
                 self.warn_once(rule.expired_warning());
             }
@@ -458,7 +481,7 @@ impl<'a> Reconciliation<'a> {
     }
 
     fn today(&self) -> NaiveDate {
-        self.context.clock.utc().date_naive()
+        self.context.account.clock.utc().date_naive()
     }
 
     fn remember(&mut self, description: &Description, at: Instant) {
@@ -475,9 +498,9 @@ impl<'a> Reconciliation<'a> {
         // A stream that was made anew since then has not been started.
         self.earlier_attempt = self.earlier_attempt.filter(|(_, created)| *created == description.created);
         if description.status == StreamStatus::Active {
-            self.quiet_since.get_or_insert(self.context.clock.utc());
+            self.active_since.get_or_insert(self.context.account.clock.utc());
         } else {
-            self.quiet_since = None;
+            self.active_since = None;
             self.seen_busy = true;
         }
         self.initial
@@ -494,13 +517,13 @@ impl<'a> Reconciliation<'a> {
 
     /// What the tags say of an exemption. Where no tag exempts they need not be read.
     fn judged_tags(&self) -> Tags {
-        let Some(key) = self.context.exempt_tag_key else { return Tags::Read(Exemption::None) };
+        let Some(key) = self.context.enforcement.exempt_tag_key else { return Tags::Read(Exemption::None) };
         self.tags.as_ref().map_or(Tags::Unread, |tags| Tags::Read(exemption(tags, key, self.today())))
     }
 
     /// Reads the tags. Without them the stream is not touched: they may exempt it.
     async fn read_tags(&mut self, arn: &StreamArn) -> Result<(), ReconcileResult> {
-        let tags = self.context.streams.tags(arn, self.context.deadline.look_until()).await;
+        let tags = self.context.account.streams.tags(arn, self.context.deadline.look_until()).await;
         self.tags = Some(tags.map_err(|error| gone_or_failed(error.failure))?);
         if let Tags::Read(Exemption::Expired { reason, until }) = self.judged_tags() {
             self.warn_once(Warning::ExemptionExpired { reason, until: until.to_string() });
@@ -518,29 +541,29 @@ impl<'a> Reconciliation<'a> {
         };
         let key_policy = async {
             match key {
-                Some(key) => Some(self.context.keys.policy(key).await),
+                Some(key) => Some(self.context.account.keys.policy(key).await),
                 None => None,
             }
         };
         let stream_policy = async {
-            if self.context.in_depth {
-                Some(self.context.streams.policy(&description.arn, self.context.deadline.look_until()).await)
+            if self.context.request.in_depth {
+                Some(self.context.account.streams.policy(&description.arn, self.context.deadline.look_until()).await)
             } else {
                 None
             }
         };
         let (key_policy, stream_policy) = tokio::join!(key_policy, stream_policy);
-        let now = self.context.clock.utc();
+        let now = self.context.account.clock.utc();
         let change =
             KeyChange { description, key, key_policy: key_policy.as_ref(), stream_policy: stream_policy.as_ref(), now };
         self.warnings.extend(impact::warnings(&change));
         let name = description.arn.name();
-        if let Some(ForeignChange { at, by, .. }) = self.context.told.suspicions.of(name).cloned() {
+        if let Some(ForeignChange { at, by, .. }) = self.foreign_change(name).cloned() {
             // An event tells of one change.
             self.warn_once(Warning::UndoneBy {
                 by,
                 at,
-                times: self.context.history.known_changes_of_others(name).max(1),
+                times: self.context.account.history.known_changes_of_others(name).max(1),
             });
         }
     }
@@ -553,26 +576,33 @@ impl<'a> Reconciliation<'a> {
         look: &Observation,
         why: &ApplyReason,
     ) -> Option<ReconcileResult> {
-        if self.context.asked_for || *why == ApplyReason::Asked {
+        if self.context.request.by_name || *why == ApplyReason::Asked {
             return None;
         }
         let Description { arn, created, .. } = &look.description;
-        let suspicion = self.context.told.suspicions.of(arn.name());
+        let suspicion = self.foreign_change(arn.name());
         let remembered = encryption.accepted(arn);
         // What was read of the history after a refused start is heeded, too.
         let recorded = if suspicion.is_some() {
-            self.context.history.changes().await
+            self.context.account.history.changes().await
         } else {
-            self.context.history.known_changes()
+            self.context.account.history.known_changes()
         };
         let past = ChangeEvidence {
             remembered: &remembered,
             recorded,
-            own_role: self.context.history.own_role(),
+            own_role: self.context.account.history.own_role(),
             key_id: look.desired.key_id(),
         };
-        match decide_contest(arn, *created, suspicion, &past, self.context.most_applies, self.context.clock.utc()) {
-            ContestDecision::Rest(after, applied) if self.context.quiet.elsewhere => {
+        match decide_contest(
+            arn,
+            *created,
+            suspicion,
+            &past,
+            self.context.enforcement.max_applies,
+            self.context.account.clock.utc(),
+        ) {
+            ContestDecision::Rest(after, applied) if self.context.request.can_requeue => {
                 Some(ReconcileResult::Deferred(Deferral { after, until: DeferReason::Contest { applied } }))
             }
             ContestDecision::Apply | ContestDecision::Rest(..) => None,
@@ -631,7 +661,7 @@ impl<'a> Reconciliation<'a> {
                 self.in_use += 1;
                 self.last_refusal = Some(failure);
                 let rest = doubled(Duration::from_secs(1), self.in_use, LONGEST_REST);
-                self.pause_until(self.now() + self.context.streams.calls().jittered(rest)).await;
+                self.pause_until(self.now() + self.context.account.streams.calls().jittered(rest)).await;
                 Ok(())
             }
             Kind::Throttled => {
@@ -642,7 +672,7 @@ impl<'a> Reconciliation<'a> {
                     return Err(ReconcileResult::Failed(spent));
                 }
                 let now = self.now();
-                let resume = now + self.context.streams.calls().backoff(self.refusals);
+                let resume = now + self.context.account.streams.calls().backoff(self.refusals);
                 if self.refusals == STARTS || resume >= self.context.deadline.work_until() {
                     return Err(ReconcileResult::Failed(failure));
                 }
@@ -661,11 +691,15 @@ impl<'a> Reconciliation<'a> {
             return None;
         }
         let remembered = encryption.accepted(arn);
-        let recorded = self.context.history.changes().await;
+        let recorded = self.context.account.history.changes().await;
         let created = self.seen.as_ref().and_then(|seen| seen.created);
-        let past =
-            ChangeEvidence { remembered: &remembered, recorded, own_role: self.context.history.own_role(), key_id: "" };
-        let opens = quota_available_at(arn, created, &past, self.context.clock.utc())?
+        let past = ChangeEvidence {
+            remembered: &remembered,
+            recorded,
+            own_role: self.context.account.history.own_role(),
+            key_id: "",
+        };
+        let opens = quota_available_at(arn, created, &past, self.context.account.clock.utc())?
             .to_rfc3339_opts(SecondsFormat::Secs, true);
         let detail = format!(
             "a key was applied {START_QUOTA} times in 24 hours, as often as AWS allows; the next time is {opens}"
@@ -681,7 +715,7 @@ impl<'a> Reconciliation<'a> {
 
     async fn wait_from(&mut self, since: Instant) {
         let now = self.now();
-        let next = now + self.context.streams.calls().jittered(poll_interval(now - since));
+        let next = now + self.context.account.streams.calls().jittered(poll_interval(now - since));
         self.pause_until(next).await;
         self.waiting_since = Some(since);
     }
@@ -711,7 +745,7 @@ impl<'a> Reconciliation<'a> {
     fn outcome(self, ending: ReconcileResult) -> Outcome {
         let stream = Some(self.arn.as_ref().map_or_else(|| self.target.to_string(), ToString::to_string));
         let applied = self.start.is_some_and(|start| start.accepted);
-        let mode = self.terms.map_or(self.context.rules.mode, |terms| terms.mode);
+        let mode = self.terms.map_or(self.context.enforcement.policy.mode, |terms| terms.mode);
         let mut warnings = self.warnings;
         let mut deferral = None;
         let mut outcome = match ending {
@@ -733,7 +767,7 @@ impl<'a> Reconciliation<'a> {
                 format!("the stream has the configured key, but {}", failure.message),
                 mode,
             ),
-            ReconcileResult::Gone(reason) if self.context.asked_for => {
+            ReconcileResult::Gone(reason) if self.context.request.by_name => {
                 let failure = Failure::new(Step::DescribeStream, code::STREAM_NOT_FOUND, &self.target, &reason)
                     .classed(Class::Terminal);
                 Outcome::failed(stream, failure, mode)
@@ -768,7 +802,7 @@ impl<'a> Reconciliation<'a> {
     }
 
     fn now(&self) -> Instant {
-        self.context.clock.instant()
+        self.context.account.clock.instant()
     }
 }
 

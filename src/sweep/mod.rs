@@ -36,9 +36,9 @@ pub async fn sweep(
     mut each: impl AsyncFnMut(Outcome),
 ) -> Result<(), SweepInterrupted> {
     let mut reached = start_after;
-    let has_time = || context.clock.instant() < context.deadline.work_until();
+    let has_time = || context.account.clock.instant() < context.deadline.work_until();
     loop {
-        let page = match context.streams.list(reached.as_deref(), context.deadline.look_until()).await {
+        let page = match context.account.streams.list(reached.as_deref(), context.deadline.look_until()).await {
             Ok(page) => page,
             Err(error) => return Err(SweepInterrupted { after: reached, failure: error.failure }),
         };

@@ -118,7 +118,7 @@ impl ShownDeadLetter {
 
     /// Whether whatever comes of it would be answered only, and stored nowhere.
     pub(super) fn asks_for_no_letter(&self) -> bool {
-        read(&self.body, &[]).requests().any(|request| request.wishes.no_dead_letter || request.wishes.dry_run)
+        read(&self.body, &[]).requests().any(|request| request.options.no_dead_letter || request.options.dry_run)
     }
 }
 

@@ -9,7 +9,6 @@ pub(super) mod report;
 mod row;
 mod sample;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,10 +27,11 @@ use crate::deadline::Deadline;
 use crate::domain::mode::Mode;
 use crate::domain::outcome::Outcome;
 use crate::domain::stream::{StreamRef, StreamStatus};
+use crate::domain::trigger_facts::TriggerFacts;
 use crate::policy::{EffectivePolicy, Policy};
-use crate::reconcile::change_history::{ChangeHistory, ForeignChanges};
+use crate::reconcile::change_history::ChangeHistory;
 use crate::reconcile::key_cache::KeyCache;
-use crate::reconcile::{Context, GracePolicy, StreamLocks, TriggerFacts, reconcile};
+use crate::reconcile::{Account, Context, Enforcement, RequestFacts, StreamLocks, reconcile};
 use crate::settings::{Environment, PolicySource, Settings};
 
 /// Which streams, and where.
@@ -204,34 +204,26 @@ impl Target {
     ) {
         let Self { aws, rules, settings, clock, .. } = self;
         let until = clock.instant() + A_DAY;
-        let keys = KeyCache::new(&aws.keys, &aws.region, until);
-        let history = ChangeHistory::new(&aws.history, settings.own_role_arn.as_deref(), clock, until);
+        let account = Account {
+            streams: &aws.streams,
+            keys: KeyCache::new(&aws.keys, &aws.region, until),
+            history: ChangeHistory::new(&aws.history, settings.own_role_arn.as_deref(), clock, until),
+            locks: StreamLocks::default(),
+            clock,
+        };
         // Who looks wants to know who would undo it; who applies was told.
-        let found = if work.encryption.is_none() { history.suspects().await } else { HashMap::new() };
-        let (turns, told) = (
-            StreamLocks::default(),
-            TriggerFacts { suspicions: ForeignChanges { told: None, found }, ..TriggerFacts::default() },
-        );
+        let from_history = if work.encryption.is_none() { Some(account.history.suspects().await) } else { None };
+        let trigger = TriggerFacts::default();
+        let patience = if work.encryption.is_some() { LONG_PATIENCE } else { PATIENCE };
         let one = |stream: StreamRef| {
             let context = Context {
-                streams: &aws.streams,
+                account: &account,
                 encryption: work.encryption,
-                keys: &keys,
-                turns: &turns,
-                clock,
-                deadline: Deadline::at(
-                    clock.wall() + if work.encryption.is_some() { LONG_PATIENCE } else { PATIENCE },
-                    clock,
-                ),
-                rules,
-                exempt_tag_key: settings.exempt_tag_key.as_deref(),
-                reapply: None,
-                quiet: GracePolicy { grace: settings.iac_grace, ..GracePolicy::default() },
-                told: &told,
-                history: &history,
-                most_applies: usize::try_from(settings.max_applies_per_day).unwrap_or(usize::MAX),
-                in_depth: true,
-                asked_for: work.asked_for,
+                enforcement: Enforcement::new(settings, rules),
+                trigger: &trigger,
+                from_history: from_history.as_ref(),
+                request: RequestFacts { by_name: work.asked_for, in_depth: true, ..RequestFacts::default() },
+                deadline: Deadline::at(clock.wall() + patience, clock),
             };
             async move { reconcile(&stream, &context).await }
         };
