@@ -19,13 +19,14 @@ use divan::{Bencher, black_box};
 use kinesis_encryption_enforcer::aws::{Aws, config};
 use kinesis_encryption_enforcer::clock::Clock;
 use kinesis_encryption_enforcer::decide::{
-    CurrentKey, Decision, DesiredKey, OtherKeyFitness, Progress, Situation, Tags, decide,
+    CurrentKey, Decision, DesiredKey, Enforcement, Facts, Keys, OtherKeyFitness, Settled, decide,
 };
 use kinesis_encryption_enforcer::domain::mode::{Mode, OnOtherKey};
-use kinesis_encryption_enforcer::domain::stream::{StreamArn, StreamMode, StreamStatus};
+use kinesis_encryption_enforcer::domain::stream::{Description, StreamArn, StreamMode, StreamStatus};
+use kinesis_encryption_enforcer::domain::trigger_facts::TriggerFacts;
 use kinesis_encryption_enforcer::event::read;
 use kinesis_encryption_enforcer::handler::{Handler, Invocation};
-use kinesis_encryption_enforcer::policy::{EffectivePolicy, Exemption, Policy, Subject};
+use kinesis_encryption_enforcer::policy::{EffectivePolicy, Policy, Subject};
 use kinesis_encryption_enforcer::sandbox::{Account, NewStream};
 use kinesis_encryption_enforcer::settings::{Environment, Settings};
 use serde_json::{Value, json};
@@ -81,28 +82,30 @@ fn deciding(bencher: Bencher, present: &str) {
     let key = |arn: &str| CurrentKey::Key {
         arn: arn.parse().expect("a key"),
         by_alias: None,
-        standing: OtherKeyFitness::NotAsked,
+        fitness: OtherKeyFitness::NotAsked,
     };
     let present = match present {
         "right" => key(KEY),
         "other-key" => key(OTHER_KEY),
         _ => CurrentKey::Unencrypted,
     };
-    let situation = Situation {
-        stream: &stream,
-        status: &StreamStatus::Active,
-        present: &present,
-        desired: &DesiredKey::Key { arn: KEY.parse().expect("a key"), trouble: None },
-        on_other_key: OnOtherKey::Replace,
-        exempt_by_rule: None,
-        tags: &Tags::Read(Exemption::None),
-        progress: Progress::NotStarted,
-        reapply: None,
-        doubted_alias: None,
-        quiet_for: Duration::ZERO,
+    let description = Description {
+        arn: stream,
+        status: StreamStatus::Active,
+        key_id: None,
+        created: None,
+        mode: None,
+        retention_hours: None,
+        consumers: None,
     };
-    assert!(matches!(decide(&situation), Decision::InSync(_) | Decision::Apply(_)), "it is decided");
-    bencher.bench(|| decide(black_box(&situation)));
+    let desired = DesiredKey::Key { arn: KEY.parse().expect("a key"), trouble: None };
+    let (keys, trigger, policy) = (Ok(Keys { desired, current: present }), TriggerFacts::default(), rulebook(0));
+    let enforcement =
+        Enforcement { policy: &policy, exempt_tag_key: None, iac_grace: Duration::ZERO, max_applies: usize::MAX };
+    let facts = Facts::at_rest(&description, &keys, enforcement, &trigger, DateTime::UNIX_EPOCH);
+    let decision = decide(&facts).decision;
+    assert!(matches!(decision, Decision::Done(Settled::InSync(_)) | Decision::Apply(_)), "it is decided");
+    bencher.bench(|| decide(black_box(&facts)));
 }
 
 /// The handler over the embedded AWS, whose own work is in the figures too. Time is simulated, so

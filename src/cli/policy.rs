@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use chrono::NaiveDate;
@@ -13,13 +14,15 @@ use super::paint::{BOLD, DIM, GREEN, RED, YELLOW, say, warning};
 use super::{FAILED, PENDING, SETTLED, USAGE};
 use crate::clock::Clock;
 use crate::decide::impact::{KeyChange, warnings};
-use crate::decide::{CurrentKey, Decision, DesiredKey, OtherKeyFitness, Pending, Progress, Situation, Tags, decide};
+use crate::decide::{
+    CurrentKey, Decision, DesiredKey, Enforcement, Facts, ImpactFacts, Keys, OtherKeyFitness, Pending, Settled, decide,
+};
 use crate::domain::key::KeyRef;
-use crate::domain::mode::{Mode, OnOtherKey};
+use crate::domain::mode::OnOtherKey;
 use crate::domain::stream::{Description, StreamMode, StreamStatus};
+use crate::domain::trigger_facts::TriggerFacts;
 use crate::policy::{
-    Action, EffectivePolicy, Exemption, Invalid, Match, Policy, PolicyDecision, Requirement, Rule, Subject,
-    exempt_by_tag, exemption, schema,
+    Action, EffectivePolicy, Invalid, Match, Policy, PolicyDecision, Requirement, Rule, Subject, schema,
 };
 use crate::settings::{Environment, PolicySource, Settings};
 
@@ -247,7 +250,7 @@ fn explain(arguments: &Explain) -> Result<u8> {
         }
         PolicyDecision::Requirement(terms) => {
             change = Some(terms.key);
-            now(&stream, terms, settings.exempt_tag_key.as_deref(), today)
+            now(&stream, &rules, terms, settings.exempt_tag_key.as_deref(), today)
         }
     };
     say(&format!("  {line}"));
@@ -300,8 +303,14 @@ fn reasons(rules: &EffectivePolicy, subject: &Subject<'_>) -> Vec<String> {
 }
 
 /// What would happen to the stream now, and the exit code that says so.
-fn now(stream: &Stream, terms: Requirement<'_>, exempt_tag_key: Option<&str>, today: NaiveDate) -> (u8, String) {
-    let Stream { description: Description { arn, status, key_id, .. }, tags } = stream;
+fn now(
+    stream: &Stream,
+    rules: &EffectivePolicy,
+    terms: Requirement<'_>,
+    exempt_tag_key: Option<&str>,
+    today: NaiveDate,
+) -> (u8, String) {
+    let Stream { description: Description { arn, key_id, .. }, tags } = stream;
     let canonical = |key: &KeyRef| key.canonical(arn.region(), arn.account());
     let desired = if terms.key.is_aws_managed() {
         DesiredKey::AwsManaged
@@ -320,7 +329,7 @@ fn now(stream: &Stream, terms: Requirement<'_>, exempt_tag_key: Option<&str>, to
         None => CurrentKey::Unencrypted,
         Some((_, Ok(key))) if key.is_aws_managed() => CurrentKey::AwsManaged,
         Some((key_id, key)) => match key.ok().as_ref().and_then(canonical) {
-            Some(arn) => CurrentKey::Key { arn, by_alias: None, standing: OtherKeyFitness::NotAsked },
+            Some(arn) => CurrentKey::Key { arn, by_alias: None, fitness: OtherKeyFitness::NotAsked },
             None => {
                 return (PENDING, format!("the stream names its key by {key_id}, and only AWS can tell which that is"));
             }
@@ -338,44 +347,37 @@ fn now(stream: &Stream, terms: Requirement<'_>, exempt_tag_key: Option<&str>, to
             ),
         );
     }
-    let exempt = match (exempt_tag_key, tags) {
-        (Some(key), Some(tags)) => exemption(tags, key, today),
-        _ => Exemption::None,
+    let keys = Ok(Keys { desired, current: present });
+    let (impact, trigger) = (ImpactFacts::default(), TriggerFacts::default());
+    let enforcement = Enforcement {
+        policy: rules,
+        exempt_tag_key: exempt_tag_key.filter(|_| tags.is_some()),
+        iac_grace: Duration::ZERO,
+        max_applies: usize::MAX,
     };
-    let situation = Situation {
-        stream: arn,
-        status,
-        present: &present,
-        desired: &desired,
-        on_other_key: terms.on_other_key,
-        exempt_by_rule: terms.exempt,
-        tags: &Tags::Read(exempt),
-        progress: Progress::NotStarted,
-        reapply: None,
-        doubted_alias: None,
-        quiet_for: std::time::Duration::ZERO,
+    let now = today.and_time(chrono::NaiveTime::MIN).and_utc();
+    let facts = Facts {
+        tags: Some(tags.as_deref().unwrap_or_default()),
+        impact: Some(&impact),
+        ..Facts::at_rest(&stream.description, &keys, enforcement, &trigger, now)
     };
     let unless = if exempt_tag_key.is_some() && tags.is_none() { ", unless its tags exempt it" } else { "" };
-    match decide(&situation) {
-        Decision::InSync(in_sync) => (SETTLED, format!("{GREEN}nothing{GREEN:#}: {in_sync}")),
-        Decision::Exempt { reason, until } => {
-            let because = terms
-                .exempt
-                .map_or_else(|| exempt_by_tag(&reason, until), |leave| leave.because(terms.rule.unwrap_or_default()));
-            (SETTLED, format!("{YELLOW}nothing{YELLOW:#}: {because}"))
-        }
-        Decision::Gone => (SETTLED, "nothing: it is being deleted".to_owned()),
-        Decision::Apply(why) if terms.mode == Mode::Audit => {
-            (PENDING, format!("{YELLOW}it is reported{YELLOW:#} and not touched (audit): {why}{unless}"))
-        }
+    match decide(&facts).decision {
+        Decision::Done(settled) => match settled {
+            Settled::InSync(in_sync) => (SETTLED, format!("{GREEN}nothing{GREEN:#}: {in_sync}")),
+            Settled::Exempt(because) => (SETTLED, format!("{YELLOW}nothing{YELLOW:#}: {because}")),
+            Settled::Gone(_) => (SETTLED, "nothing: it is being deleted".to_owned()),
+            Settled::WouldApply(why) => {
+                (PENDING, format!("{YELLOW}it is reported{YELLOW:#} and not touched (audit): {why}{unless}"))
+            }
+            Settled::KeyAtRisk(failure) => (FAILED, format!("{RED}it is not touched{RED:#}: {failure}")),
+        },
         Decision::Apply(why) => {
             (PENDING, format!("{YELLOW}StartStreamEncryption{YELLOW:#} with {}: {why}{unless}", terms.key))
         }
-        Decision::Wait(Pending::Status(status)) => (PENDING, format!("it is waited for: the stream is {status}")),
-        Decision::Refuse(failure) | Decision::KeyAtRisk(failure) => {
-            (FAILED, format!("{RED}it is not touched{RED:#}: {failure}"))
-        }
-        Decision::Wait(_) | Decision::AwaitGrace(_) | Decision::ReadTags => {
+        Decision::Poll(Pending::Status(status)) => (PENDING, format!("it is waited for: the stream is {status}")),
+        Decision::Refuse(failure) => (FAILED, format!("{RED}it is not touched{RED:#}: {failure}")),
+        Decision::Poll(_) | Decision::Pause(..) | Decision::Defer(_) | Decision::Need(_) => {
             (PENDING, "it is looked at again".to_owned())
         }
     }

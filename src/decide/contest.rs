@@ -8,9 +8,12 @@
 //! Sources: *AWS `CloudTrail` record contents*; `StartStreamEncryption` (a key can be applied 25
 //! times in a rolling 24 hours).
 
+use std::collections::HashMap;
+use std::fmt;
 use std::time::Duration;
 
-use crate::domain::encryption_change::{Change, ChangeKind, ForeignChange, QUOTA_WINDOW, START_QUOTA};
+use crate::domain::encryption_change::{Author, Change, ChangeKind, ForeignChange, QUOTA_WINDOW, START_QUOTA};
+use crate::domain::iac::IacTool;
 use crate::domain::stream::StreamArn;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
@@ -26,122 +29,147 @@ const LONGEST: Duration = Duration::from_mins(15);
 /// application.
 const SAME: TimeDelta = TimeDelta::milliseconds(1_500);
 
-/// What is known of the past.
+/// What is known of the last 24 hours.
 #[derive(Clone, Copy, Debug)]
 pub struct ChangeEvidence<'a> {
-    /// When this process had a start of the stream accepted.
-    pub remembered: &'a [DateTime<Utc>],
-    /// What `CloudTrail` has of the account's streams, newest first; it lags by up to 15 minutes.
-    /// `None` where it cannot be read.
-    pub recorded: Option<&'a [Change]>,
+    /// When this process had starts of the stream accepted.
+    pub accepted: &'a [DateTime<Utc>],
+    /// What `CloudTrail` has of the account's streams.
+    pub recorded: Recorded<'a>,
     /// The function's role, by which its own changes are told from others'.
     pub own_role: Option<&'a str>,
-    /// The `KeyId` that we apply: where the role is not known, whoever applied it counts as us.
-    pub key_id: &'a str,
 }
 
-/// What to do about a stream that is wrong.
+/// What [LookupEvents] returned; it lags by up to 15 minutes.
+///
+/// [LookupEvents]: https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded<'a> {
+    /// Nobody looked.
+    NotRead,
+    /// It cannot be read.
+    Unreadable,
+    /// The changes, newest first.
+    Read(&'a [Change]),
+}
+
+impl<'a> Recorded<'a> {
+    fn changes(self) -> &'a [Change] {
+        match self {
+            Self::Read(changes) => changes,
+            Self::NotRead | Self::Unreadable => &[],
+        }
+    }
+}
+
+/// What follows for a stream that is not compliant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ContestDecision {
-    /// Bring it right.
+pub(super) enum ContestDecision {
+    /// Apply the key.
     Apply,
-    /// Bring it right after this time. The applications that are known are to be remembered.
-    Rest(Duration, Vec<DateTime<Utc>>),
-    /// Leave it alone.
+    /// Apply the key after this time. The applications that are known are to be remembered.
+    Defer(Duration, Vec<DateTime<Utc>>),
+    /// Leave the stream alone.
     Stop(ContestReport),
 }
 
 /// Why a stream is left alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContestReport {
+pub(super) struct ContestReport {
     /// How often we applied the key in the last 24 hours.
-    pub applied: usize,
+    pub(super) applied: usize,
     /// How often anybody applied a key in that time.
-    pub spent: usize,
-    /// Who undid it last, where that is known.
-    pub last: Option<ForeignChange>,
+    pub(super) used: usize,
+    /// The last change by another principal, where that is known.
+    pub(super) last: Option<ForeignChange>,
     /// How often others changed it in the last 24 hours.
-    pub undone: usize,
+    pub(super) undone: usize,
     /// From when on it may be touched again.
-    pub until: DateTime<Utc>,
+    pub(super) until: DateTime<Utc>,
 }
 
-/// What to do about `stream`, made at `created`, when somebody else may be undoing what we do.
-///
-/// `suspicion` is what the event told, or what a sweep found in the history.
-#[must_use]
-pub fn decide_contest(
+/// What follows for `stream`, created at `created`, to which `key_id` is to be applied, when another principal may keep
+/// changing its encryption. `foreign_change` is the change that the event told of, or that a sweep found in the history.
+pub(super) fn decide_contest(
     stream: &StreamArn,
     created: Option<DateTime<Utc>>,
-    suspicion: Option<&ForeignChange>,
-    past: &ChangeEvidence<'_>,
-    most: usize,
+    foreign_change: Option<&ForeignChange>,
+    evidence: &ChangeEvidence<'_>,
+    key_id: &str,
+    max_applies: usize,
     now: DateTime<Utc>,
 ) -> ContestDecision {
     let since = window(created, now);
-    let changes: Vec<_> = past
-        .recorded
-        .unwrap_or_default()
-        .iter()
-        .filter(|change| change.stream == stream.name() && change.at >= since)
-        .collect();
-    let is_own = |change: &Change| match (past.own_role, &change.deed) {
-        (Some(own), _) => change.role.as_deref() == Some(own),
-        (None, ChangeKind::Started { key_id }) => key_id == past.key_id,
-        (None, ChangeKind::Stopped) => false,
+    let recorded = evidence.recorded.changes().iter();
+    let changes: Vec<_> = recorded.filter(|change| change.stream == stream.name() && change.at >= since).collect();
+    let by = |author: Author| {
+        changes.iter().copied().filter(move |change| change.author(evidence.own_role, Some(key_id)) == author)
     };
-    let (own, others): (Vec<&Change>, Vec<&Change>) = changes.into_iter().partition(|change| is_own(change));
-    let handed_on = suspicion.map(|suspicion| suspicion.applied.as_slice()).unwrap_or_default();
-    let applied =
-        merged(past.remembered.iter().chain(handed_on).copied().chain(own.iter().map(|change| change.at)), since);
-    let others_starts =
-        others.iter().filter(|change| matches!(change.deed, ChangeKind::Started { .. })).map(|change| change.at);
-    let mut starts: Vec<_> = applied.iter().copied().chain(others_starts).collect();
+    let others: Vec<_> = by(Author::Theirs).collect();
+    let handed_on = foreign_change.map(|change| change.applied.as_slice()).unwrap_or_default();
+    let ours = by(Author::Ours).map(|change| change.at);
+    let applied = merged(evidence.accepted.iter().chain(handed_on).copied().chain(ours), since);
+    let starts_of_others = others.iter().copied().chain(by(Author::Unknown)).filter(|change| change.is_start());
+    let mut starts: Vec<_> = applied.iter().copied().chain(starts_of_others.map(|change| change.at)).collect();
     starts.sort_unstable();
-    let contest = |times: &[DateTime<Utc>], most: usize| {
+    let stop = |times: &[DateTime<Utc>], most: usize| {
         // The window opens when so many have left it that one more may be added.
         let opens = times.len().checked_sub(most).and_then(|index| times.get(index)).copied().unwrap_or(now);
         let newest = others.first().map(|change| ForeignChange::from(*change));
-        let last = [newest, suspicion.cloned()].into_iter().flatten().max_by_key(|suspicion| suspicion.at);
-        let told =
-            suspicion.is_some_and(|suspicion| !others.iter().any(|change| (change.at - suspicion.at).abs() <= SAME));
+        let last = [newest, foreign_change.cloned()].into_iter().flatten().max_by_key(|change| change.at);
+        let is_new = |change: &ForeignChange| !others.iter().any(|known| (known.at - change.at).abs() <= SAME);
         ContestDecision::Stop(ContestReport {
             applied: applied.len(),
-            spent: starts.len(),
+            used: starts.len(),
             last,
-            undone: others.len() + usize::from(told),
+            undone: others.len() + usize::from(foreign_change.is_some_and(is_new)),
             until: opens.checked_add_signed(QUOTA_WINDOW).unwrap_or(DateTime::<Utc>::MAX_UTC),
         })
     };
-    if applied.len() >= most {
-        return contest(&applied, most);
+    if applied.len() >= max_applies {
+        return stop(&applied, max_applies);
     }
     if starts.len() >= START_QUOTA - LEFT_TO_PEOPLE {
-        return contest(&starts, START_QUOTA - LEFT_TO_PEOPLE);
+        return stop(&starts, START_QUOTA - LEFT_TO_PEOPLE);
     }
-    match suspicion {
-        Some(suspicion) if !suspicion.rested => {
+    match foreign_change {
+        Some(change) if !change.delay_served => {
             let by_count = DELAYS.get(applied.len()).copied().unwrap_or(LONGEST);
-            let delay = if past.recorded.is_none() { LONGEST } else { by_count };
-            if delay.is_zero() { ContestDecision::Apply } else { ContestDecision::Rest(delay, applied) }
+            let is_known = matches!(evidence.recorded, Recorded::Read(_));
+            let delay = if is_known { by_count } else { LONGEST };
+            if delay.is_zero() { ContestDecision::Apply } else { ContestDecision::Defer(delay, applied) }
         }
         _ => ContestDecision::Apply,
     }
 }
 
+/// By stream name, the newest change that another principal made.
+#[must_use]
+pub fn foreign_changes(changes: &[Change], own_role: Option<&str>) -> HashMap<String, ForeignChange> {
+    let mut newest = HashMap::new();
+    for change in changes.iter().filter(|change| change.author(own_role, None) == Author::Theirs) {
+        newest.entry(change.stream.clone()).or_insert_with(|| ForeignChange::from(change));
+    }
+    newest
+}
+
+/// How often other principals changed the encryption of the stream `name`, as far as that was looked up.
+pub(super) fn count_of_foreign_changes(name: &str, evidence: &ChangeEvidence<'_>) -> usize {
+    let changes = evidence.recorded.changes().iter().filter(|change| change.stream == name);
+    changes.filter(|change| change.author(evidence.own_role, None) == Author::Theirs).count()
+}
+
 /// From when on a key can be applied again, where the allowance is spent; nothing where it is not,
 /// as far as is known.
-#[must_use]
-pub fn quota_available_at(
+pub(super) fn quota_available_at(
     stream: &StreamArn,
     created: Option<DateTime<Utc>>,
-    past: &ChangeEvidence<'_>,
+    evidence: &ChangeEvidence<'_>,
     now: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
-    let recorded = past.recorded.unwrap_or_default().iter();
-    let started =
-        recorded.filter(|change| change.stream == stream.name() && matches!(change.deed, ChangeKind::Started { .. }));
-    let starts = merged(past.remembered.iter().copied().chain(started.map(|change| change.at)), window(created, now));
+    let recorded = evidence.recorded.changes().iter();
+    let started = recorded.filter(|change| change.stream == stream.name() && change.is_start());
+    let starts = merged(evidence.accepted.iter().copied().chain(started.map(|change| change.at)), window(created, now));
     let first = starts.len().checked_sub(START_QUOTA)?;
     starts.get(first).map(|first| *first + QUOTA_WINDOW)
 }
@@ -159,15 +187,13 @@ fn merged(times: impl Iterator<Item = DateTime<Utc>>, since: DateTime<Utc>) -> V
     times
 }
 
-impl ContestReport {
-    /// What happened, for the outcome and the letter.
-    #[must_use]
-    pub fn told(&self) -> String {
-        let Self { applied, spent, last, undone, until } = self;
+impl fmt::Display for ContestReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { applied, used, last, undone, until } = self;
         let by = match last {
-            None => "somebody undoes it".to_owned(),
-            Some(ForeignChange { at, deed, by, .. }) => {
-                let what = match deed {
+            None => "another principal keeps changing it".to_owned(),
+            Some(ForeignChange { at, kind, by, .. }) => {
+                let what = match kind {
                     ChangeKind::Started { key_id } => format!("applied {key_id}"),
                     ChangeKind::Stopped => "stopped encryption".to_owned(),
                 };
@@ -176,36 +202,43 @@ impl ContestReport {
                 format!("{who}{agent} {what} last, at {}; others changed it {undone} times", seconds(*at))
             }
         };
-        format!(
-            "in the last 24 hours we applied the key {applied} times, of {spent} in all, and AWS allows {START_QUOTA}: {by}. It is left alone until {}",
+        write!(
+            f,
+            "in the last 24 hours we applied the key {applied} times, of {used} in all, and AWS allows {START_QUOTA}: \
+             {by}. It is left alone until {}",
             seconds(*until)
         )
     }
+}
 
+impl ContestReport {
     /// What a person should change, given the key that the stream is to have.
-    #[must_use]
-    pub fn remedy(&self, key_id: &str) -> String {
-        let agent =
-            self.last.as_ref().and_then(|last| last.by.user_agent.as_deref()).unwrap_or_default().to_ascii_lowercase();
-        let name = self.last.as_ref().and_then(|last| last.by.arn.as_deref()).unwrap_or_default();
-        let change = match () {
-            () if agent.contains("terraform/") || agent.contains("opentofu/") => {
-                format!("in its aws_kinesis_stream resource set encryption_type = \"KMS\" and kms_key_id = \"{key_id}\"")
+    pub(super) fn remedy(&self, key_id: &str) -> String {
+        let by = self.last.as_ref().map(|last| &last.by);
+        let mut names = by.into_iter().flat_map(|by| [by.user_agent.as_deref(), by.arn.as_deref()]).flatten();
+        let change = match names.find_map(IacTool::named_in) {
+            Some(IacTool::Terraform) => {
+                format!(
+                    "in its aws_kinesis_stream resource set encryption_type = \"KMS\" and kms_key_id = \"{key_id}\""
+                )
             }
-            () if agent.contains("pulumi") => {
+            Some(IacTool::Pulumi) => {
                 format!("in its aws.kinesis.Stream set encryptionType to \"KMS\" and kmsKeyId to \"{key_id}\"")
             }
-            () if agent.contains("cloudformation") || name.contains("cloudformation") => {
-                format!("in its AWS::Kinesis::Stream set StreamEncryption to {{EncryptionType: KMS, KeyId: \"{key_id}\"}}")
+            Some(IacTool::CloudFormation) => {
+                format!(
+                    "in its AWS::Kinesis::Stream set StreamEncryption to {{EncryptionType: KMS, KeyId: \"{key_id}\"}}"
+                )
             }
-            () if matches!(self.last, Some(ForeignChange { deed: ChangeKind::Started { .. }, .. })) => {
-                "settle with them which of the two keys the stream is to have; two programs that enforce different keys never agree"
+            None if matches!(self.last, Some(ForeignChange { kind: ChangeKind::Started { .. }, .. })) => {
+                "agree with them on one key for the stream; two programs that enforce different keys never come to rest"
                     .to_owned()
             }
-            () => "settle with them that the stream stays encrypted".to_owned(),
+            None => "agree with them that the stream stays encrypted".to_owned(),
         };
         format!(
-            "{change}; or exempt the stream (a tag or a rule). Then ask for it by name, {{\"stream\": …}}, which does not wait"
+            "{change}; or exempt the stream with a tag or a policy rule. Then request it by name, {{\"stream\": …}}, \
+             which is not delayed"
         )
     }
 }
@@ -233,7 +266,7 @@ mod tests {
         now() - TimeDelta::minutes(minutes)
     }
 
-    fn change(minutes: i64, deed: ChangeKind, own: bool) -> Change {
+    fn change(minutes: i64, kind: ChangeKind, own: bool) -> Change {
         let (arn, role) = if own {
             ("arn:aws:sts::1:assumed-role/enforcer/x", Some(OWN))
         } else {
@@ -243,7 +276,7 @@ mod tests {
             arn: Some(arn.to_owned()),
             user_agent: Some("APN/1.0 HashiCorp/1.0 Terraform/1.9.8".to_owned()),
         };
-        Change { at: minutes_ago(minutes), stream: "orders".to_owned(), deed, by, role: role.map(str::to_owned) }
+        Change { at: minutes_ago(minutes), stream: "orders".to_owned(), kind, by, role: role.map(str::to_owned) }
     }
 
     fn started(minutes: i64, own: bool) -> Change {
@@ -254,13 +287,21 @@ mod tests {
         ForeignChange::from(&change(0, ChangeKind::Stopped, false))
     }
 
+    fn evidence<'a>(
+        accepted: &'a [DateTime<Utc>],
+        recorded: Option<&'a [Change]>,
+        own_role: Option<&'a str>,
+    ) -> ChangeEvidence<'a> {
+        ChangeEvidence { accepted, recorded: recorded.map_or(Recorded::Unreadable, Recorded::Read), own_role }
+    }
+
     fn asked(
         suspicion: Option<&ForeignChange>,
         remembered: &[DateTime<Utc>],
         recorded: Option<&[Change]>,
     ) -> ContestDecision {
-        let past = ChangeEvidence { remembered, recorded, own_role: Some(OWN), key_id: "alias/a" };
-        decide_contest(&stream(), None, suspicion, &past, 5, now())
+        let past = evidence(remembered, recorded, Some(OWN));
+        decide_contest(&stream(), None, suspicion, &past, "alias/a", 5, now())
     }
 
     #[test]
@@ -270,20 +311,20 @@ mod tests {
             let advice = asked(Some(&suspicion()), &[], Some(&history));
             match advice {
                 ContestDecision::Apply => assert_eq!(delay, 0, "{count}"),
-                ContestDecision::Rest(rest, applied) => {
+                ContestDecision::Defer(rest, applied) => {
                     assert_eq!((rest, applied.len()), (Duration::from_mins(delay), count), "{count}");
                 }
                 ContestDecision::Stop(contest) => unreachable!("{count}: {contest:?}"),
             }
             // Once it has rested it is applied.
-            let rested = ForeignChange { rested: true, ..suspicion() };
+            let rested = ForeignChange { delay_served: true, ..suspicion() };
             assert_eq!(asked(Some(&rested), &[], Some(&history)), ContestDecision::Apply);
             history.insert(0, started(60 - 10 * i64::try_from(count).expect("few"), true));
         }
         let ContestDecision::Stop(contest) = asked(Some(&suspicion()), &[], Some(&history)) else {
             unreachable!("{history:?}")
         };
-        assert_eq!((contest.applied, contest.spent, contest.undone), (5, 5, 1));
+        assert_eq!((contest.applied, contest.used, contest.undone), (5, 5, 1));
         // The first of the five was 60 minutes ago: when it leaves the window there is room for
         // one.
         assert_eq!(contest.until, minutes_ago(60) + QUOTA_WINDOW);
@@ -294,19 +335,15 @@ mod tests {
         let other = Change { stream: "clicks".to_owned(), ..started(5, true) };
         let recorded = [started(10, true), other, started(24 * 60 + 1, true)];
         let known = ForeignChange { applied: vec![minutes_ago(10), minutes_ago(3)], ..suspicion() };
-        let ContestDecision::Rest(_, applied) = asked(Some(&known), &[minutes_ago(3)], Some(&recorded)) else {
+        let ContestDecision::Defer(_, applied) = asked(Some(&known), &[minutes_ago(3)], Some(&recorded)) else {
             unreachable!()
         };
         assert_eq!(applied, [minutes_ago(10), minutes_ago(3)]);
 
-        let past = ChangeEvidence {
-            remembered: &[minutes_ago(3)],
-            recorded: Some(&recorded),
-            own_role: Some(OWN),
-            key_id: "alias/a",
-        };
+        let accepted = [minutes_ago(3)];
+        let past = evidence(&accepted, Some(&recorded), Some(OWN));
         assert_eq!(
-            decide_contest(&stream(), Some(minutes_ago(2)), Some(&suspicion()), &past, 5, now()),
+            decide_contest(&stream(), Some(minutes_ago(2)), Some(&suspicion()), &past, "alias/a", 5, now()),
             ContestDecision::Apply
         );
     }
@@ -314,10 +351,10 @@ mod tests {
     #[test]
     fn of_a_stream_that_is_older_than_a_day_the_last_day_counts() {
         let recorded = [started(10, true), started(24 * 60 + 1, true)];
-        let past =
-            ChangeEvidence { remembered: &[], recorded: Some(&recorded), own_role: Some(OWN), key_id: "alias/a" };
-        let advice = decide_contest(&stream(), Some(minutes_ago(30 * 24 * 60)), Some(&suspicion()), &past, 5, now());
-        assert_eq!(advice, ContestDecision::Rest(Duration::from_mins(1), vec![minutes_ago(10)]));
+        let past = evidence(&[], Some(&recorded), Some(OWN));
+        let advice =
+            decide_contest(&stream(), Some(minutes_ago(30 * 24 * 60)), Some(&suspicion()), &past, "alias/a", 5, now());
+        assert_eq!(advice, ContestDecision::Defer(Duration::from_mins(1), vec![minutes_ago(10)]));
     }
 
     #[test]
@@ -337,7 +374,7 @@ mod tests {
 
     #[test]
     fn a_history_that_cannot_be_read_means_the_longest_rest_and_what_is_remembered_still_stops_it() {
-        assert_eq!(asked(Some(&suspicion()), &[], None), ContestDecision::Rest(LONGEST, vec![]));
+        assert_eq!(asked(Some(&suspicion()), &[], None), ContestDecision::Defer(LONGEST, vec![]));
         let remembered: Vec<_> = (1..=5).map(minutes_ago).collect();
         assert!(matches!(asked(Some(&suspicion()), &remembered, None), ContestDecision::Stop(_)));
         // A schedule comes with no suspicion, and must not go on either.
@@ -349,33 +386,32 @@ mod tests {
     fn the_last_of_the_allowance_is_left_to_people_whoever_spent_it() {
         let recorded: Vec<_> = (0..23).map(|index| started(10 * (index + 1), index == 0)).collect();
         let ContestDecision::Stop(contest) = asked(Some(&suspicion()), &[], Some(&recorded)) else { unreachable!() };
-        assert_eq!((contest.applied, contest.spent, contest.until), (1, 23, minutes_ago(230) + QUOTA_WINDOW));
+        assert_eq!((contest.applied, contest.used, contest.until), (1, 23, minutes_ago(230) + QUOTA_WINDOW));
         assert!(!matches!(asked(Some(&suspicion()), &[], Some(&recorded[..22])), ContestDecision::Stop(_)));
     }
 
     #[test]
     fn without_a_role_whoever_applied_our_key_counts_as_us() {
         let recorded = [started(1, false), change(2, ChangeKind::Started { key_id: "alias/b".to_owned() }, false)];
-        let past = ChangeEvidence { remembered: &[], recorded: Some(&recorded), own_role: None, key_id: "alias/a" };
-        let ContestDecision::Rest(_, applied) = decide_contest(&stream(), None, Some(&suspicion()), &past, 5, now())
+        let past = evidence(&[], Some(&recorded), None);
+        let ContestDecision::Defer(_, applied) =
+            decide_contest(&stream(), None, Some(&suspicion()), &past, "alias/a", 5, now())
         else {
             unreachable!()
         };
         assert_eq!(applied, [minutes_ago(1)]);
         let stopped = [change(1, ChangeKind::Stopped, true)];
-        let past = ChangeEvidence { recorded: Some(&stopped), ..past };
-        assert_eq!(decide_contest(&stream(), None, Some(&suspicion()), &past, 5, now()), ContestDecision::Apply);
+        let past = evidence(&[], Some(&stopped), None);
+        assert_eq!(
+            decide_contest(&stream(), None, Some(&suspicion()), &past, "alias/a", 5, now()),
+            ContestDecision::Apply
+        );
     }
 
     #[test]
     fn a_spent_allowance_tells_when_it_opens() {
         let recorded: Vec<_> = (0..25).map(|index| started(10 * (index + 1), false)).collect();
-        let past = |recorded| ChangeEvidence {
-            remembered: &[],
-            recorded: Some(recorded),
-            own_role: Some(OWN),
-            key_id: "alias/a",
-        };
+        let past = |recorded| evidence(&[], Some(recorded), Some(OWN));
         assert_eq!(quota_available_at(&stream(), None, &past(&recorded), now()), Some(minutes_ago(250) + QUOTA_WINDOW));
         assert_eq!(quota_available_at(&stream(), None, &past(&recorded[..24]), now()), None);
         // Another stream's, and a stop, spend none of it.
@@ -391,8 +427,8 @@ mod tests {
             let by = Principal { arn: Some("arn:aws:iam::1:user/x".to_owned()), user_agent: Some(agent.to_owned()) };
             ContestReport {
                 applied: 5,
-                spent: 5,
-                last: Some(ForeignChange { deed, by, ..suspicion() }),
+                used: 5,
+                last: Some(ForeignChange { kind: deed, by, ..suspicion() }),
                 undone: 5,
                 until: now(),
             }
@@ -401,42 +437,42 @@ mod tests {
             ("APN/1.0 HashiCorp/1.0 Terraform/1.9.8", ChangeKind::Stopped, "encryption_type = \"KMS\""),
             ("cloudformation.amazonaws.com", ChangeKind::Stopped, "StreamEncryption"),
             ("Pulumi/3.0", ChangeKind::Stopped, "encryptionType"),
-            ("aws-sdk-rust/1.3", ChangeKind::Started { key_id: "alias/b".to_owned() }, "which of the two keys"),
+            ("aws-sdk-rust/1.3", ChangeKind::Started { key_id: "alias/b".to_owned() }, "one key for the stream"),
             ("aws-cli/2.36", ChangeKind::Stopped, "stays encrypted"),
         ] {
             let contest = contest(agent, deed);
             assert!(contest.remedy("alias/a").contains(says), "{agent}: {}", contest.remedy("alias/a"));
             assert!(
-                contest.told().contains("arn:aws:iam::1:user/x") && contest.told().contains(agent),
+                contest.to_string().contains("arn:aws:iam::1:user/x") && contest.to_string().contains(agent),
                 "{}",
-                contest.told()
+                contest.to_string()
             );
         }
     }
 
     #[test]
     fn what_happened_is_told_with_whom_and_when_as_far_as_that_is_known() {
-        let contest = |last| ContestReport { applied: 5, spent: 7, last, undone: 4, until: minutes_ago(-60) };
+        let contest = |last| ContestReport { applied: 5, used: 7, last, undone: 4, until: minutes_ago(-60) };
         let (begin, end) = (
             "in the last 24 hours we applied the key 5 times, of 7 in all, and AWS allows 25: ",
             ". It is left alone until 2026-11-24T13:00:00Z",
         );
         for (last, by) in [
-            (None, "somebody undoes it"),
+            (None, "another principal keeps changing it"),
             (
                 Some(suspicion()),
                 "arn:aws:iam::1:user/terraform with APN/1.0 HashiCorp/1.0 Terraform/1.9.8 stopped encryption last, at 2026-11-24T12:00:00Z; others changed it 4 times",
             ),
             (
                 Some(ForeignChange {
-                    deed: ChangeKind::Started { key_id: "alias/b".to_owned() },
+                    kind: ChangeKind::Started { key_id: "alias/b".to_owned() },
                     by: Principal::default(),
                     ..suspicion()
                 }),
                 "an unknown principal applied alias/b last, at 2026-11-24T12:00:00Z; others changed it 4 times",
             ),
         ] {
-            assert_eq!(contest(last).told(), format!("{begin}{by}{end}"));
+            assert_eq!(contest(last).to_string(), format!("{begin}{by}{end}"));
         }
     }
 }

@@ -1,180 +1,233 @@
-//! What to do about one stream, from what was seen of it. Pure: no clock, no I/O, no log, and it
-//! cannot fail.
+//! What to do about one stream. Pure: no clock, no I/O, no log, and it cannot fail.
 //!
-//! [`decide`] is asked after every look, before *and* after the key was applied. Being in sync
-//! after we acted is the verification; that a call was accepted never is.
+//! [`decide`] is asked after every observation, before *and* after the key was applied: being in sync after a start is
+//! the verification; that the call was accepted never is. Where the answer depends on a fact that costs a call, it asks
+//! for the fact ([`Decision::Need`]) and is asked again. Nothing else decides what happens to a stream: `reconcile`
+//! fetches, waits and sends, and does exactly one thing after each decision.
 
 pub mod contest;
+mod grace;
 pub mod impact;
+mod keys;
+mod reapply;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::time::Duration;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 
-use crate::domain::failure::{Failure, Step, code};
-use crate::domain::key::{AWS_MANAGED_ALIAS, AliasName, KeyArn};
-use crate::domain::mode::OnOtherKey;
-use crate::domain::stream::{StreamArn, StreamStatus};
-use crate::policy::{Exemption, RuleExemption};
+use self::contest::{ChangeEvidence, ContestDecision, Recorded};
+use self::impact::KeyChange;
+pub use self::keys::{ApplyReason, CurrentKey, DesiredKey, InSync, Keys, OtherKeyFitness};
+use self::keys::{Comparison, compare};
+pub use self::reapply::Reapply;
+use crate::domain::PolicyDocument;
+use crate::domain::encryption_change::{ForeignChange, START_QUOTA};
+use crate::domain::failure::{Class, Failure, Kind, Step, code};
+use crate::domain::grace::GraceState;
+use crate::domain::mode::Mode;
+use crate::domain::outcome::{DeferReason, Deferral, Warning};
+use crate::domain::stream::{Description, StreamStatus};
+use crate::domain::trigger_facts::TriggerFacts;
+use crate::policy::{EffectivePolicy, Exemption, PolicyDecision, Requirement, Rule, Subject, exempt_by_tag, exemption};
 
-/// How long an accepted start may stay invisible (ACTIVE, with the old key) before it counts as
-/// lost.
+/// How long an accepted start may stay invisible (ACTIVE, with the old key) before it counts as lost.
 ///
-/// AWS gives no number. Recordings show UPDATING at the first describe after the call; thirty
-/// seconds are generous and still let Lambda's own retries work the stream again soon.
+/// AWS gives no number. Recordings show UPDATING at the first describe after the call; thirty seconds are generous and
+/// still let Lambda's own retries work on the stream again soon.
 pub const VISIBILITY_LIMIT: Duration = Duration::from_secs(30);
 
-/// The key that streams are to have, after KMS was asked about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DesiredKey {
-    /// `alias/aws/kinesis`: applied and compared as that alias, never described (describing it can
-    /// create the key).
-    AwsManaged,
-    /// A key of the customer's.
-    Key {
-        /// Its canonical form, which is also what is applied.
-        arn: KeyArn,
-        /// Why it must not be applied now, if so.
-        trouble: Option<Failure>,
-    },
+/// An observation older than this is repeated before a start.
+pub const FRESH: Duration = Duration::from_secs(2);
+
+/// How often a start that AWS throttles is sent in one invocation. "Rate exceeded" may mean that the quota of 25
+/// applications in 24 hours is used up, and then no repetition helps.
+pub const MOST_STARTS: u32 = 4;
+
+/// Everything that the decision rests on.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a, 'p> {
+    /// What the last observation showed.
+    pub stream: &'a Description,
+    /// How long ago that was asked for.
+    pub observed_ago: Duration,
+    /// The stream's tags; `None` while they have not been read.
+    pub tags: Option<&'a [(String, String)]>,
+    /// Its keys, or why they cannot be told; `None` while they have not been looked up.
+    pub keys: Option<&'a Result<Keys, Failure>>,
+    /// What the change would mean for others; `None` while that has not been looked up.
+    pub impact: Option<&'a ImpactFacts>,
+    /// The start that was sent in this invocation, if one was.
+    pub start: Option<StartFacts>,
+    /// The start that AWS has just refused, if it did.
+    pub refusal: Option<RefusedStart<'a>>,
+    /// The last refusal that was backed off from, if there was one.
+    pub last_refusal: Option<&'a Failure>,
+    /// Whether the stream was seen in another state than ACTIVE.
+    pub seen_changing: bool,
+    /// How far the grace period has come, what was seen in this invocation included.
+    pub grace: GraceState,
+    /// What the trigger says beyond where to look.
+    pub trigger: &'a TriggerFacts,
+    /// The last change by another principal: what the trigger says, or what a sweep found.
+    pub foreign_change: Option<&'a ForeignChange>,
+    /// What is known of the last 24 hours.
+    pub evidence: ChangeEvidence<'a>,
+    /// What is enforced.
+    pub enforcement: Enforcement<'p>,
+    /// How the request wants it done.
+    pub request: RequestFacts,
+    /// Whether there is the means to change encryption: not in audit mode and dry runs.
+    pub may_write: bool,
+    /// The time.
+    pub now: DateTime<Utc>,
+    /// How long the invocation can still work.
+    pub time_left: Duration,
 }
 
-impl DesiredKey {
-    /// The `KeyId` to apply.
+impl<'a, 'p> Facts<'a, 'p> {
+    /// A stream as it is described, with nothing in progress: nothing was started, nobody else changes it, and there is
+    /// all the time and the means to write.
     #[must_use]
-    pub fn key_id(&self) -> &str {
-        match self {
-            Self::AwsManaged => AWS_MANAGED_ALIAS,
-            Self::Key { arn, .. } => arn.as_str(),
+    pub fn at_rest(
+        stream: &'a Description,
+        keys: &'a Result<Keys, Failure>,
+        enforcement: Enforcement<'p>,
+        trigger: &'a TriggerFacts,
+        now: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            stream,
+            observed_ago: Duration::ZERO,
+            tags: None,
+            keys: Some(keys),
+            impact: None,
+            start: None,
+            refusal: None,
+            last_refusal: None,
+            seen_changing: false,
+            grace: trigger.grace,
+            trigger,
+            foreign_change: trigger.foreign_change.as_ref(),
+            evidence: ChangeEvidence { accepted: &[], recorded: Recorded::Read(&[]), own_role: None },
+            enforcement,
+            request: RequestFacts::default(),
+            may_write: true,
+            now,
+            time_left: Duration::MAX,
         }
     }
 }
 
-/// How a stream is encrypted at present, its `KeyId` brought to canonical form.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CurrentKey {
-    /// Not at all.
-    Unencrypted,
-    /// With the key that AWS manages.
-    AwsManaged,
-    /// With this key.
-    Key {
-        /// Its canonical form.
-        arn: KeyArn,
-        /// The customer alias that the stream names it by, if so.
-        by_alias: Option<AliasName>,
-        /// Whether it would do in place of the desired key; asked only under `ON_OTHER_KEY=accept`.
-        standing: OtherKeyFitness,
-    },
-    /// With an alias or key that does not exist, or that we may not look at: certainly not the
-    /// desired key.
-    Unresolvable {
-        /// The `KeyId` as the stream shows it.
-        key_id: String,
-    },
-    /// Unknown, and that matters: under `ON_OTHER_KEY=accept` it might be fine.
-    Unreadable(Failure),
-}
-
-/// Whether a key other than the desired one would do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OtherKeyFitness {
-    /// Nobody asked.
-    NotAsked,
-    /// An enabled customer managed key.
-    Enabled,
-    /// Not enabled, not the customer's, or not there.
-    Unfit,
-}
-
-/// What is known of the stream's exemption.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tags {
-    /// The tags have not been read: they are read only for a stream that is about to be touched.
-    Unread,
-    /// They were read, and say this.
-    Read(Exemption),
-}
-
-/// How far our own change of the stream has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// Nothing was started.
-    NotStarted,
-    /// A start was sent.
-    Started {
-        /// Whether AWS accepted it; otherwise its answer was lost, and nobody knows.
-        accepted: bool,
-        /// Whether the stream has been seen UPDATING since.
-        seen_updating: bool,
-        /// How long ago it was sent.
-        ago: Duration,
-    },
-}
-
-/// Why the key is to be applied although it is in place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reapply {
-    /// Somebody asked for it.
-    Asked,
-    /// The key was rotated, and `ON_KEY_ROTATION=reapply`.
-    Rotated,
-}
-
-/// Everything that the decision rests on.
+/// The part of the settings that decides about a stream.
 #[derive(Clone, Copy, Debug)]
-pub struct Situation<'a> {
-    /// The stream.
-    pub stream: &'a StreamArn,
-    /// Its state.
-    pub status: &'a StreamStatus,
-    /// Its encryption, as of this look.
-    pub present: &'a CurrentKey,
-    /// The key it is to have.
-    pub desired: &'a DesiredKey,
-    /// What to make of another customer managed key.
-    pub on_other_key: OnOtherKey,
-    /// Why a rule leaves it alone, if one does.
-    pub exempt_by_rule: Option<RuleExemption<'a>>,
-    /// What its tags say of an exemption.
-    pub tags: &'a Tags,
-    /// Our own change.
-    pub progress: Progress,
-    /// Why a fresh application is wanted even if the key is in place, if it is.
+pub struct Enforcement<'a> {
+    /// Which key each stream is to have, and in which mode.
+    pub policy: &'a EffectivePolicy,
+    /// `EXEMPT_TAG_KEY`.
+    pub exempt_tag_key: Option<&'a str>,
+    /// `IAC_GRACE_SECONDS`.
+    pub iac_grace: Duration,
+    /// `MAX_APPLIES_PER_DAY`.
+    pub max_applies: usize,
+}
+
+/// What the request says about how its streams are reconciled.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestFacts {
+    /// Why the key is to be re-applied where it is in place, if it is.
     pub reapply: Option<Reapply>,
-    /// An alias that was re-pointed: what a stream that names its key by it is really encrypted
-    /// with is not documented.
-    pub doubted_alias: Option<&'a AliasName>,
-    /// How long the stream must still be left alone, because whoever made it may not be done with
-    /// it.
-    pub quiet_for: Duration,
+    /// Whether a person named the stream: that it does not exist is a failure then, and it is not deferred for what
+    /// other principals do.
+    pub by_name: bool,
+    /// Whether the stream can be requeued; otherwise it is waited for here.
+    pub can_requeue: bool,
+    /// Whether the policy of a stream that is only judged is read, too: a call of its own, with a low rate limit.
+    pub in_depth: bool,
 }
 
-/// Why a stream is right.
+/// A start of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InSync {
-    /// It is encrypted with the desired key.
-    DesiredKey,
-    /// It is encrypted with another key, which is accepted.
-    AcceptedKey,
+pub struct StartFacts {
+    /// Whether AWS accepted it; otherwise its answer was lost, and nobody knows.
+    pub accepted: bool,
+    /// Whether the stream has been seen UPDATING since.
+    pub seen_updating: bool,
+    /// How long before the observation it was sent.
+    pub ago: Duration,
 }
 
-/// Why the key is to be applied.
+/// A start that AWS refused.
+#[derive(Clone, Copy, Debug)]
+pub struct RefusedStart<'a> {
+    /// What AWS said.
+    pub failure: &'a Failure,
+    /// How many starts were refused for the same reason in this invocation, this one included.
+    pub count: u32,
+    /// After how long it could be sent again; `None` while that has not been drawn.
+    pub retry_after: Option<Duration>,
+}
+
+/// Policies that say what applying the key would mean for those who use the stream; `None` where nobody asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImpactFacts {
+    /// The desired key's policy.
+    pub key_policy: Option<PolicyDocument>,
+    /// The stream's policy.
+    pub stream_policy: Option<PolicyDocument>,
+}
+
+/// What to do now, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ApplyReason {
-    /// The stream is not encrypted.
-    Unencrypted,
-    /// The stream has the AWS managed key.
-    AwsManagedKey,
-    /// The stream has another key.
-    OtherKey(String),
-    /// The stream names its key by an alias that was re-pointed.
-    RepointedAlias(AliasName),
-    /// A fresh application was asked for.
-    Asked,
-    /// The key was rotated, and a fresh application is wanted after that.
-    Rotated,
+pub enum Decision {
+    /// Nothing is left to do.
+    Done(Settled),
+    /// The answer depends on this: fetch it, then ask again.
+    Need(Fact),
+    /// Apply the key.
+    Apply(ApplyReason),
+    /// Wait for AWS, then observe again.
+    Poll(Pending),
+    /// Wait for so long, then observe again.
+    Pause(Duration, PauseReason),
+    /// Work on the stream later, in another invocation.
+    Defer(Deferral),
+    /// Nothing can be done.
+    Refuse(Failure),
+}
+
+/// How a stream is where nothing is left to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It has an acceptable key.
+    InSync(InSync),
+    /// It would get the key, if this were not audit mode or a dry run.
+    WouldApply(ApplyReason),
+    /// It is exempt, for this reason.
+    Exempt(String),
+    /// It has the desired key, but that key is unusable.
+    KeyAtRisk(Failure),
+    /// It does not exist any more, or is being deleted: what says so.
+    Gone(String),
+}
+
+/// A fact that costs something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// The stream's tags.
+    Tags,
+    /// The key that it is to have, and the one that it has.
+    Keys,
+    /// What applying the key would mean for others.
+    Impact,
+    /// Who changed streams' encryption in the last 24 hours.
+    ChangeHistory,
+    /// After how long a refused start could be sent again: drawn at random, so that many do not retry at once.
+    RetryDelay,
+    /// The stream as it is now.
+    FreshObservation,
 }
 
 /// What is being waited for.
@@ -188,173 +241,321 @@ pub enum Pending {
     Unconfirmed,
 }
 
-/// What to do now, with the reason.
+/// Why a stream is left alone for a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PauseReason {
+    /// Its creator may bring it into compliance, and must not find it UPDATING.
+    Grace,
+    /// A start was refused because somebody changes the stream. Each start that is sent in vain is recorded by
+    /// CloudTrail, so they become ever rarer.
+    InUse,
+    /// A start was throttled.
+    Throttled,
+}
+
+/// The answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Nothing: the stream is right.
-    InSync(InSync),
-    /// Nothing: the stream has the desired key, but that key is unusable.
-    KeyAtRisk(Failure),
-    /// Nothing: the stream is exempt.
-    Exempt {
-        /// The reason it gives.
-        reason: String,
-        /// The last day it holds.
-        until: Option<NaiveDate>,
-    },
-    /// Nothing: the stream is going away.
-    Gone,
-    /// Read the tags, then ask again.
-    ReadTags,
-    /// Apply the key.
-    Apply(ApplyReason),
-    /// Look again later.
-    Wait(Pending),
-    /// Leave the stream alone for so long, then look again: its creator may bring it right, and
-    /// must not find it UPDATING.
-    AwaitGrace(Duration),
-    /// Nothing can be done.
-    Refuse(Failure),
+pub struct Verdict<'p> {
+    /// What to do.
+    pub decision: Decision,
+    /// What the policy requires of the stream; `None` while that cannot be told.
+    pub requirement: Option<Requirement<'p>>,
+    /// What a person should know besides.
+    pub warnings: Vec<Warning>,
 }
 
-/// What to do about the stream, given what was seen of it.
+/// What to do about the stream, given `facts`.
 #[must_use]
-pub fn decide(situation: &Situation<'_>) -> Decision {
-    if let (Some(RuleExemption { reason, until, .. }), true) =
-        (situation.exempt_by_rule, *situation.status != StreamStatus::Deleting)
-    {
-        return Decision::Exempt { reason: reason.to_owned(), until };
-    }
-    match situation.status {
-        StreamStatus::Deleting => Decision::Gone,
-        // While a stream is UPDATING its description shows the old encryption: judging it would be
-        // judging the past.
-        StreamStatus::Creating | StreamStatus::Updating | StreamStatus::Other(_) => {
-            Decision::Wait(Pending::Status(situation.status.clone()))
-        }
-        StreamStatus::Active => decide_active(situation),
-    }
+pub fn decide<'p>(facts: &Facts<'_, 'p>) -> Verdict<'p> {
+    let mut deliberation = Deliberation { facts, requirement: None, warnings: Vec::new() };
+    let decision = deliberation.decide();
+    let Deliberation { requirement, warnings, .. } = deliberation;
+    Verdict { decision, requirement, warnings }
 }
 
-fn decide_active(situation: &Situation<'_>) -> Decision {
-    let why = match judge(situation) {
-        // A fresh application is one of the key that the stream has: another, which is accepted,
-        // stays.
-        Verdict::Right(in_sync) => match (situation.progress, situation.reapply, &in_sync) {
-            (Progress::NotStarted, Some(Reapply::Asked), InSync::DesiredKey) => ApplyReason::Asked,
-            (Progress::NotStarted, Some(Reapply::Rotated), InSync::DesiredKey) => ApplyReason::Rotated,
-            _ => {
-                return match (in_sync, situation.desired) {
-                    (InSync::DesiredKey, DesiredKey::Key { trouble: Some(trouble), .. }) => {
-                        Decision::KeyAtRisk(trouble.clone())
-                    }
-                    _ => Decision::InSync(in_sync),
-                };
+/// A decision in the making.
+struct Deliberation<'a, 'p> {
+    facts: &'a Facts<'a, 'p>,
+    requirement: Option<Requirement<'p>>,
+    warnings: Vec<Warning>,
+}
+
+impl<'p> Deliberation<'_, 'p> {
+    fn decide(&mut self) -> Decision {
+        let Facts { stream, refusal, keys, .. } = *self.facts;
+        if let Some(refusal) = refusal {
+            return self.after_refusal(refusal);
+        }
+        if stream.status == StreamStatus::Deleting {
+            return Decision::Done(Settled::Gone(format!("{} is being deleted", stream.arn)));
+        }
+        let requirement = match self.policy() {
+            PolicyDecision::Requirement(requirement) => requirement,
+            // The rules may depend on what is known only of an ACTIVE stream.
+            _ if stream.status != StreamStatus::Active => return self.poll(Pending::Status(stream.status.clone())),
+            PolicyDecision::NeedsTags { .. } => return Decision::Need(Fact::Tags),
+            PolicyDecision::Undecided { rule, missing } => {
+                let detail = format!("whether rule {rule} matches depends on {missing}, which is not known");
+                return self.refuse(Step::ApplyPolicy, code::POLICY_UNDECIDED, &detail);
             }
-        },
-        Verdict::Wrong(why) => why,
-        Verdict::Unknown(failure) => return Decision::Refuse(failure.clone()),
-    };
-    match situation.progress {
-        Progress::NotStarted => may_apply(situation, why),
-        Progress::Started { accepted, seen_updating, ago } => after_start(situation, accepted, seen_updating, ago),
+        };
+        self.requirement = Some(requirement);
+        if let (Some(exempt), Some(rule)) = (requirement.exempt, requirement.rule) {
+            return self.exempt(exempt.because(rule), exempt.until);
+        }
+        let keys = match keys {
+            None => return Decision::Need(Fact::Keys),
+            Some(Err(failure)) => return Decision::Refuse(failure.clone()),
+            Some(Ok(keys)) => keys,
+        };
+        match &stream.status {
+            StreamStatus::Active => self.compare(requirement, keys),
+            // While a stream is UPDATING its description shows the old encryption: judging it would be judging the past.
+            status => self.poll(Pending::Status(status.clone())),
+        }
     }
-}
 
-enum Verdict<'a> {
-    Right(InSync),
-    Wrong(ApplyReason),
-    Unknown(&'a Failure),
-}
-
-fn judge<'a>(situation: &Situation<'a>) -> Verdict<'a> {
-    match (situation.present, situation.desired) {
-        (CurrentKey::AwsManaged, DesiredKey::AwsManaged) => Verdict::Right(InSync::DesiredKey),
-        (CurrentKey::Key { by_alias: Some(alias), .. }, _) if situation.doubted_alias == Some(alias) => {
-            Verdict::Wrong(ApplyReason::RepointedAlias(alias.clone()))
+    /// What the policy says, with what is known of the stream. Exemptions that have expired are warned of.
+    fn policy(&mut self) -> PolicyDecision<'p> {
+        let Facts { stream: Description { arn, mode, .. }, tags, enforcement, .. } = *self.facts;
+        let subject = Subject { stream: arn, mode: mode.as_ref(), tags, today: self.today() };
+        let (decision, expired) = enforcement.policy.rule_on(&subject);
+        self.warnings.extend(expired.into_iter().map(Rule::expired_warning));
+        if let Some(Exemption::Expired { reason, until }) = self.exempt_tag() {
+            self.warnings.push(Warning::ExemptionExpired { reason, until: until.to_string() });
         }
-        (CurrentKey::Key { arn, .. }, DesiredKey::Key { arn: desired, .. }) if arn == desired => {
-            Verdict::Right(InSync::DesiredKey)
-        }
-        (CurrentKey::Key { standing: OtherKeyFitness::Enabled, .. }, _)
-            if situation.on_other_key == OnOtherKey::Accept =>
-        {
-            Verdict::Right(InSync::AcceptedKey)
-        }
-        (CurrentKey::Unreadable(failure), _) => Verdict::Unknown(failure),
-        (CurrentKey::Unencrypted, _) => Verdict::Wrong(ApplyReason::Unencrypted),
-        (CurrentKey::AwsManaged, DesiredKey::Key { .. }) => Verdict::Wrong(ApplyReason::AwsManagedKey),
-        (CurrentKey::Key { arn, .. }, _) => Verdict::Wrong(ApplyReason::OtherKey(arn.to_string())),
-        (CurrentKey::Unresolvable { key_id }, _) => Verdict::Wrong(ApplyReason::OtherKey(key_id.clone())),
+        decision
     }
-}
 
-fn may_apply(situation: &Situation<'_>, why: ApplyReason) -> Decision {
-    if !situation.quiet_for.is_zero() {
-        return Decision::AwaitGrace(situation.quiet_for);
-    }
-    match situation.tags {
-        Tags::Unread => Decision::ReadTags,
-        Tags::Read(Exemption::Exempt { reason, until }) => Decision::Exempt { reason: reason.clone(), until: *until },
-        Tags::Read(Exemption::Malformed { why }) => {
-            Decision::Refuse(Failure::new(Step::ListTags, code::EXEMPTION_MALFORMED, situation.stream, why))
+    /// What the exempt tag says; `None` while the tags have not been read. Where no tag exempts they need not be read.
+    fn exempt_tag(&self) -> Option<Exemption> {
+        match self.facts.enforcement.exempt_tag_key {
+            None => Some(Exemption::None),
+            Some(key) => self.facts.tags.map(|tags| exemption(tags, key, self.today())),
         }
-        Tags::Read(Exemption::None | Exemption::Expired { .. }) => match situation.desired {
-            DesiredKey::Key { trouble: Some(trouble), .. } => Decision::Refuse(trouble.clone()),
-            DesiredKey::Key { trouble: None, .. } | DesiredKey::AwsManaged => Decision::Apply(why),
-        },
     }
-}
 
-/// The stream is ACTIVE and wrong although a start was sent.
-fn after_start(situation: &Situation<'_>, accepted: bool, seen_updating: bool, ago: Duration) -> Decision {
-    let refuse = |code, detail: &str| Decision::Refuse(Failure::new(Step::Wait, code, situation.stream, detail));
-    let seconds = VISIBILITY_LIMIT.as_secs();
-    match (accepted, seen_updating) {
-        (true, true) => refuse(
-            code::UNDONE,
-            "after the key was applied the stream became ACTIVE without it: somebody changed it in between",
-        ),
-        _ if ago < VISIBILITY_LIMIT => {
-            Decision::Wait(if accepted { Pending::NotVisible } else { Pending::Unconfirmed })
+    /// The stream is ACTIVE, and both its keys are known.
+    fn compare(&mut self, requirement: Requirement<'p>, keys: &Keys) -> Decision {
+        let Facts { start, trigger, request, seen_changing, .. } = *self.facts;
+        let reason = match compare(keys, requirement.on_other_key, trigger.repointed_alias.as_ref()) {
+            Comparison::Differs(reason) => reason,
+            Comparison::Unknown(failure) => return Decision::Refuse(failure.clone()),
+            // Only the key that the stream has is re-applied: another one, which is accepted, stays.
+            Comparison::InSync(InSync::DesiredKey) => {
+                let rotated = trigger.rotated_key.as_ref();
+                match reapply::reason(request.reapply, &keys.desired, rotated, seen_changing) {
+                    Some(reason) if start.is_none() => reason,
+                    _ => return in_sync(keys),
+                }
+            }
+            Comparison::InSync(in_sync) => return Decision::Done(Settled::InSync(in_sync)),
+        };
+        match start {
+            None => self.may_apply(requirement, keys, reason),
+            Some(start) => self.after_start(start),
         }
-        (true, false) => refuse(
-            code::ACCEPTED_NOT_VISIBLE,
-            &format!("StartStreamEncryption was accepted, but the stream has not shown it for {seconds} s"),
-        ),
-        // An UPDATING that was seen may have been somebody's resharding; the start may never have
-        // arrived.
-        (false, _) => refuse(
-            code::START_UNCONFIRMED,
-            &format!(
-                "the answer to StartStreamEncryption was lost, and the stream does not have the key after {seconds} s"
+    }
+
+    /// The key is to be applied, unless something speaks against it.
+    fn may_apply(&mut self, requirement: Requirement<'p>, keys: &Keys, reason: ApplyReason) -> Decision {
+        let Facts { time_left, last_refusal, observed_ago, stream, .. } = *self.facts;
+        let may_write = self.facts.may_write && requirement.mode == Mode::Enforce;
+        if let Some(decision) = self.in_grace().filter(|_| may_write) {
+            return decision;
+        }
+        match self.exempt_tag() {
+            None => return Decision::Need(Fact::Tags),
+            Some(Exemption::Exempt { reason, until }) => return self.exempt(exempt_by_tag(&reason, until), until),
+            Some(Exemption::Malformed { why }) => return self.refuse(Step::ListTags, code::EXEMPTION_MALFORMED, &why),
+            Some(Exemption::None | Exemption::Expired { .. }) => {}
+        }
+        if let Some(trouble) = keys.desired.trouble() {
+            return Decision::Refuse(trouble.clone());
+        }
+        if !may_write {
+            return self.would_apply(&keys.desired, reason);
+        }
+        if time_left.is_zero() {
+            let detail = format!("the time was up before the start ({reason})");
+            let out_of_time = || Failure::new(Step::StartStreamEncryption, code::OUT_OF_TIME, &stream.arn, &detail);
+            return Decision::Refuse(last_refusal.cloned().unwrap_or_else(out_of_time));
+        }
+        if let Some(decision) = self.contest(keys.desired.key_id(), &reason) {
+            return decision;
+        }
+        if observed_ago > FRESH {
+            return Decision::Need(Fact::FreshObservation);
+        }
+        Decision::Apply(reason)
+    }
+
+    /// Whether the stream's creator is waited for.
+    fn in_grace(&self) -> Option<Decision> {
+        let Facts { stream: Description { arn, created, .. }, grace, enforcement, request, now, time_left, .. } =
+            *self.facts;
+        let left = grace::remaining(enforcement.iac_grace, &grace, *created, now);
+        if left.is_zero() {
+            return None;
+        }
+        if request.can_requeue {
+            let until = DeferReason::Grace { since: grace.active_since };
+            return Some(Decision::Defer(Deferral { after: left, until }));
+        }
+        if left < time_left {
+            return Some(Decision::Pause(left, PauseReason::Grace));
+        }
+        let detail = format!(
+            "not started: the stream's creator may still be working on it, its grace period has another {} s, and the \
+             time is up",
+            left.as_secs_f64().ceil()
+        );
+        Some(Decision::Refuse(Failure::new(Step::Wait, code::OUT_OF_TIME, arn, &detail)))
+    }
+
+    /// What applying the key would mean, where it is not applied: nothing is in a hurry, so facts are asked for.
+    fn would_apply(&mut self, desired: &DesiredKey, reason: ApplyReason) -> Decision {
+        let Facts { stream, impact, foreign_change, evidence, now, .. } = *self.facts;
+        let Some(ImpactFacts { key_policy, stream_policy }) = impact else { return Decision::Need(Fact::Impact) };
+        self.warnings.extend(impact::warnings(&KeyChange {
+            description: stream,
+            key: desired.arn(),
+            key_policy: key_policy.as_ref(),
+            stream_policy: stream_policy.as_ref(),
+            now,
+        }));
+        if let Some(ForeignChange { at, by, .. }) = foreign_change {
+            // An event tells of one change.
+            let times = contest::count_of_foreign_changes(stream.arn.name(), &evidence).max(1);
+            self.warnings.push(Warning::UndoneBy { by: by.clone(), at: *at, times });
+        }
+        Decision::Done(Settled::WouldApply(reason))
+    }
+
+    /// What follows where another principal keeps changing the stream: it is deferred, or left alone. A person who names
+    /// the stream does not wait.
+    fn contest(&mut self, key_id: &str, reason: &ApplyReason) -> Option<Decision> {
+        let Facts { stream, foreign_change, evidence, enforcement, request, now, .. } = *self.facts;
+        if request.by_name || *reason == ApplyReason::Asked {
+            return None;
+        }
+        if foreign_change.is_some() && evidence.recorded == Recorded::NotRead {
+            return Some(Decision::Need(Fact::ChangeHistory));
+        }
+        let Description { arn, created, .. } = stream;
+        let max = enforcement.max_applies;
+        match contest::decide_contest(arn, *created, foreign_change, &evidence, key_id, max, now) {
+            ContestDecision::Defer(after, applied) if request.can_requeue => {
+                Some(Decision::Defer(Deferral { after, until: DeferReason::Contest { applied } }))
+            }
+            ContestDecision::Apply | ContestDecision::Defer(..) => None,
+            ContestDecision::Stop(report) => {
+                if let Some(ForeignChange { at, by, .. }) = report.last.clone() {
+                    self.warnings.push(Warning::UndoneBy { by, at, times: report.undone });
+                }
+                let failure = Failure::new(Step::StartStreamEncryption, code::CONTESTED, arn, &report.to_string());
+                Some(Decision::Refuse(failure.remedied(report.remedy(key_id))))
+            }
+        }
+    }
+
+    /// AWS refused a start in so many words.
+    fn after_refusal(&self, refusal: RefusedStart<'_>) -> Decision {
+        let RefusedStart { failure, count, retry_after } = refusal;
+        let pause = match failure.kind() {
+            Kind::InUse => PauseReason::InUse,
+            Kind::Throttled => PauseReason::Throttled,
+            _ if failure.class == Class::Gone => return Decision::Done(Settled::Gone(failure.message.clone())),
+            _ => return Decision::Refuse(failure.clone()),
+        };
+        // AWS words a used-up quota exactly like throttling: the history tells them apart. A start that cannot succeed is
+        // not sent again: CloudTrail records each, until its newest pages hold nothing else.
+        if failure.code == "LimitExceededException" {
+            if self.facts.evidence.recorded == Recorded::NotRead {
+                return Decision::Need(Fact::ChangeHistory);
+            }
+            if let Some(used_up) = self.quota_used_up() {
+                return Decision::Refuse(used_up);
+            }
+        }
+        let Some(retry_after) = retry_after else { return Decision::Need(Fact::RetryDelay) };
+        if pause == PauseReason::Throttled && (count >= MOST_STARTS || retry_after >= self.facts.time_left) {
+            return Decision::Refuse(failure.clone());
+        }
+        Decision::Pause(retry_after, pause)
+    }
+
+    fn quota_used_up(&self) -> Option<Failure> {
+        let Facts { stream: Description { arn, created, .. }, evidence, now, .. } = *self.facts;
+        let at = contest::quota_available_at(arn, *created, &evidence, now)?.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let detail =
+            format!("a key was applied {START_QUOTA} times in 24 hours, as often as AWS allows; the next time is {at}");
+        Some(Failure::new(Step::StartStreamEncryption, code::ALLOWANCE_SPENT, arn, &detail))
+    }
+
+    /// The stream is ACTIVE and not compliant although a start was sent.
+    fn after_start(&self, StartFacts { accepted, seen_updating, ago }: StartFacts) -> Decision {
+        let seconds = VISIBILITY_LIMIT.as_secs();
+        let refuse = |code, detail: &str| self.refuse(Step::Wait, code, detail);
+        match (accepted, seen_updating) {
+            (true, true) => refuse(
+                code::UNDONE,
+                "after the key was applied the stream became ACTIVE without it: another principal changed it in between",
             ),
-        ),
-    }
-}
-
-impl fmt::Display for InSync {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::DesiredKey => "the stream is encrypted with the configured key",
-            Self::AcceptedKey => {
-                "the stream is encrypted with another enabled customer managed key, which ON_OTHER_KEY=accept allows"
-            }
-        })
-    }
-}
-
-impl fmt::Display for ApplyReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unencrypted => f.write_str("the stream was not encrypted"),
-            Self::AwsManagedKey => f.write_str("the stream was encrypted with the AWS managed key"),
-            Self::OtherKey(key) => write!(f, "the stream was encrypted with another key, {key}"),
-            Self::RepointedAlias(alias) => write!(f, "the stream named its key by {alias}, which was re-pointed"),
-            Self::Asked => f.write_str("a fresh application of the key was asked for"),
-            Self::Rotated => f.write_str("the key was rotated, and ON_KEY_ROTATION=reapply"),
+            _ if ago < VISIBILITY_LIMIT => self.poll(if accepted { Pending::NotVisible } else { Pending::Unconfirmed }),
+            (true, false) => refuse(
+                code::ACCEPTED_NOT_VISIBLE,
+                &format!("StartStreamEncryption was accepted, but the stream has not shown it for {seconds} s"),
+            ),
+            // An UPDATING that was seen may have been a resharding; the start may never have arrived.
+            (false, _) => refuse(
+                code::START_UNCONFIRMED,
+                &format!(
+                    "the answer to StartStreamEncryption was lost, and the stream does not have the key after {seconds} s"
+                ),
+            ),
         }
     }
+
+    /// Waits for AWS as long as there is time.
+    fn poll(&self, pending: Pending) -> Decision {
+        let Facts { time_left, start, last_refusal, .. } = *self.facts;
+        if !time_left.is_zero() {
+            return Decision::Poll(pending);
+        }
+        if let (None, Some(refusal)) = (start, last_refusal) {
+            return Decision::Refuse(refusal.clone());
+        }
+        let started = match start {
+            Some(StartFacts { accepted: true, .. }) => "started, not yet confirmed",
+            Some(StartFacts { accepted: false, .. }) => "perhaps started, not yet confirmed",
+            None => "not started",
+        };
+        self.refuse(Step::Wait, code::STILL_UPDATING, &format!("{started}: {pending}, and the time is up"))
+    }
+
+    fn exempt(&mut self, because: String, until: Option<NaiveDate>) -> Decision {
+        if until.is_none() {
+            self.warnings.push(Warning::ExemptionWithoutEnd);
+        }
+        Decision::Done(Settled::Exempt(because))
+    }
+
+    fn refuse(&self, step: Step, code: &str, detail: &str) -> Decision {
+        Decision::Refuse(Failure::new(step, code, &self.facts.stream.arn, detail))
+    }
+
+    fn today(&self) -> NaiveDate {
+        self.facts.now.date_naive()
+    }
+}
+
+/// The stream has the desired key.
+fn in_sync(keys: &Keys) -> Decision {
+    Decision::Done(match keys.desired.trouble() {
+        Some(trouble) => Settled::KeyAtRisk(trouble.clone()),
+        None => Settled::InSync(InSync::DesiredKey),
+    })
 }
 
 impl fmt::Display for Pending {
@@ -363,303 +564,6 @@ impl fmt::Display for Pending {
             Self::Status(status) => write!(f, "the stream is {status}"),
             Self::NotVisible => f.write_str("the start was accepted and does not show yet"),
             Self::Unconfirmed => f.write_str("the start's answer was lost and nothing shows yet"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DESIRED: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-    const OTHER: &str = "arn:aws:kms:us-east-1:111122223333:key/ffffffff-12ab-34cd-56ef-1234567890ab";
-    const LONG_AGO: Duration = Duration::from_mins(1);
-    const JUST_NOW: Duration = Duration::from_secs(1);
-
-    /// A stream that is right: tests change one thing of it.
-    struct World {
-        status: StreamStatus,
-        present: CurrentKey,
-        desired: DesiredKey,
-        on_other_key: OnOtherKey,
-        tags: Tags,
-        exempt_by_rule: Option<RuleExemption<'static>>,
-        progress: Progress,
-        reapply: Option<Reapply>,
-        doubted_alias: Option<AliasName>,
-        quiet_for: Duration,
-    }
-
-    impl World {
-        fn right() -> Self {
-            Self {
-                status: StreamStatus::Active,
-                present: key(DESIRED),
-                desired: DesiredKey::Key { arn: arn(DESIRED), trouble: None },
-                on_other_key: OnOtherKey::Replace,
-                tags: Tags::Unread,
-                exempt_by_rule: None,
-                progress: Progress::NotStarted,
-                reapply: None,
-                doubted_alias: None,
-                quiet_for: Duration::ZERO,
-            }
-        }
-
-        fn unencrypted() -> Self {
-            Self { present: CurrentKey::Unencrypted, tags: Tags::Read(Exemption::None), ..Self::right() }
-        }
-
-        fn decide(&self) -> Decision {
-            decide(&Situation {
-                stream: &stream(),
-                status: &self.status,
-                present: &self.present,
-                desired: &self.desired,
-                on_other_key: self.on_other_key,
-                exempt_by_rule: self.exempt_by_rule,
-                tags: &self.tags,
-                progress: self.progress,
-                reapply: self.reapply,
-                doubted_alias: self.doubted_alias.as_ref(),
-                quiet_for: self.quiet_for,
-            })
-        }
-    }
-
-    fn stream() -> StreamArn {
-        "arn:aws:kinesis:us-east-1:111122223333:stream/orders".parse().expect("an ARN")
-    }
-
-    fn arn(text: &str) -> KeyArn {
-        text.parse().expect("a key ARN")
-    }
-
-    fn key(text: &str) -> CurrentKey {
-        CurrentKey::Key { arn: arn(text), by_alias: None, standing: OtherKeyFitness::NotAsked }
-    }
-
-    fn by_alias(text: &str, alias: &str) -> CurrentKey {
-        CurrentKey::Key {
-            arn: arn(text),
-            by_alias: Some(alias.parse().expect("an alias")),
-            standing: OtherKeyFitness::Enabled,
-        }
-    }
-
-    fn trouble() -> Failure {
-        Failure::new(Step::DescribeKey, code::KEY_DISABLED, &DESIRED, "the key is disabled")
-    }
-
-    fn started(accepted: bool, seen_updating: bool, ago: Duration) -> Progress {
-        Progress::Started { accepted, seen_updating, ago }
-    }
-
-    fn refused_with(decision: &Decision) -> &str {
-        match decision {
-            Decision::Refuse(failure) => &failure.code,
-            other => panic!("not refused: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_stream_that_is_right_is_left_alone() {
-        assert_eq!(World::right().decide(), Decision::InSync(InSync::DesiredKey));
-    }
-
-    #[test]
-    fn a_stream_that_is_not_active_is_never_judged() {
-        for status in [StreamStatus::Creating, StreamStatus::Updating, StreamStatus::Other("MERGING".to_owned())] {
-            for world in [World::right(), World::unencrypted()] {
-                let world = World { status: status.clone(), ..world };
-                assert_eq!(world.decide(), Decision::Wait(Pending::Status(status.clone())));
-            }
-        }
-        let world = World { status: StreamStatus::Deleting, ..World::unencrypted() };
-        assert_eq!(world.decide(), Decision::Gone);
-    }
-
-    #[test]
-    fn whatever_else_a_stream_has_is_replaced_with_the_reason() {
-        for (present, why) in [
-            (CurrentKey::Unencrypted, ApplyReason::Unencrypted),
-            (CurrentKey::AwsManaged, ApplyReason::AwsManagedKey),
-            (key(OTHER), ApplyReason::OtherKey(OTHER.to_owned())),
-            (
-                CurrentKey::Unresolvable { key_id: "alias/lost".to_owned() },
-                ApplyReason::OtherKey("alias/lost".to_owned()),
-            ),
-        ] {
-            let world = World { present, ..World::unencrypted() };
-            assert_eq!(world.decide(), Decision::Apply(why));
-        }
-    }
-
-    #[test]
-    fn a_stream_that_names_the_key_by_an_alias_is_right_unless_that_alias_was_re_pointed() {
-        let present = by_alias(DESIRED, "alias/streams");
-        assert_eq!(World { present: present.clone(), ..World::right() }.decide(), Decision::InSync(InSync::DesiredKey));
-        let doubted_alias: Option<AliasName> = Some("alias/streams".parse().expect("an alias"));
-        let world = World { present, doubted_alias: doubted_alias.clone(), ..World::unencrypted() };
-        assert_eq!(
-            world.decide(),
-            Decision::Apply(ApplyReason::RepointedAlias("alias/streams".parse().expect("an alias")))
-        );
-        let elsewhere = World { present: by_alias(DESIRED, "alias/other"), doubted_alias, ..World::right() };
-        assert_eq!(elsewhere.decide(), Decision::InSync(InSync::DesiredKey));
-    }
-
-    #[test]
-    fn the_aws_managed_key_is_right_where_it_is_the_configured_one() {
-        let world = World { desired: DesiredKey::AwsManaged, ..World::unencrypted() };
-        assert_eq!(World { present: CurrentKey::AwsManaged, ..world }.decide(), Decision::InSync(InSync::DesiredKey));
-        let world = World { desired: DesiredKey::AwsManaged, present: key(OTHER), ..World::unencrypted() };
-        assert_eq!(world.decide(), Decision::Apply(ApplyReason::OtherKey(OTHER.to_owned())));
-    }
-
-    #[test]
-    fn another_enabled_customer_key_is_accepted_only_where_the_setting_says_so() {
-        let present = CurrentKey::Key { arn: arn(OTHER), by_alias: None, standing: OtherKeyFitness::Enabled };
-        let world = World { present, on_other_key: OnOtherKey::Accept, ..World::unencrypted() };
-        assert_eq!(world.decide(), Decision::InSync(InSync::AcceptedKey));
-        assert!(matches!(World { on_other_key: OnOtherKey::Replace, ..world }.decide(), Decision::Apply(_)));
-        for (present, why) in [
-            (
-                CurrentKey::Key { arn: arn(OTHER), by_alias: None, standing: OtherKeyFitness::Unfit },
-                ApplyReason::OtherKey(OTHER.to_owned()),
-            ),
-            (CurrentKey::AwsManaged, ApplyReason::AwsManagedKey),
-        ] {
-            let world = World { present, on_other_key: OnOtherKey::Accept, ..World::unencrypted() };
-            assert_eq!(world.decide(), Decision::Apply(why));
-        }
-    }
-
-    #[test]
-    fn a_present_key_that_cannot_be_judged_is_not_replaced() {
-        let failure = Failure::new(Step::DescribeKey, code::PRESENT_KEY_UNREADABLE, &OTHER, "");
-        let world = World { present: CurrentKey::Unreadable(failure.clone()), ..World::unencrypted() };
-        assert_eq!(world.decide(), Decision::Refuse(failure));
-    }
-
-    #[test]
-    fn tags_are_read_only_for_a_stream_that_is_about_to_be_touched() {
-        assert_eq!(World::right().decide(), Decision::InSync(InSync::DesiredKey));
-        assert_eq!(World { tags: Tags::Unread, ..World::unencrypted() }.decide(), Decision::ReadTags);
-    }
-
-    #[test]
-    fn exemptions_fail_closed() {
-        let exempt = Exemption::Exempt { reason: "load test".to_owned(), until: None };
-        let world = World { tags: Tags::Read(exempt), ..World::unencrypted() };
-        assert_eq!(world.decide(), Decision::Exempt { reason: "load test".to_owned(), until: None });
-        let world =
-            World { tags: Tags::Read(Exemption::Malformed { why: "no date".to_owned() }), ..World::unencrypted() };
-        assert_eq!(refused_with(&world.decide()), code::EXEMPTION_MALFORMED);
-        let expired = Exemption::Expired { reason: "load test".to_owned(), until: NaiveDate::MIN };
-        let world = World { tags: Tags::Read(expired), ..World::unencrypted() };
-        assert_eq!(world.decide(), Decision::Apply(ApplyReason::Unencrypted));
-    }
-
-    #[test]
-    fn an_unusable_key_is_never_applied() {
-        let desired = DesiredKey::Key { arn: arn(DESIRED), trouble: Some(trouble()) };
-        let world = World { desired: desired.clone(), ..World::unencrypted() };
-        assert_eq!(world.decide(), Decision::Refuse(trouble()));
-        assert_eq!(
-            World { reapply: Some(Reapply::Asked), present: key(DESIRED), ..world }.decide(),
-            Decision::Refuse(trouble())
-        );
-        assert_eq!(World { desired, ..World::right() }.decide(), Decision::KeyAtRisk(trouble()));
-    }
-
-    #[test]
-    fn an_exempt_stream_is_no_failure_even_where_the_key_is_unusable() {
-        let desired = DesiredKey::Key { arn: arn(DESIRED), trouble: Some(trouble()) };
-        let exempt = Exemption::Exempt { reason: "load test".to_owned(), until: None };
-        let world = World { desired, tags: Tags::Read(exempt), ..World::unencrypted() };
-        assert!(matches!(world.decide(), Decision::Exempt { .. }));
-    }
-
-    #[test]
-    fn a_fresh_application_is_made_once_where_it_is_asked_for() {
-        let world = World { reapply: Some(Reapply::Asked), tags: Tags::Read(Exemption::None), ..World::right() };
-        assert_eq!(world.decide(), Decision::Apply(ApplyReason::Asked));
-        let world = World { progress: started(true, true, JUST_NOW), ..world };
-        assert_eq!(world.decide(), Decision::InSync(InSync::DesiredKey));
-    }
-
-    #[test]
-    fn being_in_sync_after_a_start_is_the_verification_whatever_became_of_its_answer() {
-        for progress in [started(true, false, JUST_NOW), started(true, true, JUST_NOW), started(false, false, LONG_AGO)]
-        {
-            assert_eq!(World { progress, ..World::right() }.decide(), Decision::InSync(InSync::DesiredKey));
-        }
-    }
-
-    #[test]
-    fn after_a_start_a_stream_that_is_wrong_is_never_started_again() {
-        let after = |progress| World { progress, ..World::unencrypted() }.decide();
-        assert_eq!(after(started(true, false, JUST_NOW)), Decision::Wait(Pending::NotVisible));
-        assert_eq!(after(started(false, false, JUST_NOW)), Decision::Wait(Pending::Unconfirmed));
-        assert_eq!(after(started(false, true, JUST_NOW)), Decision::Wait(Pending::Unconfirmed));
-        assert_eq!(refused_with(&after(started(true, true, JUST_NOW))), code::UNDONE);
-        assert_eq!(refused_with(&after(started(true, false, VISIBILITY_LIMIT))), code::ACCEPTED_NOT_VISIBLE);
-        assert_eq!(refused_with(&after(started(false, false, VISIBILITY_LIMIT))), code::START_UNCONFIRMED);
-        assert_eq!(refused_with(&after(started(false, true, VISIBILITY_LIMIT))), code::START_UNCONFIRMED);
-    }
-
-    #[test]
-    fn a_stream_that_must_be_left_quiet_is_held_before_anything_is_read_and_only_if_it_is_wrong() {
-        let grace = Duration::from_mins(1);
-        let world = World { quiet_for: grace, tags: Tags::Unread, ..World::unencrypted() };
-        assert_eq!(world.decide(), Decision::AwaitGrace(grace));
-        assert_eq!(World { quiet_for: grace, ..World::right() }.decide(), Decision::InSync(InSync::DesiredKey));
-        let started = World { quiet_for: grace, progress: started(true, false, JUST_NOW), ..World::unencrypted() };
-        assert_eq!(started.decide(), Decision::Wait(Pending::NotVisible));
-    }
-
-    #[test]
-    fn a_rotation_asks_for_a_fresh_application_in_its_own_words() {
-        let world = World { reapply: Some(Reapply::Rotated), tags: Tags::Read(Exemption::None), ..World::right() };
-        assert_eq!(world.decide(), Decision::Apply(ApplyReason::Rotated));
-    }
-
-    #[test]
-    fn a_rule_that_exempts_goes_before_everything_but_the_end_of_the_stream() {
-        let until = Some(NaiveDate::MIN);
-        let exempt_by_rule = Some(RuleExemption { reason: "legacy", owner: None, until });
-        for status in [StreamStatus::Active, StreamStatus::Creating, StreamStatus::Updating] {
-            let world = World { status, exempt_by_rule, tags: Tags::Unread, ..World::unencrypted() };
-            assert_eq!(world.decide(), Decision::Exempt { reason: "legacy".to_owned(), until });
-        }
-        let world = World { status: StreamStatus::Deleting, exempt_by_rule, ..World::unencrypted() };
-        assert_eq!(world.decide(), Decision::Gone);
-    }
-
-    #[test]
-    fn the_key_is_applied_by_its_arn_and_that_of_aws_by_its_alias() {
-        assert_eq!(DesiredKey::Key { arn: arn(DESIRED), trouble: None }.key_id(), DESIRED);
-        assert_eq!(DesiredKey::AwsManaged.key_id(), "alias/aws/kinesis");
-    }
-
-    #[test]
-    fn every_decision_has_its_words() {
-        let alias: AliasName = "alias/streams".parse().expect("an alias");
-        for (words, says) in [
-            (InSync::DesiredKey.to_string(), "the configured key"),
-            (InSync::AcceptedKey.to_string(), "ON_OTHER_KEY=accept"),
-            (ApplyReason::Unencrypted.to_string(), "not encrypted"),
-            (ApplyReason::AwsManagedKey.to_string(), "AWS managed key"),
-            (ApplyReason::OtherKey("alias/lost".to_owned()).to_string(), "another key, alias/lost"),
-            (ApplyReason::RepointedAlias(alias).to_string(), "alias/streams, which was re-pointed"),
-            (ApplyReason::Asked.to_string(), "asked for"),
-            (ApplyReason::Rotated.to_string(), "ON_KEY_ROTATION=reapply"),
-            (Pending::Status(StreamStatus::Updating).to_string(), "the stream is UPDATING"),
-            (Pending::NotVisible.to_string(), "does not show yet"),
-            (Pending::Unconfirmed.to_string(), "answer was lost"),
-        ] {
-            assert!(words.contains(says), "{words}");
         }
     }
 }

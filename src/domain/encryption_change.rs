@@ -47,11 +47,43 @@ pub struct Change {
     /// The stream's name.
     pub stream: String,
     /// What.
-    pub deed: ChangeKind,
+    pub kind: ChangeKind,
     /// Who.
     pub by: Principal,
     /// The role whose credentials were used; a user and a service have none.
     pub role: Option<String>,
+}
+
+/// Who made a change, as far as it can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Author {
+    /// The function itself.
+    Ours,
+    /// Another principal.
+    Theirs,
+    /// Nobody knows: the function's role is not known, and a start may have been sent by the function under earlier
+    /// settings. It is no evidence against anybody.
+    Unknown,
+}
+
+impl Change {
+    /// Whether a key was applied.
+    #[must_use]
+    pub fn is_start(&self) -> bool {
+        matches!(self.kind, ChangeKind::Started { .. })
+    }
+
+    /// Who made the change, given the function's role and, where the role is not known, the key that it applies.
+    #[must_use]
+    pub fn author(&self, own_role: Option<&str>, own_key: Option<&str>) -> Author {
+        match (own_role, &self.kind) {
+            (Some(own), _) if self.role.as_deref() == Some(own) => Author::Ours,
+            // The function never stops encryption.
+            (Some(_), _) | (None, ChangeKind::Stopped) => Author::Theirs,
+            (None, ChangeKind::Started { key_id }) if own_key == Some(key_id) => Author::Ours,
+            (None, ChangeKind::Started { .. }) => Author::Unknown,
+        }
+    }
 }
 
 /// `requestParameters` as the caller sent them: the name, the ARN, or both.
@@ -85,7 +117,7 @@ impl Change {
             Record::deserialize(record).ok()?;
         let Parameters { stream_name, stream_arn, key_id } = request_parameters?;
         let of_arn = || Some(stream_arn?.parse::<StreamArn>().ok()?.name().to_owned());
-        let deed = match event_name.as_str() {
+        let kind = match event_name.as_str() {
             "StartStreamEncryption" => ChangeKind::Started { key_id: key_id.unwrap_or_default() },
             "StopStreamEncryption" => ChangeKind::Stopped,
             _ => return None,
@@ -97,7 +129,7 @@ impl Change {
         Some(Self {
             at: event_time?,
             stream: stream_name.or_else(of_arn)?,
-            deed,
+            kind,
             by: Principal {
                 arn: identity("/arn").or_else(|| identity("/invokedBy")).or_else(|| identity("/principalId")),
                 user_agent,
@@ -114,21 +146,28 @@ pub struct ForeignChange {
     /// When.
     pub at: DateTime<Utc>,
     /// What.
-    pub deed: ChangeKind,
+    #[serde(rename = "deed")]
+    pub kind: ChangeKind,
     /// Who.
     pub by: Principal,
     /// When we applied the key in the last 24 hours, as far as the invocation knew that deferred
     /// it.
     #[serde(default)]
     pub applied: Vec<DateTime<Utc>>,
-    /// Whether its rest is over.
-    #[serde(default)]
-    pub rested: bool,
+    /// Whether the delay before the next application is over.
+    #[serde(default, rename = "rested")]
+    pub delay_served: bool,
 }
 
 impl From<&Change> for ForeignChange {
     fn from(change: &Change) -> Self {
-        Self { at: change.at, deed: change.deed.clone(), by: change.by.clone(), applied: Vec::new(), rested: false }
+        Self {
+            at: change.at,
+            kind: change.kind.clone(),
+            by: change.by.clone(),
+            applied: Vec::new(),
+            delay_served: false,
+        }
     }
 }
 
@@ -153,7 +192,7 @@ mod tests {
         let by_arn = serde_json::json!({"streamARN": stream().as_str()});
         let read = Change::read(&record("StartStreamEncryption", by_name.clone(), Value::Null)).expect("a change");
         assert_eq!(
-            (read.stream.as_str(), &read.deed, read.role.as_deref()),
+            (read.stream.as_str(), &read.kind, read.role.as_deref()),
             ("orders", &ChangeKind::Started { key_id: "alias/a".to_owned() }, Some(OWN))
         );
         assert_eq!(

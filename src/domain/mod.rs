@@ -5,6 +5,7 @@ pub mod arn;
 pub mod encryption_change;
 pub mod failure;
 pub mod grace;
+pub mod iac;
 pub mod key;
 pub mod member_accounts;
 pub mod mode;

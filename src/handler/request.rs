@@ -468,7 +468,11 @@ impl<'a, 'h> Job<'a, 'h> {
         let until = self.shared.deadline.look_until();
         let exemptions = SweepFilter::read(tagging, exempt_tag_key, &self.shared.rules, &unusable, today, until);
         let suspects = async {
-            if self.encryption(account).is_some() { account.at_work.history.suspects().await } else { HashMap::new() }
+            if self.encryption(account).is_some() {
+                account.at_work.history.foreign_changes().await
+            } else {
+                HashMap::new()
+            }
         };
         let (exemptions, found) = tokio::join!(exemptions, suspects);
         self.from_history = found;
@@ -632,7 +636,7 @@ impl<'a, 'h> Job<'a, 'h> {
                     let name = stream.rsplit_once('/').map_or(stream.as_str(), |(_, name)| name);
                     item.facts.foreign_change = self.foreign_change(name).cloned().map(|known| ForeignChange {
                         applied,
-                        rested: true,
+                        delay_served: true,
                         ..known
                     });
                 }

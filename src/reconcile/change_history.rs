@@ -1,4 +1,4 @@
-//! What `CloudTrail` says of the last 24 hours, looked up at most once per invocation.
+//! What CloudTrail says of the last 24 hours, read at most once per invocation.
 
 use std::collections::HashMap;
 
@@ -7,9 +7,10 @@ use tokio::time::Instant;
 
 use crate::aws::history::History;
 use crate::clock::Clock;
-use crate::domain::encryption_change::{Change, ChangeKind, ForeignChange, QUOTA_WINDOW};
+use crate::decide::contest::{Recorded, foreign_changes};
+use crate::domain::encryption_change::{Change, ForeignChange, QUOTA_WINDOW};
 
-/// The history of one invocation.
+/// The changes of streams' encryption in one account.
 #[derive(Debug)]
 pub struct ChangeHistory<'a> {
     history: &'a History,
@@ -20,7 +21,7 @@ pub struct ChangeHistory<'a> {
 }
 
 impl<'a> ChangeHistory<'a> {
-    /// A book that nothing was looked up in, for a function with the role `own_role`.
+    /// A history that has not been read, for a function with the role `own_role`.
     #[must_use]
     pub fn new(history: &'a History, own_role: Option<&'a str>, clock: &'a Clock, deadline: Instant) -> Self {
         Self { history, own_role, clock, deadline, read: OnceCell::new() }
@@ -32,48 +33,40 @@ impl<'a> ChangeHistory<'a> {
         self.own_role
     }
 
-    /// The changes of streams' encryption, newest first; nothing where they cannot be read.
-    pub async fn changes(&self) -> Option<&[Change]> {
+    /// Reads the changes of streams' encryption, unless that was done already.
+    pub async fn read(&self) {
         let read = Box::pin(async {
             match self.history.since(self.clock.utc() - QUOTA_WINDOW, self.deadline).await {
                 Ok(changes) => Some(changes),
                 Err(error) => {
-                    tracing::warn!(code = error.failure.code, error = %error.failure, "who changed streams' encryption could not be looked up");
+                    tracing::warn!(
+                        code = error.failure.code,
+                        error = %error.failure,
+                        "who changed streams' encryption could not be looked up"
+                    );
                     None
                 }
             }
         });
-        self.read.get_or_init(|| read).await.as_deref()
+        self.read.get_or_init(|| read).await;
     }
 
-    /// The streams whose encryption others changed, each with the newest change.
-    pub async fn suspects(&self) -> HashMap<String, ForeignChange> {
-        let mut suspects = HashMap::new();
-        for change in self.changes().await.unwrap_or_default().iter().filter(|change| self.is_of_others(change)) {
-            suspects.entry(change.stream.clone()).or_insert_with(|| ForeignChange::from(change));
+    /// The changes, as far as they have been read.
+    #[must_use]
+    pub fn recorded(&self) -> Recorded<'_> {
+        match self.read.get() {
+            None => Recorded::NotRead,
+            Some(None) => Recorded::Unreadable,
+            Some(Some(changes)) => Recorded::Read(changes),
         }
-        suspects
     }
 
-    /// The changes, where they were looked up already.
-    #[must_use]
-    pub fn known_changes(&self) -> Option<&[Change]> {
-        self.read.get().and_then(Option::as_deref)
-    }
-
-    /// How often others changed the encryption of the stream `name`, as far as that was looked up
-    /// already.
-    #[must_use]
-    pub fn known_changes_of_others(&self, name: &str) -> usize {
-        let known = self.known_changes().unwrap_or_default();
-        known.iter().filter(|change| change.stream == name && self.is_of_others(change)).count()
-    }
-
-    /// Where the function's role is not known, what it never does is still known to be another's.
-    fn is_of_others(&self, change: &Change) -> bool {
-        match self.own_role {
-            Some(own) => change.role.as_deref() != Some(own),
-            None => change.deed == ChangeKind::Stopped,
+    /// By stream name, the newest change that another principal made.
+    pub async fn foreign_changes(&self) -> HashMap<String, ForeignChange> {
+        self.read().await;
+        match self.recorded() {
+            Recorded::Read(changes) => foreign_changes(changes, self.own_role),
+            Recorded::NotRead | Recorded::Unreadable => HashMap::new(),
         }
     }
 }

@@ -60,7 +60,7 @@ impl<'a> KeyCache<'a> {
     ///
     /// No call is made for a key ARN or a key id, unless `ON_OTHER_KEY=accept` makes it matter what
     /// kind of key it is.
-    pub async fn present(
+    pub async fn current(
         &self,
         stream: &StreamArn,
         key_id: Option<&str>,
@@ -75,7 +75,7 @@ impl<'a> KeyCache<'a> {
         }
         let known = key.canonical(stream.region(), stream.account());
         let is_desired = |arn: &KeyArn| matches!(desired, DesiredKey::Key { arn: desired, .. } if desired == arn);
-        let found = |arn, standing| CurrentKey::Key { arn, by_alias: key.alias().cloned(), standing };
+        let found = |arn, fitness| CurrentKey::Key { arn, by_alias: key.alias().cloned(), fitness };
         let judged = on_other_key == OnOtherKey::Accept;
         match known {
             Some(arn) if !judged || is_desired(&arn) => return found(arn, OtherKeyFitness::NotAsked),

@@ -155,7 +155,7 @@ async fn two_enforcers_with_different_keys_come_to_rest_with_a_history_that_lags
                 || message.contains("assumed-role/second-enforcer"),
             "{message}"
         );
-        assert!(letter["error"]["remedy"].as_str().expect("text").contains("which of the two keys"), "{letter:#}");
+        assert!(letter["error"]["remedy"].as_str().expect("text").contains("one key for the stream"), "{letter:#}");
     }
 }
 

@@ -120,6 +120,43 @@ async fn a_stream_that_never_becomes_active_is_never_started() {
     assert!(outcome["error"]["message"].as_str().expect("a message").contains("not started"), "{outcome:#}");
 }
 
+/// Works on `orders`, which is deleted after its first start and created again as `second` before it is observed again.
+async fn recreated_after_the_first_start(world: &World, second: NewStream) -> Result<Value, InvocationError> {
+    world.account.configure(|options| options.deleting = Duration::ZERO);
+    world.account.script(ScriptedAction::after(START).later(Duration::from_millis(300)).delete_stream());
+    let again = async {
+        while world.account.snapshot("orders").is_some() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        world.stream(second.created_at(chrono::DateTime::from(world.clock.wall())));
+    };
+    let payload = event("encryption-stopped");
+    let (answer, ()) = tokio::join!(world.run_for(&payload, 30), again);
+    answer
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_a_stream_that_was_deleted_is_not_reported_for_the_one_created_after_it() {
+    let world = unencrypted();
+    world.account.fault(Fault::on(START).error("ResourceInUseException", "not ACTIVE"));
+    let error = recreated_after_the_first_start(&world, NewStream::named("orders").stuck_updating()).await;
+    let error = error.expect_err("retried");
+    assert_eq!(
+        (error.error_type.as_str(), told(&error)["error"]["code"].as_str()),
+        ("StillUpdating", Some("StillUpdating"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_about_a_stream_that_was_deleted_is_not_reported_for_the_one_created_after_it() {
+    let world = unencrypted();
+    world.account.fault(Fault::on(START).answer_lost());
+    let second = NewStream::named("orders").encrypted_with(&world.key);
+    let answer = recreated_after_the_first_start(&world, second).await.expect("an answer");
+    let outcome = &answer["outcomes"][0];
+    assert_eq!((&outcome["status"], &outcome["warnings"]), (&json!("compliant"), &json!([])), "{outcome:#}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stream_deleted_and_created_again_in_the_middle_is_started_anew() {
     let world = unencrypted();

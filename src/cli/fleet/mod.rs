@@ -212,7 +212,7 @@ impl Target {
             clock,
         };
         // Who looks wants to know who would undo it; who applies was told.
-        let from_history = if work.encryption.is_none() { Some(account.history.suspects().await) } else { None };
+        let from_history = if work.encryption.is_none() { Some(account.history.foreign_changes().await) } else { None };
         let trigger = TriggerFacts::default();
         let patience = if work.encryption.is_some() { LONG_PATIENCE } else { PATIENCE };
         let one = |stream: StreamRef| {

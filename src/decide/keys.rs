@@ -1,0 +1,184 @@
+//! Keys compared: the one that a stream is to have, the one that it has, and whether that is the same. Keys are never
+//! compared as texts; both sides are brought to a key ARN first.
+
+use std::fmt;
+
+use crate::domain::failure::Failure;
+use crate::domain::key::{AWS_MANAGED_ALIAS, AliasName, KeyArn};
+use crate::domain::mode::OnOtherKey;
+
+/// The key that a stream is to have, after KMS was asked about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DesiredKey {
+    /// `alias/aws/kinesis`: applied and compared as that alias, never described. [DescribeKey] of a predefined alias
+    /// creates the key where there is none.
+    ///
+    /// [DescribeKey]: https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html
+    AwsManaged,
+    /// A customer managed key.
+    Key {
+        /// Its canonical form, which is also what is applied.
+        arn: KeyArn,
+        /// Why it must not be applied now, if so.
+        trouble: Option<Failure>,
+    },
+}
+
+impl DesiredKey {
+    /// The `KeyId` to apply.
+    #[must_use]
+    pub fn key_id(&self) -> &str {
+        match self {
+            Self::AwsManaged => AWS_MANAGED_ALIAS,
+            Self::Key { arn, .. } => arn.as_str(),
+        }
+    }
+
+    /// The ARN of a customer managed key.
+    #[must_use]
+    pub fn arn(&self) -> Option<&KeyArn> {
+        match self {
+            Self::AwsManaged => None,
+            Self::Key { arn, .. } => Some(arn),
+        }
+    }
+
+    /// Why the key must not be applied now, if so.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&Failure> {
+        match self {
+            Self::AwsManaged => None,
+            Self::Key { trouble, .. } => trouble.as_ref(),
+        }
+    }
+}
+
+/// How a stream is encrypted, its `KeyId` brought to canonical form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CurrentKey {
+    /// Not at all.
+    Unencrypted,
+    /// With the key that AWS manages, `alias/aws/kinesis`.
+    AwsManaged,
+    /// With this key.
+    Key {
+        /// Its canonical form.
+        arn: KeyArn,
+        /// The customer alias that the stream stores in place of the key, if so.
+        by_alias: Option<AliasName>,
+        /// Whether it is acceptable in place of the desired key.
+        fitness: OtherKeyFitness,
+    },
+    /// With an alias or key that does not exist, or that may not be described: certainly not the desired key.
+    Unresolvable {
+        /// The `KeyId` as the stream shows it.
+        key_id: String,
+    },
+    /// Unknown, and that matters: under `ON_OTHER_KEY=accept` it might be acceptable.
+    Unreadable(Failure),
+}
+
+/// Whether a key other than the desired one is acceptable; looked up only under `ON_OTHER_KEY=accept`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherKeyFitness {
+    /// Nobody asked.
+    NotAsked,
+    /// An enabled customer managed key.
+    Enabled,
+    /// Not enabled, managed by AWS, or missing.
+    Unfit,
+}
+
+/// Both keys of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// The one that it is to have.
+    pub desired: DesiredKey,
+    /// The one that it has.
+    pub current: CurrentKey,
+}
+
+/// Why a stream is compliant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InSync {
+    /// It is encrypted with the desired key.
+    DesiredKey,
+    /// It is encrypted with another key, which is accepted.
+    AcceptedKey,
+}
+
+/// Why the key is to be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApplyReason {
+    /// The stream is not encrypted.
+    Unencrypted,
+    /// The stream has the AWS managed key.
+    AwsManagedKey,
+    /// The stream has another key.
+    OtherKey(String),
+    /// The stream stores its key by an alias that was re-pointed.
+    RepointedAlias(AliasName),
+    /// Somebody asked for the key to be re-applied.
+    Asked,
+    /// The key was rotated, and `ON_KEY_ROTATION=reapply`.
+    Rotated,
+}
+
+/// What comparing a stream's keys says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Comparison<'a> {
+    InSync(InSync),
+    Differs(ApplyReason),
+    Unknown(&'a Failure),
+}
+
+/// Compares `keys`. `repointed_alias` is an alias that was re-pointed: what a stream that stores its key by that alias
+/// is really encrypted with is not documented.
+pub(super) fn compare<'a>(
+    keys: &'a Keys,
+    on_other_key: OnOtherKey,
+    repointed_alias: Option<&AliasName>,
+) -> Comparison<'a> {
+    use Comparison::{Differs, Unknown};
+    match (&keys.current, &keys.desired) {
+        (CurrentKey::AwsManaged, DesiredKey::AwsManaged) => Comparison::InSync(InSync::DesiredKey),
+        (CurrentKey::Key { by_alias: Some(alias), .. }, _) if repointed_alias == Some(alias) => {
+            Differs(ApplyReason::RepointedAlias(alias.clone()))
+        }
+        (CurrentKey::Key { arn, .. }, DesiredKey::Key { arn: desired, .. }) if arn == desired => {
+            Comparison::InSync(InSync::DesiredKey)
+        }
+        (CurrentKey::Key { fitness: OtherKeyFitness::Enabled, .. }, _) if on_other_key == OnOtherKey::Accept => {
+            Comparison::InSync(InSync::AcceptedKey)
+        }
+        (CurrentKey::Unreadable(failure), _) => Unknown(failure),
+        (CurrentKey::Unencrypted, _) => Differs(ApplyReason::Unencrypted),
+        (CurrentKey::AwsManaged, DesiredKey::Key { .. }) => Differs(ApplyReason::AwsManagedKey),
+        (CurrentKey::Key { arn, .. }, _) => Differs(ApplyReason::OtherKey(arn.to_string())),
+        (CurrentKey::Unresolvable { key_id }, _) => Differs(ApplyReason::OtherKey(key_id.clone())),
+    }
+}
+
+impl fmt::Display for InSync {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DesiredKey => "the stream is encrypted with the configured key",
+            Self::AcceptedKey => {
+                "the stream is encrypted with another enabled customer managed key, which ON_OTHER_KEY=accept allows"
+            }
+        })
+    }
+}
+
+impl fmt::Display for ApplyReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unencrypted => f.write_str("the stream was not encrypted"),
+            Self::AwsManagedKey => f.write_str("the stream was encrypted with the AWS managed key"),
+            Self::OtherKey(key) => write!(f, "the stream was encrypted with another key, {key}"),
+            Self::RepointedAlias(alias) => write!(f, "the stream named its key by {alias}, which was re-pointed"),
+            Self::Asked => f.write_str("a fresh application of the key was asked for"),
+            Self::Rotated => f.write_str("the key was rotated, and ON_KEY_ROTATION=reapply"),
+        }
+    }
+}
