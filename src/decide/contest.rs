@@ -1,32 +1,32 @@
-//! When to stop fighting: what is known of who changes a stream's encryption, and what follows from
-//! it. Pure.
+//! Contested streams: another principal keeps changing the encryption of a stream.
 //!
-//! Somebody who undoes what we do may do so for ever: Terraform at every apply, a second enforcer
-//! within seconds. So what was undone is done again later and later, and at `MAX_APPLIES_PER_DAY`
-//! not at all, until a person has settled it.
+//! Terraform may do so at every apply, a second enforcer within seconds. So the key is re-applied after a delay that
+//! grows with every application, and at `MAX_APPLIES_PER_DAY` not at all, until a person has resolved the conflict.
 //!
-//! Sources: *AWS `CloudTrail` record contents*; `StartStreamEncryption` (a key can be applied 25
-//! times in a rolling 24 hours).
+//! Sources: [StartStreamEncryption] (a key can be applied 25 times in a rolling 24 hours) and [CloudTrail records].
+//!
+//! [StartStreamEncryption]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html
+//! [CloudTrail records]: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 
 use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+
 use crate::domain::encryption_change::{Author, Change, ChangeKind, ForeignChange, QUOTA_WINDOW, START_QUOTA};
 use crate::domain::iac::IacTool;
 use crate::domain::stream::StreamArn;
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-/// How many of the allowance are left to people.
+/// How much of the quota is left to people.
 const LEFT_TO_PEOPLE: usize = 2;
 
-/// How long what was undone rests before it is done again, by how often we did it before. The last
-/// is the longest that SQS delays a message.
+/// The delay before the key is applied again, by how often we applied it in the last 24 hours. The last is the longest
+/// delay of an SQS message.
 const DELAYS: [Duration; 4] = [Duration::ZERO, Duration::from_mins(1), Duration::from_mins(5), LONGEST];
 const LONGEST: Duration = Duration::from_mins(15);
 
-/// `CloudTrail` has whole seconds, and its own clock: two records this near to each other are one
-/// application.
+/// CloudTrail has whole seconds, and its own clock: two records this close to each other are one application.
 const SAME: TimeDelta = TimeDelta::milliseconds(1_500);
 
 /// What is known of the last 24 hours.
@@ -36,7 +36,7 @@ pub struct ChangeEvidence<'a> {
     pub accepted: &'a [DateTime<Utc>],
     /// What `CloudTrail` has of the account's streams.
     pub recorded: Recorded<'a>,
-    /// The function's role, by which its own changes are told from others'.
+    /// The function's role, which distinguishes its own changes from others'.
     pub own_role: Option<&'a str>,
 }
 
@@ -89,7 +89,7 @@ pub(super) struct ContestReport {
 }
 
 /// What follows for `stream`, created at `created`, to which `key_id` is to be applied, when another principal may keep
-/// changing its encryption. `foreign_change` is the change that the event told of, or that a sweep found in the history.
+/// changing its encryption. `foreign_change` is the change that the event reports, or that a sweep found in the history.
 pub(super) fn decide_contest(
     stream: &StreamArn,
     created: Option<DateTime<Utc>>,
@@ -159,8 +159,7 @@ pub(super) fn count_of_foreign_changes(name: &str, evidence: &ChangeEvidence<'_>
     changes.filter(|change| change.author(evidence.own_role, None) == Author::Theirs).count()
 }
 
-/// From when on a key can be applied again, where the allowance is spent; nothing where it is not,
-/// as far as is known.
+/// When a key can be applied again, if the quota is used up as far as is known.
 pub(super) fn quota_available_at(
     stream: &StreamArn,
     created: Option<DateTime<Utc>>,
@@ -174,7 +173,7 @@ pub(super) fn quota_available_at(
     starts.get(first).map(|first| *first + QUOTA_WINDOW)
 }
 
-/// From when on applications count: those of a stream of the same name before are not this one's.
+/// The time from which applications count: those to an earlier stream of the same name do not.
 fn window(created: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Utc> {
     created.map_or(now - QUOTA_WINDOW, |created| created.max(now - QUOTA_WINDOW))
 }
@@ -231,7 +230,7 @@ impl ContestReport {
                 )
             }
             None if matches!(self.last, Some(ForeignChange { kind: ChangeKind::Started { .. }, .. })) => {
-                "agree with them on one key for the stream; two programs that enforce different keys never come to rest"
+                "agree with them on one key for the stream; two programs that enforce different keys never stop"
                     .to_owned()
             }
             None => "agree with them that the stream stays encrypted".to_owned(),

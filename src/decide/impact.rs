@@ -1,10 +1,10 @@
-//! What changing a stream's key means for those who write to it and read from it, as far as facts
-//! can be read. Pure.
+//! What applying another key to a stream means for those who write to it and read from it, as far as facts can be read.
 //!
-//! Producers and consumers use the key with their own permissions: producers need
-//! `kms:GenerateDataKey`, consumers `kms:Decrypt`, and consumers the old key too, until the last
-//! record that it encrypted has passed the retention period (*Kinesis Developer Guide, Permissions
-//! to use user-generated KMS keys*).
+//! Producers and consumers use the key with their own permissions: producers need `kms:GenerateDataKey`, consumers
+//! `kms:Decrypt`. Consumers need the previous key, too, until the last record that it encrypted has passed the retention
+//! period. Source: [Permissions to use user-generated KMS keys][permissions].
+//!
+//! [permissions]: https://docs.aws.amazon.com/streams/latest/dev/permissions-user-key-KMS.html
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use serde_json::Value;
@@ -15,12 +15,12 @@ use crate::domain::key::KeyArn;
 use crate::domain::outcome::Warning;
 use crate::domain::stream::{Description, StreamArn};
 
-/// What is known of the move of a stream to another key.
+/// What is known of a change of the key that a stream is encrypted with.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyChange<'a> {
     /// The stream as it is.
     pub description: &'a Description,
-    /// The new key, where it is the customer's; `None` for the one that AWS manages.
+    /// The new key; `None` for the AWS managed key.
     pub key: Option<&'a KeyArn>,
     /// The new key's policy; `None` where nobody asked.
     pub key_policy: Option<&'a PolicyDocument>,
@@ -81,7 +81,7 @@ pub fn warnings(step: &KeyChange<'_>) -> Vec<Warning> {
     warnings
 }
 
-/// The statements of a policy that allow something.
+/// The Allow statements of a policy.
 fn allowing(policy: &Value) -> impl Iterator<Item = &Value> {
     let statements = &policy["Statement"];
     let one = statements.is_object().then_some(statements);
@@ -116,8 +116,7 @@ fn is_whole_account(principal: &str) -> bool {
     is_account(principal) || principal.ends_with(":root")
 }
 
-/// Whether IAM policies of the stream's account can allow the use of the key: the key policy must
-/// leave it to them.
+/// Whether the key policy delegates access to IAM policies of the stream's account.
 fn delegates(policy: &Value, stream: &StreamArn) -> bool {
     let leaves_to_iam = |statement: &&Value| {
         principals(statement).any(|principal| {
@@ -128,8 +127,7 @@ fn delegates(policy: &Value, stream: &StreamArn) -> bool {
         && allowing(policy).filter(leaves_to_iam).any(|statement| covers(statement, "kms:GenerateDataKey"))
 }
 
-/// Whether the key policy allows `principal`, of another account, to decrypt. Conditions are taken
-/// as fulfilled.
+/// Whether the key policy allows `principal`, of another account, to decrypt. Conditions are assumed to be met.
 fn allows(policy: &Value, principal: &str) -> bool {
     let is_meant = |allowed: &str| {
         allowed == "*"
@@ -141,7 +139,7 @@ fn allows(policy: &Value, principal: &str) -> bool {
         .any(|statement| principals(statement).any(is_meant))
 }
 
-/// Whom of other accounts the stream's policy lets in.
+/// The principals of other accounts that the stream's policy allows.
 fn foreign_principals(policy: &Value, account: &str) -> Vec<String> {
     let mut found: Vec<_> = allowing(policy)
         .flat_map(principals)

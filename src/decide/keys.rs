@@ -170,15 +170,28 @@ impl fmt::Display for InSync {
     }
 }
 
+impl ApplyReason {
+    /// The reason of an application that was made: how the stream was before.
+    #[must_use]
+    pub fn in_the_past(&self) -> String {
+        self.words("was", "stored")
+    }
+
+    fn words(&self, is: &str, stores: &str) -> String {
+        match self {
+            Self::Unencrypted => format!("the stream {is} not encrypted"),
+            Self::AwsManagedKey => format!("the stream {is} encrypted with the AWS managed key"),
+            Self::OtherKey(key) => format!("the stream {is} encrypted with another key, {key}"),
+            Self::RepointedAlias(alias) => format!("the stream {stores} its key by {alias}, which was re-pointed"),
+            Self::Asked => "the request asks for the key to be re-applied".to_owned(),
+            Self::Rotated => "the key was rotated, and ON_KEY_ROTATION=reapply".to_owned(),
+        }
+    }
+}
+
+/// How the stream is, as a plan says it.
 impl fmt::Display for ApplyReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unencrypted => f.write_str("the stream was not encrypted"),
-            Self::AwsManagedKey => f.write_str("the stream was encrypted with the AWS managed key"),
-            Self::OtherKey(key) => write!(f, "the stream was encrypted with another key, {key}"),
-            Self::RepointedAlias(alias) => write!(f, "the stream named its key by {alias}, which was re-pointed"),
-            Self::Asked => f.write_str("a fresh application of the key was asked for"),
-            Self::Rotated => f.write_str("the key was rotated, and ON_KEY_ROTATION=reapply"),
-        }
+        f.write_str(&self.words("is", "stores"))
     }
 }

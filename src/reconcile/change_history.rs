@@ -27,7 +27,7 @@ impl<'a> ChangeHistory<'a> {
         Self { history, own_role, clock, deadline, read: OnceCell::new() }
     }
 
-    /// The function's role, by which its own changes are told from others'.
+    /// The function's role, which distinguishes its own changes from others'.
     #[must_use]
     pub fn own_role(&self) -> Option<&'a str> {
         self.own_role

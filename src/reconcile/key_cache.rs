@@ -1,4 +1,4 @@
-//! What KMS said about keys, looked up once per invocation.
+//! What KMS says about keys, looked up once per invocation.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,20 +28,19 @@ pub struct KeyCache<'a> {
 }
 
 impl<'a> KeyCache<'a> {
-    /// A book without entries, for streams in `region`.
+    /// An empty cache, for streams in `region`.
     #[must_use]
     pub fn new(keys: &'a Keys, region: &'a str, deadline: Instant) -> Self {
         Self { keys, region, deadline, looked: Mutex::default(), policies: Mutex::default() }
     }
 
-    /// The key `wanted`, which streams are to have.
+    /// The key `wanted`, in canonical form, with the reason why it must not be applied now, if there is one.
     pub async fn desired(&self, wanted: &KeyRef) -> Result<DesiredKey, Failure> {
         if wanted.is_aws_managed() {
             return Ok(DesiredKey::AwsManaged);
         }
         match wanted {
-            // KMS is Regional: its endpoint here knows nothing of a key there, and "not found"
-            // would mislead.
+            // KMS is Regional: its endpoint here does not know a key there, and "not found" would mislead.
             KeyRef::Arn(arn) if arn.region() != self.region => Ok(DesiredKey::Key {
                 arn: arn.clone(),
                 trouble: Some(in_other_region(wanted, arn.region(), self.region)),

@@ -16,7 +16,7 @@ impl Reconciliation<'_> {
         let outcome = match result {
             ReconcileResult::Settled(settled) => match settled {
                 Settled::InSync(InSync::DesiredKey) if start.is_some() => {
-                    let why = apply_reason.map(|reason| reason.to_string()).unwrap_or_default();
+                    let why = apply_reason.map(|reason| reason.in_the_past()).unwrap_or_default();
                     new(Status::Encrypted, format!("{why}; the key was applied and is in place"))
                 }
                 Settled::InSync(in_sync) => new(Status::Compliant, in_sync.to_string()),
