@@ -6,6 +6,7 @@
 //! fetches, waits and sends, and does exactly one thing after each decision.
 
 pub mod contest;
+pub mod disposition;
 mod grace;
 pub mod impact;
 mod keys;
