@@ -9,6 +9,7 @@ pub mod contest;
 pub mod disposition;
 mod grace;
 pub mod impact;
+pub mod key_event;
 mod keys;
 mod reapply;
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod failure;
 pub mod grace;
 pub mod iac;
 pub mod key;
+pub mod key_event;
 pub mod member_accounts;
 pub mod mode;
 pub mod outcome;

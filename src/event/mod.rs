@@ -22,11 +22,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::domain::arn::{Malformed, is_account};
-use crate::domain::key::{AliasName, KeyRef};
 use crate::domain::stream::StreamRef;
 use crate::domain::trigger_facts::TriggerFacts;
 
 pub use self::work_item::{ItemOrigin, MOST_HOPS, WorkItem, WorkTarget};
+pub use crate::domain::key_event::KeyEvent;
 
 /// Why the function woke, as answers and logs show it. Recorded, never branched on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -122,49 +122,6 @@ impl From<Option<String>> for Fleets {
     fn from(account: Option<String>) -> Self {
         account.map_or(Self::Own, Self::Account)
     }
-}
-
-/// What happened to a key or an alias.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeyEvent {
-    /// The key's material was rotated; its ARN stays.
-    Rotated {
-        /// The key; by ARN, or by id of the event's account and Region (canonicalised to an ARN
-        /// where the event says both).
-        key: KeyRef,
-    },
-    /// The key became unusable, or is about to: `DisableKey`, `ScheduleKeyDeletion`,
-    /// `DeleteImportedKeyMaterial`, expiring material, deletion.
-    Trouble {
-        /// The key.
-        key: KeyRef,
-        /// What happened, in words: the event's name.
-        what: String,
-    },
-    /// The key became usable: `EnableKey`, `ImportKeyMaterial`.
-    Usable {
-        /// The key.
-        key: KeyRef,
-        /// What happened, in words: the event's name.
-        what: String,
-    },
-    /// `CancelKeyDeletion`, which leaves the key *Disabled*.
-    DeletionCancelled {
-        /// The key.
-        key: KeyRef,
-    },
-    /// `UpdateAlias` or `CreateAlias`.
-    AliasPointed {
-        /// The alias.
-        alias: AliasName,
-        /// The key it points at now, according to the event.
-        target: KeyRef,
-    },
-    /// `DeleteAlias`.
-    AliasDeleted {
-        /// The alias.
-        alias: AliasName,
-    },
 }
 
 /// What a manual request may ask for besides its target. All `None` for every other trigger.

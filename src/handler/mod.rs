@@ -5,7 +5,6 @@
 //! destination. Nothing is both dead-lettered and retried.
 
 mod accounts;
-mod key_event;
 mod request;
 
 use std::sync::Arc;

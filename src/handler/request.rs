@@ -1,6 +1,5 @@
 //! One request at work: which streams it concerns, and what becomes of each outcome.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -9,12 +8,14 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::accounts::Account;
-use super::key_event::{KeyEventEffect, SETTLING, assess_key_event, is_foreign};
 use super::{Handler, InvocationContext};
 use crate::aws::doubled;
 use crate::aws::events::{AT_ONCE, Entry};
 use crate::aws::kinesis::Encryption;
 use crate::aws::sqs::{LONGEST_DELAY, WorkQueueSender};
+use crate::decide::key_event::{
+    KeyEventEffect, KeyEventFacts, assess_key_event, most_severe, second_look_after, unrelated,
+};
 use crate::decide::{DesiredKey, Reapply};
 use crate::domain::arn::{is_account, is_region, partition_of};
 use crate::domain::encryption_change::ForeignChange;
@@ -154,9 +155,9 @@ impl<'a, 'h> Job<'a, 'h> {
             }
             Scope::Key(signal) => {
                 let (meaning, key) = Box::pin(self.assess_key_event(signal)).await;
-                let looked_at_again = !matches!(meaning, KeyEventEffect::Nothing(_)) && self.second_look(signal).await;
+                let looked_at_again = !matches!(meaning, KeyEventEffect::Ignored(_)) && self.second_look(signal).await;
                 match meaning {
-                    KeyEventEffect::Nothing(reason) => {
+                    KeyEventEffect::Ignored(reason) => {
                         trigger.kind = TriggerKind::Ignored;
                         trigger.reason = Some(reason);
                     }
@@ -172,9 +173,9 @@ impl<'a, 'h> Job<'a, 'h> {
                             Outcome { key: Some(key.to_string()), ..Outcome::failed(None, failure, self.mode()) };
                         self.settle(outcome, &mut tally).await;
                     }
-                    KeyEventEffect::Fleet { doubted_alias, rotated } => {
-                        self.facts.repointed_alias = doubted_alias;
-                        self.facts.rotated_key = rotated;
+                    KeyEventEffect::Sweep { repointed_alias, rotated_key } => {
+                        self.facts.repointed_alias = repointed_alias;
+                        self.facts.rotated_key = rotated_key;
                         (tally, continue_after) = Box::pin(self.fleets(&self.fleets_with(key), None)).await;
                     }
                 }
@@ -207,7 +208,7 @@ impl<'a, 'h> Job<'a, 'h> {
             && region != self.handler.aws.region
         {
             let reason = format!("it happened in {region}, streams of {} are kept here", self.handler.aws.region);
-            return (KeyEventEffect::Nothing(reason), &rules.key);
+            return (KeyEventEffect::Ignored(reason), &rules.key);
         }
         let mut keys = rules.keys_in(None, &self.handler.aws.region);
         if let (Some(account), Some(own), None) =
@@ -220,30 +221,34 @@ impl<'a, 'h> Job<'a, 'h> {
             if keys.is_empty() {
                 let reason =
                     format!("it happened in account {account}, which is neither the function's own nor a member");
-                return (KeyEventEffect::Nothing(reason), &rules.key);
+                return (KeyEventEffect::Ignored(reason), &rules.key);
             }
         }
+        let facts = KeyEventFacts {
+            event: signal,
+            account: trigger.account.as_deref(),
+            region: trigger.region.as_deref(),
+            age: self.age(),
+        };
         // Keys are in the account of the event; and no role is taken on for a key that is none of
         // ours.
-        let account = match self
-            .member_of_the_event()
-            .filter(|_| keys.iter().any(|key| is_foreign(signal, trigger, key).is_none()))
-        {
-            None => self.shared.accounts.own(),
-            Some(member) => match self.shared.accounts.member(member, &"the key").await {
-                Ok(account) => account,
-                Err(failure) => return (KeyEventEffect::Failed(failure), &rules.key),
-            },
-        };
-        let mut meanings = Vec::new();
+        let account =
+            match self.member_of_the_event().filter(|_| keys.iter().any(|key| unrelated(&facts, key).is_none())) {
+                None => self.shared.accounts.own(),
+                Some(member) => match self.shared.accounts.member(member, &"the key").await {
+                    Ok(account) => account,
+                    Err(failure) => return (KeyEventEffect::Failed(failure), &rules.key),
+                },
+            };
+        let mut effects = Vec::new();
         for key in keys {
-            meanings.push((assess_key_event(signal, trigger, self.age(), key, &account.at_work.keys).await, key));
+            let effect = match unrelated(&facts, key) {
+                Some(reason) => KeyEventEffect::Ignored(reason),
+                None => assess_key_event(&facts, key, account.at_work.keys.desired(key).await),
+            };
+            effects.push((effect, key));
         }
-        // The weightiest; of several, the first: the configured key's.
-        meanings
-            .into_iter()
-            .min_by_key(|(meaning, _)| Reverse(meaning.severity()))
-            .unwrap_or((KeyEventEffect::Nothing(String::new()), &rules.key))
+        most_severe(effects).unwrap_or((KeyEventEffect::Ignored(String::new()), &rules.key))
     }
 
     fn age(&self) -> Option<TimeDelta> {
@@ -253,17 +258,10 @@ impl<'a, 'h> Job<'a, 'h> {
     /// KMS shows a change everywhere only after a while: what an event says about a key or an alias
     /// is looked at now, and once more when that time is over.
     ///
-    /// The event itself is sent, so that its age tells when to stop. One from the future, which
-    /// only a forger could send, would come back for ever.
+    /// The event itself is sent, so that its age tells when to stop.
     async fn second_look(&self, signal: &KeyEvent) -> bool {
-        let (Some(sender), Some(age)) = (self.sender(), self.age()) else { return false };
-        if matches!(signal, KeyEvent::Rotated { .. })
-            || !(-SETTLING..SETTLING).contains(&age)
-            || self.request.redrives > 0
-        {
-            return false;
-        }
-        let after = (SETTLING - age).to_std().unwrap_or_default();
+        let Some(sender) = self.sender().filter(|_| self.request.redrives == 0) else { return false };
+        let Some(after) = second_look_after(signal, self.age()) else { return false };
         self.queued(sender, "second look at the key", &ascii(&self.request.payload), after).await
     }
 
