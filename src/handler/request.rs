@@ -36,9 +36,9 @@ use crate::report::event::{OutcomeEvent, SOURCE, events};
 use crate::report::log::log_outcome;
 use crate::report::metrics::RequestCounters;
 use crate::settings::OnKeyRotation;
-use crate::sweep::fan_out::FanOut;
+use crate::sweep::fan_out::fan_out;
 use crate::sweep::filter::SweepFilter;
-use crate::sweep::{SweepInterrupted, sweep};
+use crate::sweep::{Pages, SweepInterrupted, sweep};
 
 /// How long an application that a rotation or a person asked for is wanted. What is not applied by
 /// then is only verified.
@@ -474,9 +474,15 @@ impl<'a, 'h> Job<'a, 'h> {
         };
         let (exemptions, found) = tokio::join!(exemptions, suspects);
         self.from_history = found;
+        let pages = Pages {
+            streams: &account.aws.streams,
+            filter: &exemptions,
+            clock: &self.handler.clock,
+            deadline: self.shared.deadline,
+        };
         let ended = match self.sender() {
-            Some(sender) => self.fan_out(account, sender, start_after.clone(), &exemptions, tally).await,
-            None => Box::pin(self.sweep(account, start_after.clone(), &exemptions, tally)).await,
+            Some(sender) => self.fan_out(&pages, sender, start_after.clone(), tally).await,
+            None => Box::pin(self.sweep(account, &pages, start_after.clone(), tally)).await,
         };
         let Err(SweepInterrupted { after, failure }) = ended else { return None };
         let seen = after != start_after;
@@ -520,13 +526,13 @@ impl<'a, 'h> Job<'a, 'h> {
     async fn sweep(
         &mut self,
         account: &'a Account<'h>,
+        pages: &Pages<'_>,
         start_after: Option<String>,
-        exemptions: &SweepFilter<'_>,
         tally: &mut OutcomeSummary,
     ) -> Result<(), SweepInterrupted> {
         let (facts, from_history) = (self.facts.clone(), self.from_history.clone());
         let context = self.context(account, &facts, &from_history);
-        sweep(start_after, exemptions, &context, async |outcome| {
+        sweep(pages, start_after, &context, async |_, outcome| {
             self.several = true;
             self.settle(outcome, tally).await;
         })
@@ -536,14 +542,11 @@ impl<'a, 'h> Job<'a, 'h> {
     /// Sends an item for every stream; the workers do the rest.
     async fn fan_out(
         &self,
-        account: &Account<'_>,
+        pages: &Pages<'_>,
         sender: WorkQueueSender<'a>,
         start_after: Option<String>,
-        exemptions: &SweepFilter<'_>,
         tally: &mut OutcomeSummary,
     ) -> Result<(), SweepInterrupted> {
-        let (streams, clock, deadline) = (&account.aws.streams, &self.handler.clock, self.shared.deadline);
-        let fan_out = FanOut { streams, sender, exemptions, mode: self.mode(), clock, deadline };
         let item = |stream: &StreamRef| {
             let mut item = self.item(WorkTarget::Stream(stream.clone()), "part of a sweep".to_owned());
             item.facts.foreign_change = self.foreign_change(stream.name()).cloned();
@@ -557,7 +560,7 @@ impl<'a, 'h> Job<'a, 'h> {
             );
             tally.add(outcome);
         };
-        fan_out.run(start_after, item, each).await
+        fan_out(pages, start_after, sender, self.mode(), item, each).await
     }
 
     /// Queues the rest of a sweep that got no further; says whether that went well.
