@@ -10,15 +10,16 @@ use std::sync::OnceLock;
 
 use tokio::sync::OnceCell;
 
-use super::Handler;
 use crate::aws::Aws;
 use crate::aws::member_accounts::Member;
 use crate::aws::rate_limit::RateShare;
+use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::domain::failure::{Failure, Step, code};
 use crate::reconcile::change_history::ChangeHistory;
 use crate::reconcile::key_cache::KeyCache;
 use crate::reconcile::{self, StreamLocks};
+use crate::settings::Settings;
 
 /// One account. An alias or a key id means this account's.
 pub(super) struct Account<'a> {
@@ -29,15 +30,16 @@ pub(super) struct Account<'a> {
     pub(super) at_work: reconcile::Account<'a>,
 }
 
-/// A member: whether its role can be taken on is found out once per invocation.
+/// A member account: whether its role can be assumed is found out once per invocation.
 struct MemberEntry<'a> {
     member: &'a Member,
-    taken_on: OnceCell<Result<(), Failure>>,
+    assumed: OnceCell<Result<(), Failure>>,
     account: OnceLock<Account<'a>>,
 }
 
 pub(super) struct Accounts<'a> {
-    handler: &'a Handler,
+    own_account: Option<&'a str>,
+    clock: &'a Clock,
     deadline: Deadline,
     share: RateShare,
     own: Account<'a>,
@@ -45,26 +47,27 @@ pub(super) struct Accounts<'a> {
 }
 
 impl<'a> Accounts<'a> {
-    /// The accounts of an invocation whose calls are paced by `share` in each.
-    pub(super) fn new(handler: &'a Handler, deadline: Deadline, share: RateShare) -> Self {
-        let own_role = handler.settings.own_role_arn.as_deref();
-        let own = open(handler, deadline, share, &handler.aws, (handler.settings.own_account(), own_role));
-        let joined = |member: &'a Member| MemberEntry { member, taken_on: OnceCell::new(), account: OnceLock::new() };
-        let members = handler.aws.members.iter().flat_map(|members| members.iter());
-        Self {
-            handler,
-            deadline,
-            share,
-            own,
-            members: members.map(|member| (member.account(), joined(member))).collect(),
-        }
+    /// The accounts of an invocation, whose calls in each are limited to `share`.
+    pub(super) fn new(
+        settings: &'a Settings,
+        aws: &'a Aws,
+        clock: &'a Clock,
+        deadline: Deadline,
+        share: RateShare,
+    ) -> Self {
+        let own_account = settings.own_account();
+        let own = open(clock, deadline, share, aws, (own_account, settings.own_role_arn.as_deref()));
+        let entry = |member: &'a Member| MemberEntry { member, assumed: OnceCell::new(), account: OnceLock::new() };
+        let members = aws.members.iter().flat_map(|members| members.iter());
+        let members = members.map(|member| (member.account(), entry(member))).collect();
+        Self { own_account, clock, deadline, share, own, members }
     }
 
     pub(super) fn own(&self) -> &Account<'a> {
         &self.own
     }
 
-    /// The members' accounts.
+    /// The member accounts.
     pub(super) fn members(&self) -> impl Iterator<Item = &'a str> {
         self.members.keys().copied()
     }
@@ -72,29 +75,24 @@ impl<'a> Accounts<'a> {
     /// The account `id`, in which `subject` lies, ready to be worked in. Where the own account is
     /// not known, nothing can be told from it.
     pub(super) async fn get(&self, id: &str, subject: &(dyn Display + Sync)) -> Result<&Account<'a>, Failure> {
-        if self.handler.settings.own_account().is_none_or(|own| own == id) {
-            Ok(&self.own)
-        } else {
-            self.member(id, subject).await
-        }
+        if self.own_account.is_none_or(|own| own == id) { Ok(&self.own) } else { self.member(id, subject).await }
     }
 
     /// The account `id`, if it is a member.
     pub(super) async fn member(&self, id: &str, subject: &(dyn Display + Sync)) -> Result<&Account<'a>, Failure> {
-        let Some(MemberEntry { member, taken_on, account }) = self.members.get(id) else {
-            return Err(Failure::new(Step::CheckTarget, code::FOREIGN_ACCOUNT, subject, &self.kept()));
+        let Some(MemberEntry { member, assumed, account }) = self.members.get(id) else {
+            return Err(Failure::new(Step::CheckTarget, code::FOREIGN_ACCOUNT, subject, &self.managed()));
         };
         let assume_role =
             || async { member.assume_role(self.deadline.look_until()).await.map_err(|error| error.failure) };
-        taken_on.get_or_init(assume_role).await.clone()?;
+        assumed.get_or_init(assume_role).await.clone()?;
         let names = (Some(member.account()), Some(member.role_arn()));
-        let open = || open(self.handler, self.deadline, self.share, member.clients(), names);
-        Ok(account.get_or_init(open))
+        Ok(account.get_or_init(|| open(self.clock, self.deadline, self.share, member.clients(), names)))
     }
 
-    /// Which accounts are kept, in words.
-    fn kept(&self) -> String {
-        match self.handler.settings.own_account() {
+    /// Which accounts are managed, in words.
+    fn managed(&self) -> String {
+        match self.own_account {
             None => "which account is the function's own is not known: OWN_ROLE_ARN is not set".to_owned(),
             Some(own) if self.members.is_empty() => format!("this function keeps the streams of account {own}"),
             Some(own) => {
@@ -106,7 +104,7 @@ impl<'a> Accounts<'a> {
 
 /// The account of this id, in which the function acts with this role.
 fn open<'a>(
-    handler: &'a Handler,
+    clock: &'a Clock,
     deadline: Deadline,
     share: RateShare,
     aws: &'a Aws,
@@ -119,9 +117,9 @@ fn open<'a>(
         at_work: reconcile::Account {
             streams: &aws.streams,
             keys: KeyCache::new(&aws.keys, &aws.region, deadline.look_until()),
-            history: ChangeHistory::new(&aws.history, role, &handler.clock, deadline.look_until()),
+            history: ChangeHistory::new(&aws.history, role, clock, deadline.look_until()),
             locks: StreamLocks::default(),
-            clock: &handler.clock,
+            clock,
         },
     }
 }

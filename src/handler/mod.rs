@@ -5,183 +5,39 @@
 //! destination. Nothing is both dead-lettered and retried.
 
 mod accounts;
+mod context;
+mod delivery;
+mod error;
+mod fleet;
+mod key_event;
 mod request;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use lambda_runtime::Diagnostic;
 use serde_json::{Value, json};
 use tracing::Instrument;
 
 use self::accounts::Accounts;
-use self::request::{Job, rest};
-use crate::aws::Aws;
+use self::context::{InvocationContext, RequestContext};
+use self::request::{RequestResult, handle_request};
 use crate::aws::rate_limit::RateShare;
 use crate::aws::ssm::Current;
-use crate::clock::Clock;
 use crate::deadline::Deadline;
-use crate::domain::failure::{Class, Failure, Kind, Step, code};
+use crate::decide::disposition::retry_delay;
+use crate::domain::failure::{Failure, Step, code};
 use crate::domain::mode::Mode;
 use crate::event::{self, Delivery, Message, Request};
 use crate::policy::EffectivePolicy;
 use crate::report::Report;
-use crate::report::log::log_report;
-use crate::report::metrics::{self, RequestCounters};
-use crate::settings::{PolicySource, Settings, SettingsError};
+use crate::settings::{PolicySource, Settings};
 
-/// What makes invocations work: made once per process.
-#[derive(Clone, Debug)]
-pub struct Handler {
-    /// The function's settings.
-    pub settings: Settings,
-    /// The clients.
-    pub aws: Aws,
-    /// The time.
-    pub clock: Clock,
-    /// The function's name.
-    pub function: String,
-    /// Where lines of metrics go: standard output in Lambda.
-    pub emit: fn(&str),
-}
-
-/// What Lambda says of an invocation.
-#[derive(Clone, Debug)]
-pub struct Invocation {
-    /// The request id.
-    pub request_id: String,
-    /// When Lambda ends the invocation.
-    pub deadline: SystemTime,
-}
-
-/// An invocation that fails, so that Lambda retries it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {message}", error_type.as_str())]
-pub struct InvocationError {
-    /// Stable: alarms and on-failure records are told apart by it.
-    pub error_type: ErrorType,
-    /// The answer's JSON, shortened to 4 KB: what was started but not confirmed is not lost.
-    pub message: String,
-}
-
-/// Why an invocation fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorType {
-    /// A stream or a key had not settled when the time was up.
-    StillUpdating,
-    /// AWS throttles.
-    Throttled,
-    /// The stream was not ACTIVE for as long as there was time.
-    ResourceInUse,
-    /// AWS or the network failed.
-    AwsUnavailable,
-    /// A dead letter could not be written.
-    DeadLetterNotStored,
-    /// The settings are wrong.
-    Settings,
-    /// The policy is wrong, or cannot be read.
-    Policy,
-}
-
-impl ErrorType {
-    fn of(kind: Kind) -> Self {
-        match kind {
-            Kind::Throttled => Self::Throttled,
-            Kind::InUse => Self::ResourceInUse,
-            Kind::Unsettled | Kind::KeyUnsettled => Self::StillUpdating,
-            _ => Self::AwsUnavailable,
-        }
-    }
-
-    /// The name in Lambda's answer.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::StillUpdating => "StillUpdating",
-            Self::Throttled => "Throttled",
-            Self::ResourceInUse => "ResourceInUse",
-            Self::AwsUnavailable => "AwsUnavailable",
-            Self::DeadLetterNotStored => "DeadLetterNotStored",
-            Self::Settings => "Settings",
-            Self::Policy => "Policy",
-        }
-    }
-}
-
-impl InvocationError {
-    /// The failure of an invocation that cannot work at all, because of its settings or policy.
-    #[must_use]
-    pub fn of_settings(invocation: &Invocation, error: &SettingsError) -> Self {
-        if error.is_policy() {
-            Self::policy(invocation, &policy_failure(error))
-        } else {
-            Self::settings(invocation, &error.to_string())
-        }
-    }
-
-    /// The failure of an invocation that has no policy, and so must touch nothing.
-    fn policy(invocation: &Invocation, failure: &Failure) -> Self {
-        let message = json!({"requestId": invocation.request_id, "error": failure});
-        Self { error_type: ErrorType::Policy, message: message.to_string() }
-    }
-
-    /// The failure of an invocation of a function that cannot work at all, because of `problem`.
-    #[must_use]
-    pub fn settings(invocation: &Invocation, problem: &str) -> Self {
-        let message = json!({
-            "requestId": invocation.request_id,
-            "error": {
-                "step": "read-settings",
-                "code": ErrorType::Settings.as_str(),
-                "class": Class::Terminal,
-                "message": problem,
-                "remedy": "correct the function's environment (the template's parameters), deploy, and feed the event back",
-            },
-        });
-        Self { error_type: ErrorType::Settings, message: message.to_string() }
-    }
-}
-
-fn policy_failure(error: &SettingsError) -> Failure {
-    Failure::new(Step::ReadPolicy, code::POLICY_INVALID, &"the environment", &error.to_string())
-}
-
-impl From<InvocationError> for Diagnostic {
-    fn from(error: InvocationError) -> Self {
-        Self { error_type: error.error_type.as_str().to_owned(), error_message: error.message }
-    }
-}
+pub use self::context::{Handler, Invocation};
+pub use self::error::{ErrorType, InvocationError};
 
 /// How much of its timeout an invocation may have used before it reaches the handler.
 const STARTED_WITHIN: Duration = Duration::from_secs(5);
-
-/// What all requests of an invocation share.
-struct InvocationContext<'a> {
-    invocation: &'a Invocation,
-    deadline: Deadline,
-    accounts: Accounts<'a>,
-    rules: EffectivePolicy,
-    /// Whether the rules are older than they should be.
-    old_policy: bool,
-}
-
-/// How one request ended.
-struct RequestResult {
-    report: Report,
-    letters: RequestCounters,
-    /// The failure that Lambda or SQS is to retry.
-    retry: Option<Failure>,
-}
-
-impl RequestResult {
-    fn error_type(&self) -> Option<ErrorType> {
-        if self.letters.not_stored > 0 {
-            return Some(ErrorType::DeadLetterNotStored);
-        }
-        self.retry.as_ref().map(|failure| ErrorType::of(failure.kind()))
-    }
-}
 
 impl Handler {
     /// Handles one invocation.
@@ -218,8 +74,9 @@ impl Handler {
             (Delivery::Direct(_), Some(_)) if *mode == Mode::Audit => RateShare::Whole,
             (Delivery::Direct(_), Some(_)) => RateShare::Direct,
         };
-        let accounts = Accounts::new(self, deadline, share);
-        let shared = InvocationContext { invocation, deadline, accounts, rules, old_policy: trouble.is_some() };
+        let accounts = Accounts::new(&self.settings, &self.aws, &self.clock, deadline, share);
+        let old_policy = trouble.is_some();
+        let shared = InvocationContext { handler: self, invocation, deadline, accounts, rules, old_policy };
         match delivery {
             Delivery::Direct(requests) => self.direct(&requests, &shared).await,
             Delivery::Batch(messages) => Ok(self.batch(&messages, &shared).await),
@@ -259,7 +116,7 @@ impl Handler {
 
     /// An event or a request: answered, or failed so that Lambda retries it.
     async fn direct(&self, requests: &[Request], shared: &InvocationContext<'_>) -> Result<Value, InvocationError> {
-        let worked = self.work_all(requests, None, shared).await;
+        let worked = handle_requests(requests, None, shared).await;
         let error_type = worked.iter().find_map(RequestResult::error_type);
         let Some(report) = worked.into_iter().map(|worked| worked.report).reduce(Report::joined) else {
             return Ok(Value::Null);
@@ -285,13 +142,13 @@ impl Handler {
     /// Works one message, and says whether it is settled. If not, it is handed back: hidden for a
     /// while that grows with every receive.
     async fn message(&self, message: &Message, shared: &InvocationContext<'_>) -> bool {
-        let worked = self.work_all(&message.requests, Some(message), shared).await;
+        let worked = handle_requests(&message.requests, Some(message), shared).await;
         if worked.iter().all(|worked| worked.error_type().is_none()) {
             return true;
         }
         if let (Some(work), Some(receipt_handle)) = (&self.aws.work, &message.receipt_handle) {
             let hidden = work
-                .change_visibility(receipt_handle, rest(message.receive_count), shared.deadline.write_until())
+                .change_visibility(receipt_handle, retry_delay(message.receive_count), shared.deadline.write_until())
                 .await;
             if let Err(error) = hidden {
                 tracing::warn!(code = error.failure.code, error = %error.failure, "message comes back when the queue's own time is over");
@@ -299,44 +156,18 @@ impl Handler {
         }
         false
     }
+}
 
-    async fn work_all(
-        &self,
-        requests: &[Request],
-        message: Option<&Message>,
-        shared: &InvocationContext<'_>,
-    ) -> Vec<RequestResult> {
-        let alone = requests.len() == 1;
-        join_all(requests.iter().map(|request| self.work(request, message, alone, shared))).await
-    }
-
-    /// Works one request, reports it, and routes what failed. `alone`: whether the whole delivery,
-    /// or `message`, may be retried for its sake.
-    async fn work(
-        &self,
-        request: &Request,
-        message: Option<&Message>,
-        alone: bool,
-        shared: &InvocationContext<'_>,
-    ) -> RequestResult {
-        let correlation_id = request.trigger.event_id.as_deref().unwrap_or(&shared.invocation.request_id);
+async fn handle_requests(
+    requests: &[Request],
+    message: Option<&Message>,
+    invocation: &InvocationContext<'_>,
+) -> Vec<RequestResult> {
+    join_all(requests.iter().map(|request| async move {
+        let correlation_id = request.trigger.event_id.as_deref().unwrap_or(&invocation.invocation.request_id);
         let span = tracing::info_span!("request", correlation_id);
-        let work = async {
-            let mut job = Job::new(self, request, shared, message, alone);
-            let (trigger, tally, continue_after) = Box::pin(job.run()).await;
-            Box::pin(job.flush()).await;
-            let report = Report::new(&shared.invocation.request_id, self.settings.mode, trigger, tally, continue_after);
-            let Job { letters, retry, .. } = job;
-            log_report(&report, letters);
-            (self.emit)(&metrics::line(
-                &self.settings.metrics_namespace,
-                &self.function,
-                self.clock.utc(),
-                &report,
-                letters,
-            ));
-            RequestResult { report, letters, retry }
-        };
-        Box::pin(work.instrument(span)).await
-    }
+        let ctx = RequestContext::new(invocation, request, requests.len(), message);
+        Box::pin(handle_request(&ctx).instrument(span)).await
+    }))
+    .await
 }

@@ -1,0 +1,304 @@
+//! What a request is handled with: facts that do not change while it is. Nothing here makes a
+//! call, except where an account's role has to be assumed.
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::accounts::{Account, Accounts};
+use crate::aws::Aws;
+use crate::aws::kinesis::Encryption;
+use crate::aws::sqs::WorkQueueSender;
+use crate::clock::Clock;
+use crate::deadline::Deadline;
+use crate::decide::Reapply;
+use crate::decide::disposition::{DeliveryFacts, Receive, RetryScope};
+use crate::domain::arn::{is_account, is_region, partition_of};
+use crate::domain::encryption_change::ForeignChange;
+use crate::domain::failure::{Failure, Step, code};
+use crate::domain::mode::Mode;
+use crate::domain::stream::StreamRef;
+use crate::domain::trigger_facts::TriggerFacts;
+use crate::event::{ItemOrigin, MOST_HOPS, Message, Request, Scope, TriggerKind, WorkItem, WorkTarget};
+use crate::policy::EffectivePolicy;
+use crate::reconcile::{Context, Enforcement, RequestFacts};
+use crate::report::dead_letter::AccountRegion;
+use crate::settings::{OnKeyRotation, Settings};
+
+/// What makes invocations work: made once per process.
+#[derive(Clone, Debug)]
+pub struct Handler {
+    /// The function's settings.
+    pub settings: Settings,
+    /// The clients.
+    pub aws: Aws,
+    /// The time.
+    pub clock: Clock,
+    /// The function's name.
+    pub function: String,
+    /// Where lines of metrics go: standard output in Lambda.
+    pub emit: fn(&str),
+}
+
+/// What Lambda says of an invocation.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// The request id.
+    pub request_id: String,
+    /// When Lambda ends the invocation.
+    pub deadline: SystemTime,
+}
+
+/// What all requests of an invocation share.
+pub(super) struct InvocationContext<'h> {
+    pub(super) handler: &'h Handler,
+    pub(super) invocation: &'h Invocation,
+    pub(super) deadline: Deadline,
+    pub(super) accounts: Accounts<'h>,
+    pub(super) rules: EffectivePolicy,
+    /// Whether the policy is an older one, because the current one could not be read.
+    pub(super) old_policy: bool,
+}
+
+/// How long a person's request, or a rotation, re-applies the key. Later, streams are only
+/// verified.
+const REAPPLY_WITHIN: TimeDelta = TimeDelta::hours(24);
+
+/// The facts of one request, or of one part of it: a part has a context of its own, derived from
+/// the request's.
+#[derive(Clone)]
+pub(super) struct RequestContext<'a, 'h> {
+    pub(super) invocation: &'a InvocationContext<'h>,
+    pub(super) request: &'a Request,
+    /// The message of the work queue that the request came in, if it did.
+    pub(super) message: Option<&'a Message>,
+    /// What a retry of the delivery would repeat.
+    pub(super) retry_scope: RetryScope,
+    /// What the trigger says beyond where to look.
+    pub(super) facts: TriggerFacts,
+    /// The account that is being swept, where it is not the function's own.
+    pub(super) member: Option<String>,
+    /// By stream name, the changes of other principals that the sweep found in CloudTrail.
+    pub(super) from_history: HashMap<String, ForeignChange>,
+    /// The messages of key failures that a sweep reported once for all streams.
+    pub(super) reported: Vec<String>,
+}
+
+impl<'a, 'h> RequestContext<'a, 'h> {
+    /// The context of `request`, which is one of `requests` in its delivery.
+    pub(super) fn new(
+        invocation: &'a InvocationContext<'h>,
+        request: &'a Request,
+        requests: usize,
+        message: Option<&'a Message>,
+    ) -> Self {
+        let targets = if let Scope::Streams(streams) = &request.scope { streams.len() } else { 1 };
+        // An operator who redrives a dead letter has resolved the conflict, and wants to hear of
+        // what still fails.
+        let redriven = request.redrives > 0;
+        let foreign_change = request.facts.foreign_change.clone().filter(|_| !redriven);
+        Self {
+            invocation,
+            request,
+            message,
+            retry_scope: RetryScope::of(requests).max(RetryScope::of(targets)),
+            facts: TriggerFacts { foreign_change, ..request.facts.clone() },
+            member: None,
+            from_history: HashMap::new(),
+            reported: if redriven { Vec::new() } else { request.work.reported.clone() },
+        }
+    }
+
+    /// The context of a part of this request, beside other work that a retry would repeat.
+    pub(super) fn beside_other_work(&self) -> Self {
+        Self { retry_scope: RetryScope::AlsoOtherWork, ..self.clone() }
+    }
+
+    pub(super) fn handler(&self) -> &'h Handler {
+        self.invocation.handler
+    }
+
+    pub(super) fn deadline(&self) -> Deadline {
+        self.invocation.deadline
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        self.handler().settings.mode
+    }
+
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.handler().clock.utc()
+    }
+
+    /// How old the event is.
+    pub(super) fn age(&self) -> Option<TimeDelta> {
+        self.request.trigger.event_time.map(|time| self.now() - time)
+    }
+
+    /// Sends work to the queue. There is none in audit mode, in a dry run, and without a queue.
+    pub(super) fn sender(&self) -> Option<WorkQueueSender<'h>> {
+        self.handler().aws.work.as_ref()?.sender().filter(|_| !self.request.options.dry_run)
+    }
+
+    /// Sends work to the queue that this request, as a work item, has hops left for.
+    pub(super) fn requeue_sender(&self) -> Option<WorkQueueSender<'h>> {
+        self.sender().filter(|_| self.request.work.hops < MOST_HOPS)
+    }
+
+    /// What writes to Kinesis in `account`; nothing in audit mode and dry runs.
+    pub(super) fn encryption<'b>(&self, account: &'b Account<'_>) -> Option<&'b Encryption> {
+        account.aws.encryption.as_ref().filter(|_| !self.request.options.dry_run)
+    }
+
+    /// The last change of the stream's encryption by another principal: what the event says, or
+    /// what the sweep found.
+    pub(super) fn foreign_change(&self, name: &str) -> Option<&ForeignChange> {
+        self.facts.foreign_change.as_ref().or_else(|| self.from_history.get(name))
+    }
+
+    /// Whether the request goes back to a trigger of this kind, directly or through work items.
+    fn comes_from(&self, kind: TriggerKind) -> bool {
+        self.request.trigger.kind == kind || self.request.work.origin_kind == Some(kind)
+    }
+
+    /// Why the key is to be re-applied where it is in place, if it is: a person asked for it, or
+    /// the key was rotated and `ON_KEY_ROTATION=reapply`.
+    ///
+    /// It uses up one of 25 calls in 24 hours, so it is done once: not after a day, not from a dead
+    /// letter, and not at a second receive, since the first may have done it before it died.
+    pub(super) fn reapply(&self) -> Option<Reapply> {
+        let Request { options, work, redrives, .. } = self.request;
+        let received_before = self.message.is_some_and(|message| message.receive_count > 1);
+        let expired = work.expires_at.is_some_and(|at| at <= self.now());
+        if received_before || expired {
+            None
+        } else if options.reapply {
+            Some(Reapply::Asked)
+        } else {
+            let wanted = self.handler().settings.on_key_rotation == OnKeyRotation::Reapply;
+            let due = self.age().is_some_and(|age| age >= TimeDelta::zero() && age < REAPPLY_WITHIN);
+            let rotated = self.comes_from(TriggerKind::KeyRotated);
+            (wanted && rotated && due && *redrives == 0).then_some(Reapply::Rotated)
+        }
+    }
+
+    /// What the request and its delivery contribute to the decision about an outcome.
+    pub(super) fn delivery_facts(&self) -> DeliveryFacts<'_> {
+        let max = self.handler().settings.work_queue.as_ref().map_or(u32::MAX, |queue| queue.max_receives);
+        DeliveryFacts {
+            retry_scope: self.retry_scope,
+            receive: self.message.map(|message| Receive { count: message.receive_count, max }),
+            manual: self.request.manual,
+            dry_run: self.request.options.dry_run,
+            no_dead_letter: self.request.options.no_dead_letter,
+            scheduled: self.comes_from(TriggerKind::Scheduled),
+            reapply: self.reapply().is_some(),
+            can_requeue: self.requeue_sender().is_some(),
+            hops: self.request.work.hops,
+            reported: &self.reported,
+            has_dead_letter_queue: self.handler().aws.dead_letters.is_some(),
+        }
+    }
+
+    /// What streams of `account` are reconciled with.
+    pub(super) fn reconcile_context<'b>(&'b self, account: &'b Account<'b>) -> Context<'b> {
+        let names_streams = matches!(self.request.scope, Scope::Streams(_));
+        Context {
+            account: &account.at_work,
+            encryption: self.encryption(account),
+            enforcement: Enforcement::new(&self.handler().settings, &self.invocation.rules),
+            trigger: &self.facts,
+            from_history: Some(&self.from_history),
+            request: RequestFacts {
+                reapply: self.reapply(),
+                by_name: self.request.manual && names_streams,
+                can_requeue: self.requeue_sender().is_some(),
+                // A sweep has its time for looking at every stream.
+                in_depth: names_streams,
+            },
+            deadline: self.deadline(),
+        }
+    }
+
+    /// The work that is left to do for `target`, in the name of the event that this request goes
+    /// back to.
+    pub(super) fn work_item_for(&self, target: WorkTarget, reason: String) -> WorkItem {
+        let Request { trigger, work, options, .. } = self.request;
+        let kind = if trigger.kind == TriggerKind::WorkItem { work.origin_kind } else { Some(trigger.kind) };
+        let reapplies = options.reapply || kind == Some(TriggerKind::KeyRotated);
+        let expires_at = work.expires_at.or_else(|| {
+            reapplies.then(|| saturating_add(trigger.event_time.unwrap_or_else(|| self.now()), REAPPLY_WITHIN))
+        });
+        WorkItem {
+            version: 1,
+            kind: "work-item".to_owned(),
+            target,
+            reason,
+            origin: ItemOrigin { event_id: trigger.event_id.clone(), event_time: trigger.event_time, kind },
+            hops: work.hops.saturating_add(1),
+            not_before: None,
+            expires_at,
+            facts: self.facts.clone(),
+            reapply: options.reapply,
+            reported: self.reported.clone(),
+        }
+    }
+
+    /// The member account that the event happened in, if it did.
+    pub(super) fn member_of_event(&self) -> Option<&'h str> {
+        let account = self.request.trigger.account.as_deref()?;
+        self.invocation.accounts.members().find(|member| *member == account)
+    }
+
+    /// The account that the stream's ARN names; a bare name belongs to the function's own. What is
+    /// refused is refused before any call.
+    pub(super) async fn account_of(&self, stream: &StreamRef) -> Result<&'a Account<'h>, Failure> {
+        self.check(stream)?;
+        match stream {
+            StreamRef::Arn(arn) => self.invocation.accounts.get(arn.account(), arn).await,
+            StreamRef::Name(_) => Ok(self.invocation.accounts.own()),
+        }
+    }
+
+    /// Refuses a stream of another Region or partition, and one of another account than the
+    /// event's: neither an event nor a work item may point the function elsewhere.
+    pub(super) fn check(&self, stream: &StreamRef) -> Result<(), Failure> {
+        let StreamRef::Arn(arn) = stream else { return Ok(()) };
+        let region = &self.handler().aws.region;
+        let refuse = |code, detail: String| Err(Failure::new(Step::CheckTarget, code, arn, &detail));
+        if arn.region() != region {
+            return refuse(code::FOREIGN_REGION, format!("this function keeps the streams of {region}"));
+        }
+        if arn.partition() != partition_of(region) {
+            return refuse(code::FOREIGN_REGION, format!("{region} is in the partition {}", partition_of(region)));
+        }
+        match self.request.trigger.account.as_deref() {
+            // What happened in one account says nothing of another's streams.
+            Some(account) if account != arn.account() => {
+                refuse(code::FOREIGN_ACCOUNT, format!("the event is of account {account:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The account and the Region that a dead letter names, for the stream or for the whole event.
+    pub(super) fn account_and_region(&self, stream: Option<&StreamRef>) -> AccountRegion {
+        if let Some(StreamRef::Arn(arn)) = stream {
+            return AccountRegion { account: Some(arn.account().to_owned()), region: Some(arn.region().to_owned()) };
+        }
+        let trigger = &self.request.trigger;
+        // An event may say anything, and SQS refuses a message whose attribute it cannot store.
+        let account = self.member.clone().or_else(|| trigger.account.clone()).filter(|account| is_account(account));
+        let region = trigger.region.clone().filter(|region| is_region(region));
+        AccountRegion {
+            account: account.or_else(|| self.handler().settings.own_account().map(str::to_owned)),
+            region: region.or_else(|| Some(self.handler().aws.region.clone())),
+        }
+    }
+}
+
+/// `start + time`, saturating: event times can be forged.
+fn saturating_add(start: DateTime<Utc>, time: TimeDelta) -> DateTime<Utc> {
+    start.checked_add_signed(time).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}

@@ -1,0 +1,273 @@
+//! Carries out what [`dispose`] decides about an outcome: requeues, marks the delivery for a retry,
+//! or writes a dead letter; then publishes and counts. It decides nothing itself.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde_json::Value;
+
+use super::context::RequestContext;
+use crate::aws::events::{AT_ONCE, Entry};
+use crate::aws::sqs::WorkQueueSender;
+use crate::decide::disposition::{DeliveryFacts, Disposition, dispose};
+use crate::domain::encryption_change::ForeignChange;
+use crate::domain::failure::{Class, Failure, Step, code};
+use crate::domain::grace::GraceState;
+use crate::domain::outcome::{DeferReason, Deferral, Outcome, Status};
+use crate::domain::stream::StreamRef;
+use crate::event::{WorkItem, WorkTarget};
+use crate::report::OutcomeSummary;
+use crate::report::dead_letter::{DeadLetter, DeadLetterMetadata, ascii};
+use crate::report::event::{OutcomeEvent, SOURCE, events};
+use crate::report::log::log_outcome;
+use crate::report::metrics::RequestCounters;
+
+/// What a request has come to so far.
+#[derive(Debug)]
+pub(super) struct RequestProgress {
+    pub(super) summary: OutcomeSummary,
+    pub(super) counters: RequestCounters,
+    /// The failure that Lambda or SQS is to retry.
+    pub(super) retry: Option<Failure>,
+    /// Outcome events that are not published yet.
+    events: Vec<Entry>,
+}
+
+impl RequestProgress {
+    pub(super) fn new(ctx: &RequestContext<'_, '_>) -> Self {
+        let policy_errors = u64::from(ctx.invocation.old_policy);
+        Self {
+            summary: OutcomeSummary::of_targets(),
+            counters: RequestCounters { policy_errors, ..RequestCounters::default() },
+            retry: None,
+            events: Vec::new(),
+        }
+    }
+}
+
+/// Finishes the outcome of one stream.
+pub(super) async fn finish_stream(
+    ctx: &RequestContext<'_, '_>,
+    progress: &mut RequestProgress,
+    stream: &StreamRef,
+    mut outcome: Outcome,
+) {
+    // A stream that was given by name is known by its ARN once it was looked at.
+    let stream = &outcome.seen.as_ref().map_or_else(|| stream.clone(), |seen| StreamRef::Arn(seen.arn.clone()));
+    let mut disposition = dispose(&outcome, &ctx.delivery_facts());
+    if let Disposition::Requeue { delay, without_reapply } = disposition {
+        match requeue(ctx, stream, &outcome, delay, without_reapply).await {
+            Ok(deferred) => outcome = deferred,
+            Err(refused) => {
+                outcome = refused;
+                disposition = dispose(&outcome, &DeliveryFacts { can_requeue: false, ..ctx.delivery_facts() });
+            }
+        }
+    }
+    carry_out(ctx, progress, Some(stream), outcome, disposition, &ctx.request.payload).await;
+}
+
+/// Finishes an outcome that is about the request as a whole.
+pub(super) async fn finish(ctx: &RequestContext<'_, '_>, progress: &mut RequestProgress, outcome: Outcome) {
+    finish_with_event(ctx, progress, outcome, &ctx.request.payload).await;
+}
+
+/// Finishes an outcome that is about no single stream; a dead letter about it carries `event`.
+pub(super) async fn finish_with_event(
+    ctx: &RequestContext<'_, '_>,
+    progress: &mut RequestProgress,
+    outcome: Outcome,
+    event: &Value,
+) {
+    let disposition = dispose(&outcome, &ctx.delivery_facts());
+    carry_out(ctx, progress, None, outcome, disposition, event).await;
+}
+
+async fn carry_out(
+    ctx: &RequestContext<'_, '_>,
+    progress: &mut RequestProgress,
+    stream: Option<&StreamRef>,
+    outcome: Outcome,
+    disposition: Disposition,
+    event: &Value,
+) {
+    log_outcome(&outcome);
+    match disposition {
+        // What is requeued was sent before: a refusal by the queue changes the outcome.
+        Disposition::Answer | Disposition::Requeue { .. } => {}
+        Disposition::AlreadyReported(reason) => tracing::debug!(reason, "no dead letter is written"),
+        Disposition::RetryDelivery => progress.retry.clone_from(&outcome.error),
+        Disposition::DeadLetter { without_reapply } => {
+            let event = if without_reapply { stripped_of_reapply(event.clone()) } else { event.clone() };
+            if send_dead_letter(ctx, stream, &outcome, event).await {
+                progress.counters.stored += 1;
+            } else {
+                progress.counters.not_stored += 1;
+            }
+        }
+    }
+    publish(ctx, progress, &outcome).await;
+    progress.summary.add(outcome);
+}
+
+/// The event for a dead letter about a key that was applied: a redrive verifies it, and does not
+/// apply it again.
+fn stripped_of_reapply(mut event: Value) -> Value {
+    if let Some(event) = event.as_object_mut() {
+        event.remove("reapply");
+    }
+    event
+}
+
+/// Makes the stream a work item of its own. The outcome is then `deferred`; if the queue refuses
+/// the item, it is a failure.
+async fn requeue(
+    ctx: &RequestContext<'_, '_>,
+    stream: &StreamRef,
+    outcome: &Outcome,
+    delay: Duration,
+    without_reapply: bool,
+) -> Result<Outcome, Outcome> {
+    let Some(sender) = ctx.requeue_sender() else { return Err(outcome.clone()) };
+    let target = WorkTarget::Stream(stream.clone());
+    let Some(failure) = &outcome.error else {
+        let mut item = ctx.work_item_for(target, outcome.reason.clone());
+        item.not_before = TimeDelta::from_std(delay).ok().map(|delay| ctx.now() + delay);
+        if let Some(Deferral { until, .. }) = &outcome.deferral {
+            remember_wait(ctx, &mut item, stream, until);
+        }
+        return match enqueue(ctx, sender, &item, delay).await {
+            Ok(()) => Ok(outcome.clone()),
+            Err(refused) => {
+                let failed = Outcome::failed(outcome.stream.clone(), refused, ctx.mode());
+                Err(Outcome { key: outcome.key.clone(), previous_key: outcome.previous_key.clone(), ..failed })
+            }
+        };
+    };
+    let mut item = ctx.work_item_for(target, failure.message.clone());
+    if without_reapply {
+        item.expires_at = Some(ctx.now());
+    }
+    match enqueue(ctx, sender, &item, delay).await {
+        Ok(()) => {
+            let reason = format!("{}; it is looked at again in {} s", failure.message, delay.as_secs());
+            Ok(Outcome { status: Status::Deferred, reason, error: None, ..outcome.clone() })
+        }
+        // What failed first says more than that the queue is not writable either.
+        Err(_) => Err(outcome.clone()),
+    }
+}
+
+/// Notes in the work item what the stream is waited for, and how far that has come.
+fn remember_wait(ctx: &RequestContext<'_, '_>, item: &mut WorkItem, stream: &StreamRef, until: &DeferReason) {
+    match until {
+        DeferReason::Grace { since } => {
+            let GraceState { actor, deferrals, .. } = ctx.facts.grace;
+            item.facts.grace = GraceState { actor, active_since: *since, deferrals: deferrals + 1 };
+        }
+        DeferReason::Contest { applied } => {
+            let known = ctx.foreign_change(stream.name()).cloned();
+            let waited = |known| ForeignChange { applied: applied.clone(), delay_served: true, ..known };
+            item.facts.foreign_change = known.map(waited);
+        }
+    }
+}
+
+/// Sends a work item. A refusal by the queue is retryable, whatever its code: the item itself is
+/// sound.
+pub(super) async fn enqueue(
+    ctx: &RequestContext<'_, '_>,
+    sender: WorkQueueSender<'_>,
+    item: &WorkItem,
+    delay: Duration,
+) -> Result<(), Failure> {
+    let sent = sender.send(&ascii(item), delay, ctx.deadline().write_until()).await;
+    sent.map_err(|error| error.failure.classed(Class::Retryable))
+}
+
+/// Sends work for which there is another way, if this one fails; says whether it was sent.
+pub(super) async fn try_enqueue(
+    ctx: &RequestContext<'_, '_>,
+    sender: WorkQueueSender<'_>,
+    what: &str,
+    body: &str,
+    delay: Duration,
+) -> bool {
+    let sent = sender.send(body, delay, ctx.deadline().write_until()).await;
+    if let Err(error) = &sent {
+        tracing::warn!(code = error.failure.code, error = %error.failure, what, "could not be queued");
+    }
+    sent.is_ok()
+}
+
+/// Writes a dead letter about a failure, and says whether it was stored. Otherwise it is logged
+/// whole.
+async fn send_dead_letter(
+    ctx: &RequestContext<'_, '_>,
+    stream: Option<&StreamRef>,
+    outcome: &Outcome,
+    event: Value,
+) -> bool {
+    let Some(failure) = outcome.error.clone() else { return true };
+    let metadata = DeadLetterMetadata {
+        request_id: &ctx.invocation.invocation.request_id,
+        function: &ctx.handler().function,
+        now: ctx.now(),
+    };
+    let attempts = ctx.request.redrives.saturating_add(1);
+    let place = ctx.account_and_region(stream);
+    let (letter, reduced) =
+        DeadLetter::new(metadata, outcome.stream.clone(), failure, attempts, event.clone(), place).fitting();
+    if reduced {
+        tracing::warn!(event = %event, "event is too large for a dead letter, which carries a reduced one; this is the whole");
+    }
+    let body = letter.body();
+    let sent = match &ctx.handler().aws.dead_letters {
+        Some(queue) => {
+            queue.send(&body, &letter.attributes(), ctx.deadline().write_until()).await.map_err(|error| error.failure)
+        }
+        None => Err(Failure::new(
+            Step::SendDeadLetter,
+            code::NO_FAILURE_QUEUE,
+            &"the dead letter",
+            "FAILURE_QUEUE_URL is not set",
+        )),
+    };
+    if let Err(refused) = &sent {
+        tracing::error!(code = refused.code, error = %refused, letter = body, "dead letter could not be stored");
+    }
+    sent.is_ok()
+}
+
+/// Publishes the events about an outcome, some at a time. That they could not be published changes
+/// nothing about the outcome.
+async fn publish(ctx: &RequestContext<'_, '_>, progress: &mut RequestProgress, outcome: &Outcome) {
+    let handler = ctx.handler();
+    if handler.aws.events.is_none() || ctx.request.options.dry_run {
+        return;
+    }
+    let outcome_events =
+        events(outcome, &ctx.request.trigger, &ctx.invocation.invocation.request_id, &handler.function);
+    progress.events.extend(outcome_events.into_iter().map(|OutcomeEvent { detail_type, detail, resources }| Entry {
+        source: SOURCE,
+        detail_type,
+        detail: detail.to_string(),
+        resources,
+    }));
+    if progress.events.len() >= AT_ONCE {
+        flush_events(ctx, progress).await;
+    }
+}
+
+/// Publishes the events that are not published yet.
+pub(super) async fn flush_events(ctx: &RequestContext<'_, '_>, progress: &mut RequestProgress) {
+    let entries = std::mem::take(&mut progress.events);
+    let Some(bus) = &ctx.handler().aws.events else { return };
+    for chunk in entries.chunks(AT_ONCE) {
+        if let Err(error) = bus.put(chunk, ctx.deadline().write_until()).await {
+            progress.counters.events_not_sent += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+            let details: Vec<_> = chunk.iter().map(|entry| entry.detail.as_str()).collect();
+            tracing::error!(code = error.failure.code, error = %error.failure, events = details.join("\n"), "outcome events could not be sent");
+        }
+    }
+}

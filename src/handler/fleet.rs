@@ -1,0 +1,234 @@
+//! Sweeps: every stream of one account, or of several, here or through the work queue.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::accounts::Account;
+use super::context::RequestContext;
+use super::delivery::{RequestProgress, finish, finish_stream, finish_with_event, try_enqueue};
+use crate::aws::sqs::WorkQueueSender;
+use crate::decide::DesiredKey;
+use crate::decide::disposition::{RetryScope, retry_delay};
+use crate::domain::failure::{Class, Failure, Kind};
+use crate::domain::key::KeyRef;
+use crate::domain::outcome::{Outcome, Status};
+use crate::domain::stream::StreamRef;
+use crate::event::{Fleets, WorkTarget};
+use crate::report::OutcomeSummary;
+use crate::report::dead_letter::ascii;
+use crate::sweep::fan_out::fan_out;
+use crate::sweep::filter::SweepFilter;
+use crate::sweep::{Pages, SweepInterrupted, sweep};
+
+/// Sweeps the accounts of `fleets`. Of several, a member account's sweep is work of its own where
+/// there is a queue: no account waits for another, and none hides another's failure.
+///
+/// Returns the stream after which an interrupted sweep continues.
+pub(super) async fn sweep_accounts(
+    ctx: &RequestContext<'_, '_>,
+    progress: &mut RequestProgress,
+    fleets: &Fleets,
+    start_after: Option<String>,
+) -> Option<String> {
+    progress.summary = OutcomeSummary::of_sweep();
+    let members: Vec<_> = match fleets {
+        Fleets::Own => vec![],
+        Fleets::All => ctx.invocation.accounts.members().collect(),
+        Fleets::Account(account) => return sweep_account(ctx.clone(), progress, Some(account), start_after).await,
+    };
+    let ctx = if members.is_empty() { ctx.clone() } else { ctx.beside_other_work() };
+    let mut remaining = Vec::new();
+    for member in members {
+        match enqueue_sweep(&ctx, member).await {
+            Some(queued) => finish(&ctx, progress, queued).await,
+            None => remaining.push(member),
+        }
+    }
+    let mut continue_after = sweep_account(ctx.clone(), progress, None, start_after).await;
+    for member in remaining {
+        let after = sweep_account(ctx.clone(), progress, Some(member), None).await;
+        continue_after = continue_after.or(after);
+    }
+    continue_after
+}
+
+/// Sends the sweep of a member account to the work queue; `None` where that cannot be done.
+async fn enqueue_sweep(ctx: &RequestContext<'_, '_>, member: &str) -> Option<Outcome> {
+    let sender = ctx.requeue_sender()?;
+    let sweep = WorkTarget::Sweep { start_after: None, account: Some(member.to_owned()) };
+    let item = ctx.work_item_for(sweep, "part of a sweep of several accounts".to_owned());
+    let sent = try_enqueue(ctx, sender, "sweep of a member account", &ascii(&item), Duration::ZERO).await;
+    let reason = format!("the streams of account {member} are work of their own");
+    sent.then(|| Outcome::new(None, Status::Queued, reason, ctx.mode()))
+}
+
+/// Sweeps every stream of an account, the function's own if none is named. A cause that all of them
+/// share is found first, and is one failure.
+async fn sweep_account(
+    mut ctx: RequestContext<'_, '_>,
+    progress: &mut RequestProgress,
+    account: Option<&str>,
+    start_after: Option<String>,
+) -> Option<String> {
+    let own = ctx.handler().settings.own_account();
+    ctx.member = account.filter(|account| own != Some(account)).map(str::to_owned);
+    let accounts = &ctx.invocation.accounts;
+    let account = match &ctx.member {
+        None => accounts.own(),
+        Some(member) => match accounts.member(member, &format!("the streams of {member}")).await {
+            Ok(account) => account,
+            Err(failure) => {
+                let event = event_of_sweep(&ctx, start_after.as_deref());
+                finish_with_event(&ctx, progress, Outcome::failed(None, failure, ctx.mode()), &event).await;
+                return None;
+            }
+        },
+    };
+    let keys = ctx.invocation.rules.keys_in(account.id, &ctx.handler().aws.region);
+    let unusable = unusable_keys(account, &keys).await;
+    // Each key's failure is reported once, and does not keep the other keys' streams waiting.
+    if keys.len() > 1 && !unusable.is_empty() {
+        ctx.retry_scope = RetryScope::AlsoOtherWork;
+    }
+    for (key, failure) in &unusable {
+        let outcome = Outcome { key: Some(key.to_string()), ..Outcome::failed(None, failure.clone(), ctx.mode()) };
+        finish_with_event(&ctx, progress, outcome, &event_of_sweep(&ctx, start_after.as_deref())).await;
+    }
+    if unusable.len() == keys.len() {
+        return None;
+    }
+    ctx.reported = unusable.iter().map(|(_, failure)| failure.message.clone()).collect();
+    let unusable: Vec<_> = unusable.iter().map(|(key, _)| *key).collect();
+    let filter = SweepFilter::read(
+        &account.aws.tagging,
+        ctx.handler().settings.exempt_tag_key.as_deref(),
+        &ctx.invocation.rules,
+        &unusable,
+        ctx.now().date_naive(),
+        ctx.deadline().look_until(),
+    );
+    let suspects = async {
+        if ctx.encryption(account).is_some() { account.at_work.history.foreign_changes().await } else { HashMap::new() }
+    };
+    let (filter, suspects) = tokio::join!(filter, suspects);
+    ctx.from_history = suspects;
+    let pages =
+        Pages { streams: &account.aws.streams, filter: &filter, clock: &ctx.handler().clock, deadline: ctx.deadline() };
+    let ended = match ctx.sender() {
+        Some(sender) => enqueue_each(&ctx, progress, &pages, sender, start_after.clone()).await,
+        None => reconcile_each(&ctx, progress, account, &pages, start_after.clone()).await,
+    };
+    let Err(interrupted) = ended else { return None };
+    finish_interrupted(&ctx, progress, interrupted, start_after.as_ref()).await
+}
+
+/// Those of `keys` that cannot be applied, each with the reason.
+async fn unusable_keys<'k>(account: &Account<'_>, keys: &[&'k KeyRef]) -> Vec<(&'k KeyRef, Failure)> {
+    let mut unusable = Vec::new();
+    for key in keys {
+        if let Err(failure) | Ok(DesiredKey::Key { trouble: Some(failure), .. }) =
+            account.at_work.keys.desired(key).await
+        {
+            unusable.push((*key, failure));
+        }
+    }
+    unusable
+}
+
+/// Reconciles every stream within this invocation.
+async fn reconcile_each(
+    ctx: &RequestContext<'_, '_>,
+    progress: &mut RequestProgress,
+    account: &Account<'_>,
+    pages: &Pages<'_>,
+    start_after: Option<String>,
+) -> Result<(), SweepInterrupted> {
+    let stream_ctx = ctx.beside_other_work();
+    let context = ctx.reconcile_context(account);
+    let each = async |stream, outcome| finish_stream(&stream_ctx, progress, &stream, outcome).await;
+    sweep(pages, start_after, &context, each).await
+}
+
+/// Sends a work item for every stream; the workers do the rest.
+async fn enqueue_each(
+    ctx: &RequestContext<'_, '_>,
+    progress: &mut RequestProgress,
+    pages: &Pages<'_>,
+    sender: WorkQueueSender<'_>,
+    start_after: Option<String>,
+) -> Result<(), SweepInterrupted> {
+    let item = |stream: &StreamRef| {
+        let mut item = ctx.work_item_for(WorkTarget::Stream(stream.clone()), "part of a sweep".to_owned());
+        item.facts.foreign_change = ctx.foreign_change(stream.name()).cloned();
+        ascii(&item)
+    };
+    let each = |outcome: Outcome| {
+        let (stream, status) = (outcome.stream.as_deref().unwrap_or_default(), outcome.status.as_str());
+        tracing::debug!(stream, status, "stream listed");
+        progress.summary.add(outcome);
+    };
+    fan_out(pages, start_after, sender, ctx.mode(), item, each).await
+}
+
+/// What becomes of a sweep that got no further: its rest is queued, or it is retried from the
+/// beginning, or its rest is dead-lettered. Returns the stream that was reached last.
+async fn finish_interrupted(
+    ctx: &RequestContext<'_, '_>,
+    progress: &mut RequestProgress,
+    SweepInterrupted { after, failure }: SweepInterrupted,
+    start_after: Option<&String>,
+) -> Option<String> {
+    let advanced = after.as_ref() != start_after;
+    let out_of_time = ctx.deadline().work_until() <= ctx.handler().clock.instant();
+    let beside_other_work = ctx.retry_scope == RetryScope::AlsoOtherWork;
+    let is_worth_queueing = advanced || beside_other_work || failure.kind() == Kind::Unsettled;
+    if failure.class == Class::Retryable
+        && is_worth_queueing
+        && enqueue_rest_of_sweep(ctx, after.clone(), &failure).await
+    {
+        return after;
+    }
+    // Nothing was done yet: the event itself is retried. Otherwise the rest becomes a dead letter,
+    // which continues from there.
+    let ctx = if advanced || out_of_time { &ctx.beside_other_work() } else { ctx };
+    let rest = rest_of_sweep(ctx, after.as_deref());
+    finish_with_event(ctx, progress, Outcome::failed(None, failure, ctx.mode()), &rest).await;
+    after
+}
+
+/// Sends what is left of a sweep to the work queue; says whether it was sent.
+async fn enqueue_rest_of_sweep(ctx: &RequestContext<'_, '_>, after: Option<String>, failure: &Failure) -> bool {
+    let Some(sender) = ctx.requeue_sender() else { return false };
+    let reason = format!("the rest of a sweep: {}", failure.message);
+    let item = ctx.work_item_for(WorkTarget::Sweep { start_after: after, account: ctx.member.clone() }, reason);
+    let hops = ctx.request.work.hops;
+    let delay = if failure.kind() == Kind::Unsettled { Duration::ZERO } else { retry_delay(hops + 1) };
+    try_enqueue(ctx, sender, "rest of the sweep", &ascii(&item), delay).await
+}
+
+/// What a dead letter about the whole sweep of an account carries: the request's payload, unless
+/// that concerns other accounts too.
+fn event_of_sweep(ctx: &RequestContext<'_, '_>, start_after: Option<&str>) -> Value {
+    match &ctx.member {
+        Some(member) if ctx.request.trigger.account.as_ref() != Some(member) => rest_of_sweep(ctx, start_after),
+        _ => ctx.request.payload.clone(),
+    }
+}
+
+/// The request for what is left of the sweep: a manual one, or a work item where there is more to
+/// say.
+fn rest_of_sweep(ctx: &RequestContext<'_, '_>, after: Option<&str>) -> Value {
+    if ctx.facts.repointed_alias.is_some() || ctx.facts.rotated_key.is_some() || ctx.request.options.reapply {
+        let sweep = WorkTarget::Sweep { start_after: after.map(str::to_owned), account: ctx.member.clone() };
+        return json!(ctx.work_item_for(sweep, "the rest of a sweep".to_owned()));
+    }
+    let mut rest = json!({"sweep": true});
+    for (name, value) in [("startAfter", after), ("account", ctx.member.as_deref())] {
+        if let Some(value) = value {
+            rest[name] = json!(value);
+        }
+    }
+    rest
+}
