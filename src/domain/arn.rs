@@ -91,6 +91,107 @@ pub fn partition_of(region: &str) -> &'static str {
     PREFIXES.iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("aws", |(_, partition)| partition)
 }
 
+/// Defines the ARN type of one kind of resource: checked part by part when it is parsed, compared,
+/// displayed and serialized as its text.
+///
+/// `resource` is the prefix of the resource part, and `id` the type of what follows it.
+macro_rules! resource_arn {
+    (
+        $(#[$attribute:meta])*
+        pub struct $name:ident {
+            service: $service:literal,
+            resource: $resource:literal,
+            id: $id:ty,
+            expected: $expected:literal,
+        }
+    ) => {
+        $(#[$attribute])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// What [`FromStr`](std::str::FromStr) accepts, in words.
+            pub const EXPECTED: &'static str = $expected;
+
+            /// The ARN of `id` in `region` of `account`; the partition follows from the Region.
+            pub fn build(region: &str, account: &str, id: &$id) -> Result<Self, $crate::domain::arn::Malformed> {
+                let prefix = $crate::domain::arn::prefix($service, region, account)?;
+                Ok(Self(format!("{prefix}{}{id}", $resource)))
+            }
+
+            /// The whole ARN.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The partition, such as `aws` or `aws-cn`.
+            #[must_use]
+            pub fn partition(&self) -> &str {
+                self.part(1)
+            }
+
+            /// The Region that the resource is in.
+            #[must_use]
+            pub fn region(&self) -> &str {
+                self.part(3)
+            }
+
+            /// The account that owns the resource, 12 digits.
+            #[must_use]
+            pub fn account(&self) -> &str {
+                self.part(4)
+            }
+
+            fn resource_id(&self) -> &str {
+                self.part(5).strip_prefix($resource).unwrap_or_default()
+            }
+
+            fn part(&self, index: usize) -> &str {
+                self.0.splitn(6, ':').nth(index).unwrap_or_default()
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::domain::arn::Malformed;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let arn = $crate::domain::arn::Arn::split(text).filter(|arn| arn.service == $service);
+                let id = arn.and_then(|arn| arn.resource.strip_prefix($resource));
+                match id.map(str::parse::<$id>) {
+                    Some(Ok(_)) => Ok(Self(text.to_owned())),
+                    Some(Err(_)) | None => Err(Self::Err::new(text, Self::EXPECTED)),
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+    };
+}
+
+pub(crate) use resource_arn;
+
+/// An ARN up to its resource part, `arn:aws:kinesis:us-east-1:111122223333:`.
+pub(crate) fn prefix(service: &str, region: &str, account: &str) -> Result<String, Malformed> {
+    if !is_region(region) {
+        return Err(Malformed::new(region, "a Region, such as us-east-1"));
+    }
+    if !is_account(account) {
+        return Err(Malformed::new(account, "an account of 12 digits"));
+    }
+    Ok(format!("arn:{}:{service}:{region}:{account}:", partition_of(region)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,82 +10,27 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
-
-use crate::domain::arn::{Arn, Malformed, is_account, is_region, partition_of};
+use crate::domain::arn::{Arn, Malformed, partition_of, resource_arn};
 use crate::domain::failure::{Failure, Step, code};
 
 /// The alias of the key that AWS manages for Kinesis.
 pub const AWS_MANAGED_ALIAS: &str = "alias/aws/kinesis";
 
-/// A key ARN, `arn:aws:kms:us-east-1:111122223333:key/1234abcd-…`: the canonical form of a key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyArn(String);
+resource_arn! {
+    /// A key ARN, `arn:aws:kms:us-east-1:111122223333:key/1234abcd-…`: the canonical form of a key.
+    pub struct KeyArn {
+        service: "kms",
+        resource: "key/",
+        id: KeyId,
+        expected: "a key ARN: arn:<partition>:kms:<region>:<12-digit account>:key/<key id>",
+    }
+}
 
 impl KeyArn {
-    const EXPECTED: &'static str = "a key ARN: arn:<partition>:kms:<region>:<12-digit account>:key/<key id>";
-
-    /// The ARN of key `id` in `region` of `account`.
-    pub fn build(region: &str, account: &str, id: &KeyId) -> Result<Self, Malformed> {
-        if !is_region(region) {
-            return Err(Malformed::new(region, "a Region, such as us-east-1"));
-        }
-        if !is_account(account) {
-            return Err(Malformed::new(account, "an account of 12 digits"));
-        }
-        Ok(Self(format!("arn:{}:kms:{region}:{account}:key/{id}", partition_of(region))))
-    }
-
-    /// The whole ARN.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The Region the key can be used in.
-    #[must_use]
-    pub fn region(&self) -> &str {
-        self.part(3)
-    }
-
-    /// The account that owns the key.
-    #[must_use]
-    pub fn account(&self) -> &str {
-        self.part(4)
-    }
-
     /// The key id: the last part of the ARN.
     #[must_use]
     pub fn id(&self) -> &str {
-        self.part(5).strip_prefix("key/").unwrap_or_default()
-    }
-
-    fn part(&self, index: usize) -> &str {
-        self.0.splitn(6, ':').nth(index).unwrap_or_default()
-    }
-}
-
-impl FromStr for KeyArn {
-    type Err = Malformed;
-
-    fn from_str(text: &str) -> Result<Self, Malformed> {
-        let malformed = || Malformed::new(text, Self::EXPECTED);
-        let arn = Arn::split(text).filter(|arn| arn.service == "kms").ok_or_else(malformed)?;
-        let id = arn.resource.strip_prefix("key/").ok_or_else(malformed)?;
-        id.parse::<KeyId>().map_err(|_| malformed())?;
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Display for KeyArn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Serialize for KeyArn {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        self.resource_id()
     }
 }
 

@@ -7,9 +7,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use serde::{Serialize, Serializer};
 
-use crate::domain::arn::{Arn, Malformed, is_account, is_region, partition_of};
+use crate::domain::arn::{Malformed, resource_arn};
 
 /// A stream's name: 1 to 128 characters of `[a-zA-Z0-9_.-]`, unique within an account and Region.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,85 +44,23 @@ impl fmt::Display for StreamName {
     }
 }
 
-/// A stream's ARN, `arn:aws:kinesis:us-east-1:111122223333:stream/orders`, checked part by part.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamArn(String);
+resource_arn! {
+    /// A stream's ARN, `arn:aws:kinesis:us-east-1:111122223333:stream/orders`, checked part by part.
+    ///
+    /// It is built from a name where `CloudTrail` records a call by name, which has no ARN.
+    pub struct StreamArn {
+        service: "kinesis",
+        resource: "stream/",
+        id: StreamName,
+        expected: "a stream ARN: arn:<partition>:kinesis:<region>:<12-digit account>:stream/<name>",
+    }
+}
 
 impl StreamArn {
-    /// What [`FromStr`] accepts, in words.
-    pub const EXPECTED: &'static str =
-        "a stream ARN: arn:<partition>:kinesis:<region>:<12-digit account>:stream/<name>";
-
-    /// The ARN of the stream `name` in `region` of `account`; the partition follows from the
-    /// Region.
-    ///
-    /// Needed because CloudTrail records calls by name as they were made, without an ARN.
-    pub fn build(region: &str, account: &str, name: &StreamName) -> Result<Self, Malformed> {
-        if !is_region(region) {
-            return Err(Malformed::new(region, "a Region, such as us-east-1"));
-        }
-        if !is_account(account) {
-            return Err(Malformed::new(account, "an account of 12 digits"));
-        }
-        Ok(Self(format!("arn:{}:kinesis:{region}:{account}:stream/{name}", partition_of(region))))
-    }
-
-    /// The whole ARN.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The partition that the ARN says.
-    #[must_use]
-    pub fn partition(&self) -> &str {
-        self.part(1)
-    }
-
-    /// The Region the stream lives in.
-    #[must_use]
-    pub fn region(&self) -> &str {
-        self.part(3)
-    }
-
-    /// The account that owns the stream.
-    #[must_use]
-    pub fn account(&self) -> &str {
-        self.part(4)
-    }
-
-    /// The stream's name.
+    /// The stream's name: the last part of the ARN.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.part(5).strip_prefix("stream/").unwrap_or_default()
-    }
-
-    fn part(&self, index: usize) -> &str {
-        self.0.splitn(6, ':').nth(index).unwrap_or_default()
-    }
-}
-
-impl FromStr for StreamArn {
-    type Err = Malformed;
-
-    fn from_str(text: &str) -> Result<Self, Malformed> {
-        let malformed = || Malformed::new(text, Self::EXPECTED);
-        let arn = Arn::split(text).filter(|arn| arn.service == "kinesis").ok_or_else(malformed)?;
-        let name = arn.resource.strip_prefix("stream/").ok_or_else(malformed)?;
-        name.parse::<StreamName>().map_err(|_| malformed())?;
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Display for StreamArn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Serialize for StreamArn {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        self.resource_id()
     }
 }
 
