@@ -49,9 +49,30 @@ impl CallError {
         Self { failure: Failure::new(step, code::OUT_OF_TIME, subject, detail), fate: Fate::Refused }
     }
 
-    /// Classifies what the SDK reported. `E` is the operation's error, which carries the code also
-    /// where the code is not modelled.
+    /// Classifies what the SDK reported.
     pub(super) fn from_sdk<E, R>(step: Step, subject: &dyn Display, error: &SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        R: std::fmt::Debug,
+    {
+        Diagnosis::of(error).at(step, subject)
+    }
+}
+
+/// What the SDK reported, before it is said where it happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Diagnosis {
+    /// The AWS error code, or one of ours.
+    pub(super) code: String,
+    /// What AWS or the network said.
+    pub(super) detail: String,
+    pub(super) fate: Fate,
+}
+
+impl Diagnosis {
+    /// Classifies `error`. `E` is the operation's error, which carries the code also where the code
+    /// is not modelled.
+    pub(super) fn of<E, R>(error: &SdkError<E, R>) -> Self
     where
         E: ProvideErrorMetadata + Error + 'static,
         R: std::fmt::Debug,
@@ -77,7 +98,13 @@ impl CallError {
             // The SDK may add kinds: nothing is known of such a one but its words.
             other => (code::UNREADABLE_ANSWER, chain(other), Fate::Unknown),
         };
-        Self { failure: Failure::new(step, code, subject, &shorten(&detail)), fate }
+        Self { code: code.to_owned(), detail: shorten(&detail), fate }
+    }
+
+    /// The error of a call that failed so at `step` on `subject`.
+    pub(super) fn at(self, step: Step, subject: &dyn Display) -> CallError {
+        let Self { code, detail, fate } = self;
+        CallError { failure: Failure::new(step, &code, subject, &detail), fate }
     }
 }
 

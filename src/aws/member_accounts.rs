@@ -16,9 +16,9 @@ use tokio::time::Instant;
 
 use super::Aws;
 use super::calls::Calls;
-use super::error::CallError;
+use super::error::{CallError, Diagnosis};
 use crate::clock::Clock;
-use crate::domain::failure::{Failure, Kind, Step, code};
+use crate::domain::failure::{Kind, Step, code};
 use crate::domain::member_accounts::MemberAccounts;
 
 /// The session's name, as the member's CloudTrail shows it:
@@ -131,9 +131,9 @@ impl Member {
         let step = Step::AssumeRole;
         let request = sts.assume_role().role_arn(role_arn).role_session_name(SESSION).external_id(external_id);
         let answer = calls.read(step, role_arn, until, || async {
-            request.clone().send().await.map_err(|error| CallError::from_sdk(step, role_arn, &error))
+            request.clone().send().await.map_err(|error| refused(Diagnosis::of(&error)).at(step, role_arn))
         });
-        let credentials = Box::pin(answer).await.map_err(|error| refused(role_arn, error))?.credentials;
+        let credentials = Box::pin(answer).await?.credentials;
         let read = credentials.and_then(|given| {
             let expires = SystemTime::try_from(given.expiration).ok()?;
             Some(Credentials::new(
@@ -163,11 +163,10 @@ impl Member {
 
 /// STS says `AccessDenied` whether the role is missing, its trust policy does not admit us, or the
 /// `ExternalId` is another: one code of ours, with one remedy.
-fn refused(role_arn: &str, error: CallError) -> CallError {
-    if error.failure.kind() != Kind::Denied {
-        return error;
+fn refused(diagnosis: Diagnosis) -> Diagnosis {
+    if Kind::of(&diagnosis.code) != Kind::Denied {
+        return diagnosis;
     }
-    let Failure { step, message, .. } = &error.failure;
-    let detail = message.strip_prefix(&format!("{step} of {role_arn}: ")).unwrap_or(message);
-    CallError { failure: Failure::new(*step, code::MEMBER_ROLE_REFUSED, &role_arn, detail), fate: error.fate }
+    let detail = format!("{}: {}", diagnosis.code, diagnosis.detail);
+    Diagnosis { code: code::MEMBER_ROLE_REFUSED.to_owned(), detail, fate: diagnosis.fate }
 }

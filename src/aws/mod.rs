@@ -16,6 +16,7 @@ pub mod http;
 pub mod kinesis;
 pub mod kms;
 pub mod member_accounts;
+pub mod policy;
 pub mod rate_limit;
 pub(crate) mod service;
 pub mod sqs;
@@ -30,7 +31,7 @@ use self::rate_limit::{RateLimiters, RateShare};
 use self::service::{Client, SQS};
 use crate::clock::Clock;
 use crate::domain::mode::Mode;
-use crate::settings::{PolicySource, Settings};
+use crate::settings::Settings;
 
 pub use calls::Calls;
 pub(crate) use calls::{doubled, millis};
@@ -71,8 +72,8 @@ pub struct Aws {
     pub dead_letters: Option<sqs::DeadLetterSender>,
     /// The work queue, where one is configured.
     pub work: Option<sqs::WorkQueue>,
-    /// Reads the policy, where it is kept in a parameter.
-    pub policy: Option<ssm::PolicyParameter>,
+    /// Reads the policy.
+    pub policy: policy::PolicyReader,
     /// Finds streams by their tags.
     pub tagging: tagging::Tagging,
     /// The accounts beside the own one, where any are configured.
@@ -95,12 +96,7 @@ impl Aws {
             history: acting.history,
             keys: acting.keys,
             tagging: acting.tagging,
-            policy: match &settings.policy {
-                PolicySource::Inline(_) => None,
-                PolicySource::Parameter(name) => {
-                    Some(ssm::PolicyParameter::new(config, Arc::clone(&calls), name.clone()))
-                }
-            },
+            policy: policy::PolicyReader::new(config, Arc::clone(&calls), &settings.policy),
             events: settings
                 .outcome_event_bus
                 .as_ref()

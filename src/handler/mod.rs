@@ -12,7 +12,6 @@ mod fleet;
 mod key_event;
 mod request;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -26,12 +25,11 @@ use crate::aws::rate_limit::RateShare;
 use crate::aws::ssm::Current;
 use crate::deadline::Deadline;
 use crate::decide::disposition::retry_delay;
-use crate::domain::failure::{Failure, Step, code};
 use crate::domain::mode::Mode;
 use crate::event::{self, Delivery, Message, Request};
 use crate::policy::EffectivePolicy;
 use crate::report::Report;
-use crate::settings::{PolicySource, Settings};
+use crate::settings::Settings;
 
 pub use self::context::{Handler, Invocation};
 pub use self::error::{ErrorType, InvocationError};
@@ -62,8 +60,8 @@ impl Handler {
         }
         let deadline = Deadline::at(invocation.deadline, &self.clock);
         let Settings { key, mode, on_other_key, .. } = &self.settings;
-        let Current { policy, trouble } =
-            self.policy(&deadline).await.map_err(|failure| InvocationError::policy(invocation, &failure))?;
+        let current = self.aws.policy.current(deadline.look_until()).await;
+        let Current { policy, trouble } = current.map_err(|failure| InvocationError::policy(invocation, &failure))?;
         let rules = EffectivePolicy { policy, key: key.clone(), mode: *mode, on_other_key: *on_other_key };
         let mut delivery = event::read(payload, &self.settings.own_roles());
         delivery.requests_mut().for_each(|request| request.options.dry_run |= dry_run);
@@ -80,18 +78,6 @@ impl Handler {
         match delivery {
             Delivery::Direct(requests) => self.direct(&requests, &shared).await,
             Delivery::Batch(messages) => Ok(self.batch(&messages, &shared).await),
-        }
-    }
-
-    /// The policy as of now. Without one nothing is touched: which streams it would leave alone is
-    /// not known.
-    async fn policy(&self, deadline: &Deadline) -> Result<Current, Failure> {
-        match (&self.settings.policy, &self.aws.policy) {
-            (PolicySource::Parameter(_), Some(parameter)) => Box::pin(parameter.current(deadline.look_until())).await,
-            (PolicySource::Parameter(name), None) => {
-                Err(Failure::new(Step::ReadPolicy, code::POLICY_INVALID, name, "nothing that could read it was made"))
-            }
-            (PolicySource::Inline(policy), _) => Ok(Current { policy: Arc::clone(policy), trouble: None }),
         }
     }
 

@@ -32,7 +32,7 @@ use crate::policy::{EffectivePolicy, Policy};
 use crate::reconcile::change_history::ChangeHistory;
 use crate::reconcile::key_cache::KeyCache;
 use crate::reconcile::{Account, Context, Enforcement, RequestFacts, StreamLocks, reconcile};
-use crate::settings::{Environment, PolicySource, Settings};
+use crate::settings::{Environment, Settings};
 
 /// Which streams, and where.
 #[derive(Debug, clap::Args)]
@@ -148,14 +148,12 @@ impl Target {
         // In audit mode nothing is made that could start anything.
         let mode = if writes { settings.mode } else { Mode::Audit };
         let aws = Aws::new(&config, &Settings { mode, ..settings.clone() }, &clock);
-        let policy = match (policy, &settings.policy, &aws.policy) {
-            (Some(policy), _, _) => policy,
-            (None, PolicySource::Inline(policy), _) => Arc::clone(policy),
-            (None, PolicySource::Parameter(_), Some(parameter)) => {
-                let until = clock.instant() + PATIENCE;
-                parameter.current(until).await.map_err(|failure| anyhow!("{failure}"))?.policy
+        let policy = match policy {
+            Some(policy) => policy,
+            None => {
+                let current = aws.policy.current(clock.instant() + PATIENCE).await;
+                current.map_err(|failure| anyhow!("{failure}"))?.policy
             }
-            (None, PolicySource::Parameter(name), None) => return Err(anyhow!("the parameter {name} cannot be read")),
         };
         let rules = EffectivePolicy {
             policy,
