@@ -132,7 +132,7 @@ impl KeyRef {
     }
 
     /// What [`FromStr`] accepts, in words.
-    pub const EXPECTED: &'static str = "a KMS key: a key ARN, a key id, an alias name (alias/…) or an alias ARN";
+    pub const EXPECTED: &'static str = "a KMS key ARN, key ID, alias name (alias/…) or alias ARN";
 
     /// The text that AWS is given.
     #[must_use]

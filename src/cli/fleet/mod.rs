@@ -148,12 +148,11 @@ impl Target {
         // In audit mode nothing is made that could start anything.
         let mode = if writes { settings.mode } else { Mode::Audit };
         let aws = Aws::new(&config, &Settings { mode, ..settings.clone() }, &clock);
-        let policy = match policy {
-            Some(policy) => policy,
-            None => {
-                let current = aws.policy.current(clock.instant() + PATIENCE).await;
-                current.map_err(|failure| anyhow!("{failure}"))?.policy
-            }
+        let policy = if let Some(policy) = policy {
+            policy
+        } else {
+            let current = aws.policy.current(clock.instant() + PATIENCE).await;
+            current.map_err(|failure| anyhow!("{failure}"))?.policy
         };
         let rules = EffectivePolicy {
             policy,

@@ -221,16 +221,15 @@ mod tests {
         }
     }
 
-    /// What each code means, what follows from it at every step, and words of its remedy at one.
-    #[test]
-    fn every_code_has_its_class_and_its_remedy() {
+    /// Codes, what follows from them at every step, and words of their remedy at one step.
+    const TABLE: &[(&[&str], Class, Step, &str)] = {
         use Class::{Contested, Gone, Retryable, Terminal};
-        let start = Step::StartStreamEncryption;
-        for (codes, class, step, says) in [
+        const START: Step = Step::StartStreamEncryption;
+        &[
             (
-                &["LimitExceededException", "KMSThrottlingException", "ThrottlingException"][..],
+                &["LimitExceededException", "KMSThrottlingException", "ThrottlingException"],
                 Retryable,
-                start,
+                START,
                 "25 applications",
             ),
             (
@@ -239,7 +238,7 @@ mod tests {
                 Step::DescribeStream,
                 "the account's limit",
             ),
-            (&["ResourceInUseException"], Retryable, start, "CREATING or UPDATING"),
+            (&["ResourceInUseException"], Retryable, START, "CREATING or UPDATING"),
             (
                 &["ResourceNotFoundException", code::STREAM_NOT_FOUND],
                 Gone,
@@ -253,40 +252,40 @@ mod tests {
                 "for a key of another account",
             ),
             (&["AccessDeniedException"], Terminal, Step::SendDeadLetter, "FAILURE_QUEUE_URL"),
-            (&["AccessDeniedException"], Terminal, start, "KmsKeyArns"),
-            (&["KMSAccessDeniedException", "KmsAccessDenied"], Terminal, start, "kms:ViaService"),
+            (&["AccessDeniedException"], Terminal, START, "KmsKeyArns"),
+            (&["KMSAccessDeniedException", "KmsAccessDenied"], Terminal, START, "kms:ViaService"),
             (&["KmsAccessDenied"], Terminal, Step::SendDeadLetter, "SSE-SQS"),
             (
                 &["KMSDisabledException", "DisabledException", "KmsDisabled", code::KEY_DISABLED],
                 Terminal,
-                start,
+                START,
                 "kms:EnableKey",
             ),
             (
                 &["KMSInvalidStateException", "KmsInvalidKeyUsage", code::KEY_PENDING_DELETION],
                 Terminal,
-                start,
+                START,
                 "SYMMETRIC_DEFAULT",
             ),
             (
                 &[code::KEY_PENDING_IMPORT, code::KEY_UNAVAILABLE, code::KEY_UNSUITABLE, code::KEY_IN_OTHER_REGION],
                 Terminal,
-                start,
+                START,
                 "Enabled",
             ),
-            (&["KMSNotFoundException", "NotFoundException", "KmsNotFound"], Terminal, start, "KMS_KEY_ID"),
-            (&["KMSOptInRequired", "KmsOptInRequired", "SubscriptionRequiredException"], Terminal, start, "subscribe"),
+            (&["KMSNotFoundException", "NotFoundException", "KmsNotFound"], Terminal, START, "KMS_KEY_ID"),
+            (&["KMSOptInRequired", "KmsOptInRequired", "SubscriptionRequiredException"], Terminal, START, "subscribe"),
             (
                 &["InvalidArgumentException", "ValidationException"],
                 Terminal,
-                start,
+                START,
                 "symmetric encryption key that Kinesis accepts",
             ),
             (&["InvalidArgumentException", "SerializationException"], Terminal, Step::DescribeStream, "bug"),
             (
                 &["UnrecognizedClientException", "ExpiredTokenException", code::REQUEST_NOT_BUILT],
                 Terminal,
-                start,
+                START,
                 "credentials",
             ),
             (
@@ -299,14 +298,14 @@ mod tests {
             (
                 &["InternalFailure", "ServiceUnavailable", code::TIMEOUT, code::NETWORK_ERROR],
                 Retryable,
-                start,
+                START,
                 "Health Dashboard",
             ),
-            (&[code::UNREADABLE_ANSWER, code::START_UNCONFIRMED], Retryable, start, "VPC endpoints"),
+            (&[code::UNREADABLE_ANSWER, code::START_UNCONFIRMED], Retryable, START, "VPC endpoints"),
             (&[code::STILL_UPDATING, code::ACCEPTED_NOT_VISIBLE, code::OUT_OF_TIME], Retryable, Step::Wait, "timeout"),
             (&[code::KEY_NOT_READY, code::KEY_STATE_SETTLING], Retryable, Step::DescribeKey, "within minutes"),
             (&[code::UNDONE, code::CONTESTED], Contested, Step::Wait, "who calls StopStreamEncryption"),
-            (&[code::ALLOWANCE_SPENT], Contested, start, "after the time that the message names"),
+            (&[code::ALLOWANCE_SPENT], Contested, START, "after the time that the message names"),
             (&[code::FOREIGN_ACCOUNT, code::FOREIGN_REGION], Terminal, Step::CheckTarget, "own account and Region"),
             (&[code::UNKNOWN_PAYLOAD], Terminal, Step::ReadEvent, "docs/EVENTS.md"),
             (&[code::EXEMPTION_MALFORMED], Terminal, Step::ListTags, "exemption tag"),
@@ -318,8 +317,13 @@ mod tests {
                 "enforcer policy check",
             ),
             (&[code::PRESENT_KEY_UNREADABLE], Terminal, Step::DescribeKey, "ON_OTHER_KEY=replace"),
-            (&["SomethingNewException", ""], Retryable, start, "API reference"),
-        ] {
+            (&["SomethingNewException", ""], Retryable, START, "API reference"),
+        ]
+    };
+
+    #[test]
+    fn every_code_has_its_class_and_its_remedy() {
+        for &(codes, class, step, says) in TABLE {
             for code in codes {
                 let failure = Failure::new(step, code, &"orders", "");
                 assert_eq!((failure.class, failure.kind().class()), (class, class), "{code}");
