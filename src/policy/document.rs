@@ -420,5 +420,24 @@ pub fn schema() -> serde_json::Value {
         #[schemars(rename = "$schema")]
         schema: Option<String>,
     }
-    schemars::schema_for!(Whole).to_value()
+    let mut schema = schemars::schema_for!(Whole).to_value();
+    join_lines(&mut schema);
+    schema
+}
+
+/// Joins the lines of the descriptions, which are those of the comments above.
+#[cfg(feature = "cli")]
+fn join_lines(schema: &mut serde_json::Value) {
+    match schema {
+        serde_json::Value::Object(object) => {
+            for (name, value) in object {
+                match value {
+                    serde_json::Value::String(text) if name == "description" => *text = text.replace('\n', " "),
+                    other => join_lines(other),
+                }
+            }
+        }
+        serde_json::Value::Array(list) => list.iter_mut().for_each(join_lines),
+        _ => {}
+    }
 }
