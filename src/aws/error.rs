@@ -12,6 +12,10 @@ use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::domain::failure::{Failure, Kind, Step, code};
+use crate::domain::text::shorten;
+
+/// At most this many characters of what AWS or the network said are kept.
+const LONGEST_DETAIL: usize = 600;
 
 /// Whether a call that failed may have taken effect all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +102,7 @@ impl Diagnosis {
             // The SDK may add kinds: nothing is known of such a one but its words.
             other => (code::UNREADABLE_ANSWER, chain(other), Fate::Unknown),
         };
-        Self { code: code.to_owned(), detail: shorten(&detail), fate }
+        Self { code: code.to_owned(), detail: shorten(&detail, LONGEST_DETAIL), fate }
     }
 
     /// The error of a call that failed so at `step` on `subject`.
@@ -159,12 +163,4 @@ pub(crate) fn chain(error: &dyn Error) -> String {
         source = error.source();
     }
     text
-}
-
-fn shorten(text: &str) -> String {
-    const LONGEST: usize = 600;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }

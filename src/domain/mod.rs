@@ -12,6 +12,7 @@ pub mod member_accounts;
 pub mod mode;
 pub mod outcome;
 pub mod stream;
+pub mod text;
 pub mod trigger_facts;
 
 /// The policy of a key or of a stream; `None` where it has none, or why it could not be read.

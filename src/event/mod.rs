@@ -23,6 +23,7 @@ use serde_json::Value;
 
 use crate::domain::arn::{Malformed, is_account};
 use crate::domain::stream::StreamRef;
+use crate::domain::text::shorten;
 use crate::domain::trigger_facts::TriggerFacts;
 
 pub use self::work_item::{ItemOrigin, MOST_HOPS, WorkItem, WorkTarget};
@@ -323,14 +324,6 @@ const LONGEST_REASON: usize = 600;
 /// An event's id has 36 characters. It goes into every log line and work item of the event, so what
 /// a forger makes of it must not.
 const LONGEST_ID: usize = 128;
-
-/// The first `longest` characters of `text`, with an ellipsis where there are more.
-fn shorten(text: &str, longest: usize) -> String {
-    match text.char_indices().nth(longest) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
 
 /// `value` as a `T`; the error says what is wrong and where.
 fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
