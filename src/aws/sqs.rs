@@ -1,5 +1,8 @@
 //! SQS: the dead-letter queue and the work queue.
 //!
+//! SQS refuses a message that holds certain characters (most control characters, U+FFFE and U+FFFF),
+//! and events may hold any. So what is sent is a value, and its JSON is escaped to ASCII here.
+//!
 //! Source: SQS API Reference, `SendMessage` (at most 1 MiB, message attributes included; delayed by
 //! at most 900 s), `SendMessageBatch` (at most ten, which may fail one by one),
 //! `ChangeMessageVisibility`.
@@ -7,8 +10,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
@@ -16,6 +19,7 @@ use super::calls::Calls;
 use super::error::{CallError, Fate};
 use super::service::Client;
 use crate::domain::failure::{Failure, Step};
+use crate::domain::text::ascii_json;
 
 /// Writes dead letters.
 #[derive(Clone, Debug)]
@@ -30,9 +34,15 @@ impl DeadLetterSender {
         Self { client, calls, queue_url }
     }
 
-    /// `SendMessage`. A lost answer is retried: a letter that is there twice is better than none.
-    pub async fn send(&self, body: &str, attributes: &[(&str, &str)], deadline: Instant) -> Result<(), CallError> {
-        let step = Step::SendDeadLetter;
+    /// `SendMessage`. A lost answer is retried: a dead letter that is there twice is better than
+    /// none.
+    pub async fn send(
+        &self,
+        dead_letter: &(impl Serialize + Sync),
+        attributes: &[(&str, &str)],
+        deadline: Instant,
+    ) -> Result<(), CallError> {
+        let (step, body) = (Step::SendDeadLetter, ascii_json(dead_letter));
         let attributes: Map<String, Value> = attributes
             .iter()
             .map(|(name, value)| ((*name).to_owned(), json!({"DataType": "String", "StringValue": value})))
@@ -100,9 +110,14 @@ pub struct WorkQueueSender<'a>(&'a WorkQueue);
 
 impl WorkQueueSender<'_> {
     /// `SendMessage`: the message is seen after `delay`, at most [`LONGEST_DELAY`].
-    pub async fn send(&self, body: &str, delay: Duration, deadline: Instant) -> Result<(), CallError> {
+    pub async fn send(
+        &self,
+        work: &(impl Serialize + Sync),
+        delay: Duration,
+        deadline: Instant,
+    ) -> Result<(), CallError> {
         let (step, WorkQueue { client, calls, queue_url, .. }) = (Step::SendWorkItem, self.0);
-        let input = json!({"QueueUrl": queue_url, "MessageBody": body, "DelaySeconds": seconds(delay)});
+        let input = json!({"QueueUrl": queue_url, "MessageBody": ascii_json(work), "DelaySeconds": seconds(delay)});
         calls
             .read(step, queue_url, deadline, || client.call::<Stored>("SendMessage", &input, step, queue_url))
             .await
@@ -111,20 +126,16 @@ impl WorkQueueSender<'_> {
 
     /// `SendMessageBatch`, in as many calls as it takes. What SQS refuses of a batch is sent again;
     /// so a message may be there twice, and none is missing.
-    pub async fn send_all(&self, bodies: &[String], deadline: Instant) -> Result<(), CallError> {
-        for bodies in bodies.chunks(BATCH) {
-            self.send_batch(bodies, deadline).await?;
+    pub async fn send_all(&self, work: &[impl Serialize + Sync], deadline: Instant) -> Result<(), CallError> {
+        for batch in work.chunks(BATCH) {
+            let entry = |(index, item)| json!({"Id": format!("{index}"), "MessageBody": ascii_json(item)});
+            self.send_batch(batch.iter().enumerate().map(entry).collect(), deadline).await?;
         }
         Ok(())
     }
 
-    async fn send_batch(&self, bodies: &[String], deadline: Instant) -> Result<(), CallError> {
+    async fn send_batch(&self, mut entries: Vec<Value>, deadline: Instant) -> Result<(), CallError> {
         let (step, WorkQueue { client, calls, queue_url, .. }) = (Step::SendWorkItem, self.0);
-        let mut entries: Vec<Value> = bodies
-            .iter()
-            .enumerate()
-            .map(|(index, body)| json!({"Id": index.to_string(), "MessageBody": body}))
-            .collect();
         let mut attempt = 0;
         loop {
             let input = json!({"QueueUrl": queue_url, "Entries": entries});

@@ -1,4 +1,9 @@
-//! Texts for people: how much of a long one is shown.
+//! Texts: how much of a long one is shown, and JSON that every queue takes.
+
+use std::io;
+
+use serde::Serialize;
+use serde_json::ser::{CharEscape, Formatter};
 
 /// At most `longest` characters of `text`, and an ellipsis where there were more.
 #[must_use]
@@ -9,9 +14,51 @@ pub fn shorten(text: &str, longest: usize) -> String {
     }
 }
 
+/// `value` as JSON in ASCII: everything else is escaped.
+#[must_use]
+pub fn ascii_json<T: Serialize>(value: &T) -> String {
+    let mut bytes = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Ascii);
+    match value.serialize(&mut serializer) {
+        Ok(()) => String::from_utf8_lossy(&bytes).into_owned(),
+        // Writing JSON to memory cannot fail.
+        Err(_) => serde_json::json!(value).to_string(),
+    }
+}
+
+struct Ascii;
+
+impl Formatter for Ascii {
+    fn write_string_fragment<W: io::Write + ?Sized>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        for character in fragment.chars() {
+            if character.is_ascii() && character != '\u{7f}' {
+                writer.write_all(&[u8::try_from(character).unwrap_or(b'?')])?;
+            } else {
+                let mut units = [0; 2];
+                for unit in character.encode_utf16(&mut units) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_char_escape<W: io::Write + ?Sized>(&mut self, writer: &mut W, escape: CharEscape) -> io::Result<()> {
+        serde_json::ser::CompactFormatter.write_char_escape(writer, escape)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_in_ascii_means_the_same() {
+        let value = serde_json::json!({"früh \u{fffe}": "🦀 \u{1}\u{7f}\n \"quoted\" \\"});
+        let text = ascii_json(&value);
+        assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), value);
+    }
 
     #[test]
     fn a_text_is_cut_between_characters_and_says_so() {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::context::RequestContext;
@@ -17,7 +18,7 @@ use crate::domain::outcome::{DeferReason, Deferral, Outcome, Status};
 use crate::domain::stream::StreamRef;
 use crate::event::{WorkItem, WorkTarget};
 use crate::report::OutcomeSummary;
-use crate::report::dead_letter::{DeadLetter, DeadLetterMetadata, ascii};
+use crate::report::dead_letter::{DeadLetter, DeadLetterMetadata};
 use crate::report::event::{OutcomeEvent, SOURCE, events};
 use crate::report::log::log_outcome;
 use crate::report::metrics::RequestCounters;
@@ -181,7 +182,7 @@ pub(super) async fn enqueue(
     item: &WorkItem,
     delay: Duration,
 ) -> Result<(), Failure> {
-    let sent = sender.send(&ascii(item), delay, ctx.deadline().write_until()).await;
+    let sent = sender.send(item, delay, ctx.deadline().write_until()).await;
     sent.map_err(|error| error.failure.classed(Class::Retryable))
 }
 
@@ -190,10 +191,10 @@ pub(super) async fn try_enqueue(
     ctx: &RequestContext<'_, '_>,
     sender: WorkQueueSender<'_>,
     what: &str,
-    body: &str,
+    work: &(impl Serialize + Sync),
     delay: Duration,
 ) -> bool {
-    let sent = sender.send(body, delay, ctx.deadline().write_until()).await;
+    let sent = sender.send(work, delay, ctx.deadline().write_until()).await;
     if let Err(error) = &sent {
         tracing::warn!(code = error.failure.code, error = %error.failure, what, "could not be queued");
     }
@@ -221,10 +222,9 @@ async fn send_dead_letter(
     if reduced {
         tracing::warn!(event = %event, "event is too large for a dead letter, which carries a reduced one; this is the whole");
     }
-    let body = letter.body();
     let sent = match &ctx.handler().aws.dead_letters {
         Some(queue) => {
-            queue.send(&body, &letter.attributes(), ctx.deadline().write_until()).await.map_err(|error| error.failure)
+            queue.send(&letter, &letter.attributes(), ctx.deadline().write_until()).await.map_err(|error| error.failure)
         }
         None => Err(Failure::new(
             Step::SendDeadLetter,
@@ -234,7 +234,7 @@ async fn send_dead_letter(
         )),
     };
     if let Err(refused) = &sent {
-        tracing::error!(code = refused.code, error = %refused, letter = body, "dead letter could not be stored");
+        tracing::error!(code = refused.code, error = %refused, letter = letter.body(), "dead letter could not be stored");
     }
     sent.is_ok()
 }

@@ -17,7 +17,6 @@ use crate::domain::outcome::{Outcome, Status};
 use crate::domain::stream::StreamRef;
 use crate::event::{Fleets, WorkTarget};
 use crate::report::OutcomeSummary;
-use crate::report::dead_letter::ascii;
 use crate::sweep::fan_out::fan_out;
 use crate::sweep::filter::SweepFilter;
 use crate::sweep::{Pages, SweepInterrupted, sweep};
@@ -59,7 +58,7 @@ async fn enqueue_sweep(ctx: &RequestContext<'_, '_>, member: &str) -> Option<Out
     let sender = ctx.requeue_sender()?;
     let sweep = WorkTarget::Sweep { start_after: None, account: Some(member.to_owned()) };
     let item = ctx.work_item_for(sweep, "part of a sweep of several accounts".to_owned());
-    let sent = try_enqueue(ctx, sender, "sweep of a member account", &ascii(&item), Duration::ZERO).await;
+    let sent = try_enqueue(ctx, sender, "sweep of a member account", &item, Duration::ZERO).await;
     let reason = format!("the streams of account {member} are work of their own");
     sent.then(|| Outcome::new(None, Status::Queued, reason, ctx.mode()))
 }
@@ -162,7 +161,7 @@ async fn enqueue_each(
     let item = |stream: &StreamRef| {
         let mut item = ctx.work_item_for(WorkTarget::Stream(stream.clone()), "part of a sweep".to_owned());
         item.facts.foreign_change = ctx.foreign_change(stream.name()).cloned();
-        ascii(&item)
+        item
     };
     let each = |outcome: Outcome| {
         let (stream, status) = (outcome.stream.as_deref().unwrap_or_default(), outcome.status.as_str());
@@ -205,7 +204,7 @@ async fn enqueue_rest_of_sweep(ctx: &RequestContext<'_, '_>, after: Option<Strin
     let item = ctx.work_item_for(WorkTarget::Sweep { start_after: after, account: ctx.member.clone() }, reason);
     let hops = ctx.request.work.hops;
     let delay = if failure.kind() == Kind::Unsettled { Duration::ZERO } else { retry_delay(hops + 1) };
-    try_enqueue(ctx, sender, "rest of the sweep", &ascii(&item), delay).await
+    try_enqueue(ctx, sender, "rest of the sweep", &item, delay).await
 }
 
 /// What a dead letter about the whole sweep of an account carries: the request's payload, unless

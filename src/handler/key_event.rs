@@ -9,7 +9,6 @@ use crate::decide::key_event::{
 use crate::domain::key::KeyRef;
 use crate::domain::key_event::KeyEvent;
 use crate::event::Fleets;
-use crate::report::dead_letter::ascii;
 
 /// The effect of the event on the configured keys, and the key that it concerns.
 pub(super) async fn assess<'a>(ctx: &RequestContext<'a, '_>, event: &KeyEvent) -> (KeyEventEffect, &'a KeyRef) {
@@ -64,7 +63,7 @@ pub(super) async fn assess<'a>(ctx: &RequestContext<'a, '_>, event: &KeyEvent) -
 pub(super) async fn enqueue_second_look(ctx: &RequestContext<'_, '_>, event: &KeyEvent) -> bool {
     let Some(sender) = ctx.sender().filter(|_| ctx.request.redrives == 0) else { return false };
     let Some(after) = second_look_after(event, ctx.age()) else { return false };
-    try_enqueue(ctx, sender, "second look at the key", &ascii(&ctx.request.payload), after).await
+    try_enqueue(ctx, sender, "second look at the key", &ctx.request.payload, after).await
 }
 
 /// The accounts whose streams are to have `key`. A key or an alias that is named by ARN is the same

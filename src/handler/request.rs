@@ -19,7 +19,6 @@ use crate::domain::trigger_facts::TriggerFacts;
 use crate::event::{Scope, Trigger, TriggerKind, WorkItem, WorkTarget};
 use crate::reconcile::reconcile;
 use crate::report::Report;
-use crate::report::dead_letter::ascii;
 use crate::report::log::log_report;
 use crate::report::metrics::{self, RequestCounters};
 
@@ -184,7 +183,7 @@ async fn enqueue_streams(
         let items: Vec<_> = checked
             .iter()
             .filter(|(_, check)| check.is_ok())
-            .map(|(stream, _)| ascii(&ctx.work_item_for(WorkTarget::Stream((*stream).clone()), reason.clone())))
+            .map(|(stream, _)| ctx.work_item_for(WorkTarget::Stream((*stream).clone()), reason.clone()))
             .collect();
         let sent = sender.send_all(&items, ctx.deadline().look_until()).await.map_err(|error| error.failure);
         for (stream, check) in checked {

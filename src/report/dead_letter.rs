@@ -1,13 +1,11 @@
 //! Dead letters: what failed, diagnosed, in a form that can be fed back.
 
-use std::io;
-
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use serde_json::ser::{CharEscape, Formatter};
 use serde_json::{Map, Value};
 
 use crate::domain::failure::Failure;
+use crate::domain::text::ascii_json;
 
 /// Above this many bytes the letter's event is reduced: SQS takes 1 MiB, message attributes
 /// included.
@@ -84,10 +82,10 @@ impl DeadLetter {
         }
     }
 
-    /// The message body.
+    /// The message body, as it is sent: its size counts.
     #[must_use]
     pub fn body(&self) -> String {
-        ascii(self)
+        ascii_json(self)
     }
 
     /// The letter in a size that SQS takes, and whether it had to be reduced for that.
@@ -177,43 +175,7 @@ fn reduced(event: &Value) -> Value {
     };
     // Deeply nested lists of long texts could still be too long: then nothing of the event can be
     // kept, and the log has it.
-    if ascii(&kept).len() > LARGEST / 2 { Value::Null } else { kept }
-}
-
-/// `value` as JSON in ASCII, since SQS refuses some characters (U+FFFE, most control characters) in
-/// a body.
-#[must_use]
-pub fn ascii<T: Serialize>(value: &T) -> String {
-    let mut bytes = Vec::new();
-    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Ascii);
-    match value.serialize(&mut serializer) {
-        Ok(()) => String::from_utf8_lossy(&bytes).into_owned(),
-        // Writing strings and JSON to memory cannot fail; the plain form would be as good.
-        Err(_) => serde_json::json!(value).to_string(),
-    }
-}
-
-/// JSON with everything beyond ASCII escaped.
-struct Ascii;
-
-impl Formatter for Ascii {
-    fn write_string_fragment<W: io::Write + ?Sized>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        for character in fragment.chars() {
-            if character.is_ascii() && character != '\u{7f}' {
-                writer.write_all(&[u8::try_from(character).unwrap_or(b'?')])?;
-            } else {
-                let mut units = [0; 2];
-                for unit in character.encode_utf16(&mut units) {
-                    write!(writer, "\\u{unit:04x}")?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn write_char_escape<W: io::Write + ?Sized>(&mut self, writer: &mut W, escape: CharEscape) -> io::Result<()> {
-        serde_json::ser::CompactFormatter.write_char_escape(writer, escape)
-    }
+    if ascii_json(&kept).len() > LARGEST / 2 { Value::Null } else { kept }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use crate::aws::sqs::WorkQueueSender;
 use crate::domain::mode::Mode;
 use crate::domain::outcome::{Outcome, Status};
 use crate::domain::stream::StreamRef;
+use crate::event::WorkItem;
 use crate::sweep::filter::Prefilter;
 use crate::sweep::pages::{PageProgress, Pages, SweepInterrupted};
 
@@ -17,7 +18,7 @@ pub async fn fan_out(
     start_after: Option<String>,
     sender: WorkQueueSender<'_>,
     mode: Mode,
-    item: impl Fn(&StreamRef) -> String,
+    item: impl Fn(&StreamRef) -> WorkItem,
     mut each: impl FnMut(Outcome),
 ) -> Result<(), SweepInterrupted> {
     let work = async |page: Vec<(StreamRef, Prefilter)>| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use kinesis_encryption_enforcer::sandbox::{Account, Fault, KeyState, NewStream};
 use serde_json::{Value, json};
 
-use crate::support::{ALIAS, REGION, World, about, event, manual, naming};
+use crate::support::{ALIAS, REGION, WORK, World, about, event, manual, naming};
 
 const MEMBER: &str = "444455556666";
 const SECOND_MEMBER: &str = "777788889999";
@@ -363,6 +363,23 @@ async fn with_a_work_queue_every_members_sweep_is_work_of_its_own() {
         assert_eq!(account.count("StartStreamEncryption"), count, "{}", account.account_id());
     }
     assert_eq!(organisation.hub.letters().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_members_sweep_is_queued_whatever_characters_its_event_holds() {
+    // SQS refuses a message that holds U+FFFF or a control character.
+    let id = "früh \u{ffff}\u{7f}\u{1}";
+    let organisation = Organisation::on(World::new().with_work_queue());
+    organisation.member().stream(NewStream::named("b"));
+    let mut scheduled = event("scheduled");
+    scheduled["id"] = json!(id);
+    let answer = organisation.hub.run(&scheduled).await.expect("an answer");
+    assert_eq!((&answer["summary"], organisation.taken_on()), (&json!({"queued": 2}), 0));
+    let bodies: Vec<_> = organisation.hub.account.messages(WORK).into_iter().map(|message| message.body).collect();
+    assert!(bodies.len() == 2 && bodies.iter().all(|body| body.is_ascii()), "{bodies:?}");
+    assert!(organisation.hub.work().iter().all(|(item, _)| item["origin"]["eventId"] == id), "{bodies:?}");
+    organisation.hub.drain().await;
+    assert!(organisation.key_of(0, "b").is_some());
 }
 
 #[tokio::test(start_paused = true)]
