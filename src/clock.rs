@@ -1,5 +1,5 @@
-//! The one clock: wall time for signatures, reports and deadlines, counted from tokio's [`Instant`]
-//! so that tests can pause it.
+//! The one clock: wall time for signatures, reports and deadlines. It is derived from tokio's
+//! [`Instant`], so that tests can pause it.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
@@ -8,9 +8,9 @@ use aws_smithy_async::time::TimeSource;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-/// Wall time as an epoch plus the time that tokio's [`Instant`] has counted since.
+/// Wall time, as a starting time plus the time that tokio's [`Instant`] has counted since.
 ///
-/// Cloning it gives another handle on the same clock. It is also the AWS SDK's [`TimeSource`], so
+/// A clone is another handle of the same clock. The clock is also the AWS SDK's [`TimeSource`], so
 /// that requests are signed with the same time.
 #[derive(Clone, Debug)]
 pub struct Clock(Arc<RwLock<Anchor>>);
@@ -22,15 +22,14 @@ struct Anchor {
 }
 
 impl Clock {
-    /// A clock that tells the machine's time.
+    /// A clock with the machine's time.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place where wall time enters the program")]
     pub fn system() -> Self {
         Self::starting_at(SystemTime::now())
     }
 
-    /// A clock that reads `wall` now. Under paused tokio time it moves only when tokio's clock is
-    /// moved.
+    /// A clock that shows `wall` now. With tokio's time paused, it advances only with tokio's time.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place where monotonic time is read")]
     pub fn starting_at(wall: SystemTime) -> Self {
@@ -39,16 +38,19 @@ impl Clock {
 
     /// Reads the machine's time again.
     ///
-    /// Lambda freezes an environment between invocations, and a frozen machine's monotonic clock
-    /// may stand still: a clock anchored once would sign the next invocation's requests with a time
-    /// that AWS refuses (more than five minutes off).
+    /// Lambda [freezes an environment][lifecycle] between invocations, and the monotonic clock may
+    /// stand still meanwhile. Without this, requests of the next invocation could be signed with a
+    /// time that AWS [rejects][skew]: one that is more than five minutes off.
+    ///
+    /// [lifecycle]: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+    /// [skew]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html
     #[expect(clippy::disallowed_methods, reason = "the one place where wall time enters the program")]
     pub fn resync(&self) {
         let anchor = Anchor { wall: SystemTime::now(), instant: Instant::now() };
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = anchor;
     }
 
-    /// The monotonic now.
+    /// The monotonic time now.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place where monotonic time is read")]
     pub fn instant(&self) -> Instant {
@@ -68,7 +70,7 @@ impl Clock {
         self.wall().into()
     }
 
-    /// How far `wall` lies in the future: zero if it does not.
+    /// The time from now until `wall`; zero if `wall` has passed.
     #[must_use]
     pub fn until(&self, wall: SystemTime) -> Duration {
         wall.duration_since(self.wall()).unwrap_or_default()

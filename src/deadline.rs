@@ -1,5 +1,4 @@
-//! The time an invocation has, divided: until when to work, until when to make calls, and when it
-//! ends.
+//! The deadlines of an invocation: for work, for reading calls, and for dead letters.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,14 +7,14 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::settings::RESERVE;
 
-/// What is assumed where the deadline is unknown: lies in the past when the invocation starts, as
-/// it does under `cargo lambda watch`.
+/// The timeout that is assumed if the invocation's deadline has passed when it starts, as it has
+/// under `cargo lambda watch`.
 pub const ASSUMED_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The points in time at which an invocation stops doing things.
+/// The deadlines of an invocation.
 ///
-/// Waiting ends at [`work_until`](Self::work_until); one last look may take half of the [`RESERVE`]
-/// that follows; dead letters and the answer have the rest.
+/// Waiting ends at [`work_until`](Self::work_until). One last description may take half of the
+/// [`RESERVE`] that follows; dead letters and the answer have the other half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline {
     work: Instant,
@@ -24,7 +23,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// The deadline at wall time `end`, converted once.
+    /// The deadlines of an invocation that Lambda ends at wall time `end`.
     #[must_use]
     pub fn at(end: SystemTime, clock: &Clock) -> Self {
         let left = match clock.until(end) {
@@ -33,23 +32,23 @@ impl Deadline {
         };
         let reserve = RESERVE.min(left / 4);
         let end = clock.instant() + left;
-        // A tenth of the reserve is left for the answer's way back to Lambda.
+        // A tenth of the reserve is left for returning the answer to Lambda.
         Self { work: end - reserve, look: end - reserve / 2, write: end - reserve / 10 }
     }
 
-    /// Until when to wait and to start things.
+    /// The deadline for waiting and for calls that change something.
     #[must_use]
     pub fn work_until(&self) -> Instant {
         self.work
     }
 
-    /// Until when a call that looks may take.
+    /// The deadline for reading calls.
     #[must_use]
     pub fn look_until(&self) -> Instant {
         self.look
     }
 
-    /// Until when dead letters may be written.
+    /// The deadline for dead letters.
     #[must_use]
     pub fn write_until(&self) -> Instant {
         self.write

@@ -15,24 +15,25 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use tokio::time::timeout;
 use tracing::Instrument;
 
-/// How long the start waits for connections. Whoever cannot be reached by then is reached by the
-/// first call, or it says why not.
+/// How long the start waits for connections. If one is not open by then, the first call opens it or
+/// fails with the reason.
 const CONNECTING: Duration = Duration::from_millis(500);
 
-// One thread is enough: all waiting is asynchronous, and at 128 MB there is a fourteenth of a core.
+// One thread is enough: all waiting is asynchronous, and at 128 MB the function has a fourteenth of
+// a core.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let environment = Environment::of_process();
     let clock = Clock::system();
     telemetry::start(&environment, &clock);
-    // Wrong settings do not end the process: every invocation then fails with what is wrong, and
-    // that reaches the on-failure destination.
+    // Invalid settings do not end the process: every invocation then fails with the problems, which
+    // so reach the on-failure destination.
     let handler = handler(&environment, &clock);
     match &handler {
-        // Before the first poll: from then on there is a fourteenth of the processor, which a
-        // handshake would wait for.
+        // Before the first poll: from then on the function has a fourteenth of the processor, and
+        // handshakes are slow.
         Ok(Handler { aws, settings, .. }) => drop(timeout(CONNECTING, aws.connect(settings.own_account())).await),
-        Err(problem) => tracing::error!(error = %problem, "function cannot work"),
+        Err(problem) => tracing::error!(error = %problem, "function cannot start"),
     }
     let cold = AtomicBool::new(true);
     run(service_fn(async |event: LambdaEvent<Payload>| {
@@ -50,7 +51,7 @@ async fn main() -> Result<(), Error> {
     .await
 }
 
-/// Why the function cannot work.
+/// Why the function cannot start.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
     #[error(transparent)]
@@ -67,7 +68,7 @@ fn handler(environment: &Environment, clock: &Clock) -> Result<Handler, StartErr
     Ok(Handler { settings, aws, clock: clock.clone(), function, emit })
 }
 
-/// Metrics are read from standard output, each on a line of its own.
+/// Writes a line of metrics to standard output, from where `CloudWatch` reads it.
 fn emit(line: &str) {
     let mut out = std::io::stdout().lock();
     if let Err(error) = writeln!(out, "{line}") {

@@ -1,9 +1,9 @@
-//! Logs: one JSON object a line, with the keys that people's saved queries expect at the top:
+//! Logs: one JSON object a line, with these keys at the top level, where saved queries expect them:
 //! `level`, `timestamp`, `message`, `service`, `function_request_id`, `correlation_id`,
 //! `cold_start`.
 //!
 //! `tracing-subscriber`'s own JSON nests the fields of spans, and `lambda_runtime`'s subscriber
-//! leaves out the time, and below `INFO` the request id.
+//! omits the time, and below `INFO` the request id.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -22,9 +22,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::clock::Clock;
 use crate::settings::Environment;
 
-/// Starts logging to standard output as Lambda's logging configuration says: `AWS_LAMBDA_LOG_LEVEL`
-/// (`TRACE` … `FATAL`, default `INFO`) and `AWS_LAMBDA_LOG_FORMAT` (`JSON`, the default here, or
-/// `Text`). `POWERTOOLS_SERVICE_NAME` names the service.
+/// Starts logging to standard output, by Lambda's [logging configuration][logging]:
+/// `AWS_LAMBDA_LOG_LEVEL` (`TRACE` … `FATAL`, default `INFO`) and `AWS_LAMBDA_LOG_FORMAT` (`JSON`,
+/// the default here, or `Text`). `POWERTOOLS_SERVICE_NAME` is the name of the service.
+///
+/// [logging]: https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html
 pub fn start(environment: &Environment, clock: &Clock) {
     let filter = filter(environment.get("AWS_LAMBDA_LOG_LEVEL").unwrap_or("INFO"));
     let text = environment.get("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("text"));
@@ -35,12 +37,12 @@ pub fn start(environment: &Environment, clock: &Clock) {
         let service = environment.get("POWERTOOLS_SERVICE_NAME").unwrap_or("kinesis-encryption-enforcer").to_owned();
         registry.with(JsonLines { clock: clock.clone(), service, write: io::stdout }).try_init()
     };
-    // A second start finds the first one's subscriber in place, which is as good.
+    // After a second start, the subscriber of the first remains.
     drop(started);
 }
 
-/// Our own events and spans, the bootstrap's among them, from the level on; of the SDK and hyper
-/// only warnings, which an operator could use.
+/// This program's events and spans from the configured level on; of the SDK and of hyper only
+/// warnings and errors.
 fn filter(level_name: &str) -> Targets {
     let level = level(level_name);
     let ours = [env!("CARGO_CRATE_NAME"), "bootstrap"].map(|target| (target, level));
@@ -64,7 +66,7 @@ struct JsonLines<W> {
     write: fn() -> W,
 }
 
-/// The fields of a span, kept beside it.
+/// The fields of a span, stored in its extensions.
 struct Fields(Map<String, Value>);
 
 impl<S, W> Layer<S> for JsonLines<W>
@@ -92,7 +94,7 @@ where
         event.record(&mut Into(&mut line));
         let mut text = Value::Object(line).to_string();
         text.push('\n');
-        // A log that cannot be written has nowhere to be reported.
+        // There is no place to report that the log cannot be written.
         drop((self.write)().write_all(text.as_bytes()));
     }
 }
@@ -107,7 +109,7 @@ fn level_name(level: Level) -> &'static str {
     }
 }
 
-/// Collects fields as JSON; empty texts are left out.
+/// Collects fields as JSON, except empty texts.
 struct Into<'a>(&'a mut Map<String, Value>);
 
 impl Visit for Into<'_> {

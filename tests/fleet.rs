@@ -159,7 +159,7 @@ fn what_keeps_a_plan_from_being_made_is_said() {
     account.fault(Fault::on("ListStreams").error("AccessDeniedException", "no"));
     let (code, told) = enforcer(&["plan", "--key", ALIAS], &variables);
     assert!(
-        code == Some(2) && told.contains("list-streams") && told.contains("AccessDeniedException"),
+        code == Some(2) && told.contains("ListStreams") && told.contains("AccessDeniedException"),
         "{code:?} {told}"
     );
     let elsewhere = "arn:aws:kinesis:eu-west-1:111122223333:stream/orders";

@@ -1,4 +1,4 @@
-//! The one retry: bounded by the deadline, with seeded jitter, logged.
+//! The one place where calls are retried: until the deadline, with seeded jitter, and logged.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -13,8 +13,8 @@ use super::rate_limit::RateLimiter;
 use crate::clock::Clock;
 use crate::domain::failure::{Kind, Step};
 
-/// How often a reading call is tried. With the delays below that is about 45 seconds: a longer
-/// outage is for Lambda's own retries.
+/// How often a reading call is tried. With the delays below this takes about 45 seconds; a longer
+/// outage is left to Lambda's own retries.
 const ATTEMPTS: u32 = 8;
 
 /// The first delay, which doubles …
@@ -32,17 +32,16 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// Calls that tell the time by `clock`; the jitter is seeded with it.
+    /// Calls that read `clock`, which also seeds the jitter.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         let seed = clock.utc().timestamp_nanos_opt().unwrap_or_default().unsigned_abs();
         Self { clock, random: Mutex::new(fastrand::Rng::with_seed(seed)) }
     }
 
-    /// Makes a call that changes nothing, again and again while that may help and there is time
-    /// before `deadline`.
+    /// Makes a call that changes nothing, and retries it until `deadline`.
     ///
-    /// Throttling, failures inside AWS and lost answers are retried: reading twice harms nobody.
+    /// Throttling, failures inside AWS and lost answers are retried: reading twice does no harm.
     pub(super) async fn read<T, F>(
         &self,
         step: Step,
@@ -69,15 +68,14 @@ impl Calls {
                 code = error.failure.code,
                 attempt,
                 delay_ms = millis(delay),
-                "call to AWS failed, trying again"
+                "call to AWS failed, retrying"
             );
             attempt += 1;
             sleep(delay).await;
         }
     }
 
-    /// Makes a call when its turn in `limiter` has come. A turn that would come after `deadline` is
-    /// not waited for.
+    /// Makes a call as soon as `limiter` allows it; fails at once if that is not before `deadline`.
     pub(super) async fn paced<T>(
         &self,
         limiter: &RateLimiter,
@@ -97,7 +95,7 @@ impl Calls {
         result
     }
 
-    /// Makes a call once; without an answer before `deadline` its fate is unknown.
+    /// Makes a call once. Without an answer before `deadline`, whether it took effect is unknown.
     pub(super) async fn once<T>(
         &self,
         step: Step,
@@ -113,23 +111,23 @@ impl Calls {
         self.clock.utc()
     }
 
-    /// The end of `patience`, which begins now, if that comes before `deadline`.
+    /// `patience` from now, or `deadline` if that is earlier.
     pub(super) fn within(&self, patience: Duration, deadline: Instant) -> Instant {
         deadline.min(self.clock.instant() + patience)
     }
 
-    /// Whether something that begins after `delay` would begin too late.
+    /// Whether `delay` from now is `deadline` or later.
     pub(super) fn is_late(&self, delay: Duration, deadline: Instant) -> bool {
         self.clock.instant() + delay >= deadline
     }
 
-    /// How long to wait after the `attempt`-th refusal: doubling, half of it at random.
+    /// The delay after the `attempt`-th failure: it doubles every time, and half of it is random.
     #[must_use]
     pub fn backoff(&self, attempt: u32) -> Duration {
         doubled(FIRST_DELAY, attempt, LONGEST_DELAY).mul_f64(0.5 + 0.5 * self.fraction())
     }
 
-    /// `duration`, give or take ten percent.
+    /// `duration`, plus or minus up to ten percent.
     #[must_use]
     pub fn jittered(&self, duration: Duration) -> Duration {
         duration.mul_f64(0.9 + 0.2 * self.fraction())
@@ -140,7 +138,7 @@ impl Calls {
     }
 }
 
-/// The `count`-th of delays of which the first is `first`, and each is twice the one before, up to
+/// The `count`-th delay, where `first` is the first and each is twice the one before, up to
 /// `longest`.
 pub(crate) fn doubled(first: Duration, count: u32, longest: Duration) -> Duration {
     first.saturating_mul(1 << count.saturating_sub(1).min(16)).min(longest)

@@ -1,9 +1,10 @@
-//! The SDK's configuration, made from the environment directly.
+//! The SDK's configuration, read from the environment directly.
 //!
-//! `aws-config` would do it too, at the price of half a megabyte of zip and memory in the function:
-//! in Lambda, Region and credentials are always in the environment. The terminal program, which
-//! must also understand profiles and single sign-on, uses `aws-config` and takes from here what
-//! both share.
+//! `aws-config` does this too, but adds half a megabyte to the function's zip file and memory: in
+//! Lambda, Region and credentials are [always in the environment][variables]. The terminal program,
+//! which also supports profiles and single sign-on, uses `aws-config`, and shares what follows it.
+//!
+//! [variables]: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 
 use std::time::Duration;
 
@@ -24,23 +25,23 @@ use crate::clock::Clock;
 use crate::settings::Environment;
 
 /// How long one attempt of a call may take. The control planes of Kinesis, KMS and SQS answer
-/// within tens of milliseconds.
+/// within tens of milliseconds as a rule.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Why there is no configuration.
 #[derive(Debug, Error)]
 pub enum ConfigError {
-    /// Lambda sets it; elsewhere a person must.
+    /// Lambda sets it; elsewhere it must be set.
     #[error("AWS_REGION is not set: set it to the Region of the streams, such as us-east-1")]
     NoRegion,
-    /// There is no HTTP client.
+    /// The HTTP client could not be made.
     #[error(transparent)]
     Trust(#[from] TrustError),
 }
 
-/// The configuration that Lambda's environment describes.
+/// The configuration of the function's environment.
 ///
-/// Read from it are `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
+/// These variables are read: `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
 /// `AWS_SESSION_TOKEN`, `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_<SERVICE>`,
 /// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS`, `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`,
 /// `AWS_CA_BUNDLE`, `SSL_CERT_FILE` and `SSL_CERT_DIR`.
@@ -52,7 +53,7 @@ pub fn from_environment(environment: &Environment, clock: &Clock) -> Result<SdkC
             let token = environment.get("AWS_SESSION_TOKEN").map(str::to_owned);
             Some(SharedCredentialsProvider::new(Credentials::new(id, secret, token, None, "Environment")))
         }
-        // Each call then fails, saying that there are no credentials.
+        // Each call then fails with REQUEST_NOT_BUILT.
         _ => None,
     };
     let is_on = |name| environment.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
@@ -69,8 +70,8 @@ pub fn from_environment(environment: &Environment, clock: &Clock) -> Result<SdkC
     Ok(with_retries_off(builder.build(), clock))
 }
 
-/// `config` with what this program insists on: its own clock, no retries but its own, a timeout for
-/// every attempt.
+/// `config` with this program's clock, without the SDK's retries, and with a timeout for every
+/// attempt.
 #[must_use]
 pub fn with_retries_off(config: SdkConfig, clock: &Clock) -> SdkConfig {
     config
@@ -83,7 +84,9 @@ pub fn with_retries_off(config: SdkConfig, clock: &Clock) -> SdkConfig {
         .build()
 }
 
-/// `AWS_ENDPOINT_URL_<SERVICE>`, which the SDK asks for only through this.
+/// [`AWS_ENDPOINT_URL_<SERVICE>`][endpoints], which the SDK reads only through this trait.
+///
+/// [endpoints]: https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
 #[derive(Debug)]
 struct Endpoints(Environment);
 

@@ -1,11 +1,12 @@
-//! Connections that are open before they are needed.
+//! Opens connections while the function starts, before an event needs them.
 //!
-//! While a function starts, Lambda gives it a whole processor; with an event it has the share that
-//! goes with its memory. So the connections are opened while it starts: the look-up of the name,
-//! the TCP and the TLS handshake, and all that is done once in a process, are out of the first
-//! event's way. What is asked is `GET /ping`, the health check that the endpoints of Kinesis answer
-//! for their load balancers; no API is called. Whatever comes back, the connection is open then,
-//! and the pool has it.
+//! While a function starts, Lambda gives it a whole processor; while it handles an event, it has
+//! [the share that goes with its memory][memory]. So the DNS look-up and the TCP and TLS handshakes
+//! are done at the start. The request is `GET /ping`, the health check that the endpoints of
+//! Kinesis answer for their load balancers: no API is called. Whatever the answer is, the
+//! connection is then in the pool.
+//!
+//! [memory]: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
@@ -14,11 +15,9 @@ use super::Aws;
 use crate::domain::arn::partition_of;
 
 impl Aws {
-    /// Opens the connections that every event needs: to the endpoint of the streams of `account`,
-    /// and to KMS.
+    /// Opens the connections that every event needs: to Kinesis and to KMS.
     ///
-    /// Where the account is not known nothing is opened for the streams: a stream's ARN goes to a
-    /// host of its account.
+    /// Kinesis has an endpoint for each account, so none is opened if the account is not known.
     pub async fn connect(&self, account: Option<&str>) {
         let streams = async {
             if let Some(account) = account {
@@ -30,14 +29,14 @@ impl Aws {
     }
 }
 
-/// Makes a health check of a call.
+/// Turns a call into a health check of the same host.
 pub(super) fn into_ping(request: &mut HttpRequest) {
     let uri = request.uri();
     let host_at = uri.find("://").map_or(0, |scheme| scheme + 3);
     let path_at = uri.get(host_at..).and_then(|rest| rest.find('/')).map_or(uri.len(), |path| host_at + path);
     let ping = format!("{}/ping", uri.get(..path_at).unwrap_or_default());
     if request.set_uri(ping).and_then(|()| request.set_method("GET")).is_err() {
-        // As a call it still opens the connection; its stream and its key do not exist.
+        // The call also opens the connection; its stream and its key do not exist.
         return;
     }
     for header in ["content-length", "content-type", "x-amz-target"] {

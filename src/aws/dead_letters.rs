@@ -1,8 +1,4 @@
-//! SQS from a person's side: the dead-letter queue is read, and letters are moved or deleted. For
-//! the terminal program only.
-//!
-//! Source: SQS API Reference, `ReceiveMessage` (at most ten), `ChangeMessageVisibility`,
-//! `DeleteMessage`, `SendMessage`.
+//! The dead-letter queue for the terminal program: its messages are listed, redriven and deleted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,31 +19,33 @@ use crate::domain::failure::Step;
 
 const STEP: Step = Step::HandleDeadLetters;
 
-/// For how long a letter that was received is hidden from others; given back, it is there at once.
+/// The visibility timeout of a received message. A message that is released is visible again at
+/// once.
 const HELD_FOR: Duration = Duration::from_mins(15);
 
-/// How long one call may take, its repetitions included.
+/// How long one call may take, its retries included.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A letter that was received, and is hidden from others until it is given back.
+/// A message that was received and stays invisible to others until it is released or its visibility
+/// timeout ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceivedMessage {
-    /// The message's id.
+    /// `MessageId`.
     pub id: String,
-    /// The body, whatever it is.
+    /// The body, which need not be JSON.
     pub body: String,
-    /// The message attributes that are texts.
+    /// The message attributes of the type String.
     pub attributes: BTreeMap<String, String>,
     /// When it was sent.
     pub sent: Option<DateTime<Utc>>,
     /// How often it was received, this time included.
     pub receives: u32,
-    /// The ARN of the queue that SQS moved it here from, if it did.
+    /// The ARN of the queue that SQS moved it from, if it did.
     pub source: Option<String>,
     receipt: String,
 }
 
-/// A queue of letters.
+/// A dead-letter queue.
 #[derive(Clone, Debug)]
 pub struct DeadLetterQueue {
     client: Client,
@@ -64,7 +62,10 @@ impl DeadLetterQueue {
         Self { client: Client::new(config, SQS), calls, clock: clock.clone(), queue_url: queue_url.to_owned() }
     }
 
-    /// Receives up to ten letters; none where there are none, or where SQS found none in a second.
+    /// Receives up to ten messages, by [ReceiveMessage]. None means that SQS found none in a
+    /// second.
+    ///
+    /// [ReceiveMessage]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html
     pub async fn receive(&self) -> Result<Vec<ReceivedMessage>, CallError> {
         let input = json!({
             "QueueUrl": self.queue_url,
@@ -78,19 +79,26 @@ impl DeadLetterQueue {
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(held).collect())
     }
 
-    /// Gives a letter back: it can be received again at once.
+    /// Makes a message visible again at once, by [ChangeMessageVisibility].
+    ///
+    /// [ChangeMessageVisibility]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
     pub async fn give_back(&self, message: &ReceivedMessage) -> Result<(), CallError> {
         let input = json!({"QueueUrl": self.queue_url, "ReceiptHandle": message.receipt, "VisibilityTimeout": 0});
         self.call::<IgnoredAny>("ChangeMessageVisibility", &input, &self.queue_url).await.map(|_| ())
     }
 
-    /// Deletes a letter.
+    /// Deletes a message, by [DeleteMessage].
+    ///
+    /// [DeleteMessage]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html
     pub async fn delete(&self, message: &ReceivedMessage) -> Result<(), CallError> {
         let input = json!({"QueueUrl": self.queue_url, "ReceiptHandle": message.receipt});
         self.call::<IgnoredAny>("DeleteMessage", &input, &self.queue_url).await.map(|_| ())
     }
 
-    /// Sends a letter's body, as it is, to the queue at `to`. When this returns, SQS has stored it.
+    /// Sends a message's body unchanged to the queue at `to`, by [SendMessage]. When this returns
+    /// `Ok`, SQS has stored it.
+    ///
+    /// [SendMessage]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
     pub async fn copy(&self, message: &ReceivedMessage, to: &str) -> Result<(), CallError> {
         let input = json!({"QueueUrl": to, "MessageBody": message.body});
         self.call::<IgnoredAny>("SendMessage", &input, to).await.map(|_| ())
@@ -102,7 +110,8 @@ impl DeadLetterQueue {
         input: &Value,
         queue_url: &str,
     ) -> Result<T, CallError> {
-        self.calls.read(STEP, &queue_url, self.until(), || self.client.call(operation, input, STEP, &queue_url)).await
+        let subject = format!("{operation} on {queue_url}");
+        self.calls.read(STEP, &subject, self.until(), || self.client.call(operation, input, STEP, &subject)).await
     }
 
     fn until(&self) -> Instant {
@@ -110,7 +119,7 @@ impl DeadLetterQueue {
     }
 }
 
-/// The answer of `ReceiveMessage`, as far as it matters.
+/// The answer of `ReceiveMessage`, as far as it is used.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Received {

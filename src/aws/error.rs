@@ -1,4 +1,4 @@
-//! From an SDK error to a [`CallError`]: which code, and whether the call may have taken effect.
+//! Turns an SDK error into a [`CallError`]: its code, and whether the call may have taken effect.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -17,16 +17,16 @@ use crate::domain::text::shorten;
 /// At most this many characters of what AWS or the network said are kept.
 const LONGEST_DETAIL: usize = 600;
 
-/// Whether a call that failed may have taken effect all the same.
+/// Whether a failed call may have taken effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// AWS spelled out that it refused: nothing happened.
+    /// AWS refused it with an error code: it had no effect.
     Refused,
-    /// The answer was lost, or AWS failed inside: nobody knows.
+    /// The answer was lost, or AWS failed internally: it may have had an effect.
     Unknown,
 }
 
-/// A call to AWS that failed, diagnosed.
+/// A failed call to AWS, diagnosed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallError {
     /// What went wrong.
@@ -36,20 +36,20 @@ pub struct CallError {
 }
 
 impl CallError {
-    /// The answer did not arrive before the time was up.
+    /// There was no answer before the deadline.
     pub(super) fn timed_out(step: Step, subject: &dyn Display) -> Self {
         Self { failure: Failure::new(step, code::TIMEOUT, subject, "no answer in time"), fate: Fate::Unknown }
     }
 
-    /// What arrived is not what the API reference promises.
+    /// The answer is not one that the API reference describes.
     pub(super) fn unreadable(step: Step, subject: &dyn Display) -> Self {
-        let detail = "the answer is not what the API reference says";
+        let detail = "the answer is not one that the API reference describes";
         Self { failure: Failure::new(step, code::UNREADABLE_ANSWER, subject, detail), fate: Fate::Unknown }
     }
 
-    /// The call was not made: its turn in the pace would have come too late.
+    /// The call was not made: the rate limit would have allowed it only after the deadline.
     pub(super) fn no_turn(step: Step, subject: &dyn Display) -> Self {
-        let detail = "the time was up before the function's share of the account's calls a second allowed this one";
+        let detail = "the function's rate limit allows the call only after the deadline";
         Self { failure: Failure::new(step, code::OUT_OF_TIME, subject, detail), fate: Fate::Refused }
     }
 
@@ -63,7 +63,7 @@ impl CallError {
     }
 }
 
-/// What the SDK reported, before it is said where it happened.
+/// What the SDK reported, without the step and the subject of the call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Diagnosis {
     /// The AWS error code, or one of ours.
@@ -99,25 +99,23 @@ impl Diagnosis {
             }
             SdkError::ResponseError(_) => (code::UNREADABLE_ANSWER, chain(error), Fate::Unknown),
             SdkError::ConstructionFailure(_) => (code::REQUEST_NOT_BUILT, chain(error), Fate::Refused),
-            // The SDK may add kinds: nothing is known of such a one but its words.
+            // The SDK may add kinds of errors: only the text of such a one is known.
             other => (code::UNREADABLE_ANSWER, chain(other), Fate::Unknown),
         };
         Self { code: code.to_owned(), detail: shorten(&detail, LONGEST_DETAIL), fate }
     }
 
-    /// The error of a call that failed so at `step` on `subject`.
+    /// The error of the call at `step` on `subject`.
     pub(super) fn at(self, step: Step, subject: &dyn Display) -> CallError {
         let Self { code, detail, fate } = self;
         CallError { failure: Failure::new(step, &code, subject, &detail), fate }
     }
 }
 
-/// Refuses an answer that lacks the list which it must have, or the word whether there is more of
-/// it.
+/// Rejects an answer without its list, or without the field that says whether there is more of it.
 ///
-/// The SDK puts an empty list in the place of one that is missing or `null`, and "no more" in the
-/// place of no word, so that an answer without content, as something in between AWS and us may
-/// give, reads as "no tags" or "no streams". Exemptions must not end like that.
+/// The SDK reads a missing list as an empty one, and a missing field as `false`. An empty answer of
+/// a proxy would then mean "no tags" or "no streams", and end exemptions.
 #[derive(Debug)]
 pub(super) struct MustHold {
     pub(super) list: &'static str,
@@ -150,8 +148,8 @@ impl Intercept for MustHold {
     }
 }
 
-/// The messages of an error and its sources, once. (The SDK's `DisplayErrorContext` would put the
-/// whole raw response into a dead letter.)
+/// The messages of an error and its sources, each once. (The SDK's `DisplayErrorContext` would put
+/// the whole raw response into a dead letter.)
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,6 +1,6 @@
-//! `EventBridge`: telling others how it ended.
+//! `EventBridge`: publishes outcome events, by [PutEvents].
 //!
-//! Source: *`EventBridge` API Reference, `PutEvents`*.
+//! [PutEvents]: https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 
 use std::sync::Arc;
 
@@ -14,23 +14,25 @@ use super::error::{CallError, Fate};
 use super::service::{Client, EVENTBRIDGE};
 use crate::domain::failure::{Failure, Step};
 
-/// A call takes at most so many entries.
+/// The most entries that one call may have.
 pub const AT_ONCE: usize = 10;
 
-/// One event to be sent.
+/// One event, a [PutEventsRequestEntry].
+///
+/// [PutEventsRequestEntry]: https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsRequestEntry.html
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The source.
+    /// `Source`, which rules match on.
     pub source: &'static str,
-    /// The detail type.
+    /// `DetailType`, which rules match on.
     pub detail_type: &'static str,
-    /// The detail, as JSON.
+    /// `Detail`: a JSON object.
     pub detail: String,
-    /// The ARNs that it is about.
+    /// `Resources`: the ARNs of the stream and the key.
     pub resources: Vec<String>,
 }
 
-/// The bus that outcomes are told on.
+/// The event bus that outcome events are published to.
 #[derive(Clone, Debug)]
 pub struct Bus {
     client: Client,
@@ -38,7 +40,7 @@ pub struct Bus {
     name: String,
 }
 
-/// The answer of `PutEvents`, as far as it matters.
+/// The answer of `PutEvents`, as far as it is used.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Put {
@@ -57,8 +59,8 @@ impl Bus {
         Self { client: Client::new(config, EVENTBRIDGE), calls, name }
     }
 
-    /// `PutEvents`, with at most [`AT_ONCE`] entries. Repeated while that helps: an event that
-    /// arrives twice harms less than one that does not.
+    /// Publishes at most [`AT_ONCE`] entries. The call is retried: a duplicate event does less harm
+    /// than a lost one.
     pub async fn put(&self, entries: &[Entry], deadline: Instant) -> Result<(), CallError> {
         let step = Step::PutEvents;
         let entries: Vec<Value> = entries
@@ -72,7 +74,7 @@ impl Bus {
             .calls
             .read(step, &self.name, deadline, || Box::pin(self.client.call("PutEvents", &input, step, &self.name)))
             .await?;
-        // The call succeeds also where single entries are refused.
+        // The call succeeds even if AWS refuses some of its entries.
         let refused = answer
             .entries
             .unwrap_or_default()

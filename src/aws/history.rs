@@ -1,10 +1,11 @@
-//! `CloudTrail`'s event history: who changed streams' encryption in the last 24 hours.
+//! `CloudTrail`'s event history: who changed streams' encryption in the last 24 hours, by
+//! [LookupEvents].
 //!
-//! It is asked by the name of the call and filtered here: `resources[]`, by which it could be asked
-//! for one stream, is wrong for calls by name. It shows a call after some minutes, and allows two
-//! calls a second per account and Region; no trail is needed for it.
+//! Events are looked up by the name of the call, and filtered by stream here: a look-up by resource
+//! would miss calls that name the stream without its ARN. An event appears after some minutes; two
+//! calls a second per account and Region are allowed; no trail is needed.
 //!
-//! Source: *`CloudTrail` API Reference, `LookupEvents`*.
+//! [LookupEvents]: https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,28 +22,28 @@ use super::service::{CLOUDTRAIL, Client};
 use crate::domain::encryption_change::Change;
 use crate::domain::failure::Step;
 
-/// How long it may take in all.
+/// How long all calls together may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// At most so many pages of 50 are read of each call. The newest come first, and are what matters;
-/// calls that AWS refused are among them.
+/// The most pages of 50 events that are read for each of [`CALLS`]. The newest events, which matter
+/// most, come first. Failed calls are among them.
 const PAGES: usize = 10;
 
-/// Between further pages, so that whoever else asks finds room among the two calls a second.
+/// The pause between pages, which leaves most of the two calls a second to others.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// The calls that change a stream's encryption.
 const CALLS: [&str; 2] = ["StartStreamEncryption", "StopStreamEncryption"];
 
-/// Reads the history.
+/// Reads the event history.
 #[derive(Clone, Debug)]
 pub struct History {
     client: Client,
     calls: Arc<Calls>,
 }
 
-/// The answer of `LookupEvents`, as far as it matters. One that lists nothing has an empty list:
-/// without any, it is no answer, and not "nobody changed it".
+/// The answer of `LookupEvents`, as far as it is used. An answer without a list is rejected: it
+/// does not mean that nobody changed anything.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Events {
@@ -61,12 +62,12 @@ impl History {
         Self { client: Client::new(config, CLOUDTRAIL), calls }
     }
 
-    /// The changes of streams' encryption since `since`, newest first. Where time or AWS ends the
-    /// reading after the first page of each call, what was read is what there is: the newest.
+    /// The changes of streams' encryption since `since`, newest first. If the time is up or a call
+    /// fails after the first pages, the result holds the newest changes only.
     pub async fn since(&self, since: DateTime<Utc>, deadline: Instant) -> Result<Vec<Change>, CallError> {
         let deadline = self.calls.within(PATIENCE, deadline);
         let mut changes = Vec::new();
-        // `None`: all was read.
+        // `None`: every page was read.
         let mut next = CALLS.map(|name| (name, Some(None)));
         'pages: for page in 0..PAGES {
             for (name, token) in &mut next {
@@ -84,7 +85,7 @@ impl History {
                     }
                     Err(error) if page == 0 => return Err(error),
                     Err(error) => {
-                        tracing::warn!(code = error.failure.code, error = %error.failure, pages = page, "the history was read in part");
+                        tracing::warn!(code = error.failure.code, error = %error.failure, pages = page, "change history was read only in part");
                         break 'pages;
                     }
                 }
@@ -94,7 +95,7 @@ impl History {
         Ok(changes)
     }
 
-    /// A page of the records of the call `name`, and where the next one begins.
+    /// A page of the events of the call `name`, and the token of the next page.
     async fn page(
         &self,
         name: &str,
@@ -102,7 +103,7 @@ impl History {
         from: Option<String>,
         deadline: Instant,
     ) -> Result<(Vec<Change>, Option<String>), CallError> {
-        let (step, subject) = (Step::LookupEvents, "the changes of streams' encryption");
+        let (step, subject) = (Step::LookupEvents, "changes of streams' encryption");
         let mut input = json!({
             "LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": name}],
             "StartTime": since.timestamp(),

@@ -1,11 +1,11 @@
-//! HTTP/1.1 over TLS for the SDK: hyper's client with its pool of connections, and rustls on ring.
+//! HTTP/1.1 over TLS for the SDK: hyper's client with its connection pool, and rustls on ring.
 //!
 //! `aws-smithy-http-client` does the same and more: HTTP/2, proxies, other TLS libraries. HTTP/2
-//! alone would be a tenth of the function, for requests that fit into one packet; and it panics
-//! where certificates cannot be read.
+//! alone would be a tenth of the function's size, for requests that fit into one packet; and the
+//! crate panics if certificates cannot be read.
 //!
-//! One TLS library, since a second would be as large; ring, since aws-lc draws its first random
-//! number from the processor's jitter, which costs a cold start at 128 MB almost half a second.
+//! The TLS library is ring alone: aws-lc would be as large again, and gathers entropy from the
+//! processor's jitter, which takes almost half a second of a cold start at 128 MB.
 
 use std::error::Error;
 use std::fs;
@@ -33,33 +33,35 @@ use thiserror::Error;
 use crate::domain::arn::partition_of;
 use crate::settings::Environment;
 
-/// The roots that AWS's endpoints of the commercial partition chain to, as Amazon Trust Services
-/// publishes them.
+/// The root certificates of AWS's endpoints in the commercial partition, as [Amazon Trust
+/// Services][roots] publishes them.
 ///
-/// Compiled in, because loading the platform's whole store costs a cold start at 128 MB some 20 ms.
+/// They are compiled in: loading the platform's store takes some 20 ms of a cold start at 128 MB.
+///
+/// [roots]: https://www.amazontrust.com/repository/
 const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 
-/// How long connecting may take: a network that drops packets shows itself here.
+/// How long connecting may take. A network that drops packets fails here.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why there is nothing to trust, and so no HTTP client.
+/// Why there is no HTTP client: the certificates to trust cannot be read.
 #[derive(Debug, Error)]
 pub enum TrustError {
     /// The file of certificates cannot be read.
     #[error("AWS_CA_BUNDLE is {path:?}: {problem}")]
     Bundle {
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         problem: String,
     },
-    /// The certificates cannot be used.
+    /// No certificate can be used; the text says why.
     #[error("the certificates to trust cannot be used: {0}")]
     Unusable(String),
 }
 
-/// The HTTP client that `environment` asks for in `region`: `AWS_CA_BUNDLE`, `SSL_CERT_FILE` and
-/// `SSL_CERT_DIR` name what it trusts.
+/// The HTTP client for `region`. `AWS_CA_BUNDLE`, `SSL_CERT_FILE` and `SSL_CERT_DIR` name the
+/// certificates that it trusts.
 pub fn http_client(environment: &Environment, region: &str) -> Result<SharedHttpClient, TrustError> {
     let untrusting = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -74,16 +76,15 @@ pub fn http_client(environment: &Environment, region: &str) -> Result<SharedHttp
     Ok(SharedHttpClient::new(Http(pool)))
 }
 
-/// The certificates that an endpoint's must go back to.
+/// The root certificates to trust.
 fn roots(environment: &Environment, region: &str) -> Result<RootCertStore, TrustError> {
     let mut roots = RootCertStore::empty();
     let trust = |roots: &mut RootCertStore, pem: &[u8]| -> Result<(), String> {
         let certificates =
             CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-        // Whole stores hold old certificates that nobody accepts any more; the others are none the
-        // worse for it.
+        // A platform's store also holds old certificates that rustls rejects.
         let (added, _) = roots.add_parsable_certificates(certificates);
-        if added == 0 { Err("there is no certificate that can be used".to_owned()) } else { Ok(()) }
+        if added == 0 { Err("it contains no usable certificate".to_owned()) } else { Ok(()) }
     };
     match environment.get("AWS_CA_BUNDLE") {
         Some(path) => {
@@ -91,13 +92,13 @@ fn roots(environment: &Environment, region: &str) -> Result<RootCertStore, Trust
             let pem = fs::read(path).map_err(|error| refuse(error.to_string()))?;
             trust(&mut roots, &pem).map_err(refuse)?;
         }
-        // Whoever names certificates of their own, or an endpoint of their own, means the
-        // platform's store; and which roots the other partitions use is not documented.
+        // With certificates or HTTPS endpoints of the user's own, the platform's store is meant;
+        // and which roots the other partitions use is not documented.
         None if names_trust_of_its_own(environment) || partition_of(region) != "aws" => {
             let found = rustls_native_certs::load_native_certs();
             let (added, _) = roots.add_parsable_certificates(found.certs);
             if added == 0 {
-                let problem = found.errors.first().map_or_else(|| "there are none".to_owned(), ToString::to_string);
+                let problem = found.errors.first().map_or_else(|| "it is empty".to_owned(), ToString::to_string);
                 return Err(TrustError::Unusable(format!("the platform's store: {problem}")));
             }
         }
@@ -124,13 +125,13 @@ fn names_trust_of_its_own(environment: &Environment) -> bool {
         || ENDPOINTS.iter().any(|name| own_endpoint(name))
 }
 
-/// hyper's client, as the SDK wants one. Clones share its pool.
+/// hyper's client, as the SDK's `HttpClient`. Clones share its pool.
 #[derive(Clone, Debug)]
 struct Http(Client<HttpsConnector<Tcp>, SdkBody>);
 
 impl HttpClient for Http {
-    // The SDK's settings are its time-outs: connecting has its own here, and an attempt is ended by
-    // the SDK's runtime.
+    // The SDK's settings are timeouts: that of connecting is set above, and the SDK's runtime ends
+    // an attempt.
     fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
@@ -142,8 +143,8 @@ impl HttpConnector for Http {
             Ok(request) => request,
             Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
         };
-        // The SDK asks for the connection, to have it closed where an answer shows that the other
-        // side is ill.
+        // The SDK needs the connection, to close it if an answer shows that the server is
+        // unhealthy.
         let connection = capture_connection(&mut request);
         if let Some(capture) = request.extensions().get::<CaptureSmithyConnection>() {
             capture.set_connection_retriever(move || {
@@ -165,8 +166,8 @@ impl HttpConnector for Http {
     }
 }
 
-/// What kind of failure it is, as the SDK tells them apart. Of none of them it is known whether the
-/// call arrived.
+/// The kind of a failure, as the SDK classifies them. After each of them, whether the call arrived
+/// is unknown.
 fn classified(error: legacy::Error) -> ConnectorError {
     let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
     let mut io = error.is_connect();
@@ -179,10 +180,12 @@ fn classified(error: legacy::Error) -> ConnectorError {
         }
         cause = error.source();
     }
-    match () {
-        () if io => ConnectorError::io(error.into()),
-        () if cut_short => ConnectorError::other(error.into(), Some(ErrorKind::TransientError)),
-        () => ConnectorError::other(error.into(), None),
+    if io {
+        ConnectorError::io(error.into())
+    } else if cut_short {
+        ConnectorError::other(error.into(), Some(ErrorKind::TransientError))
+    } else {
+        ConnectorError::other(error.into(), None)
     }
 }
 

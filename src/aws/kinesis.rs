@@ -1,8 +1,5 @@
-//! Kinesis Data Streams: looking at streams, and, apart from it, changing their encryption.
-//!
-//! Sources: Kinesis API Reference, `DescribeStreamSummary` (20 calls a second per account and
-//! Region), `ListStreams` (5), `ListTagsForStream` (5), `StartStreamEncryption` (a key at most 25
-//! times in 24 hours).
+//! Kinesis Data Streams: [`Streams`] reads, and [`Encryption`], a type of its own, changes
+//! encryption.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,23 +20,22 @@ use crate::domain::encryption_change::QUOTA_WINDOW;
 use crate::domain::failure::{Class, Step};
 use crate::domain::stream::{Description, StreamArn, StreamMode, StreamName, StreamRef, StreamStatus};
 
-/// Looks at streams. It has no method that writes.
+/// Reads streams. It has no method that changes one.
 #[derive(Clone, Debug)]
 pub struct Streams {
     client: Client,
     calls: Arc<Calls>,
     limiters: Arc<RateLimiters>,
-    /// The account and the Region, where streams that are listed by name only are to be known by
-    /// ARN.
+    /// The account and the Region, if streams that are listed by name alone need an ARN.
     place: Option<Arc<(String, String)>>,
 }
 
 /// One page of `ListStreams`, in the order of the streams' names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// The streams, each with its state where the service says it.
+    /// The streams, each with its status if the answer has it.
     pub streams: Vec<(StreamRef, Option<StreamStatus>)>,
-    /// The last name on the page, to go on after; `None` where this is the last page.
+    /// The last name on the page, after which the next page begins; `None` on the last page.
     pub go_on_after: Option<String>,
 }
 
@@ -48,31 +44,33 @@ impl Streams {
         Self { client, calls, limiters: Arc::new(limiters), place: None }
     }
 
-    /// The same, for a member account: a bare name would mean a stream of the function's own.
+    /// The same, for a member account. There, streams need an ARN: a bare name means a stream in
+    /// the function's own account.
     #[must_use]
     pub(super) fn of_account(self, account: &str, region: &str) -> Self {
         Self { place: Some(Arc::new((account.to_owned(), region.to_owned()))), ..self }
     }
 
-    /// Calls are paced by this share from now on.
+    /// From now on, calls are limited to this share of the rates.
     pub fn limit_by(&self, share: RateShare) {
         self.limiters.set(share);
     }
 
-    /// The calls' retry and jitter.
+    /// The retries and the jitter of these calls.
     #[must_use]
     pub fn calls(&self) -> &Calls {
         &self.calls
     }
 
-    /// Opens a connection to the endpoint that serves `stream`. What comes of it is seen by the
-    /// first call.
+    /// Opens a connection to the endpoint of `stream`. An error is left for the first call to find.
     pub(super) async fn connect(&self, stream: &str) {
         let call = self.client.describe_stream_summary().stream_arn(stream).customize().mutate_request(into_ping);
         drop(Box::pin(call.send()).await);
     }
 
-    /// `DescribeStreamSummary`.
+    /// [DescribeStreamSummary]: 20 calls a second are allowed per account and Region.
+    ///
+    /// [DescribeStreamSummary]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStreamSummary.html
     pub async fn describe(&self, stream: &StreamRef, deadline: Instant) -> Result<Description, CallError> {
         let step = Step::DescribeStream;
         self.calls
@@ -93,7 +91,10 @@ impl Streams {
             .await
     }
 
-    /// All tags of a stream, by `ListTagsForStream`.
+    /// All tags of a stream, by [ListTagsForStream]: 5 calls a second are allowed per account and
+    /// Region.
+    ///
+    /// [ListTagsForStream]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListTagsForStream.html
     pub async fn tags(&self, stream: &StreamArn, deadline: Instant) -> Result<Vec<(String, String)>, CallError> {
         let step = Step::ListTags;
         let mut tags: Vec<(String, String)> = Vec::new();
@@ -115,7 +116,7 @@ impl Streams {
                 })
                 .await?;
             let (more, page) = (answer.has_more_tags, answer.tags);
-            // A page that says there is more but holds nothing would be asked for for ever.
+            // After an empty page with more to come, the same page would be read for ever.
             if more && page.is_empty() {
                 return Err(CallError::unreadable(step, stream));
             }
@@ -126,7 +127,9 @@ impl Streams {
         }
     }
 
-    /// `GetResourcePolicy`, asked once: it only makes a warning better.
+    /// [GetResourcePolicy], without retries: it only makes a warning more precise.
+    ///
+    /// [GetResourcePolicy]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetResourcePolicy.html
     pub async fn policy(&self, stream: &StreamArn, deadline: Instant) -> PolicyDocument {
         let step = Step::GetPolicy;
         let request = self.client.get_resource_policy().resource_arn(stream.as_str());
@@ -148,13 +151,16 @@ impl Streams {
         }
     }
 
-    /// One page of `ListStreams`: the streams after the one named `after`.
+    /// One page of [ListStreams]: the streams after the one named `after`. 5 calls a second are
+    /// allowed per account and Region.
     ///
-    /// It goes on by name, not by `NextToken`: a token expires after 300 seconds, and a name can be
-    /// carried in a dead letter.
+    /// The next page is read by name, not by `NextToken`: a token expires after 300 seconds, and a
+    /// name can be part of a dead letter.
+    ///
+    /// [ListStreams]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListStreams.html
     pub async fn list(&self, after: Option<&str>, deadline: Instant) -> Result<Page, CallError> {
         let step = Step::ListStreams;
-        let subject = "the streams of the account and Region";
+        let subject = "the account and Region";
         let answer = self
             .calls
             .read(step, &subject, deadline, || {
@@ -188,7 +194,7 @@ impl Streams {
         Ok(Page { streams, go_on_after })
     }
 
-    /// A stream that is listed by its name only, as older emulators do.
+    /// A stream that is listed by name alone, as older emulators do.
     fn reference(&self, name: StreamName) -> Result<StreamRef, Malformed> {
         match self.place.as_deref() {
             Some((account, region)) => StreamArn::build(region, account, &name).map(StreamRef::Arn),
@@ -197,7 +203,7 @@ impl Streams {
     }
 }
 
-/// Changes streams' encryption. Audit mode and dry runs are never handed one.
+/// Changes streams' encryption. Audit mode and dry runs are never given one.
 #[derive(Clone, Debug)]
 pub struct Encryption {
     client: Client,
@@ -205,8 +211,8 @@ pub struct Encryption {
     accepted: Accepted,
 }
 
-/// When starts were accepted, by the stream's name. It is as old as the process, and forgets what
-/// is older than a day.
+/// The times at which AWS accepted `StartStreamEncryption`, by the stream's name: those of this
+/// process, and of the last 24 hours.
 type Accepted = Arc<Mutex<HashMap<String, Vec<DateTime<Utc>>>>>;
 
 impl Encryption {
@@ -214,7 +220,8 @@ impl Encryption {
         Self { client, calls, accepted: Accepted::default() }
     }
 
-    /// When this process had starts of `stream` accepted, in the last 24 hours.
+    /// When AWS accepted `StartStreamEncryption` for `stream` from this process, in the last 24
+    /// hours.
     #[must_use]
     pub fn accepted(&self, stream: &StreamArn) -> Vec<DateTime<Utc>> {
         let since = self.calls.utc() - QUOTA_WINDOW;
@@ -229,8 +236,10 @@ impl Encryption {
         accepted.entry(stream.name().to_owned()).or_default().push(now);
     }
 
-    /// `StartStreamEncryption`, sent once. AWS accepting it starts the change; that it arrived is
-    /// to be seen by describing the stream.
+    /// [StartStreamEncryption], sent once. `Ok` means that the change has begun; describe the
+    /// stream to see its end.
+    ///
+    /// [StartStreamEncryption]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html
     pub async fn start(&self, stream: &StreamArn, key_id: &str, deadline: Instant) -> Result<(), CallError> {
         let step = Step::StartStreamEncryption;
         let request = self
@@ -241,7 +250,7 @@ impl Encryption {
             .key_id(key_id);
         let call = async { request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error)) };
         let sent = self.calls.once(step, stream, deadline, call).await.map(|_| ());
-        // A start whose answer was lost may have been accepted, and is counted.
+        // A call whose answer was lost may have been accepted, so it counts.
         if !matches!(&sent, Err(CallError { fate: Fate::Refused, .. })) {
             self.remember(stream);
         }
@@ -249,8 +258,7 @@ impl Encryption {
     }
 }
 
-/// Proves that records are encrypted, by writing one. Nothing makes one of these unless a person
-/// asks for it.
+/// Writes a record to see whether AWS encrypts it. It is made only for `enforcer apply --probe`.
 #[cfg(feature = "cli")]
 #[derive(Clone, Debug)]
 pub struct Probe {
@@ -260,13 +268,15 @@ pub struct Probe {
 
 #[cfg(feature = "cli")]
 impl Probe {
-    /// A probe with a client of its own.
+    /// A probe, with its own client.
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, clock: &crate::clock::Clock) -> Self {
         Self { client: Client::new(config), calls: Arc::new(Calls::new(clock.clone())) }
     }
 
-    /// `PutRecord`: writes one record, and says whether AWS encrypted it.
+    /// Writes one record by [PutRecord], and returns whether AWS encrypted it.
+    ///
+    /// [PutRecord]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecord.html
     pub async fn put(&self, stream: &StreamArn, deadline: Instant) -> Result<bool, CallError> {
         let step = Step::Probe;
         let data = aws_smithy_types::Blob::new("kinesis-encryption-enforcer probe");
@@ -291,8 +301,8 @@ fn description(summary: &StreamDescriptionSummary) -> Option<Description> {
     })
 }
 
-/// Whether it describes the stream that was asked for. Another's would be judged, and changed, in
-/// its place.
+/// Whether `description` is that of the stream `asked` for. Otherwise another stream would be
+/// assessed and changed in its place.
 fn is_of(description: &Description, asked: &StreamRef) -> bool {
     match asked {
         StreamRef::Arn(arn) => description.arn == *arn,

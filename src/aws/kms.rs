@@ -1,6 +1,4 @@
-//! KMS: looking at keys. Nothing here changes one.
-//!
-//! Source: KMS API Reference, `DescribeKey` and `KeyMetadata`.
+//! KMS: reads keys. Nothing here changes a key.
 
 use std::sync::Arc;
 
@@ -16,7 +14,7 @@ use crate::domain::PolicyDocument;
 use crate::domain::failure::Step;
 use crate::domain::key::{KeyArn, KeyFacts, KeyRef, Readiness};
 
-/// Looks at keys.
+/// Reads keys.
 #[derive(Clone, Debug)]
 pub struct Keys {
     client: Client,
@@ -28,13 +26,15 @@ impl Keys {
         Self { client: Client::new(config, KMS), calls }
     }
 
-    /// Opens a connection. What comes of it is seen by the first call.
+    /// Opens a connection. An error is left for the first call to find.
     pub(super) async fn connect(&self) {
         Box::pin(self.client.connect()).await;
     }
 
-    /// `DescribeKey`. Must not be asked about `alias/aws/…`: describing such an alias creates the
-    /// key where there is none.
+    /// [DescribeKey]. It must not be called for `alias/aws/…`: if the key of such an alias does not
+    /// exist, the call creates it.
+    ///
+    /// [DescribeKey]: https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html
     pub async fn describe(&self, key: &KeyRef, deadline: Instant) -> Result<KeyFacts, CallError> {
         let step = Step::DescribeKey;
         let unreadable = || CallError::unreadable(step, key);
@@ -43,8 +43,8 @@ impl Keys {
             let answer: Described = self.client.call("DescribeKey", &input, step, key).await?;
             let metadata = answer.key_metadata.ok_or_else(unreadable)?;
             let arn: KeyArn = metadata.arn.as_deref().and_then(|arn| arn.parse().ok()).ok_or_else(unreadable)?;
-            // Another key's description would be taken for the desired one, and applied. Where an
-            // alias points, only KMS knows.
+            // Otherwise another key would be taken for the desired one, and applied. Only KMS knows
+            // the key of an alias.
             let is_asked_for = match key {
                 KeyRef::Arn(asked) => arn.as_str().eq_ignore_ascii_case(asked.as_str()),
                 KeyRef::Id(_) => arn.id().eq_ignore_ascii_case(key.as_str()),
@@ -61,7 +61,7 @@ impl Keys {
                 Some("PendingDeletion" | "PendingReplicaDeletion") => Readiness::PendingDeletion,
                 Some("PendingImport") => Readiness::PendingImport,
                 Some("Unavailable") => Readiness::Unavailable,
-                // Creating, Updating, and what AWS may add.
+                // Creating, Updating, or a state that AWS has added since.
                 state => Readiness::NotReady(state.unwrap_or("without a state").to_owned()),
             },
             encrypts: metadata.key_usage.as_deref() == Some("ENCRYPT_DECRYPT"),
@@ -70,8 +70,10 @@ impl Keys {
         })
     }
 
-    /// `GetKeyPolicy`, asked once: it only makes a warning better. Keys of other accounts do not
-    /// answer it.
+    /// [GetKeyPolicy], without retries: it only makes a warning more precise. It fails for a key of
+    /// another account.
+    ///
+    /// [GetKeyPolicy]: https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyPolicy.html
     pub async fn policy(&self, key: &KeyArn, deadline: Instant) -> PolicyDocument {
         let step = Step::GetPolicy;
         let input = json!({"KeyId": key.as_str()});
@@ -82,7 +84,7 @@ impl Keys {
     }
 }
 
-/// The answer of `DescribeKey`, as far as it matters.
+/// The answer of `DescribeKey`, as far as it is used.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Described {
@@ -106,7 +108,7 @@ struct PolicyOfKey {
     policy: Option<String>,
 }
 
-/// A policy as the services give it; an empty one is none.
+/// A policy as the services return it; an empty text means none.
 pub(super) fn read_document(text: Option<&str>) -> PolicyDocument {
     match text {
         None | Some("") => Ok(None),

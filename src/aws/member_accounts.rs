@@ -1,7 +1,8 @@
 //! The member accounts: clients that act in them, with the credentials of a role in each.
 //!
-//! Source: STS API Reference, `AssumeRole` (sessions of an hour, the longest that a role taken on
-//! by a role can have).
+//! A session lasts an hour, the maximum for a role that [is assumed by a role][chaining].
+//!
+//! [chaining]: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
@@ -21,15 +22,15 @@ use crate::clock::Clock;
 use crate::domain::failure::{Kind, Step, code};
 use crate::domain::member_accounts::MemberAccounts;
 
-/// The session's name, as the member's CloudTrail shows it:
+/// The session's name. The member's `CloudTrail` shows it:
 /// `assumed-role/<role>/kinesis-encryption-enforcer`.
 pub const SESSION: &str = "kinesis-encryption-enforcer";
 
-/// How long credentials must outlast the invocation that works with them. Then none end while a
-/// stream is waited for.
+/// How long credentials must outlast the invocation that uses them, so that none expire while it
+/// waits for a stream.
 const MARGIN: Duration = Duration::from_mins(5);
 
-/// The members. Of each only what is asked for is made.
+/// The members. The clients of a member are made when it is first used.
 #[derive(Debug)]
 pub struct MemberClients(Vec<Member>);
 
@@ -43,20 +44,19 @@ pub struct Member {
     common: Arc<Common>,
 }
 
-/// What all members have in common.
+/// What all members share.
 #[derive(Debug)]
 struct Common {
     sts: Client,
     calls: Arc<Calls>,
     clock: Clock,
     config: SdkConfig,
-    /// What the members' clients are made from: queues, bus and policy parameter stay the
-    /// function's own.
+    /// The function's own clients. Members share their queues, event bus and policy.
     own: Aws,
     external_id: String,
 }
 
-/// The credentials of a role, once it is taken on.
+/// The credentials of a role, once it is assumed.
 #[derive(Clone, Debug, Default)]
 struct Session(Arc<RwLock<Option<Credentials>>>);
 
@@ -77,7 +77,9 @@ impl ProvideCredentials for Session {
         Self: 'a,
     {
         let credentials = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
-        Provided::ready(credentials.ok_or_else(|| CredentialsError::not_loaded("the member's role was not taken on")))
+        Provided::ready(
+            credentials.ok_or_else(|| CredentialsError::not_loaded("the member's role has not been assumed")),
+        )
     }
 }
 
@@ -101,26 +103,26 @@ impl MemberClients {
         Self(settings.accounts.iter().map(member).collect())
     }
 
-    /// Every one of them.
+    /// All members.
     pub fn iter(&self) -> impl Iterator<Item = &Member> {
         self.0.iter()
     }
 }
 
 impl Member {
-    /// Its 12 digits.
+    /// The account id, 12 digits.
     #[must_use]
     pub fn account(&self) -> &str {
         &self.account
     }
 
-    /// The role that the function acts with here.
+    /// The ARN of the role that the function assumes in this account.
     #[must_use]
     pub fn role_arn(&self) -> &str {
         &self.role_arn
     }
 
-    /// Takes on the role, unless its credentials outlast `until` anyway.
+    /// Assumes the role, unless the present credentials outlast `until`.
     pub async fn assume_role(&self, until: Instant) -> Result<(), CallError> {
         let Self { account, role_arn, session, common, .. } = self;
         let Common { sts, calls, clock, external_id, .. } = common.as_ref();
@@ -145,11 +147,11 @@ impl Member {
             ))
         });
         session.set(read.ok_or_else(|| CallError::unreadable(step, role_arn))?);
-        tracing::info!(account, role = role_arn, "role in a member account taken on");
+        tracing::info!(account, role = role_arn, "assumed role in member account");
         Ok(())
     }
 
-    /// The clients that act here. Their calls fail until the role is taken on.
+    /// The clients that act in this account. Their calls fail until the role is assumed.
     #[must_use]
     pub fn clients(&self) -> &Aws {
         self.aws.get_or_init(|| {
@@ -161,8 +163,8 @@ impl Member {
     }
 }
 
-/// STS says `AccessDenied` whether the role is missing, its trust policy does not admit us, or the
-/// `ExternalId` is another: one code of ours, with one remedy.
+/// STS returns `AccessDenied` if the role does not exist, if its trust policy does not name the
+/// function's role, or if the external id differs: one code of ours, with one remedy for all.
 fn refused(diagnosis: Diagnosis) -> Diagnosis {
     if Kind::of(&diagnosis.code) != Kind::Denied {
         return diagnosis;

@@ -1,8 +1,8 @@
-//! The only place that knows the AWS SDK. Errors are classified beside the call that made them.
+//! The only module that uses the AWS SDK. Errors are classified beside the call that returned them.
 //!
 //! The SDK's own retries are off: its token bucket is process-wide, its jitter cannot be seeded,
-//! and it sends `StartStreamEncryption` twice when an answer is lost. [`Calls`] retries instead,
-//! inside the deadline, and logs what it did.
+//! and it sends `StartStreamEncryption` again when an answer is lost. [`Calls`] retries instead,
+//! until the deadline, and logs each retry.
 
 mod calls;
 pub mod config;
@@ -58,32 +58,32 @@ pub const ACTIONS: [&str; 14] = [
 /// The clients, made once per process.
 #[derive(Clone, Debug)]
 pub struct Aws {
-    /// Looks at streams.
+    /// Reads streams.
     pub streams: kinesis::Streams,
-    /// Changes their encryption. In audit mode it does not exist.
+    /// Changes their encryption; absent in audit mode.
     pub encryption: Option<kinesis::Encryption>,
-    /// Tells who changed streams' encryption.
+    /// Reads who changed streams' encryption.
     pub history: history::History,
-    /// Looks at keys.
+    /// Reads keys.
     pub keys: kms::Keys,
-    /// Tells outcomes on a bus, where one is configured.
+    /// Publishes outcome events, if an event bus is configured.
     pub events: Option<events::Bus>,
-    /// Writes dead letters, where a queue is configured.
+    /// Writes dead letters, if a queue is configured.
     pub dead_letters: Option<sqs::DeadLetterSender>,
-    /// The work queue, where one is configured.
+    /// The work queue, if one is configured.
     pub work: Option<sqs::WorkQueue>,
     /// Reads the policy.
     pub policy: policy::PolicyReader,
     /// Finds streams by their tags.
     pub tagging: tagging::Tagging,
-    /// The accounts beside the own one, where any are configured.
+    /// The member accounts, if any are configured.
     pub members: Option<Arc<member_accounts::MemberClients>>,
-    /// The Region that all of them talk to.
+    /// The Region of all these clients.
     pub region: String,
 }
 
 impl Aws {
-    /// Makes the clients that `settings` ask for.
+    /// Makes the clients that `settings` call for.
     #[must_use]
     pub fn new(config: &SdkConfig, settings: &Settings, clock: &Clock) -> Self {
         let calls = Arc::new(Calls::new(clock.clone()));
@@ -120,7 +120,7 @@ impl Aws {
     }
 
     /// The same with clients that act in the member `account`, by the credentials in `config`.
-    /// Queues, bus and policy parameter stay as they are.
+    /// Queues, event bus and policy stay the function's own.
     fn in_account(&self, account: &str, config: &SdkConfig, calls: &Arc<Calls>) -> Self {
         let AccountClients { streams, encryption, history, keys, tagging } =
             AccountClients::new(config, self.encryption.is_some(), calls);
@@ -129,7 +129,7 @@ impl Aws {
     }
 }
 
-/// The clients that act in one account: on its streams, its keys, its tags and its history.
+/// The clients that act in one account: on its streams, keys, tags and event history.
 struct AccountClients {
     streams: kinesis::Streams,
     encryption: Option<kinesis::Encryption>,

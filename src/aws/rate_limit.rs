@@ -1,31 +1,34 @@
-//! Pacing: how many calls a second the function makes, so that the account's own applications keep
-//! theirs.
+//! Limits the rate of the function's calls, so that other callers in the account are not throttled.
 //!
-//! The limits are the account's, per Region, and shared with everybody in it. All invocations that
-//! work side by side stay together under half of each: every one paces itself, by its [`RateShare`]
-//! of that half.
+//! AWS's [limits][limits] apply to an account and Region, and to everybody in it. Concurrent
+//! invocations together stay under half of each limit: each limits itself to its [`RateShare`] of
+//! that half.
+//!
+//! [limits]: https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// `MaximumConcurrency` of the work queue's event source mapping: how many invocations work on it
-/// side by side. Two is the least that SQS takes.
+/// [`MaximumConcurrency`][ScalingConfig] of the work queue's event source mapping: how many
+/// invocations work on the queue at the same time. Two is the minimum.
 ///
-/// More would not be faster: ten streams wait in each, and the account's limits, not our
-/// processors, are what there is little of.
+/// More would not be faster: each invocation waits for ten streams at a time, and the account's
+/// limits, not the processors, are scarce.
+///
+/// [ScalingConfig]: https://docs.aws.amazon.com/lambda/latest/api/API_ScalingConfig.html
 pub const WORKERS: u32 = 2;
 
-/// What an invocation has of the budget, which is half of each limit.
+/// An invocation's share of the budget, which is half of each limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RateShare {
-    /// All of it: there is no work queue, so that nothing fans out.
+    /// All of it: without a work queue, one invocation does all the work.
     Whole,
-    /// That of each of the [`WORKERS`].
+    /// The share of each of the [`WORKERS`].
     Worker,
-    /// That of an invocation by EventBridge, the schedule or a person, which looks at one stream as
-    /// a rule, or only lists them.
+    /// The share of an invocation by `EventBridge`, the schedule or a person. As a rule it checks
+    /// one stream, or only lists them.
     Direct,
 }
 
@@ -39,7 +42,7 @@ impl RateShare {
     }
 }
 
-/// The calls that the account's limits make scarce.
+/// The calls whose rate is limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Api {
     /// `kinesis:DescribeStreamSummary`.
@@ -48,18 +51,21 @@ pub enum Api {
     ListStreams,
     /// `kinesis:ListTagsForStream`.
     ListTagsForStream,
-    /// `kinesis:GetResourcePolicy`, whose limit is not documented: that of its neighbours is
-    /// assumed.
+    /// `kinesis:GetResourcePolicy`. Its limit is not documented: that of similar calls is assumed.
     GetResourcePolicy,
 }
 
 impl Api {
-    /// Every one of them.
+    /// All of them.
     pub const ALL: [Self; 4] =
         [Self::DescribeStreamSummary, Self::ListStreams, Self::ListTagsForStream, Self::GetResourcePolicy];
 
-    /// Calls a second that AWS allows the account in a Region (Kinesis API Reference, operation by
-    /// operation).
+    /// How many calls a second AWS allows per account and Region, by [DescribeStreamSummary],
+    /// [ListStreams] and [ListTagsForStream].
+    ///
+    /// [DescribeStreamSummary]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStreamSummary.html
+    /// [ListStreams]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListStreams.html
+    /// [ListTagsForStream]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListTagsForStream.html
     #[must_use]
     pub fn limit(self) -> u32 {
         match self {
@@ -68,17 +74,17 @@ impl Api {
         }
     }
 
-    /// Calls a second of an invocation with this share.
+    /// How many calls a second an invocation with this share makes.
     #[must_use]
     pub fn rate(self, share: RateShare) -> f64 {
         f64::from(self.limit()) / 2.0 * share.of_budget()
     }
 }
 
-/// How much slower than its rate a throttled pace becomes at most.
+/// How many times slower than its rate a limiter becomes at most, when AWS throttles.
 const SLOWEST: f64 = 8.0;
 
-/// The paces of one process: Lambda gives it one invocation at a time.
+/// The limiters of one process, which handles one invocation at a time.
 #[derive(Debug)]
 pub struct RateLimiters {
     describe: RateLimiter,
@@ -88,7 +94,7 @@ pub struct RateLimiters {
 }
 
 impl RateLimiters {
-    /// The paces of an invocation with this share.
+    /// The limiters of an invocation with this share.
     #[must_use]
     pub fn with(share: RateShare) -> Self {
         let limiter = |api: Api| RateLimiter::new(api.rate(share));
@@ -100,7 +106,7 @@ impl RateLimiters {
         }
     }
 
-    /// From now on it is an invocation with this share.
+    /// From now on, an invocation with this share is limited.
     pub(super) fn set(&self, share: RateShare) {
         for api in Api::ALL {
             self.of(api).state().interval = interval(api.rate(share));
@@ -117,8 +123,8 @@ impl RateLimiters {
     }
 }
 
-/// The pace of one API: calls are let through one by one, an interval apart. There is no allowance
-/// to save up, so that a new worker cannot burst.
+/// The limiter of one API: it spaces calls an interval apart. Unused time is not saved up, so a new
+/// worker does not send a burst.
 #[derive(Debug)]
 pub(super) struct RateLimiter(Mutex<State>);
 
@@ -127,8 +133,8 @@ struct State {
     interval: Duration,
     /// When the next call may be made.
     next: Option<Instant>,
-    /// By what the interval is stretched: it doubles when AWS throttles, and shrinks again with
-    /// every call that goes through.
+    /// The factor of the interval: it doubles when AWS throttles, and shrinks with every call that
+    /// is not throttled.
     stretch: f64,
 }
 
@@ -137,8 +143,8 @@ impl RateLimiter {
         Self(Mutex::new(State { interval: interval(rate), next: None, stretch: 1.0 }))
     }
 
-    /// When the next call may be made; `None` where that is not before `deadline`, and then no turn
-    /// is taken.
+    /// Reserves the time of the next call; `None`, and no reservation, if that is not before
+    /// `deadline`.
     pub(super) fn reserve(&self, now: Instant, deadline: Instant) -> Option<Instant> {
         let mut state = self.state();
         let reserve = state.next.map_or(now, |next| next.max(now));
@@ -149,13 +155,13 @@ impl RateLimiter {
         Some(reserve)
     }
 
-    /// AWS throttled a call: others are as busy as we are, and we give way.
+    /// AWS throttled a call: other callers use the limit too.
     pub(super) fn slow_down(&self) {
         let mut state = self.state();
         state.stretch = (state.stretch * 2.0).min(SLOWEST);
     }
 
-    /// A call went through.
+    /// A call was not throttled.
     pub(super) fn speed_up(&self) {
         let mut state = self.state();
         state.stretch = (state.stretch * 0.9).max(1.0);

@@ -1,13 +1,16 @@
-//! A client for the services of which this program makes a call or two.
+//! A client for the services of which this program uses a call or two.
 //!
-//! It sends what the SDK's generated clients send, by the SDK's own runtime: its signatures,
-//! time-outs, connections and kinds of error. What it leaves out are the types of some thousand
-//! operations that nobody calls here, and six rule engines that find six endpoints: together they
-//! were a third of the function. Kinesis, which this program is about, is called by its generated
-//! client.
+//! It sends what the SDK's generated clients send, with the SDK's own runtime: its signatures,
+//! timeouts, connections and kinds of errors. It leaves out the types of some thousand operations
+//! that are not called here, and six rule engines that find six endpoints: together they were a
+//! third of the function's size. Kinesis and STS are called by their generated clients.
 //!
-//! Sources: *Smithy, AWS JSON 1.0 and 1.1 protocols*; *AWS General Reference, Service endpoints*. A
-//! test compares the endpoints with those that the generated clients find, for every partition.
+//! Requests follow the [AWS JSON protocols][json], endpoints the [AWS General
+//! Reference][endpoints]. A test compares the endpoints with those of the generated clients, for
+//! every partition.
+//!
+//! [json]: https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
+//! [endpoints]: https://docs.aws.amazon.com/general/latest/gr/rande.html
 
 use std::fmt::{self, Display};
 
@@ -41,28 +44,30 @@ use super::error::{CallError, Fate};
 use crate::domain::arn::partition_of;
 use crate::domain::failure::{Failure, Step, code};
 
-/// A service that speaks JSON.
+/// A service with an AWS JSON protocol.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Service {
-    /// The service's id, as `AWS_ENDPOINT_URL_<ID>` has it.
+    /// The service's id, as in `AWS_ENDPOINT_URL_<ID>`.
     id: &'static str,
-    /// The name that its endpoints begin with, and that signatures are for.
+    /// The name that its endpoints begin with, and that requests are signed for.
     host: &'static str,
-    /// What `X-Amz-Target` begins with.
+    /// The prefix of `X-Amz-Target`.
     target: &'static str,
     content_type: &'static str,
     govcloud: GovCloud,
 }
 
-/// How the FIPS endpoints of a service are named in `GovCloud`, where plain endpoints may be FIPS
-/// endpoints themselves.
+/// How the [FIPS endpoints][fips] of a service are named in `GovCloud`, where plain endpoints may
+/// be FIPS endpoints themselves.
+///
+/// [fips]: https://docs.aws.amazon.com/sdkref/latest/guide/feature-endpoints.html
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum GovCloud {
-    /// As elsewhere.
+    /// With `-fips`, as elsewhere.
     Fips,
-    /// Plainly, except those that speak IPv6, too.
+    /// Without `-fips`, except the dual-stack endpoints.
     Plain,
-    /// Plainly, all of them.
+    /// Without `-fips`.
     AllPlain,
 }
 
@@ -104,7 +109,7 @@ pub(crate) const TAGGING: Service = Service {
 };
 
 impl Service {
-    /// Where the service is reached.
+    /// The URL of the service.
     fn endpoint(self, config: &SdkConfig) -> String {
         if let Some(url) = self.configured_endpoint(config) {
             return url;
@@ -119,7 +124,7 @@ impl Service {
         format!("https://{}{fips}.{region}.{}", self.host, if dual_stack { dual_stack_suffix } else { suffix })
     }
 
-    /// `AWS_ENDPOINT_URL_<ID>`, or `AWS_ENDPOINT_URL`, or what a profile says of either.
+    /// `AWS_ENDPOINT_URL_<ID>` or `AWS_ENDPOINT_URL`, or the same settings of a profile.
     fn configured_endpoint(self, config: &SdkConfig) -> Option<String> {
         let key = ServiceConfigKey::builder()
             .service_id(self.id)
@@ -132,7 +137,7 @@ impl Service {
     }
 }
 
-/// What the endpoints of a partition end with, and what those do that speak IPv6, too.
+/// The suffixes of a partition's endpoints: IPv4 and dual-stack.
 fn suffixes(partition: &str) -> (&'static str, &'static str) {
     match partition {
         "aws-cn" => ("amazonaws.com.cn", "api.amazonwebservices.com.cn"),
@@ -158,22 +163,22 @@ impl fmt::Debug for Client {
     }
 }
 
-/// What is sent.
+/// A request.
 #[derive(Debug)]
 struct Call {
     operation: &'static str,
     input: Vec<u8>,
-    /// A health check, in place of the call.
+    /// Whether a health check is sent in place of the call.
     ping: bool,
 }
 
-/// What came back.
+/// The body of a successful response.
 #[derive(Debug)]
 pub(crate) struct Answer(Vec<u8>);
 
 impl Client {
-    /// A client of `service`, with the credentials, the Region, the time-outs and the HTTP client
-    /// in `config`.
+    /// A client of `service`, with the credentials, the Region, the timeouts and the HTTP client in
+    /// `config`.
     pub(crate) fn new(config: &SdkConfig, service: Service) -> Self {
         let mut signing = Layer::new("signing");
         signing.store_put(AuthSchemeOptionResolverParams::new(()));
@@ -189,7 +194,7 @@ impl Client {
             )))
             .push_auth_scheme(SharedAuthScheme::new(SigV4AuthScheme::new()))
             .set_identity_cache(Some(config.identity_cache().unwrap_or_else(|| IdentityCache::lazy().build())))
-            // What tells Lambda that a message goes round in a circle.
+            // Lambda's recursive loop detection needs its header.
             .push_interceptor(RecursionDetectionInterceptor::new());
         if let Some(credentials) = config.credentials_provider() {
             components.set_identity_resolver(SCHEME_ID, credentials);
@@ -222,7 +227,7 @@ impl Client {
         self.operation.invoke(Call { operation, input: input.to_string().into_bytes(), ping: false }).await
     }
 
-    /// Makes a call, and reads its answer.
+    /// Makes a call, and parses its answer.
     pub(crate) async fn call<T: DeserializeOwned>(
         &self,
         operation: &'static str,
@@ -232,7 +237,7 @@ impl Client {
     ) -> Result<T, CallError> {
         let Answer(body) =
             self.send(operation, input).await.map_err(|error| CallError::from_sdk(step, subject, &error))?;
-        // An operation without an answer answers with nothing.
+        // The body is empty if the operation has no output.
         let body = if body.is_empty() { &b"{}"[..] } else { &body };
         serde_json::from_slice(body).map_err(|error| CallError {
             failure: Failure::new(step, code::UNREADABLE_ANSWER, subject, &error.to_string()),
@@ -240,7 +245,7 @@ impl Client {
         })
     }
 
-    /// Opens a connection. What comes of it is seen by the first call.
+    /// Opens a connection. An error is left for the first call to find.
     pub(super) async fn connect(&self) {
         drop(self.operation.invoke(Call { operation: "ping", input: Vec::new(), ping: true }).await);
     }
@@ -265,7 +270,7 @@ impl Service {
     }
 }
 
-/// An error that the service spelled out.
+/// An error response of the service.
 #[derive(Debug)]
 pub(crate) struct ServiceError(ErrorMetadata);
 
@@ -292,8 +297,10 @@ fn answer(response: &HttpResponse) -> Result<Answer, OrchestratorError<ServiceEr
     Err(OrchestratorError::operation(error(header("x-amzn-query-error"), header("x-amzn-errortype"), body)))
 }
 
-/// The error in an answer: its code without namespace and address, its message. SQS gives the code
-/// that it has always had in a header.
+/// The error in a response: its code, without namespace and URL, and its message. SQS returns its
+/// older [query error code][query] in a header.
+///
+/// [query]: https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
 fn error(query_error: Option<&str>, error_type: Option<&str>, body: &[u8]) -> ServiceError {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |names: &[&str]| names.iter().find_map(|name| body.get(name)?.as_str());

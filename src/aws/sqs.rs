@@ -1,11 +1,7 @@
 //! SQS: the dead-letter queue and the work queue.
 //!
-//! SQS refuses a message that holds certain characters (most control characters, U+FFFE and U+FFFF),
-//! and events may hold any. So what is sent is a value, and its JSON is escaped to ASCII here.
-//!
-//! Source: SQS API Reference, `SendMessage` (at most 1 MiB, message attributes included; delayed by
-//! at most 900 s), `SendMessageBatch` (at most ten, which may fail one by one),
-//! `ChangeMessageVisibility`.
+//! SQS refuses a message that holds certain characters (most control characters, U+FFFE and
+//! U+FFFF), and events may hold any. So the senders take a value, and escape its JSON to ASCII.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,8 +30,10 @@ impl DeadLetterSender {
         Self { client, calls, queue_url }
     }
 
-    /// `SendMessage`. A lost answer is retried: a dead letter that is there twice is better than
-    /// none.
+    /// Sends a dead letter by [SendMessage], which accepts at most 1 MiB including the attributes.
+    /// A call whose answer is lost is retried: a duplicate dead letter is better than none.
+    ///
+    /// [SendMessage]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
     pub async fn send(
         &self,
         dead_letter: &(impl Serialize + Sync),
@@ -53,8 +51,8 @@ impl DeadLetterSender {
     }
 }
 
-/// The answer of `SendMessage`. A message is stored once SQS says under which id: an answer without
-/// content, which something in between may give, says nothing.
+/// The answer of `SendMessage`. Only a message id proves that SQS stored the message: an empty
+/// answer may come from a proxy.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Stored {
@@ -62,19 +60,23 @@ struct Stored {
     _message_id: String,
 }
 
-/// How many messages one `SendMessageBatch` takes.
+/// The most messages in one [SendMessageBatch].
+///
+/// [SendMessageBatch]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
 pub const BATCH: usize = 10;
 
-/// The longest that SQS delays a message.
+/// The longest [`DelaySeconds`][SendMessage] of SQS.
+///
+/// [SendMessage]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 pub const LONGEST_DELAY: Duration = Duration::from_mins(15);
 
-/// The work queue: work is sent to it, and what was received from it is given back.
+/// The work queue. Lambda receives its messages and deletes them.
 #[derive(Clone, Debug)]
 pub struct WorkQueue {
     client: Client,
     calls: Arc<Calls>,
     queue_url: String,
-    /// Audit mode sends no work.
+    /// Whether work may be sent: not in audit mode.
     sends: bool,
 }
 
@@ -83,13 +85,15 @@ impl WorkQueue {
         Self { client, calls, queue_url, sends }
     }
 
-    /// The means to send work; audit mode has none.
+    /// The sender of work items; `None` in audit mode.
     #[must_use]
     pub fn sender(&self) -> Option<WorkQueueSender<'_>> {
         self.sends.then_some(WorkQueueSender(self))
     }
 
-    /// `ChangeMessageVisibility`: hides a message that was received for `delay` from now on.
+    /// Makes a received message visible again after `delay`, by [ChangeMessageVisibility].
+    ///
+    /// [ChangeMessageVisibility]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
     pub async fn change_visibility(
         &self,
         receipt_handle: &str,
@@ -104,12 +108,12 @@ impl WorkQueue {
     }
 }
 
-/// Sends work.
+/// Sends work items.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkQueueSender<'a>(&'a WorkQueue);
 
 impl WorkQueueSender<'_> {
-    /// `SendMessage`: the message is seen after `delay`, at most [`LONGEST_DELAY`].
+    /// Sends an item by `SendMessage`; it becomes visible after `delay`, at most [`LONGEST_DELAY`].
     pub async fn send(
         &self,
         work: &(impl Serialize + Sync),
@@ -124,8 +128,8 @@ impl WorkQueueSender<'_> {
             .map(|_| ())
     }
 
-    /// `SendMessageBatch`, in as many calls as it takes. What SQS refuses of a batch is sent again;
-    /// so a message may be there twice, and none is missing.
+    /// Sends items by `SendMessageBatch`, [`BATCH`] a call. The entries of a batch that SQS refuses
+    /// are sent again: a message may be duplicated, but none is lost.
     pub async fn send_all(&self, work: &[impl Serialize + Sync], deadline: Instant) -> Result<(), CallError> {
         for batch in work.chunks(BATCH) {
             let entry = |(index, item)| json!({"Id": format!("{index}"), "MessageBody": ascii_json(item)});
@@ -142,8 +146,8 @@ impl WorkQueueSender<'_> {
             let call = || async {
                 let Sent { successful, failed } = client.call("SendMessageBatch", &input, step, queue_url).await?;
                 let failed = failed.unwrap_or_default();
-                let told = successful.map_or(0, |entries| entries.len()) + failed.len();
-                if told == entries.len() { Ok(failed) } else { Err(CallError::unreadable(step, queue_url)) }
+                let answered = successful.map_or(0, |entries| entries.len()) + failed.len();
+                if answered == entries.len() { Ok(failed) } else { Err(CallError::unreadable(step, queue_url)) }
             };
             let failed = calls.read(step, queue_url, deadline, call).await?;
             let Some(refused) = failed.first() else { return Ok(()) };
@@ -153,18 +157,14 @@ impl WorkQueueSender<'_> {
             if refused.sender_fault == Some(true) || calls.is_late(delay, deadline) {
                 return Err(CallError { failure, fate: Fate::Refused });
             }
-            tracing::warn!(
-                code = failure.code,
-                refused = failed.len(),
-                "part of a batch was refused, sending it again"
-            );
+            tracing::warn!(code = failure.code, refused = failed.len(), "part of a batch was refused, retrying");
             entries.retain(|entry| failed.iter().any(|failed| entry["Id"] == failed.id));
             tokio::time::sleep(delay).await;
         }
     }
 }
 
-/// The answer of `SendMessageBatch`, as far as it matters.
+/// The answer of `SendMessageBatch`, as far as it is used.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Sent {
@@ -182,7 +182,7 @@ struct NotSent {
 }
 
 fn seconds(delay: Duration) -> i32 {
-    // Rounded up: a message that is back a moment early would be early for its purpose.
+    // Rounded up: work that becomes visible too early has to be deferred again.
     let seconds = delay.min(LONGEST_DELAY).as_millis().div_ceil(1_000);
     i32::try_from(seconds).unwrap_or(i32::MAX)
 }

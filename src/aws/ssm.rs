@@ -1,6 +1,4 @@
-//! Systems Manager Parameter Store: the policy, where it is kept in a parameter.
-//!
-//! Source: Systems Manager API Reference, `GetParameter`.
+//! Systems Manager Parameter Store: a policy in a parameter.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +15,13 @@ use super::service::{Client, SSM};
 use crate::domain::failure::{Failure, Step, code};
 use crate::policy::Policy;
 
-/// How long what was read is good. A policy that was changed holds everywhere after at most this.
+/// How long a policy is used before it is read again, so after how long a change takes effect.
 const GOOD_FOR: TimeDelta = TimeDelta::minutes(1);
 
-/// How long a new version is waited for where there is an older one.
+/// How long reading a new version may take if there is an older one to go on with.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The parameter that holds the policy. The last good version is kept for as long as the process
+/// The parameter that holds the policy. The last valid version is kept for as long as the process
 /// lives.
 #[derive(Clone, Debug)]
 pub struct PolicyParameter {
@@ -42,13 +40,13 @@ struct Kept {
 /// The policy as of now.
 #[derive(Clone, Debug)]
 pub struct Current {
-    /// The last version that could be read and understood.
+    /// The last valid version.
     pub policy: Arc<Policy>,
-    /// Why that is not the present one, if it may not be.
+    /// Why a newer version could not be read, if that failed.
     pub trouble: Option<Failure>,
 }
 
-/// The answer of `GetParameter`, as far as it matters.
+/// The answer of `GetParameter`, as far as it is used.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Got {
@@ -67,33 +65,35 @@ impl PolicyParameter {
         Self { client: Client::new(config, SSM), calls, name, kept: Arc::default() }
     }
 
-    /// The policy, read anew where what is kept is older than a minute. It fails only where no good
-    /// version was ever read.
+    /// The policy, read again by [GetParameter] if it was read more than a minute ago. This fails
+    /// only if no valid version was ever read.
     ///
-    /// Its age is told by the time of day: the monotonic clock may stand still while Lambda has
-    /// frozen the process.
+    /// The age is measured in wall time: the monotonic clock may stand still while Lambda freezes
+    /// the process.
+    ///
+    /// [GetParameter]: https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameter.html
     pub async fn current(&self, deadline: Instant) -> Result<Current, Failure> {
         let now = self.calls.utc();
-        // Held while reading: of the invocations of one process there is only one at a time.
+        // The lock is held while reading: a process handles one invocation at a time.
         let mut kept = self.kept.lock().await;
         if let (Some(good), Some(read_at)) = (&kept.good, kept.read_at)
             && (TimeDelta::zero()..GOOD_FOR).contains(&(now - read_at))
         {
             return Ok(good.clone());
         }
-        // With a good version at hand nobody waits for long: the event comes first.
+        // With a valid version at hand, the event should not wait for long.
         let deadline = if kept.good.is_some() { self.calls.within(PATIENCE, deadline) } else { deadline };
         let read = self.read(deadline).await;
         kept.read_at = Some(now);
         match (read, &mut kept.good) {
             (Ok(policy), _) => kept.good = Some(Current { policy: Arc::new(policy), trouble: None }),
             (Err(failure), Some(good)) => {
-                tracing::error!(code = failure.code, error = %failure, "policy could not be read, the last good version goes on");
+                tracing::error!(code = failure.code, error = %failure, "policy could not be read, using the last valid version");
                 good.trouble = Some(failure);
             }
             (Err(failure), None) => return Err(failure),
         }
-        kept.good.clone().ok_or_else(|| self.unreadable("there is no version of it"))
+        kept.good.clone().ok_or_else(|| self.unreadable("it was never read"))
     }
 
     async fn read(&self, deadline: Instant) -> Result<Policy, Failure> {
@@ -101,9 +101,9 @@ impl PolicyParameter {
         let input = json!({"Name": self.name});
         let call = || self.client.call("GetParameter", &input, step, &self.name);
         let answer: Got = self.calls.read(step, &self.name, deadline, call).await.map_err(|error| error.failure)?;
-        let parameter = answer.parameter.ok_or_else(|| self.unreadable("the answer holds no parameter"))?;
+        let parameter = answer.parameter.ok_or_else(|| self.unreadable("the answer contains no parameter"))?;
         if parameter.r#type.as_deref() == Some("SecureString") {
-            return Err(self.unreadable("it is a SecureString: a policy is no secret, store it as a String"));
+            return Err(self.unreadable("the parameter is a SecureString: store the policy as a String"));
         }
         parameter
             .value

@@ -1,9 +1,7 @@
-//! Resource Groups Tagging API: the streams that carry a tag, a hundred a call.
+//! Resource Groups Tagging API: the streams that have a tag, a hundred a call.
 //!
-//! `ListTagsForStream` allows five calls a second and tells of one stream. What is read here may be
-//! some time old, so it may only spare work: before a stream is touched its own tags are read.
-//!
-//! Source: Resource Groups Tagging API Reference, `GetResources`.
+//! `ListTagsForStream` allows five calls a second, each about one stream. What is read here may be
+//! out of date, so it may only save work: before a stream is changed, its own tags are read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +17,7 @@ use super::service::{Client, TAGGING};
 use crate::domain::failure::{Failure, Step, code};
 use crate::domain::stream::StreamArn;
 
-/// How long it may take in all: a sweep is as right without it, only slower.
+/// How long all calls together may take: without them, a sweep is only slower.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Finds streams by their tags.
@@ -29,7 +27,7 @@ pub struct Tagging {
     calls: Arc<Calls>,
 }
 
-/// The answer of `GetResources`, as far as it matters.
+/// The answer of `GetResources`, as far as it is used.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Resources {
@@ -57,14 +55,16 @@ impl Tagging {
         Self { client: Client::new(config, TAGGING), calls }
     }
 
-    /// `GetResources`: every stream that has a tag with this key, with all its tags.
+    /// Every stream that has a tag with this key, with all its tags, by [GetResources].
+    ///
+    /// [GetResources]: https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
     pub async fn streams_with(
         &self,
         tag_key: &str,
         deadline: Instant,
     ) -> Result<Vec<(StreamArn, Vec<(String, String)>)>, CallError> {
-        let (step, subject, deadline) =
-            (Step::GetResources, "the streams that are tagged", self.calls.within(PATIENCE, deadline));
+        let (step, subject) = (Step::GetResources, format!("streams with the tag {tag_key}"));
+        let deadline = self.calls.within(PATIENCE, deadline);
         let filters = json!({"ResourceTypeFilters": ["kinesis:stream"], "TagFilters": [{"Key": tag_key}], "ResourcesPerPage": 100});
         let mut found = Vec::new();
         let mut token: Option<String> = None;
@@ -79,14 +79,15 @@ impl Tagging {
                 .await?;
             for mapping in answer.resource_tag_mapping_list.unwrap_or_default() {
                 let tags = mapping.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect();
-                // Channels and consumers of a stream are tagged, too.
+                // Channels and consumers of a stream can have tags, too.
                 if let Some(arn) = mapping.resource_arn.and_then(|arn| arn.parse().ok()) {
                     found.push((arn, tags));
                 }
             }
             let next = answer.pagination_token.filter(|token| !token.is_empty());
             if next.is_some() && next == token {
-                let failure = Failure::new(step, code::UNREADABLE_ANSWER, &subject, "the next page is the one before");
+                let failure =
+                    Failure::new(step, code::UNREADABLE_ANSWER, &subject, "the answer repeats the pagination token");
                 return Err(CallError { failure, fate: Fate::Unknown });
             }
             token = next;

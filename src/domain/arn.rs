@@ -1,27 +1,27 @@
-//! The six parts of an Amazon Resource Name, and which partition a Region belongs to.
+//! The parts of an [Amazon Resource Name][arn], `arn:partition:service:region:account-id:resource`,
+//! and the partition that a Region belongs to.
 //!
-//! Source: *AWS General Reference, Amazon Resource Names*:
-//! `arn:partition:service:region:account-id:resource`.
+//! [arn]: https://docs.aws.amazon.com/general/latest/gr/aws-arns-and-namespaces.html
 
 use thiserror::Error;
 
 /// Why a text is not the ARN, name or key identifier that was expected.
 ///
-/// The message repeats what was found and says what would be right.
+/// The message repeats what was found and says what is expected.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{found:?} is not {expected}")]
 pub struct Malformed {
-    /// The text as it was given.
+    /// The text, at most 256 characters of it.
     pub found: String,
-    /// What would have been right.
+    /// What is expected, in words: `a stream name: …`.
     pub expected: &'static str,
 }
 
 impl Malformed {
-    /// `found` where `expected` was wanted.
+    /// `found` in place of what is `expected`.
     #[must_use]
     pub fn new(found: &str, expected: &'static str) -> Self {
-        // An identifier is short; whatever is longer is not worth repeating whole in a log line.
+        // An identifier is short; a longer text would only fill the log.
         let found = found.chars().take(256).collect();
         Self { found, expected }
     }
@@ -38,7 +38,7 @@ pub(crate) struct Arn<'a> {
 }
 
 impl<'a> Arn<'a> {
-    /// Splits `text` where it is an ARN of a Regional resource: `None` for anything else.
+    /// Splits `text` if it is the ARN of a Regional resource.
     pub(crate) fn split(text: &'a str) -> Option<Self> {
         let mut parts = text.splitn(6, ':');
         if parts.next() != Some("arn") {
@@ -56,13 +56,14 @@ impl<'a> Arn<'a> {
     }
 }
 
-/// Twelve decimal digits.
+/// Whether `text` is an account id: twelve decimal digits.
 #[must_use]
 pub fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Looks like a Region's code (`us-east-1`); which Regions exist is AWS's to say, not ours.
+/// Whether `text` has the form of a Region's code, such as `us-east-1`. Whether that Region exists
+/// is not checked: AWS adds Regions.
 #[must_use]
 pub fn is_region(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -73,10 +74,10 @@ fn is_partition(text: &str) -> bool {
     text.starts_with("aws") && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
 }
 
-/// The partition that `region` belongs to.
+/// The partition that `region` belongs to, by the prefixes in [`partitions.json` of the AWS
+/// SDKs][sdk].
 ///
-/// Source: the endpoint partitions of the AWS SDKs (`partitions.json`): each partition has its own
-/// prefixes.
+/// [sdk]: https://github.com/boto/botocore/blob/develop/botocore/data/partitions.json
 #[must_use]
 pub fn partition_of(region: &str) -> &'static str {
     const PREFIXES: [(&str, &str); 7] = [

@@ -1,6 +1,6 @@
-//! Changes of a stream's encryption by somebody, as `CloudTrail` records them.
+//! Changes of a stream's encryption, as `CloudTrail` [records them][record].
 //!
-//! Source: *AWS `CloudTrail` record contents*.
+//! [record]: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,31 +8,36 @@ use serde_json::Value;
 
 use super::stream::StreamArn;
 
-/// How often a key can be applied to a stream in [`QUOTA_WINDOW`].
+/// How often a key can be applied in [`QUOTA_WINDOW`], by [StartStreamEncryption].
+///
+/// The documentation does not say whether the quota is counted per stream. A similar one, of
+/// `UpdateStreamMode`, is.
+///
+/// [StartStreamEncryption]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html
 pub const START_QUOTA: usize = 25;
 
-/// The rolling window of [`START_QUOTA`], which is also what `MAX_APPLIES_PER_DAY` counts in.
+/// The rolling window of [`START_QUOTA`] and of `MAX_APPLIES_PER_DAY`.
 pub const QUOTA_WINDOW: TimeDelta = TimeDelta::hours(24);
 
 /// Who made a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Principal {
-    /// The ARN of the user or the role's session; the service's name where a service acted.
+    /// The ARN of the user or of the role's session; the service's name if a service made the call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arn: Option<String>,
-    /// The user agent.
+    /// The user agent: it shows the tool that made the call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,
 }
 
-/// What was done to a stream's encryption.
+/// How a call changed a stream's encryption.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum ChangeKind {
     /// A key was applied.
     Started {
-        /// The `KeyId` as it was given.
+        /// The `KeyId` as the caller gave it: a key ARN, a key ID, an alias name or an alias ARN.
         key_id: String,
     },
     /// Encryption was stopped.
@@ -42,7 +47,7 @@ pub enum ChangeKind {
 /// A successful call that changed a stream's encryption, as `CloudTrail` recorded it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// When.
+    /// When AWS completed the call.
     pub at: DateTime<Utc>,
     /// The stream's name.
     pub stream: String,
@@ -50,7 +55,7 @@ pub struct Change {
     pub kind: ChangeKind,
     /// Who.
     pub by: Principal,
-    /// The role whose credentials were used; a user and a service have none.
+    /// The ARN of the role whose credentials were used; absent for a user and a service.
     pub role: Option<String>,
 }
 
@@ -108,9 +113,10 @@ struct Record {
 }
 
 impl Change {
-    /// Reads a record. Nothing where it is no successful change of a stream's encryption.
+    /// Reads a record; `None` if it is not a successful change of a stream's encryption.
     ///
-    /// Never from `resources[]`, which is wrong for calls by name.
+    /// The stream is never taken from `resources[]`: for a call by name, that holds an ARN with the
+    /// name in place of the account.
     #[must_use]
     pub fn read(record: &Value) -> Option<Self> {
         let Record { event_name, event_time, error_code, request_parameters, user_identity, user_agent } =
@@ -139,19 +145,19 @@ impl Change {
     }
 }
 
-/// Why a stream is suspected to be fought over: somebody else changed its encryption.
+/// A change of a stream's encryption by another principal, which may contest the stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ForeignChange {
-    /// When.
+    /// When AWS completed the call.
     pub at: DateTime<Utc>,
     /// What.
     #[serde(rename = "deed")]
     pub kind: ChangeKind,
     /// Who.
     pub by: Principal,
-    /// When we applied the key in the last 24 hours, as far as the invocation knew that deferred
-    /// it.
+    /// When the function applied the key in the last 24 hours, as far as the invocation knew that
+    /// deferred the stream.
     #[serde(default)]
     pub applied: Vec<DateTime<Utc>>,
     /// Whether the delay before the next application is over.

@@ -1,29 +1,28 @@
-//! What is known of a stream's quiet: whoever made it may not be done with it, and must not find it
-//! UPDATING. Pure.
+//! The grace period: an infrastructure-as-code tool that has just created or changed a stream may
+//! still be working on it, and fails if it finds the stream UPDATING. Pure.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Who made or changed a stream, as far as waiting for them is concerned.
+/// Who created or changed a stream, as far as the grace period is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Actor {
-    /// Terraform, `OpenTofu`, Pulumi or `CloudFormation`: it may not be done with the stream yet,
-    /// and breaks if the stream is UPDATING when it goes on.
+    /// Terraform, `OpenTofu`, Pulumi or `CloudFormation`: the grace period applies.
     InfrastructureAsCode,
-    /// Anybody else: nobody has to be waited for.
+    /// Anybody else: the stream is changed at once.
     Other,
 }
 
-/// What is known of a stream's quiet: by whom, since when, and how often it was already waited for.
+/// What is known about a stream's grace period.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GraceState {
-    /// Who made the stream, or changed its encryption; unknown where absent.
+    /// Who created the stream or changed its encryption; absent if that is unknown.
     pub actor: Option<Actor>,
-    /// Since when the stream was only seen ACTIVE.
+    /// Since when every description of the stream showed ACTIVE.
     #[serde(rename = "quietSince")]
     pub active_since: Option<DateTime<Utc>>,
-    /// How often the stream was deferred for its quiet.
+    /// How often the stream was deferred for its grace period.
     pub deferrals: u32,
 }

@@ -1,11 +1,10 @@
 //! KMS keys: the forms in which they are named, and the one form in which they are compared.
 //!
-//! Kinesis returns the `KeyId` as it was given to `StartStreamEncryption`: a key ARN, a key id, an
-//! alias name or an alias ARN. A comparison of texts would therefore loop for ever; both sides are
-//! brought to a key ARN first.
+//! Kinesis returns the `KeyId` as it was given to [StartStreamEncryption]: a key ARN, a key ID, an
+//! alias name or an alias ARN. If these texts were compared, a stream that has the desired key
+//! would be encrypted again and again. So both sides are resolved to a key ARN first.
 //!
-//! Sources: Kinesis API Reference, `StartStreamEncryption.KeyId`; KMS Developer Guide, *Key
-//! identifiers (`KeyId`)*.
+//! [StartStreamEncryption]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html
 
 use std::fmt;
 use std::str::FromStr;
@@ -34,7 +33,9 @@ impl KeyArn {
     }
 }
 
-/// A key id: a GUID, or `mrk-` and 32 hexadecimal digits for a multi-Region key.
+/// A [key ID][KeyMetadata]: a GUID, or `mrk-` and 32 hexadecimal digits for a multi-Region key.
+///
+/// [KeyMetadata]: https://docs.aws.amazon.com/kms/latest/APIReference/API_KeyMetadata.html
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(String);
 
@@ -61,7 +62,9 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// An alias name with its prefix, `alias/orders`.
+/// An [alias name][CreateAlias] with its prefix, `alias/orders`.
+///
+/// [CreateAlias]: https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AliasName(String);
 
@@ -102,9 +105,9 @@ impl fmt::Display for AliasName {
 pub enum KeyRef {
     /// By key ARN.
     Arn(KeyArn),
-    /// By key id, of the account and Region of whoever asks.
+    /// By key ID, in the account and Region of the caller.
     Id(KeyId),
-    /// By alias name, of the account and Region of whoever asks.
+    /// By alias name, in the account and Region of the caller.
     Alias(AliasName),
     /// By alias ARN.
     AliasArn {
@@ -112,20 +115,20 @@ pub enum KeyRef {
         region: String,
         /// The account of the alias.
         account: String,
-        /// The alias name within it.
+        /// The alias name, the last part of the ARN.
         alias: AliasName,
-        /// The ARN as it was given.
+        /// The whole ARN.
         arn: String,
     },
 }
 
 impl KeyRef {
-    /// A key as a person configures it: of the AWS managed ones only Kinesis' own will do.
+    /// A key as a person configures it. Of the AWS managed keys, Kinesis accepts only its own.
     pub fn configured(text: &str) -> Result<Self, String> {
         let key: Self = text.parse().map_err(|malformed: Malformed| malformed.to_string())?;
         match key.alias() {
             Some(alias) if alias.is_aws_managed() && alias.as_str() != AWS_MANAGED_ALIAS => Err(format!(
-                "{text:?} is the AWS managed key of another service: of those only {AWS_MANAGED_ALIAS} works for Kinesis"
+                "{text:?} is the AWS managed key of another service: of the AWS managed keys, Kinesis accepts only {AWS_MANAGED_ALIAS}"
             )),
             _ => Ok(key),
         }
@@ -134,7 +137,7 @@ impl KeyRef {
     /// What [`FromStr`] accepts, in words.
     pub const EXPECTED: &'static str = "a KMS key ARN, key ID, alias name (alias/…) or alias ARN";
 
-    /// The text that AWS is given.
+    /// The text that is sent to AWS.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -145,7 +148,7 @@ impl KeyRef {
         }
     }
 
-    /// The alias name, where the key is named by one.
+    /// The alias name, if the key is named by an alias.
     #[must_use]
     pub fn alias(&self) -> Option<&AliasName> {
         match self {
@@ -154,15 +157,17 @@ impl KeyRef {
         }
     }
 
-    /// Whether this names a key that AWS manages, `alias/aws/…`. Such an alias is never described:
-    /// `DescribeKey` on it *creates* the key where there is none.
+    /// Whether this names an AWS managed key, `alias/aws/…`. Such an alias is never described: if
+    /// the key does not exist, [DescribeKey] *creates* it.
+    ///
+    /// [DescribeKey]: https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html
     #[must_use]
     pub fn is_aws_managed(&self) -> bool {
         self.alias().is_some_and(AliasName::is_aws_managed)
     }
 
-    /// The key ARN, where it can be had without a call: from a key ARN, or from a key id of
-    /// `region` and `account`.
+    /// The key ARN, if no call is needed to find it: of a key ARN, or of a key ID in `region` and
+    /// `account`.
     #[must_use]
     pub fn canonical(&self, region: &str, account: &str) -> Option<KeyArn> {
         match self {
@@ -204,41 +209,45 @@ impl fmt::Display for KeyRef {
     }
 }
 
-/// Whether KMS lets a key be used. Source: KMS Developer Guide, *Key states of AWS KMS keys*.
+/// Whether a key can be used, by its [key state][states].
+///
+/// [states]: https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readiness {
     /// It can be used.
     Enabled,
-    /// Disabled; `EnableKey` helps.
+    /// Disabled. `EnableKey` makes it usable.
     Disabled,
-    /// To be deleted; `CancelKeyDeletion` and `EnableKey` help.
+    /// Scheduled for deletion. `CancelKeyDeletion` and then `EnableKey` make it usable.
     PendingDeletion,
-    /// Its imported material is missing or has expired.
+    /// Its imported key material was deleted or has expired.
     PendingImport,
     /// Its custom key store is disconnected.
     Unavailable,
-    /// Passing: being created or updated, or a state that this version does not know.
+    /// Creating, Updating, or a state that this version does not know: it may pass.
     NotReady(String),
 }
 
-/// What `DescribeKey` said of a key, as far as this program is concerned.
+/// What [DescribeKey] returns about a key, as far as it is used here.
+///
+/// [DescribeKey]: https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyFacts {
-    /// The canonical form.
+    /// The key's ARN, its canonical form.
     pub arn: KeyArn,
-    /// Its state.
+    /// Whether its state lets it be used.
     pub readiness: Readiness,
     /// `KeyUsage` is `ENCRYPT_DECRYPT`.
     pub encrypts: bool,
-    /// `KeySpec` is `SYMMETRIC_DEFAULT`. RSA keys can be `ENCRYPT_DECRYPT` too, and are useless to
-    /// Kinesis.
+    /// `KeySpec` is `SYMMETRIC_DEFAULT`. An RSA key can be `ENCRYPT_DECRYPT` too, but Kinesis
+    /// cannot use it.
     pub symmetric: bool,
     /// `KeyManager` is `CUSTOMER`.
     pub of_customer: bool,
 }
 
 impl KeyFacts {
-    /// Why this key must not be applied to a stream in `region`; `None` where it may be.
+    /// Why this key must not be applied to a stream in `region`; `None` if it may be.
     #[must_use]
     pub fn trouble(&self, region: &str) -> Option<Failure> {
         let refuse = |code, detail: &str| Some(Failure::new(Step::DescribeKey, code, &self.arn, detail));
@@ -248,38 +257,38 @@ impl KeyFacts {
         if !self.encrypts || !self.symmetric {
             return refuse(
                 code::KEY_UNSUITABLE,
-                "Kinesis takes only symmetric keys (SYMMETRIC_DEFAULT) for ENCRYPT_DECRYPT",
+                "Kinesis accepts only symmetric keys (SYMMETRIC_DEFAULT) for ENCRYPT_DECRYPT",
             );
         }
         if !self.of_customer {
             return refuse(
                 code::KEY_UNSUITABLE,
-                "it is a key that AWS manages; of those Kinesis takes its own only, by the name alias/aws/kinesis",
+                "it is an AWS managed key; of these, Kinesis accepts only its own, by the name alias/aws/kinesis",
             );
         }
         match &self.readiness {
             Readiness::Enabled => None,
             Readiness::Disabled => refuse(code::KEY_DISABLED, "the key is disabled"),
-            Readiness::PendingDeletion => refuse(code::KEY_PENDING_DELETION, "the key is to be deleted"),
-            Readiness::PendingImport => refuse(code::KEY_PENDING_IMPORT, "the key's material is missing"),
-            Readiness::Unavailable => refuse(code::KEY_UNAVAILABLE, "the key's custom key store is not connected"),
+            Readiness::PendingDeletion => refuse(code::KEY_PENDING_DELETION, "the key is scheduled for deletion"),
+            Readiness::PendingImport => refuse(code::KEY_PENDING_IMPORT, "the key material was deleted or has expired"),
+            Readiness::Unavailable => refuse(code::KEY_UNAVAILABLE, "the key's custom key store is disconnected"),
             Readiness::NotReady(state) => refuse(code::KEY_NOT_READY, &format!("the key is {state}")),
         }
     }
 }
 
-/// The refusal of a key that lies in `found` where `wanted` is needed. Found without asking KMS,
-/// whose endpoints are Regional.
+/// The refusal of a key in the Region `found` for streams in `wanted`. It needs no call: the
+/// endpoints of KMS are Regional.
 #[must_use]
 pub fn in_other_region(key: &KeyRef, found: &str, wanted: &str) -> Failure {
     let detail = match key {
         KeyRef::Arn(arn) if arn.id().starts_with("mrk-") => format!(
-            "the key lies in {found}, streams in {wanted} need a key there; if this multi-Region key has a replica in {wanted}, it is arn:{}:kms:{wanted}:{}:key/{}",
+            "the key is in {found}, but streams in {wanted} need a key in {wanted}; a replica of this multi-Region key there would be arn:{}:kms:{wanted}:{}:key/{}",
             partition_of(wanted),
             arn.account(),
             arn.id()
         ),
-        _ => format!("the key lies in {found}, streams in {wanted} need a key there"),
+        _ => format!("the key is in {found}, but streams in {wanted} need a key in {wanted}"),
     };
     Failure::new(Step::DescribeKey, code::KEY_IN_OTHER_REGION, key, &detail)
 }

@@ -8,8 +8,8 @@ pub struct MemberAccounts {
     pub role_name: String,
     /// The members, 12 digits each: nothing is ever done in an account that is not listed here.
     pub accounts: Vec<String>,
-    /// The [external id][confused deputy] that the role's trust policy requires, so that nobody else
-    /// who may use the function's account can make it assume the role.
+    /// The [external id][confused deputy] that the role's trust policy requires, so that nobody
+    /// else who may use the function's account can make it assume the role.
     ///
     /// [confused deputy]: https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
     pub external_id: String,

@@ -1,5 +1,5 @@
-//! The nouns: streams, keys, accounts, failures and outcomes. Pure: no SDK, no runtime, no clock,
-//! no log.
+//! The terms of the domain: streams, keys, accounts, failures and outcomes. Pure: no SDK, no
+//! runtime, no clock, no log.
 
 pub mod arn;
 pub mod encryption_change;
@@ -15,5 +15,5 @@ pub mod stream;
 pub mod text;
 pub mod trigger_facts;
 
-/// The policy of a key or of a stream; `None` where it has none, or why it could not be read.
+/// The resource policy of a key or a stream, `None` if it has none; or why it cannot be read.
 pub type PolicyDocument = Result<Option<serde_json::Value>, String>;

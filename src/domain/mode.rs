@@ -1,4 +1,4 @@
-//! What is done about a stream that is wrong, and what counts as wrong. Pure.
+//! What is done about a non-compliant stream, and which other keys are compliant. Pure.
 
 use serde::Serialize;
 
@@ -6,17 +6,17 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// Streams are brought right.
+    /// Non-compliant streams are encrypted with the configured key.
     Enforce,
-    /// Streams are judged; nothing is written to Kinesis.
+    /// Non-compliant streams are only reported; no stream is changed.
     Audit,
 }
 
-/// `ON_OTHER_KEY`: what to make of a stream that is encrypted with another customer managed key.
+/// `ON_OTHER_KEY`: what to do about a stream that is encrypted with another customer managed key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnOtherKey {
-    /// The configured key is *the* key.
+    /// Re-encrypt it with the configured key.
     Replace,
-    /// Any other enabled customer managed key is fine; the AWS managed key is still replaced.
+    /// Accept any enabled customer managed key. The AWS managed key is still replaced.
     Accept,
 }

@@ -1,4 +1,4 @@
-//! How it ended for one stream: every target ends in exactly one [`Outcome`].
+//! The result for one stream: every stream of a request ends in exactly one [`Outcome`].
 
 use std::time::Duration;
 
@@ -10,29 +10,29 @@ use crate::domain::failure::{Class, Failure};
 use crate::domain::mode::Mode;
 use crate::domain::stream::Description;
 
-/// How it ended.
+/// The result in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// We applied the key, and saw the stream ACTIVE with it.
+    /// The function applied the key, and then saw the stream ACTIVE with it.
     Encrypted,
-    /// The stream was right already.
+    /// The stream is compliant; nothing was changed.
     Compliant,
-    /// It would be encrypted, if this were not audit mode or a dry run.
+    /// The stream is non-compliant, and this is audit mode or a dry run.
     WouldEncrypt,
-    /// It is exempt.
+    /// A tag or a rule exempts the stream.
     Exempt,
-    /// It does not exist any more.
+    /// The stream no longer exists.
     Gone,
-    /// It is looked at again later.
+    /// The stream is checked again later.
     Deferred,
-    /// It was queued, as part of a sweep.
+    /// The stream was sent to the work queue, as part of a sweep.
     Queued,
-    /// Somebody undoes what we do.
+    /// Another principal keeps changing the stream's encryption.
     Contested,
-    /// The key is, or is about to become, unusable.
+    /// A configured key is unusable, or is about to be.
     KeyAtRisk,
-    /// It failed.
+    /// The stream could not be checked or encrypted: the outcome has an error.
     Failed,
 }
 
@@ -69,131 +69,132 @@ impl Status {
     }
 }
 
-/// Something a person should know although it went well.
+/// Something that a person should know, whatever the status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "code", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Warning {
-    /// The stream was exempt until a day that has passed, and is enforced again.
+    /// The stream's exemption has expired, and the stream is enforced again.
     ExemptionExpired {
-        /// The reason it had.
+        /// The reason that the exemption gave.
         reason: String,
-        /// The last day it held.
+        /// The last day (UTC) of the exemption, `YYYY-MM-DD`.
         until: String,
     },
-    /// The stream is exempt without an end.
+    /// The stream's exemption has no end date.
     ExemptionWithoutEnd,
-    /// Somebody else changed the stream's encryption.
+    /// Another principal changed the stream's encryption.
     UndoneBy {
-        /// Who, as far as `CloudTrail` says.
+        /// The principal, as `CloudTrail` records it.
         #[serde(flatten)]
         by: Principal,
-        /// When, last.
+        /// The time of the latest change.
         at: DateTime<Utc>,
-        /// How often in the last 24 hours, as far as is known.
+        /// How many changes of the last 24 hours are known.
         times: usize,
     },
-    /// Consumers need the key that the stream has now, too, for the records that it encrypted.
+    /// Consumers go on needing the present key, for the records that it encrypted.
     PreviousKeyStillNeeded {
-        /// The key, as the stream shows it.
+        /// The present key, as the stream shows it.
         key: String,
-        /// Until when, if it were changed now: the retention period has passed then. Unknown where
-        /// the service does not tell the period.
+        /// The end of the retention period, if the key were changed now; absent if the retention
+        /// period is unknown.
         until: Option<DateTime<Utc>>,
     },
     /// Consumers with enhanced fan-out are registered: each needs `kms:Decrypt` on the new key.
     ConsumersNeedDecrypt {
-        /// How many.
+        /// How many are registered.
         consumers: u32,
     },
-    /// The new key's policy does not leave it to IAM of the stream's account: producers and
-    /// consumers need a statement in the key policy.
+    /// The new key's policy does not allow the stream's account to grant access by IAM policies:
+    /// producers and consumers need a statement in the key policy.
     KeyPolicyWithoutIam {
-        /// The key.
+        /// The new key's ARN.
         key: String,
     },
-    /// Other accounts may use the stream, but not the new key.
+    /// The stream's policy allows other accounts to use it, but the new key's policy does not.
     CrossAccountNeedsDecrypt {
-        /// Who.
+        /// The principals of those accounts, as the stream's policy names them.
         principals: Vec<String>,
     },
-    /// The new key's policy cannot be read, so whether producers and consumers may use it is not
-    /// known.
+    /// The new key's policy cannot be read: whether producers and consumers may use the key is
+    /// unknown.
     KeyPolicyUnreadable {
-        /// The key.
+        /// The new key's ARN.
         key: String,
-        /// Why.
+        /// The error code, or what is wrong with the policy.
         because: String,
     },
-    /// The stream's policy cannot be read, so whether other accounts use it is not known.
+    /// The stream's policy cannot be read: whether other accounts use the stream is unknown.
     StreamPolicyUnreadable {
-        /// Why.
+        /// The error code, or what is wrong with the policy.
         because: String,
     },
-    /// The answer to the start was lost; what was seen afterwards is what counts.
+    /// The response to `StartStreamEncryption` was lost; the status rests on later descriptions.
     StartAnswerLost,
 }
 
-/// How it ended for one stream, or for something that concerns all of them (`stream` is null then).
+/// The result for one stream, or for a key or request that concerns them all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
-    /// The stream's ARN; what was asked for, where no ARN became known.
+    /// The stream's ARN; the stream as the request named it, if no ARN became known; null if the
+    /// result concerns no single stream.
     pub stream: Option<String>,
-    /// How it ended.
+    /// The result in one word.
     pub status: Status,
-    /// Why, in one sentence.
+    /// The result in one sentence.
     pub reason: String,
-    /// The mode that it was judged in.
+    /// The mode in which the stream was assessed.
     pub mode: Mode,
-    /// The policy rule that decided; null for the configured default.
+    /// The name of the policy rule that decided; null for the configured default.
     pub rule: Option<String>,
-    /// The key that the stream is to have.
+    /// The desired key, as an ARN or as it is configured.
     pub key: Option<String>,
-    /// The `KeyId` that the stream had when it was first seen; null for none.
+    /// The `KeyId` in the first description of the stream; null if it was not encrypted.
     pub previous_key: Option<String>,
-    /// How long was waited, in milliseconds.
+    /// How long the function waited for the stream to become ACTIVE, in milliseconds.
     pub waited_ms: u64,
-    /// Whether we had a `StartStreamEncryption` accepted.
+    /// Whether AWS accepted a `StartStreamEncryption`.
     pub applied: bool,
-    /// What a person should know besides.
+    /// What else a person should know.
     pub warnings: Vec<Warning>,
-    /// What went wrong, where something did.
+    /// What went wrong, if something did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
-    /// What the last look showed, where there was one.
+    /// The last description of the stream, if there was one.
     #[serde(skip)]
     pub seen: Option<Box<Description>>,
-    /// When to look again, where it is deferred.
+    /// When to check the stream again, if it is deferred.
     #[serde(skip)]
     pub deferral: Option<Deferral>,
 }
 
-/// When to look at a stream again, and what is known of its quiet by then.
+/// When to check a stream again, and why not now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deferral {
-    /// After how long.
+    /// The delay from now.
     pub after: Duration,
-    /// What for.
+    /// Why the stream is deferred.
     pub until: DeferReason,
 }
 
-/// What a deferred stream is waited for.
+/// Why a stream is deferred.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeferReason {
-    /// Whoever made it may not be done with it.
+    /// Its grace period is not over.
     Grace {
-        /// Since when the stream was only seen ACTIVE.
+        /// Since when every description of the stream showed ACTIVE.
         since: Option<DateTime<Utc>>,
     },
-    /// Somebody undoes what we do.
+    /// Another principal changed its encryption, and the function backs off.
     Contest {
-        /// Our applications that are known.
+        /// When the function applied the key in the last 24 hours, as far as is known.
         applied: Vec<DateTime<Utc>>,
     },
 }
 
 impl Outcome {
-    /// An outcome with nothing but its status and reason.
+    /// An outcome of a status and a reason alone.
     #[must_use]
     pub fn new(stream: Option<String>, status: Status, reason: impl Into<String>, mode: Mode) -> Self {
         Self {
@@ -213,7 +214,7 @@ impl Outcome {
         }
     }
 
-    /// The outcome that `failure` leads to.
+    /// The outcome of `failure`.
     #[must_use]
     pub fn failed(stream: Option<String>, failure: Failure, mode: Mode) -> Self {
         let status = match failure.class {
@@ -222,8 +223,7 @@ impl Outcome {
             Class::Contested => Status::Contested,
         };
         let outcome = Self::new(stream, status, failure.message.clone(), mode);
-        // A stream that is gone asks for nothing: the reason says so, and there is no error to act
-        // on.
+        // A stream that no longer exists is not an error.
         let error = (status != Status::Gone).then_some(failure);
         Self { error, ..outcome }
     }

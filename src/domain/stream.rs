@@ -1,7 +1,7 @@
-//! A Kinesis data stream: how it is named, which state it is in, and how it is encrypted.
+//! A Kinesis data stream: its name, its status and its encryption, as [DescribeStreamSummary]
+//! returns them.
 //!
-//! Source: Kinesis Data Streams API Reference, `DescribeStreamSummary` and
-//! `StreamDescriptionSummary`.
+//! [DescribeStreamSummary]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStreamSummary.html
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,10 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::arn::{Malformed, resource_arn};
 
-/// A stream's name: 1 to 128 characters of `[a-zA-Z0-9_.-]`, unique within an account and Region.
+/// A [stream's name][CreateStream]: 1 to 128 characters of `[a-zA-Z0-9_.-]`, unique within an
+/// account and Region.
+///
+/// [CreateStream]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_CreateStream.html
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamName(String);
 
@@ -18,7 +21,7 @@ impl StreamName {
     /// What [`FromStr`] accepts, in words.
     pub const EXPECTED: &'static str = "a stream name: 1 to 128 characters of a-z, A-Z, 0-9, '_', '.' and '-'";
 
-    /// The name itself.
+    /// The name as a text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -45,7 +48,8 @@ impl fmt::Display for StreamName {
 }
 
 resource_arn! {
-    /// A stream's ARN, `arn:aws:kinesis:us-east-1:111122223333:stream/orders`, checked part by part.
+    /// A stream's ARN, `arn:aws:kinesis:us-east-1:111122223333:stream/orders`, checked part by
+    /// part.
     ///
     /// It is built from a name where `CloudTrail` records a call by name, which has no ARN.
     pub struct StreamArn {
@@ -64,13 +68,13 @@ impl StreamArn {
     }
 }
 
-/// A stream as somebody pointed at it.
+/// A stream as an event, a request or a person names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum StreamRef {
-    /// By ARN, as AWS recommends.
+    /// By ARN.
     Arn(StreamArn),
-    /// By bare name, as a person types it: it is described by name once, and the ARN in that answer
-    /// is used from then on.
+    /// By name alone, in the function's own account and Region. It is described by name once; from
+    /// then on the ARN in that answer is used.
     Name(StreamName),
 }
 
@@ -111,18 +115,21 @@ impl fmt::Display for StreamRef {
     }
 }
 
-/// `StreamStatus` of the API.
+/// `StreamStatus` of [StreamDescriptionSummary].
+///
+/// [StreamDescriptionSummary]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StreamDescriptionSummary.html
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamStatus {
-    /// Being created: no operation but describing is possible.
+    /// Being created: it can only be described.
     Creating,
-    /// At rest: the only state in which encryption is judged and changed.
+    /// The only status in which its encryption is assessed and changed.
     Active,
-    /// Being changed; reads and writes go on, and the description still shows the *old* encryption.
+    /// Being changed. Reads and writes go on, and the description still shows the *old* encryption.
     Updating,
     /// Being deleted.
     Deleting,
-    /// A state that AWS introduced after this version: waited out like [`StreamStatus::Updating`].
+    /// A status that AWS introduced after this version: the function waits for it to pass, as for
+    /// [`StreamStatus::Updating`].
     Other(String),
 }
 
@@ -150,12 +157,14 @@ impl From<&str> for StreamStatus {
     }
 }
 
-/// `StreamMode` of the API: how the stream's capacity is set.
+/// `StreamMode` of [StreamModeDetails]: how the stream's capacity is set.
+///
+/// [StreamModeDetails]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StreamModeDetails.html
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamMode {
-    /// A number of shards that somebody sets.
+    /// By the number of shards, which its owner sets.
     Provisioned,
-    /// AWS sets it.
+    /// By AWS, as traffic needs it.
     OnDemand,
     /// A mode that AWS introduced after this version.
     Other(String),
@@ -183,20 +192,21 @@ impl From<&str> for StreamMode {
     }
 }
 
-/// What one `DescribeStreamSummary` said, as far as this program is concerned.
+/// What one `DescribeStreamSummary` returned, as far as it is used here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
-    /// The stream's own ARN, whatever it was asked by.
+    /// The stream's ARN, also where it was described by name.
     pub arn: StreamArn,
-    /// Its state.
+    /// Its status.
     pub status: StreamStatus,
-    /// The `KeyId` as it was given to `StartStreamEncryption`; `None` for encryption type `NONE`.
+    /// The `KeyId` as it was given to `StartStreamEncryption`; `None` if the stream is not
+    /// encrypted.
     pub key_id: Option<String>,
-    /// When it was created; tells a stream from its namesake made after it was deleted.
+    /// When it was created. This distinguishes a stream from a later one of the same name.
     pub created: Option<DateTime<Utc>>,
-    /// How its capacity is set; `None` where the service does not say.
+    /// How its capacity is set; `None` if the answer does not say.
     pub mode: Option<StreamMode>,
-    /// For how many hours it keeps records.
+    /// The retention period of its records, in hours.
     pub retention_hours: Option<u32>,
     /// How many consumers with enhanced fan-out are registered.
     pub consumers: Option<u32>,

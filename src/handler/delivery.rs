@@ -229,7 +229,7 @@ async fn send_dead_letter(
         None => Err(Failure::new(
             Step::SendDeadLetter,
             code::NO_FAILURE_QUEUE,
-            &"the dead letter",
+            &"the dead-letter queue",
             "FAILURE_QUEUE_URL is not set",
         )),
     };

@@ -1,4 +1,4 @@
-//! A policy as it is written: JSON, checked field by field, every problem with its place.
+//! Parses a policy: JSON, checked field by field, with the place of every problem.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,6 +7,7 @@ use std::str::FromStr;
 use chrono::NaiveDate;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
@@ -18,14 +19,14 @@ use crate::domain::key::KeyRef;
 use crate::domain::mode::OnOtherKey;
 use crate::domain::stream::StreamMode;
 
-/// Something that is wrong with a policy.
+/// A problem in a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where, as a JSON path: `$.rules[1].key`.
+    /// The JSON path of the field, such as `$.rules[1].key`.
     pub path: String,
-    /// The line, from 1.
+    /// The line of the policy, from 1.
     pub line: usize,
-    /// The column, from 1.
+    /// The column of that line, from 1.
     pub column: usize,
     /// What was found, and what is allowed.
     pub what: String,
@@ -38,16 +39,16 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with a policy: one problem of each rule at a time.
+/// All problems in a policy, but only the first of each rule.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
 pub struct Invalid(pub Vec<Problem>);
 
-/// The version of the format.
+/// The version of the format that this program supports.
 const VERSION: u64 = 1;
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a policy: an object with version and rules")]
+#[serde(deny_unknown_fields, expecting = "a policy, an object with version and rules")]
 struct Outer<'a> {
     version: u64,
     #[serde(borrow)]
@@ -60,38 +61,38 @@ struct Outer<'a> {
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "cli", schemars(rename = "Rule"))]
-#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a rule: an object with name and match")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a rule, an object with name and match")]
 struct RuleText {
-    /// Unique in the policy: outcomes, logs and dead letters show it.
+    /// A name that is unique in the policy. Outcomes, logs and dead letters show it.
     #[cfg_attr(feature = "cli", schemars(length(min = 1, max = 64)))]
     name: String,
-    /// Which streams the rule matches: those for which every condition holds. {} matches every
-    /// stream.
+    /// Which streams the rule matches: those that meet every condition. {} matches every stream.
     #[serde(rename = "match")]
     matches: MatchText,
-    /// enforce (default): the streams are to have the key. audit: they are only judged. exempt:
-    /// they are left alone.
+    /// enforce (default): encrypt non-compliant streams. audit: only report them. exempt: do not
+    /// check them.
     #[serde(default)]
     mode: ModeText,
-    /// The key that the streams are to have, in place of the configured one: a key ARN, a key id,
-    /// an alias name or an alias ARN.
+    /// The key that the streams must have, in place of the configured one: a key ARN, a key ID, an
+    /// alias name or an alias ARN.
     #[serde(default, deserialize_with = "parsed")]
     #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
     key: Option<Key>,
-    /// What to make of another customer managed key, in place of the configured behaviour.
+    /// What to do about another customer managed key, in place of the configured behaviour.
+    /// replace: re-encrypt the stream. accept: leave it if the key is enabled.
     on_other_key: Option<OnOtherKeyText>,
-    /// Why the streams are exempt. Needed with mode exempt, and only there.
+    /// Why the streams are exempt. Required with mode exempt, not allowed with other modes.
     #[cfg_attr(feature = "cli", schemars(length(min = 1)))]
     reason: Option<String>,
-    /// Whom to ask about the exemption.
+    /// Who is responsible for the exemption.
     owner: Option<String>,
-    /// The last day (UTC) on which the exemption holds: YYYY-MM-DD.
+    /// The last day (UTC) of the exemption: YYYY-MM-DD.
     #[serde(default, deserialize_with = "parsed")]
     #[cfg_attr(feature = "cli", schemars(with = "Option<String>", regex(pattern = r"^\d{4}-\d{2}-\d{2}$")))]
     until: Option<Date>,
 }
 
-/// Conditions: all of them must hold.
+/// Conditions: a stream must meet all of them.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "cli", schemars(rename = "Match"))]
@@ -101,10 +102,10 @@ struct RuleText {
     expecting = "an object with stream, account, region, streamMode or tags"
 )]
 struct MatchText {
-    /// Patterns of the stream's name: * stands for any characters, ? for one.
+    /// Patterns of the stream's name: * stands for any characters, ? for any single one.
     #[serde(default)]
     stream: OneOrMore,
-    /// Accounts, of 12 digits each.
+    /// Account ids of 12 digits.
     #[serde(default)]
     account: OneOrMore,
     /// Regions, such as us-east-1.
@@ -112,7 +113,7 @@ struct MatchText {
     region: OneOrMore,
     /// The stream's capacity mode.
     stream_mode: Option<StreamModeText>,
-    /// Tags that the stream has, each with a pattern, or patterns, of its value.
+    /// Tags that the stream must have, each with one or more patterns of its value.
     #[serde(default)]
     tags: BTreeMap<String, OneOrMore>,
 }
@@ -146,7 +147,7 @@ enum StreamModeText {
     OnDemand,
 }
 
-/// One text, or a list of at least one.
+/// A text, or a list of at least one text.
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "cli", schemars(untagged, inline))]
@@ -170,7 +171,7 @@ impl<'de> Deserialize<'de> for OneOrMore {
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<OneOrMore, E> {
                 if text.is_empty() {
-                    return Err(E::invalid_value(serde::de::Unexpected::Str(text), &self));
+                    return Err(E::custom("the text is empty: remove the condition to match every stream"));
                 }
                 Ok(OneOrMore::One(text.to_owned()))
             }
@@ -179,17 +180,13 @@ impl<'de> Deserialize<'de> for OneOrMore {
                 let mut found = Vec::new();
                 while let Some(text) = texts.next_element::<String>()? {
                     if text.is_empty() {
-                        return Err(A::Error::invalid_value(
-                            serde::de::Unexpected::Str(&text),
-                            &"a text that is not empty",
-                        ));
+                        return Err(A::Error::custom("a text in the list is empty: remove it"));
                     }
                     found.push(text);
                 }
                 if found.is_empty() {
-                    return Err(A::Error::invalid_length(
-                        0,
-                        &"at least one text; leave the condition out to match everything",
+                    return Err(A::Error::custom(
+                        "the list is empty: add a text, or remove the condition to match every stream",
                     ));
                 }
                 Ok(OneOrMore::More(found))
@@ -213,7 +210,7 @@ impl OneOrMore {
     }
 }
 
-/// A key as a rule may name it.
+/// A key as a rule names it.
 #[derive(Debug)]
 struct Key(KeyRef);
 
@@ -232,7 +229,7 @@ impl FromStr for Date {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        day(text).map(Self).ok_or_else(|| format!("{text:?} is no date; write YYYY-MM-DD"))
+        day(text).map(Self).ok_or_else(|| format!("{text:?} is not a valid date: write YYYY-MM-DD"))
     }
 }
 
@@ -247,7 +244,7 @@ impl FromStr for Policy {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let outer: Outer<'_> = typed(text, 0, text, "$").map_err(|problem| Invalid(vec![problem]))?;
         if outer.version != VERSION {
-            let what = format!("version is {}: this program knows version {VERSION}", outer.version);
+            let what = format!("version {} is not supported: use version {VERSION}", outer.version);
             return Err(Invalid(vec![problem(text, text.find("\"version\"").unwrap_or(0), "$.version", what)]));
         }
         let mut rules: Vec<Rule> = Vec::new();
@@ -268,15 +265,12 @@ impl FromStr for Policy {
                 }
             };
             if rules.iter().any(|other| other.name == rule.name) {
-                let what = format!(
-                    "another rule is called {:?}, too: outcomes could not say which of them decided",
-                    rule.name
-                );
+                let what = format!("another rule has the name {:?}: names must be unique", rule.name);
                 problems.push(problem(text, offset, &format!("{path}.name"), what));
             }
             if let Some(before) = &after_everything {
                 let what =
-                    format!("rule {:?} is never reached: rule {before:?} before it matches every stream", rule.name);
+                    format!("rule {:?} is never reached: the earlier rule {before:?} matches every stream", rule.name);
                 problems.push(problem(text, offset, &path, what));
             }
             let ends = matches!(&rule.action, Action::Exempt { until: Some(_), .. });
@@ -290,31 +284,36 @@ impl FromStr for Policy {
 }
 
 impl RuleText {
-    /// The rule, or the field that is wrong and what is wrong with it.
+    /// The rule, or the first field with a problem, and the problem.
     fn checked(self) -> Result<Rule, (&'static str, String)> {
         let Self { name, matches, mode, key, on_other_key, reason, owner, until } = self;
         if name.is_empty() || name.chars().count() > 64 || name.chars().any(char::is_control) {
-            return Err(("name", format!("{name:?} is no name: it takes 1 to 64 characters")));
+            return Err((
+                "name",
+                format!("{name:?} is not a valid name: use 1 to 64 characters without control characters"),
+            ));
         }
         let matches = matches.checked()?;
-        let misplaced = |field, is_there: bool, belongs: &str| {
-            if is_there {
-                Err((field, format!("{field} belongs to {belongs}; this rule's mode is {}", mode.as_str())))
+        let misplaced = |field, is_set: bool, allowed: &str| {
+            if is_set {
+                Err((
+                    field,
+                    format!("{field} is allowed only with mode {allowed}: the mode of this rule is {}", mode.as_str()),
+                ))
             } else {
                 Ok(())
             }
         };
         let action = if mode == ModeText::Exempt {
-            misplaced("key", key.is_some(), "the modes enforce and audit")?;
-            misplaced("onOtherKey", on_other_key.is_some(), "the modes enforce and audit")?;
+            misplaced("key", key.is_some(), "enforce or audit")?;
+            misplaced("onOtherKey", on_other_key.is_some(), "enforce or audit")?;
             let reason = reason.filter(|reason| !reason.trim().is_empty());
-            let reason =
-                reason.ok_or(("reason", "an exemption needs a reason: it is what the auditor reads".to_owned()))?;
+            let reason = reason.ok_or(("reason", "a rule with mode exempt needs a reason".to_owned()))?;
             Action::Exempt { reason, owner, until: until.map(|Date(date)| date) }
         } else {
-            misplaced("reason", reason.is_some(), "the mode exempt")?;
-            misplaced("owner", owner.is_some(), "the mode exempt")?;
-            misplaced("until", until.is_some(), "the mode exempt")?;
+            misplaced("reason", reason.is_some(), "exempt")?;
+            misplaced("owner", owner.is_some(), "exempt")?;
+            misplaced("until", until.is_some(), "exempt")?;
             Action::Enforce {
                 key: key.map(|Key(key)| key),
                 on_other_key: on_other_key.map(|word| match word {
@@ -345,15 +344,15 @@ impl MatchText {
         let part_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-*?".contains(&byte);
         if let Some(wrong) = stream.iter().find(|pattern| !pattern.bytes().all(part_of_a_name)) {
             let what = format!(
-                "{wrong:?} matches no stream: names have a-z, A-Z, 0-9, '_', '.' and '-', patterns also '*' and '?'"
+                "{wrong:?} cannot match a stream: names consist of a-z, A-Z, 0-9, '_', '.' and '-', patterns also of '*' and '?'"
             );
             return Err(("match.stream", what));
         }
         if let Some(wrong) = account.iter().find(|account| !is_account(account)) {
-            return Err(("match.account", format!("{wrong:?} is no account: it has 12 digits")));
+            return Err(("match.account", format!("{wrong:?} is not an account id of 12 digits")));
         }
         if let Some(wrong) = region.iter().find(|region| !is_region(region)) {
-            return Err(("match.region", format!("{wrong:?} is no Region: one is us-east-1")));
+            return Err(("match.region", format!("{wrong:?} is not a Region, such as us-east-1")));
         }
         Ok(Conditions {
             stream: stream.iter().map(|pattern| Pattern::new(pattern)).collect(),
@@ -368,7 +367,7 @@ impl MatchText {
     }
 }
 
-/// Reads `part`, which begins at `offset` of `text` and is found at `path`.
+/// Parses `part`, which begins at `offset` of `text`, and at `path` of the policy.
 fn typed<'a, T: Deserialize<'a>>(part: &'a str, offset: usize, text: &str, path: &str) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_str(part);
     let read = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
@@ -379,15 +378,69 @@ fn typed<'a, T: Deserialize<'a>>(part: &'a str, offset: usize, text: &str, path:
     let ended = read.and_then(|value| deserializer.end().map(|()| value).map_err(|error| (path.to_owned(), error)));
     ended.map_err(|(path, error)| {
         let (line, column) = place(text, offset);
-        let whole = error.to_string();
-        let what = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(what, _)| what).to_owned();
         Problem {
+            what: in_plain_words(&error),
             path,
             line: line + error.line().saturating_sub(1),
             column: if error.line() <= 1 { column + error.column().saturating_sub(1) } else { error.column().max(1) },
-            what,
         }
     })
+}
+
+/// What is wrong, without the parser's words and without the place, which is given apart.
+fn in_plain_words(error: &serde_json::Error) -> String {
+    let whole = error.to_string();
+    let what = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(what, _)| what);
+    match error.classify() {
+        Category::Eof => return "the JSON is incomplete".to_owned(),
+        Category::Syntax if what == "expected value" => return "this is not JSON".to_owned(),
+        Category::Syntax | Category::Io => return format!("this is not valid JSON: {what}"),
+        Category::Data => {}
+    }
+    let split = |prefix: &str| what.strip_prefix(prefix)?.split_once(", expected ");
+    if let Some((found, allowed)) = split("unknown field ") {
+        return format!("there is no field {}: use {}", quoted(found), listed(allowed));
+    }
+    if let Some((found, allowed)) = split("unknown variant ") {
+        return format!("{} is not allowed: use {}", quoted(found), listed(allowed));
+    }
+    if let Some((found, expected)) = split("invalid type: ").or_else(|| split("invalid value: ")) {
+        return format!("this is {}: it must be {}", kind(found), kind(expected));
+    }
+    if let Some(field) = what.strip_prefix("missing field ") {
+        return format!("the field {} is missing", quoted(field));
+    }
+    if let Some(field) = what.strip_prefix("duplicate field ") {
+        return format!("the field {} is there twice", quoted(field));
+    }
+    what.to_owned()
+}
+
+fn quoted(text: &str) -> String {
+    text.replace('`', "\"")
+}
+
+/// The allowed values, which serde lists as "one of `a`, `b`, `c`" or "`a` or `b`".
+fn listed(allowed: &str) -> String {
+    let allowed = allowed.strip_prefix("one of ").unwrap_or(allowed).replace('`', "");
+    allowed.rsplit_once(", ").map_or_else(|| allowed.clone(), |(others, last)| format!("{others} or {last}"))
+}
+
+/// A kind of value, in the words of JSON.
+fn kind(text: &str) -> String {
+    match text {
+        "map" => "an object".to_owned(),
+        "sequence" | "a sequence" => "a list".to_owned(),
+        "u64" => "a whole number".to_owned(),
+        "a string" => "a text".to_owned(),
+        _ => {
+            let number = text.strip_prefix("integer ").or_else(|| text.strip_prefix("floating point "));
+            let number = number.or_else(|| text.strip_prefix("boolean ")).map(|value| value.replace('`', ""));
+            number
+                .or_else(|| text.strip_prefix("string ").map(|text| format!("the text {text}")))
+                .unwrap_or(text.to_owned())
+        }
+    }
 }
 
 fn problem(text: &str, offset: usize, path: &str, what: String) -> Problem {
@@ -406,8 +459,8 @@ fn place(text: &str, offset: usize) -> (usize, usize) {
 #[cfg(feature = "cli")]
 #[must_use]
 pub fn schema() -> serde_json::Value {
-    /// Which key a stream is to have, in which mode, and which streams are left alone: the first
-    /// rule that matches decides.
+    /// Which key a stream must have, in which mode, and which streams are exempt. The first rule
+    /// that matches decides.
     #[derive(schemars::JsonSchema)]
     #[schemars(rename = "kinesis-encryption-enforcer policy", deny_unknown_fields)]
     #[expect(dead_code, reason = "only its schema is wanted")]
@@ -415,7 +468,7 @@ pub fn schema() -> serde_json::Value {
         /// The version of the format.
         #[schemars(range(min = 1, max = 1))]
         version: u64,
-        /// The rules, in their order.
+        /// The rules, in order of precedence.
         rules: Vec<RuleText>,
         #[schemars(rename = "$schema")]
         schema: Option<String>,

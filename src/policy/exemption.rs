@@ -1,38 +1,40 @@
-//! What a stream's tags say about exemption.
+//! The exemption tag of a stream.
 
 use chrono::NaiveDate;
 
 /// What a stream's tags say about exemption.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exemption {
-    /// Nothing: the stream is to be encrypted like any other.
+    /// The stream does not have the tag.
     None,
-    /// The stream is to be left alone.
+    /// The stream is exempt.
     Exempt {
         /// The reason that the tag gives.
         reason: String,
-        /// The last day (UTC) on which the exemption holds.
+        /// The last day (UTC) of the exemption.
         until: Option<NaiveDate>,
     },
-    /// The stream was to be left alone until a day that has passed.
+    /// The exemption has expired.
     Expired {
         /// The reason that the tag gives.
         reason: String,
-        /// The last day on which the exemption held.
+        /// The last day (UTC) of the exemption.
         until: NaiveDate,
     },
-    /// The tag is there but cannot be understood: the stream is not touched, and that is reported.
+    /// The tag's value cannot be parsed: the stream is not changed, and the failure is reported.
     Malformed {
-        /// What is wrong, and what would be right.
+        /// What is wrong, and what is allowed.
         why: String,
     },
 }
 
-/// Reads the exemption out of a stream's tags.
+/// Reads the exemption from a stream's tags.
 ///
 /// The value of the tag `key` is the reason, optionally with `until=YYYY-MM-DD` in it: the last
-/// day, in UTC, on which it holds. A tag value can hold letters, digits, spaces and `_ . : / = + -
-/// @` (Kinesis API Reference, `Tag`), so the words are parted by spaces.
+/// day, in UTC, of the exemption. A [tag's value][Tag] may have letters, digits, spaces and `_ . :
+/// / = + - @`, so spaces separate the words.
+///
+/// [Tag]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_Tag.html
 #[must_use]
 pub fn exemption(tags: &[(String, String)], key: &str, today: NaiveDate) -> Exemption {
     let Some((_, value)) = tags.iter().find(|(name, _)| name == key) else { return Exemption::None };
@@ -44,9 +46,9 @@ pub fn exemption(tags: &[(String, String)], key: &str, today: NaiveDate) -> Exem
         [] => None,
         [word] => match day(&word[6..]) {
             Some(date) => Some(date),
-            None => return malformed(format!("{word:?} is no date; write until=YYYY-MM-DD")),
+            None => return malformed(format!("{word:?} is not a valid date: write until=YYYY-MM-DD")),
         },
-        _ => return malformed("it gives more than one date; write until=YYYY-MM-DD once".to_owned()),
+        _ => return malformed("it has more than one date: write until=YYYY-MM-DD once".to_owned()),
     };
     match until {
         Some(until) if until < today => Exemption::Expired { reason, until },
@@ -54,8 +56,8 @@ pub fn exemption(tags: &[(String, String)], key: &str, today: NaiveDate) -> Exem
     }
 }
 
-/// The day that `text` is: exactly `YYYY-MM-DD`, since what reads `26-12-31` as a day of the year
-/// 26 ends an exemption that was meant to hold.
+/// Parses a day, exactly `YYYY-MM-DD`: if `26-12-31` were read as a day in the year 26, an
+/// exemption would end that was meant to last.
 pub(super) fn day(text: &str) -> Option<NaiveDate> {
     let shape = text
         .bytes()

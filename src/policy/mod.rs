@@ -1,8 +1,9 @@
-//! Which key a stream is to have, in which mode, and which streams are left alone. Pure.
+//! Which key a stream must have, in which mode, and which streams are exempt. Pure.
 //!
 //! A [`Policy`] is an ordered list of rules; the first that matches decides, and the configured
-//! default decides where none does. The exempt tag goes before every rule, and a rule may restrict
-//! what is configured, never widen it: `ENFORCEMENT_MODE=audit` and a dry run are ceilings.
+//! default decides if none matches. The exemption tag takes precedence over every rule. A rule may
+//! restrict what is configured, but not extend it: in audit mode and in a dry run, no rule
+//! enforces.
 
 mod document;
 mod exemption;
@@ -33,7 +34,7 @@ impl Policy {
     }
 }
 
-/// The policy together with what holds where no rule matches.
+/// The policy, and the configured default for streams that no rule matches.
 #[derive(Clone, Debug)]
 pub struct EffectivePolicy {
     /// The rules.
@@ -46,33 +47,33 @@ pub struct EffectivePolicy {
     pub on_other_key: OnOtherKey,
 }
 
-/// What is to become of a stream.
+/// What is required of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requirement<'p> {
-    /// The rule that says so; `None` for the configured default.
+    /// The name of the rule that decides; `None` for the configured default.
     pub rule: Option<&'p str>,
-    /// The key that it is to have.
+    /// The key that the stream must have.
     pub key: &'p KeyRef,
-    /// Whether it is brought right, or only judged.
+    /// Whether a non-compliant stream is encrypted or only reported.
     pub mode: Mode,
-    /// What to make of another customer managed key.
+    /// What to do about another customer managed key.
     pub on_other_key: OnOtherKey,
-    /// Why it is left alone, if a rule says so.
+    /// The exemption, if the rule exempts the stream.
     pub exempt: Option<RuleExemption<'p>>,
 }
 
-/// Why a rule leaves a stream alone.
+/// The exemption that a rule gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuleExemption<'p> {
-    /// The reason.
+    /// Why the stream is exempt.
     pub reason: &'p str,
-    /// Whom to ask.
+    /// Who is responsible for the exemption.
     pub owner: Option<&'p str>,
-    /// The last day (UTC) on which it holds.
+    /// The last day (UTC) of the exemption.
     pub until: Option<NaiveDate>,
 }
 
-/// Why a tag leaves a stream alone, as outcomes give it.
+/// The reason of an outcome that a tag exempts.
 #[must_use]
 pub fn exempt_by_tag(reason: &str, last_day: Option<NaiveDate>) -> String {
     format!("exempt by tag{}: {reason}", until(last_day))
@@ -83,7 +84,7 @@ fn until(last_day: Option<NaiveDate>) -> String {
 }
 
 impl RuleExemption<'_> {
-    /// The reason, as outcomes give it.
+    /// The reason of an outcome that `rule` exempts.
     #[must_use]
     pub fn because(&self, rule: &str) -> String {
         let ask = self.owner.map(|owner| format!(" (owner: {owner})")).unwrap_or_default();
@@ -91,28 +92,28 @@ impl RuleExemption<'_> {
     }
 }
 
-/// What the rules say about a stream, as far as it is known. Exactly one of these.
+/// What the policy decides about a stream, by what is known of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyDecision<'p> {
-    /// This becomes of it.
+    /// This is required of the stream.
     Requirement(Requirement<'p>),
-    /// It depends on the stream's tags, which have not been read.
+    /// The decision depends on the stream's tags, which have not been read.
     NeedsTags {
-        /// The rule that asks for them.
+        /// The rule with conditions on tags.
         rule: &'p str,
     },
-    /// It depends on something that AWS did not tell: the stream must not be touched.
+    /// The decision depends on something that AWS did not return: the stream must not be changed.
     Undecided {
-        /// The rule that asks for it.
+        /// The rule with a condition on it.
         rule: &'p str,
-        /// What is missing.
+        /// What is unknown, in words.
         missing: &'static str,
     },
 }
 
 impl EffectivePolicy {
-    /// What the rules say about `subject`, and which exemptions would have matched but have
-    /// expired.
+    /// What the policy decides about `subject`, and the expired exemptions before the rule that
+    /// decides.
     #[must_use]
     pub fn rule_on(&self, subject: &Subject<'_>) -> (PolicyDecision<'_>, Vec<&Rule>) {
         let mut expired = Vec::new();
@@ -128,7 +129,7 @@ impl EffectivePolicy {
         (PolicyDecision::Requirement(self.default_terms()), expired)
     }
 
-    /// What holds where no rule matches.
+    /// The configured default.
     fn default_terms(&self) -> Requirement<'_> {
         Requirement { rule: None, key: &self.key, mode: self.mode, on_other_key: self.on_other_key, exempt: None }
     }
@@ -150,10 +151,9 @@ impl EffectivePolicy {
         }
     }
 
-    /// Every key that streams of `region` in `account` may be to have: the configured one first,
-    /// then the rules', without repetitions. What a rule says of other accounts or Regions is left
-    /// out: its key need not be one that can be looked at here. Where the account is not known, any
-    /// may be meant.
+    /// Every key that streams of `region` in `account` may have to have: the configured one first,
+    /// then those of the rules, each once. Rules for other accounts or Regions are left out: their
+    /// keys may not be readable here. If the account is not known, rules for any account count.
     #[must_use]
     pub fn keys_in(&self, account: Option<&str>, region: &str) -> Vec<&KeyRef> {
         let mut keys = vec![&self.key];

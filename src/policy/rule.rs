@@ -1,4 +1,4 @@
-//! One rule: which streams it matches, and what becomes of them.
+//! One rule: which streams it matches, and what it requires of them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,12 +18,12 @@ pub struct Rule {
     pub name: String,
     /// Which streams it matches.
     pub matches: Conditions,
-    /// What becomes of them.
+    /// What it requires of them.
     pub action: Action,
 }
 
 impl Rule {
-    /// Whether it is an exemption whose last day is over.
+    /// Whether it is an exemption whose last day has passed.
     #[must_use]
     pub fn has_expired(&self, today: NaiveDate) -> bool {
         matches!(&self.action, Action::Exempt { until: Some(until), .. } if *until < today)
@@ -42,34 +42,34 @@ impl Rule {
     }
 }
 
-/// What becomes of the streams that a rule matches.
+/// What a rule requires of the streams that it matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// They are to have the key.
+    /// They must have the key.
     Enforce {
         /// The key, in place of the configured one.
         key: Option<KeyRef>,
-        /// What to make of another customer managed key, in place of the configured behaviour.
+        /// What to do about another customer managed key, in place of the configured behaviour.
         on_other_key: Option<OnOtherKey>,
-        /// Whether they are only judged.
+        /// Whether non-compliant streams are only reported.
         audit: bool,
     },
-    /// They are left alone.
+    /// Nothing: they are exempt.
     Exempt {
-        /// Why.
+        /// Why they are exempt.
         reason: String,
-        /// Whom to ask.
+        /// Who is responsible for the exemption.
         owner: Option<String>,
-        /// The last day (UTC) on which it holds.
+        /// The last day (UTC) of the exemption.
         until: Option<NaiveDate>,
     },
 }
 
-/// A text with `*` for any characters, and `?` for any one.
+/// A text in which `*` stands for any characters, and `?` for any single one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pattern(WildMatch);
 
-// Its text says all there is to it.
+// Two patterns are equal if their texts are.
 impl Eq for Pattern {}
 
 impl Pattern {
@@ -90,56 +90,56 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Which streams a rule matches: those for which every condition holds. A list holds if one of its
-/// values does; an empty one is no condition.
+/// Which streams a rule matches: those that meet every condition. A list is met if one of its
+/// values matches; an empty list is not a condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conditions {
     /// Patterns of the stream's name.
     pub stream: Vec<Pattern>,
-    /// The stream's account.
+    /// Account ids, 12 digits each.
     pub account: Vec<String>,
-    /// The stream's Region.
+    /// Regions, such as `us-east-1`.
     pub region: Vec<String>,
     /// The stream's capacity mode.
     pub stream_mode: Option<StreamMode>,
-    /// Tags that the stream has, each with a value of one of these patterns.
+    /// Tag keys, each with the patterns of its value.
     pub tags: BTreeMap<String, Vec<Pattern>>,
 }
 
-/// What is known of a stream when a rule is looked for.
+/// What is known of a stream when the policy is evaluated.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     /// The stream.
     pub stream: &'a StreamArn,
-    /// Its capacity mode, where it is known.
+    /// Its capacity mode, if it is known.
     pub mode: Option<&'a StreamMode>,
-    /// Its tags, where they were read.
+    /// Its tags, if they were read.
     pub tags: Option<&'a [(String, String)]>,
-    /// The day (UTC), on which exemptions hold or have expired.
+    /// The day (UTC) of the evaluation, by which exemptions have expired or not.
     pub today: NaiveDate,
 }
 
 /// Whether a rule matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Match {
-    /// It does.
+    /// Every condition is met.
     Yes,
-    /// It does not, for this reason.
+    /// This condition is not met.
     No(Mismatch),
-    /// Its other conditions hold; the tags have not been read.
+    /// The other conditions are met, and the tags have not been read.
     NeedsTags,
-    /// It cannot be said: this is not known.
+    /// Unknown: this, in words, is not known of the stream.
     Unknown(&'static str),
 }
 
-/// Which condition does not hold.
+/// The condition that is not met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// The condition's name.
+    /// The condition: `stream`, `account`, `region`, `streamMode`, or `tag` and the tag's key.
     pub condition: String,
-    /// What was found; `None` where there is nothing.
+    /// The stream's value; `None` if it does not have the tag.
     pub found: Option<String>,
-    /// What would have matched.
+    /// The values or patterns of which one must match.
     pub wanted: Vec<String>,
 }
 
@@ -148,14 +148,14 @@ impl fmt::Display for Mismatch {
         let Self { condition, found, wanted } = self;
         match found {
             Some(found) => write!(f, "{condition} is {found}, not {}", wanted.join(" or ")),
-            None => write!(f, "{condition} is missing, wanted is {}", wanted.join(" or ")),
+            None => write!(f, "{condition} is missing, it must be {}", wanted.join(" or ")),
         }
     }
 }
 
 impl Conditions {
-    /// Whether a stream of `region` in `account` may be one for which they hold, going by these two
-    /// alone. An account that is not known may be any.
+    /// Whether streams of `region` in `account` can meet the conditions on these two. An unknown
+    /// account meets every condition.
     #[must_use]
     pub fn may_hold_in(&self, account: Option<&str>, region: &str) -> bool {
         let in_account =
@@ -163,7 +163,7 @@ impl Conditions {
         in_account && (self.region.is_empty() || self.region.iter().any(|other| other == region))
     }
 
-    /// Whether they hold for `subject`. What costs no call is looked at first.
+    /// Whether `subject` meets the conditions. Those that need no call are checked first.
     #[must_use]
     pub fn of(&self, subject: &Subject<'_>) -> Match {
         let Self { stream, account, region, stream_mode, tags } = self;
@@ -205,7 +205,7 @@ impl Conditions {
         Match::Yes
     }
 
-    /// Whether every stream matches.
+    /// Whether every stream meets the conditions.
     pub(super) fn hold_always(&self) -> bool {
         let any_name = self.stream.is_empty()
             || self.stream.iter().any(|pattern| pattern.to_string().chars().all(|character| character == '*'));

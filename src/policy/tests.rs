@@ -145,7 +145,7 @@ fn why_a_rule_does_not_match_is_said_with_what_was_found_and_what_was_wanted() {
     };
     assert_eq!(because(0, None), "stream is orders, not a* or b");
     assert_eq!(because(1, Some(tags.as_slice())), "tag stage is prod, not dev");
-    assert_eq!(because(1, Some(&[])), "tag stage is missing, wanted is dev");
+    assert_eq!(because(1, Some(&[])), "tag stage is missing, it must be dev");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Dead letters: what failed, diagnosed, in a form that can be fed back.
+//! Dead letters: a diagnosed failure with its event, which can be redriven.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
@@ -7,8 +7,10 @@ use serde_json::{Map, Value};
 use crate::domain::failure::Failure;
 use crate::domain::text::ascii_json;
 
-/// Above this many bytes the letter's event is reduced: SQS takes 1 MiB, message attributes
-/// included.
+/// The most bytes of a body. The event of a larger dead letter is reduced: SQS accepts at most
+/// [1 MiB][SendMessage], which includes the attributes.
+///
+/// [SendMessage]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 pub const LARGEST: usize = 900 * 1024;
 
 /// A dead letter of the contract.
@@ -17,7 +19,7 @@ pub const LARGEST: usize = 900 * 1024;
 pub struct DeadLetter {
     version: u8,
     kind: &'static str,
-    /// The stream it is about; null where it concerns the whole event.
+    /// The ARN of the stream; null if the failure concerns the whole event.
     pub stream: Option<String>,
     occurred_at: String,
     request_id: String,
@@ -34,29 +36,29 @@ pub struct DeadLetter {
     region: Option<String>,
 }
 
-/// The invocation that writes letters.
+/// The invocation that writes a dead letter.
 #[derive(Clone, Copy, Debug)]
 pub struct DeadLetterMetadata<'a> {
     /// Lambda's request id.
     pub request_id: &'a str,
     /// The function's name.
     pub function: &'a str,
-    /// The time.
+    /// The time at which it is written.
     pub now: DateTime<Utc>,
 }
 
-/// Where a letter's stream, or its event, belongs.
+/// The account and the Region of a dead letter's stream or event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountRegion {
-    /// The account.
+    /// The account id, 12 digits.
     pub account: Option<String>,
-    /// The Region.
+    /// The Region's code, such as `us-east-1`.
     pub region: Option<String>,
 }
 
 impl DeadLetter {
-    /// The letter about `error`, which happened to `stream` while `event` was worked on for the
-    /// `attempts`-th time.
+    /// The dead letter about `error` of `stream`, which happened in the `attempts`-th attempt to
+    /// handle `event`.
     #[must_use]
     pub fn new(
         sender: DeadLetterMetadata<'_>,
@@ -82,13 +84,13 @@ impl DeadLetter {
         }
     }
 
-    /// The message body, as it is sent: its size counts.
+    /// The message body as it is sent.
     #[must_use]
     pub fn body(&self) -> String {
         ascii_json(self)
     }
 
-    /// The letter in a size that SQS takes, and whether it had to be reduced for that.
+    /// The dead letter in a size that SQS accepts, and whether its event had to be reduced.
     #[must_use]
     pub fn fitting(mut self) -> (Self, bool) {
         if self.body().len() <= LARGEST {
@@ -99,7 +101,7 @@ impl DeadLetter {
         (self, true)
     }
 
-    /// The message attributes, each only where it has a value.
+    /// The message attributes that have a value.
     #[must_use]
     pub fn attributes(&self) -> Vec<(&'static str, &str)> {
         let all = [
@@ -113,8 +115,8 @@ impl DeadLetter {
     }
 }
 
-/// The fields that triggers are read from: a reduced event points at the same streams as the whole
-/// one.
+/// The fields from which events are parsed: a reduced event leads to the same streams as the whole
+/// event.
 const RECOGNISED: [&str; 42] = [
     "Compliance",
     "GeneratorId",
@@ -160,7 +162,7 @@ const RECOGNISED: [&str; 42] = [
     "version",
 ];
 
-/// At most this many characters of a text, and entries of a list, are kept in a reduced event.
+/// The most characters of a text, and the most entries of a list, in a reduced event.
 const KEPT: usize = 1_000;
 
 fn reduced(event: &Value) -> Value {
@@ -173,8 +175,7 @@ fn reduced(event: &Value) -> Value {
         Value::String(text) => Value::String(text.chars().take(KEPT).collect()),
         other => other.clone(),
     };
-    // Deeply nested lists of long texts could still be too long: then nothing of the event can be
-    // kept, and the log has it.
+    // Nested lists of long texts may still be too large. Then the whole event is in the log only.
     if ascii_json(&kept).len() > LARGEST / 2 { Value::Null } else { kept }
 }
 

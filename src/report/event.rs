@@ -1,24 +1,21 @@
-//! Outcomes as events: what notifications, tickets and other programs can listen to.
-//!
-//! Source: *`EventBridge` API Reference, `PutEvents`*: an entry has at most 256 KB, a call ten
-//! entries.
+//! Outcome events: what rules for notifications, tickets and other programs match on.
 
 use serde_json::{Value, json};
 
 use crate::domain::outcome::{Outcome, Status, Warning};
 use crate::event::Trigger;
 
-/// The `source` of every event.
+/// The `source` of every outcome event.
 pub const SOURCE: &str = "kinesis-encryption-enforcer";
 
-/// One event.
+/// One outcome event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutcomeEvent {
-    /// Its `detail-type`.
+    /// Its `detail-type`, one of [`DETAIL_TYPES`].
     pub detail_type: &'static str,
-    /// Its detail.
+    /// Its `detail`: the trigger and the outcome.
     pub detail: Value,
-    /// The ARNs that it is about.
+    /// Its `resources`: the ARNs of the stream and the key.
     pub resources: Vec<String>,
 }
 
@@ -26,7 +23,7 @@ pub struct OutcomeEvent {
 pub const DETAIL_TYPES: [&str; 5] =
     ["Stream Encrypted", "Stream Enforcement Failed", "Stream Contested", "Key At Risk", "Exemption Expired"];
 
-/// The events about `outcome`: none for what is only as it should be.
+/// The events of `outcome`: none if it needs no attention.
 #[must_use]
 pub fn events(outcome: &Outcome, trigger: &Trigger, request_id: &str, function: &str) -> Vec<OutcomeEvent> {
     let [encrypted, failed, contested, at_risk, expired] = DETAIL_TYPES;

@@ -1,11 +1,11 @@
-//! The log lines about outcomes and requests.
+//! The log lines of outcomes and requests.
 
 use super::Report;
 use super::metrics::RequestCounters;
 use crate::domain::failure::Failure;
 use crate::domain::outcome::Outcome;
 
-/// Logs how it ended for one stream: every field is considered.
+/// Logs an outcome.
 pub fn log_outcome(outcome: &Outcome) {
     let Outcome {
         stream,
@@ -46,7 +46,7 @@ pub fn log_outcome(outcome: &Outcome) {
     }
 }
 
-/// Logs how a request was handled: every field is considered.
+/// Logs the result of a request.
 pub fn log_report(report: &Report, letters: RequestCounters) {
     let Report { request_id: _, mode: _, trigger, outcomes: _, summary, outcomes_truncated: _, continue_after } =
         report;

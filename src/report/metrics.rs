@@ -1,7 +1,9 @@
-//! Metrics in `CloudWatch`'s embedded metric format: one line of JSON on standard output.
+//! Metrics in `CloudWatch`'s [embedded metric format][emf]: one line of JSON on standard output.
 //!
-//! Source: `CloudWatch` User Guide, *Specification: Embedded metric format*. The line is printed as
-//! it is: inside a log event its fields would be nested, and `CloudWatch` would not see them.
+//! The line is not logged by `tracing`: it would nest the fields, and `CloudWatch` would not find
+//! them.
+//!
+//! [emf]: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -26,43 +28,41 @@ pub fn metric_of(status: Status) -> &'static str {
     }
 }
 
-/// The metric of dead letters written.
+/// The metric of dead letters that were stored.
 pub const DEAD_LETTERS: &str = "DeadLetters";
-/// The metric of dead letters that could not be written.
+/// The metric of dead letters that could not be stored.
 pub const DEAD_LETTERS_NOT_STORED: &str = "DeadLettersNotStored";
-/// The metric of outcome events that could not be sent.
+/// The metric of outcome events that could not be published.
 pub const EVENTS_NOT_SENT: &str = "EventsNotSent";
-/// The metric of invocations that went on with an older policy, because the present one could not
-/// be read or understood.
+/// The metric of requests that used an older policy, because the present one is malformed or could
+/// not be read.
 pub const POLICY_ERRORS: &str = "PolicyErrors";
-/// The metric of how long new streams were unencrypted: from their creation until they were seen
-/// ACTIVE with the key.
+/// The metric of how long new streams were not encrypted, in seconds: from their creation until
+/// they were ACTIVE with the key.
 pub const TIME_UNENCRYPTED: &str = "TimeUnencrypted";
-/// The metric of how long streams took from the start to ACTIVE with the key.
+/// The metric of how long streams took to become ACTIVE with the key, in milliseconds.
 pub const TIME_TO_ENCRYPTED: &str = "TimeToEncrypted";
 
-/// A stream that is older was not encrypted for the first time: how long it was unencrypted is not
-/// known.
+/// An older stream may have been encrypted before: how long it was not encrypted is unknown.
 const NEW: TimeDelta = TimeDelta::hours(24);
 
-/// The embedded metric format takes at most this many values of a metric in a line.
+/// The most values of one metric in a line, by the specification.
 const VALUES: usize = 100;
 
-/// How dead letters fared.
+/// What a request's metrics count besides outcomes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RequestCounters {
-    /// Written.
+    /// Dead letters that were stored.
     pub stored: u64,
-    /// Refused by the queue, or without a queue.
+    /// Dead letters that the queue refused, or that had no queue.
     pub not_stored: u64,
-    /// Outcome events that could not be sent.
+    /// Outcome events that could not be published.
     pub events_not_sent: u64,
-    /// Whether an older policy was followed, because the present one could not be read or
-    /// understood.
+    /// 1 if an older policy was used, because the present one is malformed or could not be read.
     pub policy_errors: u64,
 }
 
-/// The line of metrics for one report.
+/// The line of metrics of one request.
 #[must_use]
 pub fn line(namespace: &str, function: &str, now: DateTime<Utc>, report: &Report, letters: RequestCounters) -> String {
     let mut metrics = Vec::new();
@@ -98,7 +98,7 @@ pub fn line(namespace: &str, function: &str, now: DateTime<Utc>, report: &Report
     if !unencrypted.is_empty() {
         put(TIME_UNENCRYPTED, "Seconds", json!(unencrypted));
     }
-    // Zeros too: an alarm on a metric that is never sent cannot tell silence from health.
+    // Zeros too: an alarm cannot distinguish a metric that is never sent from one without errors.
     put(DEAD_LETTERS, "Count", json!(letters.stored));
     put(DEAD_LETTERS_NOT_STORED, "Count", json!(letters.not_stored));
     put(EVENTS_NOT_SENT, "Count", json!(letters.events_not_sent));

@@ -1,4 +1,4 @@
-//! The answer: what happened, counted and listed.
+//! The answer of an invocation: its outcomes, counted and listed.
 
 pub mod dead_letter;
 pub mod event;
@@ -14,17 +14,17 @@ use crate::domain::mode::Mode;
 use crate::domain::outcome::{Outcome, Status};
 use crate::event::Trigger;
 
-/// At most this many outcomes are listed in an answer; all are counted.
+/// The most outcomes that an answer lists; all of them are counted.
 pub const LISTED: usize = 500;
 
-/// An invocation that fails carries its answer in the `errorMessage`, up to this many bytes.
+/// The most bytes of the answer that a failed invocation returns as its `errorMessage`.
 pub const ERROR_MESSAGE: usize = 4096;
 
-/// The outcomes of an invocation: all counted, the most important ones kept. Its memory does not
-/// grow with the fleet.
+/// The outcomes of an invocation: all are counted, and the most important ones are kept. Its memory
+/// does not grow with the number of streams.
 #[derive(Clone, Debug, Default)]
 pub struct OutcomeSummary {
-    /// Whether only outcomes worth a person's time are listed, failures first.
+    /// Whether compliant streams are only counted, and failures listed first.
     sweeping: bool,
     counts: BTreeMap<Status, u64>,
     listed: Vec<Outcome>,
@@ -32,19 +32,19 @@ pub struct OutcomeSummary {
 }
 
 impl OutcomeSummary {
-    /// A tally of named targets: all are listed, in their order.
+    /// The summary of named streams: all are listed, in their order.
     #[must_use]
     pub fn of_targets() -> Self {
         Self::default()
     }
 
-    /// A tally of a sweep: compliant streams are only counted, failures are listed first.
+    /// The summary of a sweep: compliant streams are only counted, and failures are listed first.
     #[must_use]
     pub fn of_sweep() -> Self {
         Self { sweeping: true, ..Self::default() }
     }
 
-    /// Counts `outcome`, and lists it where there is room or it matters more than another.
+    /// Counts `outcome`, and lists it if there is room or it is more important than another.
     pub fn add(&mut self, outcome: Outcome) {
         *self.counts.entry(outcome.status).or_default() += 1;
         if self.sweeping && outcome.status == Status::Compliant {
@@ -86,22 +86,23 @@ fn listing_order(status: Status) -> u8 {
 pub struct Report {
     /// Lambda's request id.
     pub request_id: String,
-    /// The function's mode.
+    /// The configured mode.
     pub mode: Mode,
-    /// Why the function woke.
+    /// What invoked the function.
     pub trigger: Trigger,
-    /// The outcomes: at most [`LISTED`].
+    /// At most [`LISTED`] outcomes.
     pub outcomes: Vec<Outcome>,
-    /// How many outcomes had each status.
+    /// The number of outcomes by status.
     pub summary: BTreeMap<&'static str, u64>,
     /// Whether there were more outcomes than are listed.
     pub outcomes_truncated: bool,
-    /// The stream after which a sweep that ran out of time is to go on.
+    /// The name of the last stream that a sweep reached before its time was up; null if the sweep
+    /// is complete.
     pub continue_after: Option<String>,
 }
 
 impl Report {
-    /// The report of `tally`.
+    /// The answer with the outcomes of `tally`.
     #[must_use]
     pub fn new(
         request_id: &str,
@@ -122,8 +123,8 @@ impl Report {
         }
     }
 
-    /// One answer of two: where a batch was wrapped in an envelope, its requests share the answer.
-    /// The first one's trigger stands for both.
+    /// Joins two answers: the requests of a batch in an envelope share one. It has the trigger of
+    /// the first.
     #[must_use]
     pub fn joined(mut self, other: Self) -> Self {
         for (status, count) in other.summary {
@@ -145,8 +146,8 @@ impl Report {
         serde_json::to_value(self).unwrap_or_default()
     }
 
-    /// The answer as JSON text of at most [`ERROR_MESSAGE`] bytes: outcomes are left out from the
-    /// end, then texts are cut, until it fits.
+    /// The answer as JSON text of at most [`ERROR_MESSAGE`] bytes: outcomes are removed from the
+    /// end, and then texts are shortened, until it fits.
     #[must_use]
     pub fn to_error_message(&self) -> String {
         let mut report = self.clone();
@@ -170,9 +171,9 @@ impl Report {
                     if only.reason.len() > 200
                         || only.error.as_ref().is_some_and(|error| error.message.len() > 200) =>
                 {
-                    shorten(&mut only.reason);
+                    halve(&mut only.reason);
                     if let Some(error) = &mut only.error {
-                        shorten(&mut error.message);
+                        halve(&mut error.message);
                     }
                 }
                 _ => {
@@ -183,7 +184,8 @@ impl Report {
     }
 }
 
-fn shorten(text: &mut String) {
+/// Removes the second half of a text.
+fn halve(text: &mut String) {
     let half = (text.len() / 2..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
     text.truncate(half);
     text.push('…');

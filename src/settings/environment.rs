@@ -12,8 +12,8 @@ use super::Problem;
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// The process's environment. A variable that is not Unicode is left out: it cannot be a setting
-    /// of this program or of the SDK.
+    /// The process's environment. A variable that is not Unicode is left out: it cannot be a
+    /// setting of this program or of the SDK.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
     pub fn of_process() -> Self {

@@ -28,7 +28,7 @@ use crate::domain::key::KeyRef;
 use crate::domain::member_accounts::MemberAccounts;
 use crate::domain::mode::{Mode, OnOtherKey};
 
-/// The variables this version understands; the template sets exactly these.
+/// The supported variables. The template sets exactly these.
 pub const SUPPORTED: [&str; 18] = [
     "KMS_KEY_ID",
     "ENFORCEMENT_MODE",
@@ -50,45 +50,45 @@ pub const SUPPORTED: [&str; 18] = [
     "MEMBER_EXTERNAL_ID",
 ];
 
-/// The share of the function's timeout kept for what must happen after the waiting: one last look,
-/// dead letters, the answer.
+/// The part of the function's timeout that is reserved for what follows the waiting: one last
+/// description, dead letters and the answer.
 ///
-/// Five seconds hold a describe and a `SendMessage` that each run into their first attempt timeout.
-/// A timeout so short that this would be more than a quarter of it keeps a quarter.
+/// Five seconds suffice for a `DescribeStreamSummary` and a `SendMessage` that each run into their
+/// first attempt timeout. If that is more than a quarter of the timeout, a quarter is reserved.
 pub const RESERVE: Duration = Duration::from_secs(5);
 
 /// The function's settings, from its environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// `KMS_KEY_ID`: the key that streams are to be encrypted with.
+    /// `KMS_KEY_ID`: the key that streams must be encrypted with.
     pub key: KeyRef,
-    /// `ENFORCEMENT_MODE`.
+    /// `ENFORCEMENT_MODE`: whether non-compliant streams are encrypted or only reported.
     pub mode: Mode,
-    /// `FAILURE_QUEUE_URL`: the dead-letter queue.
+    /// `FAILURE_QUEUE_URL`: the URL of the dead-letter queue.
     pub failure_queue_url: Option<String>,
-    /// The work queue; without one, fan-out and deferral happen inside the invocation.
+    /// The work queue. Without one, fan-out and deferral happen inside the invocation.
     pub work_queue: Option<WorkQueueSettings>,
-    /// `OWN_ROLE_ARN`: the function's role, whose own successful calls are ignored, and whose
-    /// account is the function's.
+    /// `OWN_ROLE_ARN`: the function's role. Events of its successful calls are ignored, and its
+    /// account is the function's own.
     pub own_role_arn: Option<String>,
-    /// `ON_OTHER_KEY`.
+    /// `ON_OTHER_KEY`: what to do about another customer managed key.
     pub on_other_key: OnOtherKey,
-    /// `ON_KEY_ROTATION`.
+    /// `ON_KEY_ROTATION`: what follows from a rotation of the key.
     pub on_key_rotation: OnKeyRotation,
-    /// `IAC_GRACE_SECONDS`: how long a stream that infrastructure as code may still be busy with
-    /// must have been quiet; zero switches it off.
+    /// `IAC_GRACE_SECONDS`: the grace period of infrastructure-as-code tools; zero turns it off.
     pub iac_grace: Duration,
-    /// `EXEMPT_TAG_KEY`; `None` switches exemption by tag off.
+    /// `EXEMPT_TAG_KEY`: the key of the exemption tag; `None` turns exemption by tag off.
     pub exempt_tag_key: Option<String>,
-    /// The policy, or where it is to be read.
+    /// The policy, or the parameter that holds it.
     pub policy: PolicySource,
-    /// `MAX_APPLIES_PER_DAY`.
+    /// `MAX_APPLIES_PER_DAY`: how often a key is applied to one stream in 24 hours before the
+    /// stream counts as contested.
     pub max_applies_per_day: u32,
-    /// `METRICS_NAMESPACE`.
+    /// `METRICS_NAMESPACE`: the `CloudWatch` namespace.
     pub metrics_namespace: String,
-    /// `OUTCOME_EVENT_BUS`: the bus that outcomes are told on, by name or ARN.
+    /// `OUTCOME_EVENT_BUS`: the event bus for outcome events, by name or ARN.
     pub outcome_event_bus: Option<String>,
-    /// The accounts beside the own one whose streams are kept; none as a rule.
+    /// The member accounts, whose streams are managed too.
     pub members: Option<MemberAccounts>,
 }
 
@@ -180,13 +180,13 @@ impl Settings {
         }
     }
 
-    /// The account the function works in, where it is known: its role's.
+    /// The function's own account, that of its role, if the role is known.
     #[must_use]
     pub fn own_account(&self) -> Option<&str> {
         self.own_role_arn.as_deref().and_then(role_account)
     }
 
-    /// The roles that the function acts with: its own, and those of the members.
+    /// The ARNs of the roles that the function acts with: its own, and those in the members.
     #[must_use]
     pub fn own_roles(&self) -> Vec<String> {
         let of_members =

@@ -201,7 +201,7 @@ async fn a_wrong_external_id_is_a_terminal_failure_with_its_remedy() {
     let message = error["message"].as_str().expect("a message");
     assert!(
         message
-            .starts_with(&format!("assume-role of arn:aws:iam::{MEMBER}:role/{ROLE}: MemberRoleRefused: AccessDenied")),
+            .starts_with(&format!("AssumeRole of arn:aws:iam::{MEMBER}:role/{ROLE}: MemberRoleRefused: AccessDenied")),
         "{message}"
     );
     assert_eq!((&outcome["stream"], organisation.member().calls().len()), (&json!(stream), 0));

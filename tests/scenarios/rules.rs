@@ -297,7 +297,11 @@ async fn without_a_policy_that_was_ever_good_nothing_is_touched() {
     world.stream(NewStream::named("orders"));
     for (kind, value, says) in [
         ("", "", "ParameterNotFound"),
-        ("String", "{\"version\": 1, \"rules\": [{}]}", "$.rules[0] (line 1, column 27): missing field `name`"),
+        (
+            "String",
+            "{\"version\": 1, \"rules\": [{}]}",
+            r#"$.rules[0] (line 1, column 27): the field \"name\" is missing"#,
+        ),
         ("SecureString", "AQICAHh", "SecureString"),
     ] {
         if !kind.is_empty() {

@@ -1,66 +1,81 @@
-//! The one table of all error codes: our own, and what each code, ours or AWS's, means and leads
-//! to.
+//! The one table of all error codes: our own codes, and the meaning and the class of every code,
+//! ours or AWS's.
 //!
-//! A code decides the class, never the HTTP status or the message: Kinesis, for one, words an
-//! exhausted 24-hour quota exactly like throttling ("Rate exceeded for stream …").
+//! The code alone decides the class, never the HTTP status or the message: Kinesis, for one,
+//! returns the same error for a used-up 24-hour quota as for throttling ("Rate exceeded for stream
+//! …").
+//!
+//! AWS's codes are those in the *Errors* sections of the operations: [StartStreamEncryption],
+//! [DescribeStreamSummary], [ListStreams], [ListTagsForStream], [DescribeKey], [SendMessage],
+//! [AssumeRole], [GetParameter], and the [common errors][common].
+//!
+//! [StartStreamEncryption]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html
+//! [DescribeStreamSummary]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStreamSummary.html
+//! [ListStreams]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListStreams.html
+//! [ListTagsForStream]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListTagsForStream.html
+//! [DescribeKey]: https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html
+//! [SendMessage]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+//! [AssumeRole]: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+//! [GetParameter]: https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameter.html
+//! [common]: https://docs.aws.amazon.com/kinesis/latest/APIReference/CommonErrors.html
 
 use super::Class;
 
-/// The payload was not understood.
+/// The payload is not an event or request that the function knows.
 pub const UNKNOWN_PAYLOAD: &str = "UnknownPayload";
-/// A person asked for a stream that does not exist.
+/// A manual request names a stream that does not exist.
 pub const STREAM_NOT_FOUND: &str = "StreamNotFound";
-/// The target belongs to another account.
+/// The stream is in an account that the function does not manage.
 pub const FOREIGN_ACCOUNT: &str = "ForeignAccount";
-/// The role in a member account may not be taken on.
+/// The role in a member account cannot be assumed.
 pub const MEMBER_ROLE_REFUSED: &str = "MemberRoleRefused";
-/// The target lies in another Region.
+/// The stream is in another Region.
 pub const FOREIGN_REGION: &str = "ForeignRegion";
 /// The stream did not become ACTIVE in time.
 pub const STILL_UPDATING: &str = "StillUpdating";
-/// A start was accepted, but the stream never showed it.
+/// AWS accepted `StartStreamEncryption`, but the stream did not change.
 pub const ACCEPTED_NOT_VISIBLE: &str = "AcceptedNotVisible";
-/// Whether a start arrived could not be found out.
+/// Whether AWS received `StartStreamEncryption` is unknown.
 pub const START_UNCONFIRMED: &str = "StartUnconfirmed";
-/// The stream came back from our change with something else.
+/// After the function applied the key, the stream became ACTIVE with another encryption.
 pub const UNDONE: &str = "Undone";
-/// Others keep undoing what we do.
+/// Another principal keeps changing the stream's encryption.
 pub const CONTESTED: &str = "Contested";
-/// A key was applied to the stream as often as AWS allows in 24 hours.
+/// The quota of key applications in 24 hours is used up for the stream.
 pub const ALLOWANCE_SPENT: &str = "AllowanceSpent";
-/// The time was up before anything was done.
+/// The time was up before the work was done.
 pub const OUT_OF_TIME: &str = "OutOfTime";
-/// An event and KMS tell different things about a key, soon after the event.
+/// Soon after an event about a key, `DescribeKey` does not yet show what the event reports.
 pub const KEY_STATE_SETTLING: &str = "KeyStateSettling";
 /// The key is disabled.
 pub const KEY_DISABLED: &str = "KeyDisabled";
-/// The key is to be deleted.
+/// The key is scheduled for deletion.
 pub const KEY_PENDING_DELETION: &str = "KeyPendingDeletion";
 /// The key's imported material is missing.
 pub const KEY_PENDING_IMPORT: &str = "KeyPendingImport";
-/// The key's custom key store is not reachable.
+/// The key's custom key store is disconnected.
 pub const KEY_UNAVAILABLE: &str = "KeyUnavailable";
 /// The key is being created or updated.
 pub const KEY_NOT_READY: &str = "KeyNotReady";
-/// The key is not a symmetric encryption key.
+/// Kinesis cannot use a key of this kind.
 pub const KEY_UNSUITABLE: &str = "KeyUnsuitable";
-/// The key lies in another Region.
+/// The key is in another Region.
 pub const KEY_IN_OTHER_REGION: &str = "KeyInOtherRegion";
-/// The present key cannot be looked at, so whether it is acceptable is unknown.
+/// The present key cannot be described: whether it is acceptable is unknown.
 pub const PRESENT_KEY_UNREADABLE: &str = "PresentKeyUnreadable";
-/// The policy cannot be understood.
+/// The policy is malformed or cannot be read.
 pub const POLICY_INVALID: &str = "PolicyInvalid";
-/// Which rule decides depends on something that is not known.
+/// A rule depends on something that is not known about the stream.
 pub const POLICY_UNDECIDED: &str = "PolicyUndecided";
-/// The exemption tag cannot be understood.
+/// The exemption tag is malformed.
 pub const EXEMPTION_MALFORMED: &str = "ExemptionMalformed";
-/// The answer of AWS did not arrive in time.
+/// AWS did not answer in time.
 pub const TIMEOUT: &str = "Timeout";
 /// The connection failed, or broke before the answer.
 pub const NETWORK_ERROR: &str = "NetworkError";
-/// What arrived was no answer of AWS.
+/// The answer is not one that the API reference describes.
 pub const UNREADABLE_ANSWER: &str = "UnreadableAnswer";
-/// The request could not even be built: no credentials, no Region.
+/// The request could not be sent: credentials or Region are missing.
 pub const REQUEST_NOT_BUILT: &str = "RequestNotBuilt";
 /// No dead-letter queue is configured.
 pub const NO_FAILURE_QUEUE: &str = "NoFailureQueue";
@@ -68,53 +83,53 @@ pub const NO_FAILURE_QUEUE: &str = "NoFailureQueue";
 /// What an error code means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Too many calls; for `StartStreamEncryption` perhaps the allowance of 25 in 24 hours.
+    /// Too many calls; for `StartStreamEncryption` perhaps a used-up quota of 25 in 24 hours.
     Throttled,
     /// The stream is not ACTIVE.
     InUse,
-    /// There is no such stream.
+    /// The stream does not exist.
     StreamNotFound,
-    /// IAM says no.
+    /// IAM denies the call.
     Denied,
-    /// The key policy, or IAM for KMS, says no.
+    /// The key policy, or IAM for KMS, denies the use of the key.
     KeyDenied,
     /// The key is disabled.
     KeyDisabled,
     /// The key's state, usage or kind makes it unusable.
     KeyInvalid,
-    /// There is no such key or alias.
+    /// The key or the alias does not exist.
     KeyNotFound,
-    /// The account has not signed up for the service.
+    /// The account is not subscribed to the service.
     OptIn,
-    /// AWS does not accept the request.
+    /// AWS rejects the request as invalid.
     Invalid,
-    /// AWS does not accept the credentials.
+    /// AWS rejects the credentials.
     Credentials,
-    /// There is no such queue.
+    /// The queue does not exist.
     QueueNotFound,
-    /// AWS or the network failed: nobody knows whether the call took effect.
+    /// AWS or the network failed: whether the call took effect is unknown.
     Unavailable,
-    /// The stream has not settled.
+    /// The stream is still changing.
     Unsettled,
-    /// A key's state has not settled.
+    /// The key is still changing.
     KeyUnsettled,
-    /// Somebody undid it.
+    /// Another principal changed the encryption again.
     Undone,
-    /// The allowance of 25 applications in 24 hours is spent.
+    /// The quota of 25 applications in 24 hours is used up.
     Spent,
-    /// Not ours to touch.
+    /// The stream is in an account or Region that the function does not manage.
     Foreign,
-    /// A member account does not let us in.
+    /// The role in the member account cannot be assumed.
     NotAdmitted,
-    /// Not understood.
+    /// The payload cannot be parsed.
     NotUnderstood,
-    /// The exemption cannot be read.
+    /// The exemption tag cannot be parsed.
     Exemption,
-    /// The policy cannot be read, or does not decide.
+    /// The policy cannot be read, or decides nothing for the stream.
     Policy,
-    /// The present key cannot be judged.
+    /// The present key cannot be assessed.
     PresentKey,
-    /// There is no queue to write to.
+    /// No dead-letter queue is configured.
     NoQueue,
     /// A code that this version does not know.
     Unknown,
@@ -212,12 +227,12 @@ impl Kind {
         }
     }
 
-    /// What follows from it.
+    /// How such a failure is handled.
     #[must_use]
     pub fn class(self) -> Class {
         match self {
-            // A code that nobody knows may pass by itself; if it does not, Lambda's retries end in
-            // the dead-letter queue all the same.
+            // A failure of an unknown code may pass; if it does not, Lambda's retries end in the
+            // dead-letter queue.
             Self::Throttled
             | Self::InUse
             | Self::Unavailable

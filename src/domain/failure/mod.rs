@@ -1,11 +1,7 @@
-//! What went wrong, as a value: which step, which code, whether trying again helps, and what a
-//! person can do about it.
+//! A failure as a value: the step, the error code, whether a retry helps, and what a person can do
+//! about it.
 //!
-//! One table, [`code`], holds every error code this program knows.
-//!
-//! Sources: the *Errors* sections of `StartStreamEncryption`, `DescribeStreamSummary`,
-//! `ListStreams`, `ListTagsForStream` (Kinesis API Reference), `DescribeKey` (KMS API Reference),
-//! `SendMessage` (SQS API Reference), and *Common Error Types*.
+//! One table, [`code`], holds every error code that this program knows.
 
 pub mod code;
 mod remedy;
@@ -16,21 +12,21 @@ use serde::Serialize;
 
 pub use self::code::Kind;
 
-/// What was being done when it went wrong.
+/// The step that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
-    /// Understanding the payload.
+    /// Parsing the payload.
     ReadEvent,
-    /// Checking that the target is ours to touch.
+    /// Checking that the function manages the stream's account and Region.
     CheckTarget,
     /// `sts:AssumeRole` of the role in a member account.
     AssumeRole,
     /// `kinesis:DescribeStreamSummary`.
     DescribeStream,
-    /// `kms:DescribeKey`, or judging what it said.
+    /// `kms:DescribeKey`, or assessing the key that it describes.
     DescribeKey,
-    /// `kinesis:ListTagsForStream`, or reading the exemption in the tags.
+    /// `kinesis:ListTagsForStream`, or parsing the exemption tag.
     ListTags,
     /// `tag:GetResources`.
     GetResources,
@@ -46,7 +42,7 @@ pub enum Step {
     GetPolicy,
     /// `cloudtrail:LookupEvents`.
     LookupEvents,
-    /// Waiting for ACTIVE, before or after the start.
+    /// Waiting for the stream to become ACTIVE, before or after `StartStreamEncryption`.
     Wait,
     /// `sqs:SendMessage` to the dead-letter queue.
     SendDeadLetter,
@@ -54,16 +50,16 @@ pub enum Step {
     SendWorkItem,
     /// `sqs:ChangeMessageVisibility` on the work queue.
     ChangeVisibility,
-    /// `kinesis:PutRecord`, where a person asked for it.
+    /// `kinesis:PutRecord`, by `enforcer apply --probe`.
     Probe,
     /// `events:PutEvents`.
     PutEvents,
-    /// Receiving, moving or deleting dead letters, from the terminal.
+    /// Receiving, moving or deleting dead letters, by `enforcer dlq`.
     HandleDeadLetters,
 }
 
 impl Step {
-    /// The step's name in answers, letters and logs.
+    /// The step's name in answers, dead letters and logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -91,28 +87,50 @@ impl Step {
     }
 }
 
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+impl Step {
+    /// The step in a message, before its subject: where it is a call, with the name of AWS's
+    /// operation.
+    fn of_subject(self) -> &'static str {
+        match self {
+            Self::ReadEvent => "reading",
+            Self::CheckTarget => "checking",
+            Self::AssumeRole => "AssumeRole of",
+            Self::DescribeStream => "DescribeStreamSummary of",
+            Self::DescribeKey => "DescribeKey of",
+            Self::ListTags => "ListTagsForStream of",
+            Self::GetResources => "GetResources of",
+            Self::ListStreams => "ListStreams of",
+            Self::StartStreamEncryption => "StartStreamEncryption of",
+            Self::ReadPolicy => "reading the policy in",
+            Self::ApplyPolicy => "applying the policy to",
+            Self::GetPolicy => "reading the resource policy of",
+            Self::LookupEvents => "LookupEvents for",
+            Self::Wait => "waiting for",
+            Self::SendDeadLetter | Self::SendWorkItem => "SendMessage to",
+            Self::ChangeVisibility => "ChangeMessageVisibility on",
+            Self::Probe => "PutRecord to",
+            Self::PutEvents => "PutEvents to",
+            Self::HandleDeadLetters => "handling dead letters:",
+        }
     }
 }
 
-/// What follows from a failure.
+/// How a failure is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
-    /// Trying again later may well help.
+    /// A retry may help.
     Retryable,
-    /// Nothing changes until a person changes something: straight to the dead-letter queue.
+    /// A retry does not help until a person changes something: it is dead-lettered at once.
     Terminal,
-    /// There is no such stream.
+    /// The stream does not exist.
     Gone,
-    /// Somebody undoes what we do: stop touching the stream.
+    /// Another principal keeps changing the stream's encryption: the stream is left as it is.
     Contested,
 }
 
 impl Class {
-    /// The class's name in answers, letters and logs.
+    /// The class's name in answers, dead letters and logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -130,41 +148,41 @@ impl fmt::Display for Class {
     }
 }
 
-/// A failure, diagnosed.
+/// A diagnosed failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    /// What was being done.
+    /// The step that failed.
     pub step: Step,
     /// The AWS error code, or one of [`code`].
     pub code: String,
-    /// What follows from it.
+    /// How it is handled.
     pub class: Class,
-    /// What happened: names the step, the subject and the code.
+    /// What happened: it names the operation, its subject and the code.
     pub message: String,
     /// What a person can do about it.
     pub remedy: String,
 }
 
 impl Failure {
-    /// The failure `code` at `step` on `subject`, with `detail` in AWS's words or ours.
+    /// The failure `code` at `step` on `subject`; `detail` explains it, in AWS's words or ours.
     #[must_use]
     pub fn new(step: Step, code: &str, subject: &dyn fmt::Display, detail: &str) -> Self {
         let kind = Kind::of(code);
         let message = if detail.is_empty() {
-            format!("{step} of {subject}: {code}")
+            format!("{} {subject}: {code}", step.of_subject())
         } else {
-            format!("{step} of {subject}: {code}: {detail}")
+            format!("{} {subject}: {code}: {detail}", step.of_subject())
         };
         Self { step, code: code.to_owned(), class: kind.class(), message, remedy: kind.remedy(step) }
     }
 
-    /// The same failure with another class: some codes weigh differently in their place.
+    /// The same failure with another class than its code has as a rule.
     #[must_use]
     pub fn classed(self, class: Class) -> Self {
         Self { class, ..self }
     }
 
-    /// The same failure with another remedy: more is known than the code says.
+    /// The same failure with another remedy than its code has as a rule.
     #[must_use]
     pub fn remedied(self, remedy: String) -> Self {
         Self { remedy, ..self }
@@ -213,7 +231,6 @@ mod tests {
     fn a_step_and_a_class_have_one_name_wherever_they_are_shown() {
         for step in STEPS {
             assert_eq!(serde_json::to_value(step).expect("JSON"), step.as_str());
-            assert_eq!(step.to_string(), step.as_str());
         }
         for class in [Class::Retryable, Class::Terminal, Class::Gone, Class::Contested] {
             assert_eq!(serde_json::to_value(class).expect("JSON"), class.as_str());
@@ -274,7 +291,7 @@ mod tests {
                 "Enabled",
             ),
             (&["KMSNotFoundException", "NotFoundException", "KmsNotFound"], Terminal, START, "KMS_KEY_ID"),
-            (&["KMSOptInRequired", "KmsOptInRequired", "SubscriptionRequiredException"], Terminal, START, "subscribe"),
+            (&["KMSOptInRequired", "KmsOptInRequired", "SubscriptionRequiredException"], Terminal, START, "Subscribe"),
             (
                 &["InvalidArgumentException", "ValidationException"],
                 Terminal,
@@ -327,7 +344,7 @@ mod tests {
             for code in codes {
                 let failure = Failure::new(step, code, &"orders", "");
                 assert_eq!((failure.class, failure.kind().class()), (class, class), "{code}");
-                assert!(failure.remedy.contains(says), "{code} at {step}: {}", failure.remedy);
+                assert!(failure.remedy.contains(says), "{code} at {step:?}: {}", failure.remedy);
             }
         }
     }
@@ -353,17 +370,17 @@ mod tests {
             (Step::Wait, "the message names"),
         ] {
             let failure = Failure::new(step, "AccessDeniedException", &"orders", "");
-            assert!(failure.remedy.contains(action), "{step}: {}", failure.remedy);
+            assert!(failure.remedy.contains(action), "{step:?}: {}", failure.remedy);
         }
     }
 
     #[test]
     fn the_message_names_the_step_the_subject_and_the_code_and_the_detail_where_there_is_one() {
         let failure = Failure::new(Step::ListTags, "AccessDenied", &"orders", "");
-        assert_eq!(failure.message, "list-tags of orders: AccessDenied");
+        assert_eq!(failure.message, "ListTagsForStream of orders: AccessDenied");
         let failure =
             Failure::new(Step::ListTags, "AccessDenied", &"orders", "explicit deny").remedied("ask".to_owned());
-        assert_eq!(failure.to_string(), "list-tags of orders: AccessDenied: explicit deny (remedy: ask)");
+        assert_eq!(failure.to_string(), "ListTagsForStream of orders: AccessDenied: explicit deny (remedy: ask)");
         assert_eq!((failure.clone().classed(Class::Gone).class, failure.class), (Class::Gone, Class::Terminal));
     }
 }

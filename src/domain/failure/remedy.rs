@@ -1,106 +1,134 @@
-//! What a person can do about a failure, by what its code means and the step at which it happened.
+//! What a person can do about a failure, by the meaning of its code and by its step.
 
 use super::{Kind, Step};
 
 impl Kind {
-    /// What a person can do about it, given the `step` at which it happened.
+    /// What a person can do about such a failure at `step`.
     #[must_use]
     pub fn remedy(self, step: Step) -> String {
         let text = match (self, step) {
             (Self::Throttled, Step::StartStreamEncryption) => {
-                "nothing, if it passes: it is tried again. If it does not, the stream has used up the 25 applications of a key that AWS allows in 24 hours: find out \
-                 who keeps changing its encryption, and feed the letter back when the 24 hours are over"
+                "No action needed: it is retried. If it persists, the stream has used up the 25 applications of a \
+                 key that AWS allows in 24 hours: find out who keeps changing its encryption, and redrive the dead \
+                 letter when the 24 hours are over."
             }
             (Self::Throttled, _) => {
-                "nothing, if it passes: it is tried again. If it does not, find out who uses up the account's limit for this call"
+                "No action needed: it is retried. If it persists, find out who uses up the account's limit for \
+                 this call."
             }
             (Self::InUse, _) => {
-                "nothing, if it passes: it is tried again. If it does not, find out what keeps the stream CREATING or UPDATING"
+                "No action needed: it is retried. If it persists, find out what keeps the stream CREATING or \
+                 UPDATING."
             }
             (Self::StreamNotFound, _) => {
-                "check the stream's name, the account and the Region; a deleted stream needs nothing"
+                "Check the stream's name, the account and the Region. A deleted stream needs no action."
             }
-            (Self::Denied, Step::DescribeKey) => {
-                "allow the function's role kms:DescribeKey on the key: in its IAM policy (template parameter KmsKeyArns) and, for a key of another account, in the key policy too"
-            }
-            (Self::Denied, Step::SendDeadLetter) => {
-                "allow the function's role sqs:SendMessage on the queue in FAILURE_QUEUE_URL"
-            }
-            (Self::Denied, Step::StartStreamEncryption) => {
-                "allow the function's role kinesis:StartStreamEncryption on the stream and on the key (template parameter KmsKeyArns), and look for a service control policy that denies it"
-            }
-            (Self::Denied, step) => {
-                return format!(
-                    "allow the function's role {}, and look for a service control policy that denies it",
-                    action(step)
-                );
-            }
+            (Self::Denied, step) => return allow(step),
             (Self::KeyDenied, Step::SendDeadLetter) => {
-                "allow the function's role the key of the queue, or encrypt the queue with SSE-SQS instead"
+                "Allow the function's role to use the key of the queue, or encrypt the queue with SSE-SQS instead."
             }
             (Self::KeyDenied, _) => {
-                "allow the function's role the key in the key policy: kms:DescribeKey, and kms:GenerateDataKey with the condition kms:ViaService = kinesis.<region>.amazonaws.com"
+                "Allow the function's role to use the key in the key policy: kms:DescribeKey, and \
+                 kms:GenerateDataKey with the condition kms:ViaService = kinesis.<region>.amazonaws.com."
             }
             (Self::KeyDisabled, _) => {
-                "enable the key (kms:EnableKey) or configure another one, then feed the letter back"
+                "Enable the key (kms:EnableKey) or configure another key, then redrive the dead letter."
             }
             (Self::KeyInvalid, _) => {
-                "configure a key that is Enabled, symmetric (SYMMETRIC_DEFAULT), for ENCRYPT_DECRYPT and of the stream's Region, or bring this one into that state; then feed the letter back"
+                "Configure a key that is Enabled, symmetric (SYMMETRIC_DEFAULT), for ENCRYPT_DECRYPT and in the \
+                 stream's Region, or make this key usable; then redrive the dead letter."
             }
             (Self::KeyNotFound, _) => {
-                "check KMS_KEY_ID: the key or alias does not exist in this account and Region; a key of another account must be given by its ARN"
+                "Check KMS_KEY_ID: the key or alias does not exist in this account and Region. A key of another \
+                 account must be given by its ARN."
             }
-            (Self::OptIn, _) => "subscribe the account to the service that the message names",
+            (Self::OptIn, _) => "Subscribe the account to the service that the message names.",
             (Self::Invalid, Step::StartStreamEncryption) => {
-                "check that KMS_KEY_ID is a symmetric encryption key that Kinesis accepts, then feed the letter back"
+                "Check that KMS_KEY_ID is a symmetric encryption key that Kinesis accepts, then redrive the dead \
+                 letter."
             }
-            (Self::Invalid, _) => "this is a bug or an API change: report it with the message",
-            (Self::Credentials, _) => "check the credentials, the account and the Region that the function runs with",
+            (Self::Invalid, _) => "Report this with the message: it is a bug, or the API has changed.",
+            (Self::Credentials, _) => "Check the credentials, the account and the Region of the function.",
             (Self::QueueNotFound | Self::NoQueue, _) => {
-                "set FAILURE_QUEUE_URL to the URL of an existing SQS queue of this Region"
+                "Set FAILURE_QUEUE_URL to the URL of an existing SQS queue in this Region."
             }
             (Self::Unavailable, _) => {
-                "nothing, if it passes: it is tried again. If it does not, check the function's network (VPC endpoints, security groups) and the AWS Health Dashboard"
+                "No action needed: it is retried. If it persists, check the function's network (VPC endpoints, \
+                 security groups) and the AWS Health Dashboard."
             }
             (Self::Unsettled, _) => {
-                "nothing, if it passes: it is tried again. If it does not, describe the stream, and raise the function's timeout if it was only slow"
+                "No action needed: it is retried. If it persists, describe the stream; if it is only slow, \
+                 increase the function's timeout."
             }
             (Self::KeyUnsettled, _) => {
-                "nothing, if it passes: KMS shows a change of a key within minutes, and it is tried again"
+                "No action needed: KMS shows a change of a key within minutes, and it is retried."
             }
             (Self::Undone, _) => {
-                "find out in CloudTrail who calls StopStreamEncryption or StartStreamEncryption on the stream, and settle with them which key it is to have"
+                "Find out in CloudTrail who calls StopStreamEncryption or StartStreamEncryption on the stream, and \
+                 agree with them on one key."
             }
             (Self::Spent, _) => {
-                "find out in CloudTrail who keeps changing the stream's encryption, and feed the letter back after the time that the message names"
+                "Find out in CloudTrail who keeps changing the stream's encryption, and redrive the dead letter \
+                 after the time that the message names."
             }
             (Self::Foreign, _) => {
-                "deploy the function in the stream's own account and Region, or name the account in MEMBER_ACCOUNTS and give it the role of deploy/member-role.yaml"
+                "Deploy the function in the stream's own account and Region, or add the account to MEMBER_ACCOUNTS \
+                 and deploy deploy/member-role.yaml there."
             }
             (Self::NotAdmitted, _) => {
-                "deploy deploy/member-role.yaml in the member account, with the role name, the ExternalId and the function's role of this stack (made anew, a role is another one: update the member's stack then); look for a service control policy that denies sts:AssumeRole, and see that the Region is enabled there"
+                "Deploy deploy/member-role.yaml in the member account, with the role name, the ExternalId and the \
+                 function's role of this stack; if the function's role was recreated, update the member's stack. \
+                 Check whether a service control policy denies sts:AssumeRole, and whether the Region is enabled \
+                 in the member account."
             }
             (Self::NotUnderstood, _) => {
-                "check what sends this to the function; accepted are the events in docs/EVENTS.md and {\"stream\": …}, {\"streams\": […]} or {\"sweep\": true}"
+                "Check what sends this to the function: it accepts the events in docs/EVENTS.md, and the requests \
+                 {\"stream\": …}, {\"streams\": […]} and {\"sweep\": true}."
             }
             (Self::Exemption, _) => {
-                "correct or remove the exemption tag, then feed the letter back; until then the stream is not touched"
+                "Correct or remove the exemption tag, then redrive the dead letter. Until then, the stream is not \
+                 changed."
             }
             (Self::Policy, Step::ApplyPolicy) => {
-                "make the rule's conditions ones that can be known of this stream, or put a rule for it before; until then it is not touched"
+                "Give the rule conditions that can be known of this stream, or put a rule for it before that rule. \
+                 Until then, the stream is not changed."
             }
             (Self::Policy, _) => {
-                "correct the policy (enforcer policy check says what is wrong); until then no stream is touched"
+                "Correct the policy: enforcer policy check shows its problems. Until then, no stream is changed."
             }
             (Self::PresentKey, _) => {
-                "allow the function's role kms:DescribeKey on the stream's present key, or set ON_OTHER_KEY=replace"
+                "Allow the function's role kms:DescribeKey on the stream's present key, or set \
+                 ON_OTHER_KEY=replace."
             }
             (Self::Unknown, _) => {
-                "nothing, if it passes: it is tried again. If it does not, look the code up in the API reference of the service"
+                "No action needed: it is retried. If it persists, look up the code in the API reference of the \
+                 service."
             }
         };
         text.to_owned()
     }
+}
+
+/// What to allow the function's role, where IAM denies it `step`.
+fn allow(step: Step) -> String {
+    let text = match step {
+        Step::DescribeKey => {
+            "Allow the function's role kms:DescribeKey on the key: in the role's IAM policy (template parameter \
+             KmsKeyArns) and, for a key of another account, also in the key policy."
+        }
+        Step::SendDeadLetter => "Allow the function's role sqs:SendMessage on the queue in FAILURE_QUEUE_URL.",
+        Step::StartStreamEncryption => {
+            "Allow the function's role kinesis:StartStreamEncryption on the stream and on the key (template \
+             parameter KmsKeyArns), and check whether a service control policy denies it."
+        }
+        _ => {
+            let action = action(step);
+            return format!(
+                "Allow the function's role {action}, and check whether a service control policy denies it."
+            );
+        }
+    };
+    text.to_owned()
 }
 
 fn action(step: Step) -> &'static str {
@@ -114,7 +142,8 @@ fn action(step: Step) -> &'static str {
         Step::SendDeadLetter => "sqs:SendMessage on the queue",
         Step::SendWorkItem => "sqs:SendMessage on the queue in WORK_QUEUE_URL",
         Step::HandleDeadLetters => {
-            "sqs:ReceiveMessage, sqs:ChangeMessageVisibility and sqs:DeleteMessage on the dead-letter queue, sqs:SendMessage on the work queue"
+            "sqs:ReceiveMessage, sqs:ChangeMessageVisibility and sqs:DeleteMessage on the dead-letter queue, \
+             sqs:SendMessage on the work queue"
         }
         Step::Probe => "kinesis:PutRecord on the stream, and kms:GenerateDataKey on the key",
         Step::AssumeRole => "sts:AssumeRole on the member's role",
