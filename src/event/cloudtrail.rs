@@ -5,7 +5,9 @@
 //! for a call by name, the *stream name* where the account belongs, so that nothing is ever taken
 //! from it. And `userIdentity` has a `sessionContext` for roles only.
 //!
-//! Source: *AWS CloudTrail User Guide, CloudTrail record contents*.
+//! Source: [CloudTrail record contents][record].
+//!
+//! [record]: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

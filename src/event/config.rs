@@ -1,6 +1,8 @@
 //! AWS Config: a rule that found a stream wanting, or a recorded change of a stream.
 //!
-//! Source: *AWS Config Developer Guide, Monitoring AWS Config with Amazon EventBridge*.
+//! Source: [Monitoring AWS Config with Amazon EventBridge][events].
+//!
+//! [events]: https://docs.aws.amazon.com/config/latest/developerguide/monitor-config-with-cloudwatchevents.html
 
 use serde::Deserialize;
 

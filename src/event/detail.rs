@@ -1,6 +1,8 @@
 //! An EventBridge event, and what is inside it.
 //!
-//! Source: *Amazon EventBridge User Guide, Events*.
+//! Source: [Events in Amazon EventBridge][events].
+//!
+//! [events]: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events.html
 
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use serde::de::DeserializeOwned;

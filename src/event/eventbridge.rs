@@ -1,6 +1,8 @@
 //! EventBridge events: which reader understands which.
 //!
-//! Source: *Amazon EventBridge User Guide, Events* and the event references of the services.
+//! Source: [Events in Amazon EventBridge][events] and the event references of the services.
+//!
+//! [events]: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events.html
 
 use serde_json::Value;
 

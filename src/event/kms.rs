@@ -1,8 +1,11 @@
 //! What happened to a key or an alias. Whether it is a configured one is for the caller to find
 //! out.
 //!
-//! Sources: *AWS KMS Developer Guide*, *Monitoring KMS keys with Amazon EventBridge* and *Logging
-//! AWS KMS API calls with AWS CloudTrail*.
+//! Sources: [Monitoring KMS keys with Amazon EventBridge][events] and [Logging AWS KMS API calls with
+//! AWS CloudTrail][trail].
+//!
+//! [events]: https://docs.aws.amazon.com/kms/latest/developerguide/kms-events.html
+//! [trail]: https://docs.aws.amazon.com/kms/latest/developerguide/logging-using-cloudtrail.html
 
 use serde::Deserialize;
 

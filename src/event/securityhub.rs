@@ -1,8 +1,12 @@
 //! AWS Security Hub: findings about streams. ARNs of other accounts are kept; an administrator
 //! account sees them, and the caller refuses them.
 //!
-//! Sources: *AWS Security Hub User Guide, EventBridge event formats* and *AWS Security Finding
-//! Format (ASFF)*; control Kinesis.1.
+//! Sources: [EventBridge event formats][events], [AWS Security Finding Format (ASFF)][asff] and the
+//! control [Kinesis.1][control].
+//!
+//! [events]: https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-cwe-event-formats.html
+//! [asff]: https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings-format.html
+//! [control]: https://docs.aws.amazon.com/securityhub/latest/userguide/kinesis-controls.html
 
 use serde::Deserialize;
 use serde_json::Value;

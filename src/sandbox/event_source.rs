@@ -1,9 +1,12 @@
 //! What Lambda does between a queue and a function: an event source mapping with partial batch
 //! responses.
 //!
-//! Sources: *AWS Lambda Developer Guide, Using Lambda with Amazon SQS* (the event's shape) and
-//! *Handling errors for an SQS event source* (what is deleted: all messages but those in
-//! `batchItemFailures`; none, if the function fails or an entry has no identifier).
+//! Sources: [Using Lambda with Amazon SQS][sqs] (the event's shape) and [Handling errors for an SQS
+//! event source][errors] (what is deleted: all messages but those in `batchItemFailures`; none, if
+//! the function fails or an entry has no identifier).
+//!
+//! [sqs]: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+//! [errors]: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 
 use serde_json::{Map, Value, json};
 

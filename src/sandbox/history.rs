@@ -1,8 +1,11 @@
 //! CloudTrail's event history, JSON 1.1: requests in, the model's answers out.
 //!
-//! Source: CloudTrail API Reference, `LookupEvents`: management events of the last 90 days, newest
-//! first, up to 50 a page, two calls a second per account and Region; and the User Guide: events
-//! show up after 5 minutes on average.
+//! Source: [LookupEvents]: management events of the last 90 days, newest first, up to 50 a page, two
+//! calls a second per account and Region; and the [User Guide][guide]: events show up after 5
+//! minutes on average.
+//!
+//! [LookupEvents]: https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
+//! [guide]: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/how-cloudtrail-works.html
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! MD5, which SQS still sends with every message and some SDKs insist on checking. Not for anything
 //! that needs security.
 //!
-//! Source: RFC 1321.
+//! Source: [RFC 1321](https://www.rfc-editor.org/rfc/rfc1321).
 
 const SHIFTS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
 

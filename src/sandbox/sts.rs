@@ -1,8 +1,10 @@
 //! The Security Token Service, in AWS's Query protocol: a form in, XML out. And which account a
 //! call is in, told by its access key.
 //!
-//! Source: STS API Reference, `AssumeRole`. A role that is missing, that does not trust the caller,
-//! or that wants another `ExternalId` is refused in the same words.
+//! Source: [AssumeRole]. A role that is missing, that does not trust the caller, or that wants
+//! another `ExternalId` is refused in the same words.
+//!
+//! [AssumeRole]: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};

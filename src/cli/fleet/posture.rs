@@ -68,7 +68,9 @@ impl Report {
         Ok(String::from_utf8(writer.into_inner()?)?)
     }
 
-    /// Source: *Security Hub User Guide, Required top-level ASFF attributes*.
+    /// Source: [required top-level ASFF attributes][asff].
+    ///
+    /// [asff]: https://docs.aws.amazon.com/securityhub/latest/userguide/asff-required-attributes.html
     pub(super) fn asff(&self) -> Value {
         let known = self.rows.iter().filter_map(|row| Some((row, row.arn.as_ref()?, row.account.as_ref()?)));
         let findings = known.map(|(row, arn, account)| {

@@ -201,8 +201,10 @@ impl Model {
 
     /// Refuses what exceeds the documented calls per second of the account.
     ///
-    /// Source: Kinesis API Reference, operation by operation. The code is that of a quota used up;
-    /// only the message differs.
+    /// Source: [service limits][limits]. The code is that of a quota used up; only the message
+    /// differs.
+    ///
+    /// [limits]: https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
     pub(crate) fn limit_rate(&mut self, operation: &str, now: DateTime<Utc>) -> Result<(), ServiceError> {
         let allowed = match operation {
             "DescribeStreamSummary" => 20,
