@@ -43,7 +43,6 @@ mod history;
 mod input;
 mod kinesis;
 mod kms;
-mod md5;
 mod model;
 mod options;
 mod router;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use md5::{Digest as _, Md5};
 use serde_json::{Map, Value, json};
 
 use super::input::{Input, each_object, each_text};
@@ -193,7 +194,12 @@ fn send(model: &mut Model, url: &str, input: Input<'_>, now: DateTime<Utc>) -> R
     }
     let delay = delay.map(|seconds| Duration::from_secs(seconds.into()));
     let id = model.send(url, body.to_owned(), attributes.clone(), delay, now)?;
-    Ok(json!({ "MessageId": id, "MD5OfMessageBody": super::md5::hex(body.as_bytes()) }))
+    Ok(json!({ "MessageId": id, "MD5OfMessageBody": md5_hex(body) }))
+}
+
+/// The checksum of a body that SQS returns, and that some SDKs check.
+fn md5_hex(body: &str) -> String {
+    format!("{:032x}", u128::from_be_bytes(Md5::digest(body).into()))
 }
 
 /// What an attribute's type and value count for, once they are found right.
@@ -282,7 +288,7 @@ fn receive(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Va
             "MessageId": message.id,
             "ReceiptHandle": message.receipt,
             "Body": message.body,
-            "MD5OfBody": super::md5::hex(message.body.as_bytes()),
+            "MD5OfBody": md5_hex(&message.body),
         });
         let attributes = system_attributes(message, &system, &sender);
         let custom: Map<_, _> = message

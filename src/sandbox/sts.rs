@@ -39,29 +39,10 @@ pub(crate) struct Session {
 
 /// The members of a form that asks for [`OPERATION`].
 pub(crate) fn form(body: &[u8]) -> Option<Value> {
-    let text = std::str::from_utf8(body).ok()?;
-    let pairs = text.split('&').map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        Some((decoded(name)?, Value::String(decoded(value)?)))
-    });
-    let form: Map<_, _> = pairs.collect::<Option<_>>()?;
+    let form: Map<_, _> = form_urlencoded::parse(body)
+        .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
+        .collect();
     (form.get("Action")?.as_str() == Some(OPERATION)).then_some(Value::Object(form))
-}
-
-fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let digits = [rest.next()?, rest.next()?];
-                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
-            }
-            plain => plain,
-        });
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// `AssumeRole`.
