@@ -1,48 +1,26 @@
 //! The handle on the account: preparing it, and looking at what became of it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use super::call::Call;
 use super::client;
-use super::cloudtrail::Identity;
+use super::endpoint::Endpoint;
 use super::fault::Fault;
-use super::model::{Change, KeyState, Model, NewKey, Queue, Stream, Target, later};
+use super::identity::Identity;
+use super::key_state::KeyState;
+use super::model::{Change, Model, NewKey, Queue, Role, Stream, Target, later};
 use super::options::Options;
 use super::script::ScriptedAction;
-use super::sts;
 use crate::clock::Clock;
 
 /// One account of AWS in one Region. Cloning gives another handle on the same account.
 #[derive(Clone, Debug)]
 pub struct Account {
-    clock: Clock,
-    model: Arc<Mutex<Model>>,
-}
-
-/// One call that arrived, in the order in which AWS dealt with them.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Call {
-    /// `kinesis`, `kms` or `sqs`.
-    pub service: &'static str,
-    /// The operation's name in the API.
-    pub operation: String,
-    /// The name of the stream that the call names by name or ARN.
-    pub stream: Option<String>,
-    /// The request's members.
-    pub request: Value,
-    /// What AWS did: nothing to complain of, or an error code. `ConnectionDropped` if AWS never saw
-    /// it.
-    pub result: Result<(), String>,
-    /// Whether the caller was told.
-    pub answered: bool,
-    /// The access key that signed the call.
-    pub access_key: String,
-    /// When.
-    pub at: DateTime<Utc>,
+    pub(crate) endpoint: Endpoint,
 }
 
 /// A stream to be prepared; ACTIVE, unencrypted, with one shard, and an hour old, unless said
@@ -187,21 +165,17 @@ impl Account {
     /// An empty account. `account_id` has 12 digits.
     #[must_use]
     pub fn new(clock: Clock, region: &str, account_id: &str) -> Self {
-        Self { clock, model: Arc::new(Mutex::new(Model::new(region, account_id))) }
+        Self { endpoint: Endpoint::new(clock, region, account_id) }
     }
 
-    /// Brings the model to the clock's time, and does something with it.
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Model, DateTime<Utc>) -> T) -> T {
-        let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.utc();
-        model.advance(now);
-        work(&mut model, now)
+        self.endpoint.with(work)
     }
 
     /// The account as the HTTP client of the AWS SDK.
     #[must_use]
     pub fn http_client(&self) -> SharedHttpClient {
-        client::http_client(self)
+        client::http_client(&self.endpoint)
     }
 
     /// Changes the switches and delays.
@@ -212,7 +186,7 @@ impl Account {
     /// The Region.
     #[must_use]
     pub fn region(&self) -> String {
-        self.with(|model, _| model.region.clone())
+        self.endpoint.region()
     }
 
     /// The account's 12 digits.
@@ -381,7 +355,9 @@ impl Account {
             crate::domain::arn::partition_of(&self.region()),
             member.account_id()
         );
-        let role = sts::Role { account: member.clone(), name: role.to_owned(), external_id: external_id.to_owned() };
+        let account = member.account_id();
+        self.endpoint.add_member(account.clone(), member.endpoint.clone());
+        let role = Role { account, name: role.to_owned(), external_id: external_id.to_owned() };
         self.with(|model, _| model.roles.insert(arn, role));
     }
 

@@ -10,14 +10,14 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 
-use super::Account;
-use super::router::{Request, answer};
+use super::endpoint::Endpoint;
+use super::router::{self, Request, answer};
 
 #[derive(Clone, Debug)]
-struct InProcess(Account);
+struct InProcess(Endpoint);
 
-pub(crate) fn http_client(account: &Account) -> SharedHttpClient {
-    SharedHttpClient::new(InProcess(account.clone()))
+pub(crate) fn http_client(endpoint: &Endpoint) -> SharedHttpClient {
+    SharedHttpClient::new(InProcess(endpoint.clone()))
 }
 
 impl HttpClient for InProcess {
@@ -28,9 +28,9 @@ impl HttpClient for InProcess {
 
 impl HttpConnector for InProcess {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let account = self.0.clone();
+        let endpoint = self.0.clone();
         HttpConnectorFuture::new(async move {
-            let response = answer(&account, request_of(request).await?).await;
+            let response = answer(&endpoint, request_of(request).await?).await;
             let response =
                 response.map_err(|_| ConnectorError::io("the connection was lost before an answer came".into()))?;
             response_of(response).map_err(|err| ConnectorError::other(err.into(), None))
@@ -60,7 +60,7 @@ async fn request_of(request: HttpRequest) -> Result<Request, ConnectorError> {
     })
 }
 
-fn response_of(response: super::router::Response) -> Result<HttpResponse, aws_smithy_runtime_api::http::HttpError> {
+fn response_of(response: router::Response) -> Result<HttpResponse, aws_smithy_runtime_api::http::HttpError> {
     let status = response.status.try_into()?;
     let mut answer = HttpResponse::new(status, SdkBody::from(response.body));
     for (name, value) in response.headers {

@@ -7,49 +7,11 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
-use super::arn_of;
+use super::arn::arn_of;
+use super::identity::{Caller, Identity};
 use super::input::{Input, camel};
-use super::model::Model;
+use super::model::{HistoryRecord, Model, RecordIds, ScriptedCall};
 use super::service_error::ServiceError;
-
-/// Who makes a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Identity {
-    /// An IAM user.
-    User {
-        /// The user's name.
-        name: String,
-    },
-    /// An assumed role.
-    Role {
-        /// The role's name, with its path if it has one.
-        name: String,
-        /// The session's name.
-        session: String,
-    },
-}
-
-impl Identity {
-    /// An IAM user.
-    #[must_use]
-    pub fn user(name: &str) -> Self {
-        Self::User { name: name.to_owned() }
-    }
-
-    /// A session of an assumed role.
-    #[must_use]
-    pub fn role(name: &str, session: &str) -> Self {
-        Self::Role { name: name.to_owned(), session: session.to_owned() }
-    }
-}
-
-/// Who makes a call, and with what.
-#[derive(Clone, Debug)]
-pub(crate) struct Caller {
-    pub(crate) identity: Identity,
-    pub(crate) access_key: String,
-    pub(crate) user_agent: String,
-}
 
 /// The calls that change something, and are recorded as write events.
 const RECORDED: [&str; 17] = [
@@ -72,61 +34,82 @@ const RECORDED: [&str; 17] = [
     "UpdateShardCount",
 ];
 
-/// The events about one call, in the order in which they would be sent.
-pub(crate) fn events(
-    model: &mut Model,
-    service: &str,
-    operation: &str,
-    input: Input<'_>,
-    result: &Result<Value, ServiceError>,
-    caller: &Caller,
-    now: DateTime<Utc>,
-) -> Vec<Value> {
-    if !RECORDED.contains(&operation) {
-        return Vec::new();
+/// A call, as far as a record shows it.
+pub(crate) struct RecordedCall<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) operation: &'a str,
+    pub(crate) input: Input<'a>,
+    pub(crate) result: &'a Result<Value, ServiceError>,
+    pub(crate) caller: &'a Caller,
+    pub(crate) at: DateTime<Utc>,
+}
+
+/// Records a call, if it is one that changes something: in the event history, and as events on the
+/// account's bus.
+pub(crate) fn record(model: &mut Model, call: &RecordedCall<'_>) {
+    if !RECORDED.contains(&call.operation) {
+        return;
     }
-    let detail = record(model, service, operation, input, result, caller, now);
-    let mut events = vec![envelope(model, service, "AWS API Call via CloudTrail", &[], &detail, now)];
-    if operation == "RotateKeyOnDemand" && result.is_ok() {
-        events.extend(rotation(model, input, now));
+    let ids = model.record_ids();
+    publish(model, call, ids);
+    if call.operation == "RotateKeyOnDemand" && call.result.is_ok() {
+        let event = rotation(model, call);
+        model.events.extend(event);
     }
-    events
+}
+
+/// Records the calls that scripted actions have made since the last time.
+pub(crate) fn record_scripted(model: &mut Model) {
+    for call in std::mem::take(&mut model.unrecorded) {
+        let ScriptedCall { operation, stream_arn, key_id, by, result, at, ids } = call;
+        let request = json!({ "EncryptionType": "KMS", "KeyId": key_id, "StreamARN": stream_arn });
+        let Value::Object(input) = request else { continue };
+        let caller = Caller {
+            identity: by,
+            access_key: "ASIAELSEWHERE0000000".to_owned(),
+            user_agent: "aws-cli/2.36.28".to_owned(),
+        };
+        let result = result.map(|()| Value::Null);
+        let call =
+            RecordedCall { service: "kinesis", operation, input: Input(&input), result: &result, caller: &caller, at };
+        publish(model, &call, ids);
+    }
+}
+
+fn publish(model: &mut Model, call: &RecordedCall<'_>, ids: RecordIds) {
+    let detail = detail(model, call, &ids);
+    model.history.push(HistoryRecord { at: call.at, detail: detail.clone() });
+    let event = envelope(model, ids.event, call, "AWS API Call via CloudTrail", &[], detail);
+    model.events.push(event);
 }
 
 fn envelope(
-    model: &mut Model,
-    service: &str,
+    model: &Model,
+    id: String,
+    call: &RecordedCall<'_>,
     detail_type: &str,
     resources: &[&str],
-    detail: &Value,
-    now: DateTime<Utc>,
+    detail: Value,
 ) -> Value {
     json!({
         "version": "0",
-        "id": model.guid(),
+        "id": id,
         "detail-type": detail_type,
-        "source": format!("aws.{service}"),
+        "source": format!("aws.{}", call.service),
         "account": model.account,
-        "time": seconds(now),
+        "time": seconds(call.at),
         "region": model.region,
         "resources": resources,
         "detail": detail,
     })
 }
 
-fn record(
-    model: &mut Model,
-    service: &str,
-    operation: &str,
-    input: Input<'_>,
-    result: &Result<Value, ServiceError>,
-    caller: &Caller,
-    now: DateTime<Utc>,
-) -> Value {
+fn detail(model: &Model, call: &RecordedCall<'_>, ids: &RecordIds) -> Value {
+    let RecordedCall { service, operation, input, result, caller, at } = call;
     let mut detail = json!({
         "eventVersion": "1.11",
-        "userIdentity": user_identity(model, caller, now),
-        "eventTime": seconds(now),
+        "userIdentity": user_identity(model, caller, *at),
+        "eventTime": seconds(*at),
         "eventSource": format!("{service}.amazonaws.com"),
         "eventName": operation,
         "awsRegion": model.region,
@@ -134,10 +117,10 @@ fn record(
         "userAgent": caller.user_agent,
         "requestParameters": camel_members(input.0),
         "responseElements": result.as_ref().map_or(Value::Null, |answer| response_elements(operation, answer)),
-        "requestID": model.guid(),
-        "eventID": model.guid(),
+        "requestID": ids.request,
+        "eventID": ids.record,
         "readOnly": false,
-        "resources": resources(model, service, operation, input, result, now),
+        "resources": resources(model, call),
         "eventType": "AwsApiCall",
         "managementEvent": true,
         "recipientAccountId": model.account,
@@ -150,8 +133,8 @@ fn record(
     });
     if let (Err(refusal), Some(members)) = (result, detail.as_object_mut()) {
         let denied = refusal.code == "AccessDeniedException";
-        // The caller sees AccessDeniedException, the trail AccessDenied, and what was asked for is
-        // blotted out.
+        // The caller sees AccessDeniedException, the record AccessDenied, and the record leaves out
+        // the request parameters.
         members.insert("errorCode".to_owned(), json!(if denied { "AccessDenied" } else { &refusal.code }));
         members.insert("errorMessage".to_owned(), json!(refusal.message));
         if denied {
@@ -241,14 +224,8 @@ fn response_elements(operation: &str, answer: &Value) -> Value {
 
 /// The `resources` of a record. For a stream given by name it is nonsense, recorded as such on
 /// 2026-09-19: never derive a stream from it.
-fn resources(
-    model: &Model,
-    service: &str,
-    operation: &str,
-    input: Input<'_>,
-    result: &Result<Value, ServiceError>,
-    now: DateTime<Utc>,
-) -> Value {
+fn resources(model: &Model, call: &RecordedCall<'_>) -> Value {
+    let RecordedCall { service, operation, input, result, caller: _, at } = *call;
     let text = |member| input.0.get(member).and_then(Value::as_str);
     if service == "kinesis" {
         return match (text("StreamARN"), text("StreamName")) {
@@ -265,7 +242,7 @@ fn resources(
     let made = result.as_ref().ok().and_then(|answer| answer.pointer("/KeyMetadata/Arn")).and_then(Value::as_str);
     let alias = text("AliasName").map(|alias| model.alias_arn(alias));
     let named = text("TargetKeyId").or_else(|| text("KeyId")).or(made);
-    let key = named.and_then(|key| model.find_key(key, now).ok()).map(|key| key.arn.clone());
+    let key = named.and_then(|key| model.find_key(key, at).ok()).map(|key| key.arn.clone());
     let key = key.or_else(|| {
         // DeleteAlias names no key; the record shows the one that the alias pointed to.
         alias.as_ref().and(text("AliasName")).and_then(|alias| model.alias_before(alias))
@@ -276,8 +253,8 @@ fn resources(
 }
 
 /// The event that KMS itself sends about a rotation, in its form since 2025.
-fn rotation(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Option<Value> {
-    let key = model.find_key(input.0.get("KeyId")?.as_str()?, now).ok()?.clone();
+fn rotation(model: &mut Model, call: &RecordedCall<'_>) -> Option<Value> {
+    let key = model.find_key(call.input.0.get("KeyId")?.as_str()?, call.at).ok()?.clone();
     let detail = json!({
         "key-id": key.id,
         "key-origin": key.made_as.origin,
@@ -285,7 +262,8 @@ fn rotation(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Option<V
         "previous-key-material-id": key.previous_material,
         "current-key-material-id": key.material,
     });
-    Some(envelope(model, "kms", "KMS CMK Rotation", &[&key.arn], &detail, now))
+    let id = model.guid();
+    Some(envelope(model, id, call, "KMS CMK Rotation", &[&key.arn], detail))
 }
 
 fn seconds(at: DateTime<Utc>) -> String {

@@ -10,7 +10,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Account;
+use super::account::Account;
 
 impl Account {
     /// Receives up to `most` messages of a queue, as the event that Lambda gives its function.

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::input::{Input, each_object};
-use super::model::{Model, Record, later};
+use super::model::{HistoryRecord, Model, later};
 use super::service_error::ServiceError;
 
 /// The operations spoken here.
@@ -45,8 +45,8 @@ pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) ->
         .text("NextToken")?
         .map_or(Ok(0), str::parse)
         .map_err(|_| ServiceError::new("InvalidNextTokenException", String::new()))?;
-    let shown = |record: &&Record| later(record.at, model.options.history_lag) <= now && in_time(record.at);
-    let named = |record: &&Record| name.is_none_or(|name| record.detail["eventName"] == name);
+    let shown = |record: &&HistoryRecord| later(record.at, model.options.history_lag) <= now && in_time(record.at);
+    let named = |record: &&HistoryRecord| name.is_none_or(|name| record.detail["eventName"] == name);
     let found: Vec<_> = model.history.iter().rev().filter(shown).filter(named).collect();
     let page: Vec<_> = found.iter().skip(skip).take(most).map(|record| event(record)).collect();
     let next = (skip + page.len() < found.len()).then(|| (skip + page.len()).to_string());
@@ -57,7 +57,7 @@ pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) ->
     Ok(answer)
 }
 
-fn event(record: &Record) -> Value {
+fn event(record: &HistoryRecord) -> Value {
     let detail = &record.detail;
     json!({
         "EventId": detail["eventID"],

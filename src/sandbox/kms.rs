@@ -5,9 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::arn_of;
+use super::arn::arn_of;
 use super::input::Input;
-use super::model::{Key, KeyState, Model, NewKey};
+use super::key_state::KeyState;
+use super::model::{EventuallyConsistent, Key, Model, NewKey};
 use super::service_error::ServiceError;
 use crate::domain::key::AliasName;
 
@@ -159,7 +160,7 @@ fn alias_of(input: Input<'_>) -> Result<&str, ServiceError> {
 
 fn existing_alias(model: &Model, input: Input<'_>) -> Result<String, ServiceError> {
     let alias = alias_of(input)?;
-    match model.aliases.get(alias).map(super::model::EventuallyConsistent::actual) {
+    match model.aliases.get(alias).map(EventuallyConsistent::actual) {
         Some(Some(_)) => Ok(alias.to_owned()),
         _ => Err(ServiceError::new("NotFoundException", format!("Alias {} is not found.", model.alias_arn(alias)))),
     }

@@ -34,13 +34,18 @@
 //! ```
 
 mod account;
+mod arn;
+mod call;
 mod client;
 mod cloudtrail;
+mod endpoint;
 mod event_source;
 mod events;
 mod fault;
 mod history;
+mod identity;
 mod input;
+mod key_state;
 mod kinesis;
 mod kms;
 mod model;
@@ -54,16 +59,11 @@ mod ssm;
 mod sts;
 mod tagging;
 
-pub use self::account::{Account, Call, NewStream, QueuedMessage, Snapshot};
-pub use self::cloudtrail::Identity;
+pub use self::account::{Account, NewStream, QueuedMessage, Snapshot};
+pub use self::call::Call;
 pub use self::fault::Fault;
-pub use self::model::KeyState;
+pub use self::identity::Identity;
+pub use self::key_state::KeyState;
 pub use self::options::{AliasEcho, Allowance, Options};
 pub use self::script::ScriptedAction;
 pub use self::serve::serve;
-
-use self::service_error::ServiceError;
-
-fn arn_of(service: &str, region: &str, account: &str, resource: &str) -> String {
-    format!("arn:{}:{service}:{region}:{account}:{resource}", crate::domain::arn::partition_of(region))
-}

@@ -5,12 +5,15 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 
-use super::cloudtrail::{Caller, Identity};
+use super::call::Call;
+use super::cloudtrail::{self, RecordedCall};
+use super::endpoint::Endpoint;
 use super::fault::Effect;
+use super::identity::{Caller, Identity};
 use super::input::Input;
 use super::model::Model;
 use super::service_error::ServiceError;
-use super::{Account, Call, events, history, kinesis, kms, sqs, ssm, sts, tagging};
+use super::{events, history, kinesis, kms, sqs, ssm, sts, tagging};
 
 /// As much of an HTTP request as the services look at.
 #[derive(Clone, Debug, Default)]
@@ -126,7 +129,7 @@ struct Understood {
 }
 
 /// Answers one request, faults and delays included.
-pub(crate) async fn answer(account: &Account, request: Request) -> Result<Response, ConnectionLost> {
+pub(crate) async fn answer(endpoint: &Endpoint, request: Request) -> Result<Response, ConnectionLost> {
     if request.method == "GET" {
         return Ok(health(&request));
     }
@@ -136,7 +139,7 @@ pub(crate) async fn answer(account: &Account, request: Request) -> Result<Respon
     let Some((service, operation)) = of_form.or_else(|| Service::of_target(target)) else {
         let refusal =
             ServiceError::new("UnknownOperationException", format!("the embedded AWS does not know {target:?}"));
-        return Ok(respond(account, Service::Kinesis, Err(refusal)));
+        return Ok(respond(endpoint, Service::Kinesis, Err(refusal)));
     };
     let body: Value = match form {
         Some(form) => form,
@@ -145,27 +148,31 @@ pub(crate) async fn answer(account: &Account, request: Request) -> Result<Respon
     };
     let Value::Object(input) = body else {
         return Ok(respond(
-            account,
+            endpoint,
             service,
             Err(ServiceError::new("SerializationException", "the body is not a JSON object")),
         ));
     };
-    let access_key = match authenticate(&request, service, &account.region()) {
+    let access_key = match authenticate(&request, service, &endpoint.region()) {
         Ok(access_key) => access_key,
-        Err(refusal) => return Ok(respond(account, service, Err(refusal))),
+        Err(refusal) => return Ok(respond(endpoint, service, Err(refusal))),
     };
-    let account = &match sts::account_of(account, &access_key, request.token.as_deref()) {
-        Ok(account) => account,
-        Err(refusal) => return Ok(respond(account, service, Err(refusal))),
+    let token = request.token.as_deref();
+    let session = match endpoint.with(|model, now| sts::session_of(model, &access_key, token, now)) {
+        Ok(session) => session,
+        Err(refusal) => return Ok(respond(endpoint, service, Err(refusal))),
     };
+    let member = session.as_ref().and_then(|session| endpoint.member(&session.account));
+    let endpoint = member.as_ref().unwrap_or(endpoint);
     let stream = if service == Service::Kinesis { kinesis::named(Input(&input)) } else { None };
-    let identity = account.with(|model, _| model.identities.get(&access_key).cloned());
+    let known = || endpoint.with(|model, _| model.identities.get(&access_key).cloned());
+    let identity = session.map(|session| session.identity).or_else(known);
     let caller = Caller {
         identity: identity.unwrap_or_else(|| Identity::user("developer")),
         access_key,
         user_agent: request.user_agent.clone().unwrap_or_default(),
     };
-    carry_out(account, Understood { service, operation: operation.to_owned(), input, stream, caller }).await
+    carry_out(endpoint, Understood { service, operation: operation.to_owned(), input, stream, caller }).await
 }
 
 /// What the faults that meet a call do to it, all together.
@@ -177,9 +184,9 @@ struct Met {
     unstoppable: bool,
 }
 
-async fn carry_out(account: &Account, call: Understood) -> Result<Response, ConnectionLost> {
+async fn carry_out(endpoint: &Endpoint, call: Understood) -> Result<Response, ConnectionLost> {
     let mut met = Met::default();
-    account.with(|model, _| {
+    endpoint.with(|model, _| {
         for fault in &mut model.faults {
             if fault.calls.counts(&call.operation, call.stream.as_deref()) {
                 met.before = met.before.saturating_add(fault.before);
@@ -192,36 +199,36 @@ async fn carry_out(account: &Account, call: Understood) -> Result<Response, Conn
         }
     });
     if met.unstoppable {
-        let account = account.clone();
-        return tokio::spawn(async move { under(&account, call, met).await }).await.unwrap_or(Err(ConnectionLost));
+        let endpoint = endpoint.clone();
+        return tokio::spawn(async move { under(&endpoint, call, met).await }).await.unwrap_or(Err(ConnectionLost));
     }
-    under(account, call, met).await
+    under(endpoint, call, met).await
 }
 
-async fn under(account: &Account, call: Understood, met: Met) -> Result<Response, ConnectionLost> {
+async fn under(endpoint: &Endpoint, call: Understood, met: Met) -> Result<Response, ConnectionLost> {
     let Met { before, after, effect, unstoppable: _ } = met;
     if !before.is_zero() {
         sleep(before).await;
     }
     let result = match &effect {
         Effect::Dropped => {
-            note(account, &call, &Err(ServiceError::new(NOT_SEEN, String::new())), false);
+            note(endpoint, &call, &Err(ServiceError::new(NOT_SEEN, String::new())), false);
             return Err(ConnectionLost);
         }
         Effect::Intercepted(body) => {
-            note(account, &call, &Err(ServiceError::new(NOT_SEEN, String::new())), false);
-            return Ok(Response { body: body.clone(), ..respond(account, call.service, Ok(Value::Null)) });
+            note(endpoint, &call, &Err(ServiceError::new(NOT_SEEN, String::new())), false);
+            return Ok(Response { body: body.clone(), ..respond(endpoint, call.service, Ok(Value::Null)) });
         }
         Effect::Error(refusal) => Err(refusal.clone()),
-        Effect::EntriesRefused(refusal) => refuse_entries(account, &call, refusal),
+        Effect::EntriesRefused(refusal) => refuse_entries(endpoint, &call, refusal),
         Effect::None
         | Effect::AnswerLost
         | Effect::AnswerGarbled
         | Effect::AnswerTruncated
         | Effect::AnswerReplaced(_) => {
-            let deadline = account.with(|model, now| now + sqs::wait(model, &call.operation, Input(&call.input)));
+            let deadline = endpoint.with(|model, now| now + sqs::wait(model, &call.operation, Input(&call.input)));
             loop {
-                let (result, now) = account
+                let (result, now) = endpoint
                     .with(|model, now| (call.service.answer(model, &call.operation, Input(&call.input), now), now));
                 if now < deadline && result.as_ref().is_ok_and(sqs::is_empty) {
                     sleep(LONG_POLL_INTERVAL).await;
@@ -231,11 +238,11 @@ async fn under(account: &Account, call: Understood, met: Met) -> Result<Response
             }
         }
     };
-    note(account, &call, &result, effect != Effect::AnswerLost);
+    note(endpoint, &call, &result, effect != Effect::AnswerLost);
     if !after.is_zero() {
         sleep(after).await;
     }
-    let answer = respond(account, call.service, result);
+    let answer = respond(endpoint, call.service, result);
     match effect {
         Effect::AnswerLost | Effect::Dropped => Err(ConnectionLost),
         Effect::AnswerGarbled => Ok(Response { body: "<html>\u{fffd}".to_owned(), ..answer }),
@@ -248,7 +255,7 @@ async fn under(account: &Account, call: Understood, met: Met) -> Result<Response
 }
 
 /// Does every other entry of a batch, and refuses the rest.
-fn refuse_entries(account: &Account, call: &Understood, refusal: &ServiceError) -> Result<Value, ServiceError> {
+fn refuse_entries(endpoint: &Endpoint, call: &Understood, refusal: &ServiceError) -> Result<Value, ServiceError> {
     let entries = call.input.get("Entries").and_then(Value::as_array).cloned().unwrap_or_default();
     let (refused, done): (Vec<_>, Vec<_>) = entries.into_iter().enumerate().partition(|(index, _)| index % 2 == 0);
     let mut input = call.input.clone();
@@ -256,7 +263,7 @@ fn refuse_entries(account: &Account, call: &Understood, refusal: &ServiceError) 
     let mut answer = if done.is_empty() {
         json!({ "Successful": [], "Failed": [] })
     } else {
-        account.with(|model, now| call.service.answer(model, &call.operation, Input(&input), now))?
+        endpoint.with(|model, now| call.service.answer(model, &call.operation, Input(&input), now))?
     };
     if let Some(failed) = answer.get_mut("Failed").and_then(Value::as_array_mut) {
         failed.extend(
@@ -269,8 +276,8 @@ fn refuse_entries(account: &Account, call: &Understood, refusal: &ServiceError) 
 }
 
 /// Writes the call down, its events too, and lets happen what follows it.
-fn note(account: &Account, call: &Understood, result: &Result<Value, ServiceError>, answered: bool) {
-    account.with(|model, now| {
+fn note(endpoint: &Endpoint, call: &Understood, result: &Result<Value, ServiceError>, answered: bool) {
+    endpoint.with(|model, now| {
         model.calls.push(Call {
             service: call.service.name(),
             operation: call.operation.clone(),
@@ -285,7 +292,15 @@ fn note(account: &Account, call: &Understood, result: &Result<Value, ServiceErro
             return;
         }
         if matches!(call.service, Service::Kinesis | Service::Kms) {
-            model.record(call.service.name(), &call.operation, Input(&call.input), result, &call.caller, now);
+            let recorded = RecordedCall {
+                service: call.service.name(),
+                operation: &call.operation,
+                input: Input(&call.input),
+                result,
+                caller: &call.caller,
+                at: now,
+            };
+            cloudtrail::record(model, &recorded);
         }
         model.run_scripts(&call.operation, call.stream.as_deref(), now);
     });
@@ -323,8 +338,8 @@ fn health(request: &Request) -> Response {
     Response { status, headers: vec![("content-type", "text/plain".to_owned())], body: body.to_owned() }
 }
 
-fn respond(account: &Account, service: Service, result: Result<Value, ServiceError>) -> Response {
-    let request_id = account.with(|model, _| model.guid());
+fn respond(endpoint: &Endpoint, service: Service, result: Result<Value, ServiceError>) -> Response {
+    let request_id = endpoint.with(|model, _| model.guid());
     let mut headers = vec![("content-type", service.content_type().to_owned()), ("x-amzn-requestid", request_id)];
     if service == Service::Sts {
         let (status, body) = sts::xml(result);

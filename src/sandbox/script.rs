@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::cloudtrail::Identity;
 use super::fault::Match;
-use super::{KeyState, ServiceError};
+use super::identity::Identity;
+use super::key_state::KeyState;
+use super::service_error::ServiceError;
 
 /// What somebody else does, or what AWS does unexpectedly.
 #[derive(Clone, Debug)]

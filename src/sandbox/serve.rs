@@ -16,7 +16,8 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::Account;
+use super::account::Account;
+use super::endpoint::Endpoint;
 use super::router;
 
 /// More than the largest request of any service here: an SQS batch of 1 MiB, escaped.
@@ -29,14 +30,14 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let router = Router::new().fallback(answer).layer(Extension(account));
+    let router = Router::new().fallback(answer).layer(Extension(account.endpoint));
     let service = router.into_make_service_with_connect_info::<Line>();
     axum::serve(Lines(listener), service).with_graceful_shutdown(shutdown).await
 }
 
 async fn answer(
     ConnectInfo(line): ConnectInfo<Line>,
-    Extension(account): Extension<Account>,
+    Extension(endpoint): Extension<Endpoint>,
     request: Request,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
@@ -53,7 +54,7 @@ async fn answer(
         token: header("x-amz-security-token"),
         body: body.to_vec(),
     };
-    let Ok(response) = router::answer(&account, request).await else {
+    let Ok(response) = router::answer(&endpoint, request).await else {
         // What is returned here is never sent.
         line.cut();
         return with_status(StatusCode::INTERNAL_SERVER_ERROR, Body::empty());

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::arn_of;
+use super::arn::arn_of;
 use super::input::Input;
 use super::model::Model;
 use super::service_error::ServiceError;

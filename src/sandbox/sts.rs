@@ -9,33 +9,16 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
-use super::cloudtrail::Identity;
+use super::arn::arn_of;
+use super::identity::Identity;
 use super::input::Input;
-use super::model::{Model, later};
+use super::model::{Model, Session, later};
 use super::service_error::ServiceError;
-use super::{Account, arn_of};
 
 /// The operation spoken here.
 pub(crate) const OPERATION: &str = "AssumeRole";
 
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
-
-/// A role of another account.
-#[derive(Clone, Debug)]
-pub(crate) struct Role {
-    pub(crate) account: Account,
-    /// Its name, with its path if it has one.
-    pub(crate) name: String,
-    pub(crate) external_id: String,
-}
-
-/// A role that was taken on.
-#[derive(Clone, Debug)]
-pub(crate) struct Session {
-    account: Account,
-    token: String,
-    expires: DateTime<Utc>,
-}
 
 /// The members of a form that asks for [`OPERATION`].
 pub(crate) fn form(body: &[u8]) -> Option<Value> {
@@ -55,13 +38,14 @@ pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) ->
     })?;
     let (access_key, token) = (format!("ASIA{}", model.hex(16).to_ascii_uppercase()), model.hex(64));
     let expires = later(now, model.options.session);
-    role.account.identity(&access_key, Identity::role(&role.name, session));
-    model.sessions.insert(access_key.clone(), Session { account: role.account.clone(), token: token.clone(), expires });
+    let identity = Identity::role(&role.name, session);
+    let held = Session { account: role.account.clone(), identity, token: token.clone(), expires };
+    model.sessions.insert(access_key.clone(), held);
     let plain = role.name.rsplit('/').next().unwrap_or_default();
     Ok(json!({
         "AssumedRoleUser": {
             "AssumedRoleId": format!("AROAEXAMPLE:{session}"),
-            "Arn": arn_of("sts", "", &role.account.account_id(), &format!("assumed-role/{plain}/{session}")),
+            "Arn": arn_of("sts", "", &role.account, &format!("assumed-role/{plain}/{session}")),
         },
         "Credentials": {
             "AccessKeyId": access_key,
@@ -72,12 +56,17 @@ pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) ->
     }))
 }
 
-/// The account that a call with this access key is in: another one's, where it is that of a role
-/// there, and as long as it is good.
-pub(crate) fn account_of(account: &Account, access_key: &str, token: Option<&str>) -> Result<Account, ServiceError> {
-    let (session, now) = account.with(|model, now| (model.sessions.get(access_key).cloned(), now));
-    match session {
-        None => Ok(account.clone()),
+/// The session that the access key of a call belongs to, if it is that of an assumed role.
+///
+/// A wrong token or a session that has ended is refused.
+pub(crate) fn session_of(
+    model: &Model,
+    access_key: &str,
+    token: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<Option<Session>, ServiceError> {
+    match model.sessions.get(access_key) {
+        None => Ok(None),
         Some(session) if token != Some(&session.token) => Err(ServiceError::new(
             "UnrecognizedClientException",
             "The security token included in the request is invalid.",
@@ -85,7 +74,7 @@ pub(crate) fn account_of(account: &Account, access_key: &str, token: Option<&str
         Some(session) if now >= session.expires => {
             Err(ServiceError::new("ExpiredTokenException", "The security token included in the request is expired"))
         }
-        Some(session) => Ok(session.account),
+        Some(session) => Ok(Some(session.clone())),
     }
 }
 

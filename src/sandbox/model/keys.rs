@@ -1,33 +1,12 @@
 //! Keys and aliases, and what a service that wants to use a key is told about it.
 
-use std::fmt;
-
 use chrono::{DateTime, Utc};
 
 use super::{EventuallyConsistent, Model};
 use crate::domain::key::{AWS_MANAGED_ALIAS, KeyRef};
-use crate::sandbox::arn_of;
+use crate::sandbox::arn::arn_of;
+use crate::sandbox::key_state::KeyState;
 use crate::sandbox::service_error::ServiceError;
-
-/// `KeyState` of the KMS API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "they are the KMS API's names, explained there")]
-pub enum KeyState {
-    Creating,
-    Enabled,
-    Disabled,
-    PendingDeletion,
-    PendingImport,
-    PendingReplicaDeletion,
-    Unavailable,
-    Updating,
-}
-
-impl fmt::Display for KeyState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
 
 /// What a key is made as.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 
 mod keys;
 mod queues;
+mod roles;
 mod streams;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,17 +15,17 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-pub use self::keys::KeyState;
 pub(crate) use self::keys::{Key, NewKey};
 pub(crate) use self::queues::{Message, Queue, no_such_queue};
+pub(crate) use self::roles::{Role, Session};
 pub(crate) use self::streams::{Change, Stream, Target};
-use super::cloudtrail::{self, Caller, Identity};
+use super::arn::arn_of;
+use super::call::Call;
 use super::fault::Fault;
-use super::input::Input;
+use super::identity::Identity;
 use super::options::Options;
 use super::script::{Action, ScriptedAction, has_to_wait};
 use super::service_error::ServiceError;
-use super::{Call, arn_of, sts};
 
 /// Everything there is in one account and Region.
 #[derive(Debug)]
@@ -41,15 +42,17 @@ pub(crate) struct Model {
     pub(crate) scripts: Vec<ScriptedAction>,
     pub(crate) calls: Vec<Call>,
     pub(crate) events: Vec<Value>,
-    pub(crate) history: Vec<Record>,
+    pub(crate) history: Vec<HistoryRecord>,
     /// What was put on event buses.
     pub(crate) put_events: Vec<Value>,
     /// Type and value by name.
     pub(crate) parameters: BTreeMap<String, (String, String)>,
-    /// Roles of other accounts that may be taken on here, by ARN.
-    pub(crate) roles: BTreeMap<String, sts::Role>,
-    /// Who took one on, by access key.
-    pub(crate) sessions: BTreeMap<String, sts::Session>,
+    /// Roles of member accounts that callers here may assume, by ARN.
+    pub(crate) roles: BTreeMap<String, Role>,
+    /// Sessions of those roles, by access key.
+    pub(crate) sessions: BTreeMap<String, Session>,
+    /// Calls of other principals that `cloudtrail` has not recorded yet, oldest first.
+    pub(crate) unrecorded: Vec<ScriptedCall>,
     scheduled: Vec<Scheduled>,
     recent: BTreeMap<String, VecDeque<DateTime<Utc>>>,
     random: fastrand::Rng,
@@ -57,9 +60,30 @@ pub(crate) struct Model {
 
 /// A call as the history has it.
 #[derive(Clone, Debug)]
-pub(crate) struct Record {
+pub(crate) struct HistoryRecord {
     pub(crate) at: DateTime<Utc>,
     pub(crate) detail: Value,
+}
+
+/// A change of encryption that a [`ScriptedAction`] asked for as another principal.
+#[derive(Clone, Debug)]
+pub(crate) struct ScriptedCall {
+    pub(crate) operation: &'static str,
+    pub(crate) stream_arn: String,
+    pub(crate) key_id: String,
+    pub(crate) by: Identity,
+    pub(crate) result: Result<(), ServiceError>,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) ids: RecordIds,
+}
+
+/// The ids in the record and the event of one call. They are drawn when the call is made, so that
+/// the ids drawn later do not depend on when it is recorded.
+#[derive(Clone, Debug)]
+pub(crate) struct RecordIds {
+    pub(crate) request: String,
+    pub(crate) record: String,
+    pub(crate) event: String,
 }
 
 #[derive(Debug)]
@@ -69,8 +93,8 @@ struct Scheduled {
     action: Action,
 }
 
-/// How long somebody else waits before trying again what ACTIVE is needed for.
-const ELSEWHERE_RETRIES_AFTER: Duration = Duration::from_millis(500);
+/// How long another principal waits before it retries a call that needs the stream to be ACTIVE.
+const SCRIPTED_RETRY_DELAY: Duration = Duration::from_millis(500);
 
 impl Model {
     pub(crate) fn new(region: &str, account: &str) -> Self {
@@ -92,6 +116,7 @@ impl Model {
             parameters: BTreeMap::new(),
             roles: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            unrecorded: Vec::new(),
             scheduled: Vec::new(),
             recent: BTreeMap::new(),
             // Ids only have to differ; with the same seed two runs are the same, letter by letter.
@@ -148,55 +173,45 @@ impl Model {
             (Action::Reshard(shards), Some(name)) => self.reshard(name, *shards, now),
             (Action::StartEncryption { key_id, by }, Some(name)) => {
                 let result = self.start_encryption(name, key_id, now);
-                self.record_elsewhere("StartStreamEncryption", name, key_id, by, &result, now);
+                self.queue_for_recording("StartStreamEncryption", name, key_id, by, &result, now);
                 result
             }
             (Action::StopEncryption { by }, Some(name)) => {
                 let key_id = self.streams.get(name).and_then(|stream| stream.key_id.clone()).unwrap_or_default();
                 let result = self.stop_encryption(name, now);
-                self.record_elsewhere("StopStreamEncryption", name, &key_id, by, &result, now);
+                self.queue_for_recording("StopStreamEncryption", name, &key_id, by, &result, now);
                 result
             }
         };
         if result.is_err_and(|refusal| has_to_wait(&refusal)) {
-            self.scheduled.push(Scheduled { due: now + ELSEWHERE_RETRIES_AFTER, stream, action });
+            self.scheduled.push(Scheduled { due: now + SCRIPTED_RETRY_DELAY, stream, action });
         }
     }
 
-    fn record_elsewhere(
+    fn queue_for_recording(
         &mut self,
-        operation: &str,
-        name: &str,
+        operation: &'static str,
+        stream: &str,
         key_id: &str,
         by: &Identity,
         result: &Result<(), ServiceError>,
-        now: DateTime<Utc>,
+        at: DateTime<Utc>,
     ) {
-        let body = serde_json::json!({ "EncryptionType": "KMS", "KeyId": key_id, "StreamARN": self.stream_arn(name) });
-        let Value::Object(input) = body else { return };
-        let caller = Caller {
-            identity: by.clone(),
-            access_key: "ASIAELSEWHERE0000000".to_owned(),
-            user_agent: "aws-cli/2.36.28".to_owned(),
-        };
-        let result = result.clone().map(|()| Value::Null);
-        self.record("kinesis", operation, Input(&input), &result, &caller, now);
+        let ids = self.record_ids();
+        self.unrecorded.push(ScriptedCall {
+            operation,
+            stream_arn: self.stream_arn(stream),
+            key_id: key_id.to_owned(),
+            by: by.clone(),
+            result: result.clone(),
+            at,
+            ids,
+        });
     }
 
-    /// Writes the events that `CloudTrail` and the service itself send about a call.
-    pub(crate) fn record(
-        &mut self,
-        service: &str,
-        operation: &str,
-        input: Input<'_>,
-        result: &Result<Value, ServiceError>,
-        caller: &Caller,
-        now: DateTime<Utc>,
-    ) {
-        let events = cloudtrail::events(self, service, operation, input, result, caller, now);
-        let calls = events.iter().filter(|event| event["detail-type"] == "AWS API Call via CloudTrail");
-        self.history.extend(calls.map(|event| Record { at: now, detail: event["detail"].clone() }));
-        self.events.extend(events);
+    /// The ids for the record and the event of the next call.
+    pub(crate) fn record_ids(&mut self) -> RecordIds {
+        RecordIds { request: self.guid(), record: self.guid(), event: self.guid() }
     }
 
     /// Refuses what exceeds the documented calls per second of the account.

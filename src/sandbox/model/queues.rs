@@ -77,7 +77,7 @@ impl Model {
     }
 
     pub(crate) fn queue_arn(&self, name: &str) -> String {
-        crate::sandbox::arn_of("sqs", &self.region, &self.account, name)
+        crate::sandbox::arn::arn_of("sqs", &self.region, &self.account, name)
     }
 
     /// The queue that a URL names, by its path alone: a test's endpoint is on another host.
