@@ -1,4 +1,4 @@
-//! The handle on the account: preparing it, and looking at what became of it.
+//! The account as demonstrations and tests use it: prepare it, then inspect it.
 
 use std::collections::BTreeMap;
 
@@ -17,29 +17,29 @@ use super::options::Options;
 use super::script::ScriptedAction;
 use crate::clock::Clock;
 
-/// One account of AWS in one Region. Cloning gives another handle on the same account.
+/// A handle on one AWS account in one Region. Clones share the account.
 #[derive(Clone, Debug)]
 pub struct Account {
     pub(crate) endpoint: Endpoint,
 }
 
-/// A stream to be prepared; ACTIVE, unencrypted, with one shard, and an hour old, unless said
-/// otherwise.
+/// A stream to create with [`Account::stream`]. By default it is ACTIVE, unencrypted and an hour
+/// old, and has one shard.
 #[derive(Clone, Debug)]
-#[must_use = "a stream exists once it is given to Account::stream"]
+#[must_use = "a stream exists once it is passed to Account::stream"]
 pub struct NewStream {
     name: String,
     created: Option<DateTime<Utc>>,
     key_id: Option<String>,
     tags: BTreeMap<String, String>,
-    change: Option<Preparing>,
+    change: Option<InitialChange>,
     retention_hours: u32,
     consumers: u32,
     policy: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Preparing {
+enum InitialChange {
     Creating,
     Updating,
     StuckUpdating,
@@ -47,7 +47,7 @@ enum Preparing {
 }
 
 impl NewStream {
-    /// A stream of this name.
+    /// A stream with this name.
     pub fn named(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -61,75 +61,75 @@ impl NewStream {
         }
     }
 
-    /// Encrypted with this key, which the description shows in exactly this form.
+    /// Encrypts the stream with this key. Descriptions show it in exactly this form.
     pub fn encrypted_with(mut self, key_id: &str) -> Self {
         self.key_id = Some(key_id.to_owned());
         self
     }
 
-    /// With this tag too.
+    /// Adds a tag.
     pub fn tag(mut self, key: &str, value: &str) -> Self {
         self.tags.insert(key.to_owned(), value.to_owned());
         self
     }
 
-    /// Keeping records for so many hours.
+    /// Sets the retention period, in hours.
     pub fn keeping(mut self, hours: u32) -> Self {
         self.retention_hours = hours;
         self
     }
 
-    /// With so many registered consumers.
+    /// Sets the number of registered consumers.
     pub fn consumers(mut self, consumers: u32) -> Self {
         self.consumers = consumers;
         self
     }
 
-    /// With this resource policy, as JSON.
+    /// Sets the resource policy, as JSON.
     pub fn policy(mut self, policy: &str) -> Self {
         policy.clone_into(&mut self.policy);
         self
     }
 
-    /// Created then.
+    /// Sets the time of creation.
     pub fn created_at(mut self, at: DateTime<Utc>) -> Self {
         self.created = Some(at);
         self
     }
 
-    /// Created right now, and CREATING for as long as [`Options::creating`] says.
+    /// Creates the stream now, so that it is CREATING for [`Options::creating`].
     pub fn creating(mut self) -> Self {
-        self.change = Some(Preparing::Creating);
+        self.change = Some(InitialChange::Creating);
         self
     }
 
-    /// UPDATING for as long as [`Options::updating`] says, and then as it was.
+    /// Makes the stream UPDATING for [`Options::updating`], without changing it.
     pub fn updating(mut self) -> Self {
-        self.change = Some(Preparing::Updating);
+        self.change = Some(InitialChange::Updating);
         self
     }
 
-    /// UPDATING for ever.
+    /// Makes the stream UPDATING without an end.
     pub fn stuck_updating(mut self) -> Self {
-        self.change = Some(Preparing::StuckUpdating);
+        self.change = Some(InitialChange::StuckUpdating);
         self
     }
 
-    /// DELETING for as long as [`Options::deleting`] says.
+    /// Makes the stream DELETING for [`Options::deleting`].
     pub fn deleting(mut self) -> Self {
-        self.change = Some(Preparing::Deleting);
+        self.change = Some(InitialChange::Deleting);
         self
     }
 }
 
-/// A stream as it is at one moment.
+/// The state of a stream at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// `CREATING`, `ACTIVE`, `UPDATING` or `DELETING`.
     pub status: &'static str,
-    /// The key as the description shows it; `None` is encryption type NONE.
+    /// The key as descriptions show it; `None` means encryption type NONE.
     pub key_id: Option<String>,
-    /// The tags.
+    /// The tags, by key.
     pub tags: BTreeMap<String, String>,
     /// The number of open shards.
     pub shards: u32,
@@ -137,19 +137,18 @@ pub struct Snapshot {
     pub created: DateTime<Utc>,
 }
 
-/// A message on a queue, seen from outside: looking at it receives nothing.
+/// A message in a queue. Reading it here does not receive it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueuedMessage {
-    /// The message's id.
+    /// The id that `SendMessage` returned.
     pub id: String,
-    /// The body.
+    /// The body, as sent.
     pub body: String,
-    /// The message attributes as they were sent: `{"Name": {"DataType": "String", "StringValue":
-    /// "…"}}`.
+    /// The message attributes, as sent: `{"Name": {"DataType": "String", "StringValue": "…"}}`.
     pub attributes: serde_json::Map<String, Value>,
-    /// How often it was received.
+    /// How often the message was received.
     pub receives: u32,
-    /// When it can be received.
+    /// The earliest time at which the message can be received.
     pub visible_from: DateTime<Utc>,
 }
 
@@ -162,7 +161,7 @@ impl QueuedMessage {
 }
 
 impl Account {
-    /// An empty account. `account_id` has 12 digits.
+    /// Creates an empty account. `account_id` has 12 digits.
     #[must_use]
     pub fn new(clock: Clock, region: &str, account_id: &str) -> Self {
         Self { endpoint: Endpoint::new(clock, region, account_id) }
@@ -172,18 +171,18 @@ impl Account {
         self.endpoint.with(work)
     }
 
-    /// The account as the HTTP client of the AWS SDK.
+    /// An HTTP client for the AWS SDK that sends every request to this account.
     #[must_use]
     pub fn http_client(&self) -> SharedHttpClient {
         client::http_client(&self.endpoint)
     }
 
-    /// Changes the switches and delays.
+    /// Changes the options.
     pub fn configure(&self, change: impl FnOnce(&mut Options)) {
         self.with(|model, _| change(&mut model.options));
     }
 
-    /// The Region.
+    /// The Region, such as `us-east-1`.
     #[must_use]
     pub fn region(&self) -> String {
         self.endpoint.region()
@@ -195,16 +194,16 @@ impl Account {
         self.with(|model, _| model.account.clone())
     }
 
-    // Preparing.
+    // Prepare the account.
 
-    /// Makes a symmetric key that is Enabled, and returns its ARN.
+    /// Creates a symmetric key that is Enabled, and returns its ARN.
     #[must_use]
     pub fn create_key(&self) -> String {
         self.with(|model, now| model.create_key(NewKey::default(), now))
     }
 
-    /// Makes a key of this spec and usage, such as `RSA_2048` and `ENCRYPT_DECRYPT`, and returns
-    /// its ARN.
+    /// Creates a key with this spec and usage, such as `RSA_2048` and `ENCRYPT_DECRYPT`, and
+    /// returns its ARN.
     #[must_use]
     pub fn create_key_of(&self, spec: &str, usage: &str) -> String {
         self.with(|model, now| {
@@ -212,15 +211,17 @@ impl Account {
         })
     }
 
-    /// Makes a multi-Region key, the primary, or the replica of one in `primary_region`, and
-    /// returns its ARN here.
+    /// Creates a [multi-Region key] and returns its ARN. The key is a primary key, or the replica
+    /// of one in `primary_region`.
+    ///
+    /// [multi-Region key]: https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html
     #[must_use]
     pub fn create_multi_region_key(&self, primary_region: Option<&str>) -> String {
         let replica_of = primary_region.map(str::to_owned);
         self.with(|model, now| model.create_key(NewKey { multi_region: true, replica_of, ..NewKey::default() }, now))
     }
 
-    /// Makes a key that another account owns and shares, and returns its ARN.
+    /// Creates a key that another account owns and shares, and returns its ARN.
     #[must_use]
     pub fn create_foreign_key(&self, account_id: &str) -> String {
         self.with(|model, now| {
@@ -228,17 +229,17 @@ impl Account {
         })
     }
 
-    /// Gives a key a state. Nothing happens if there is no such key.
+    /// Sets the state of a key. Does nothing if the key does not exist.
     pub fn set_key_state(&self, key: &str, state: KeyState) {
         self.with(|model, now| model.set_key_state(key, state, now));
     }
 
-    /// Points `alias` to `key`, whether or not there was such an alias.
+    /// Creates the alias or points it to another key.
     pub fn alias(&self, alias: &str, key: &str) {
         self.with(|model, now| model.point_alias(alias, key, now));
     }
 
-    /// The ARN of the key that AWS manages for Kinesis, if something has made it come into being.
+    /// The ARN of the AWS managed key for Kinesis, if it has been created by a use of its alias.
     #[must_use]
     pub fn managed_key(&self) -> Option<String> {
         self.with(|model, now| {
@@ -246,14 +247,13 @@ impl Account {
         })
     }
 
-    /// Makes a stream as described, without a call, in place of one of the same name. Returns its
-    /// ARN.
-    #[expect(clippy::must_use_candidate, reason = "it is called for what it makes")]
+    /// Creates a stream without a call, and replaces one with the same name. Returns its ARN.
+    #[expect(clippy::must_use_candidate, reason = "called for its effect")]
     pub fn stream(&self, new: NewStream) -> String {
         self.with(|model, now| {
             let NewStream { name, created, key_id, tags, change, retention_hours, consumers, policy } = new;
             let an_hour_ago = now - chrono::TimeDelta::hours(1);
-            let default = if change == Some(Preparing::Creating) { now } else { an_hour_ago };
+            let default = if change == Some(InitialChange::Creating) { now } else { an_hour_ago };
             let mut stream = Stream::new(&name, created.unwrap_or(default));
             stream.key_id = key_id;
             stream.tags = tags;
@@ -262,10 +262,10 @@ impl Account {
             stream.policy = policy;
             stream.change = change.map(|change| {
                 let (target, ends) = match change {
-                    Preparing::Creating => (Target::Created, Some(later(now, model.options.creating))),
-                    Preparing::Updating => (Target::Unchanged, Some(later(now, model.options.updating))),
-                    Preparing::StuckUpdating => (Target::Unchanged, None),
-                    Preparing::Deleting => (Target::Gone, Some(later(now, model.options.deleting))),
+                    InitialChange::Creating => (Target::Created, Some(later(now, model.options.creating))),
+                    InitialChange::Updating => (Target::Unchanged, Some(later(now, model.options.updating))),
+                    InitialChange::StuckUpdating => (Target::Unchanged, None),
+                    InitialChange::Deleting => (Target::Gone, Some(later(now, model.options.deleting))),
                 };
                 Change { target, shows_from: now, ends }
             });
@@ -275,8 +275,8 @@ impl Account {
         })
     }
 
-    /// Makes an empty queue, and returns its URL.
-    #[expect(clippy::must_use_candidate, reason = "it is called for what it makes")]
+    /// Creates a queue, if there is none with this name, and returns its URL.
+    #[expect(clippy::must_use_candidate, reason = "called for its effect")]
     pub fn queue(&self, name: &str) -> String {
         self.with(|model, now| {
             model.queues.entry(name.to_owned()).or_insert_with(|| Queue::new(name, now));
@@ -284,8 +284,8 @@ impl Account {
         })
     }
 
-    /// Sets an attribute of a queue, as `SetQueueAttributes` would. Nothing happens if there is no
-    /// such queue.
+    /// Sets an attribute of a queue, as `SetQueueAttributes` does. Does nothing if the queue does
+    /// not exist.
     pub fn set_queue_attribute(&self, queue: &str, attribute: &str, value: &str) {
         self.with(|model, _| {
             if let Some(queue) = model.queues.get_mut(queue) {
@@ -294,13 +294,13 @@ impl Account {
         });
     }
 
-    /// Puts a message on a queue. Nothing happens if there is no such queue.
+    /// Sends a message to a queue. Does nothing if the queue does not exist.
     pub fn send(&self, queue: &str, body: &str) {
         self.send_with(queue, body, &[]);
     }
 
-    /// Puts a message with these attributes, of type String, on a queue. Nothing happens if there
-    /// is no such queue.
+    /// Sends a message with attributes of type String to a queue. Does nothing if the queue does
+    /// not exist.
     pub fn send_with(&self, queue: &str, body: &str, attributes: &[(&str, &str)]) {
         let attributes = attributes.iter().map(|(name, value)| {
             let value = serde_json::json!({ "DataType": "String", "StringValue": value });
@@ -312,7 +312,7 @@ impl Account {
         });
     }
 
-    /// Gives a key this policy, as JSON. Nothing happens if there is no such key.
+    /// Sets the policy of a key, as JSON. Does nothing if the key does not exist.
     pub fn key_policy(&self, key: &str, policy: &str) {
         self.with(|model, _| {
             if let Some(key) = model.keys.get_mut(key) {
@@ -321,18 +321,18 @@ impl Account {
         });
     }
 
-    /// What was put on event buses, entry by entry.
+    /// The accepted entries of all `PutEvents` calls, as sent.
     #[must_use]
     pub fn put_events(&self) -> Vec<serde_json::Value> {
         self.with(|model, _| model.put_events.clone())
     }
 
-    /// Sets a parameter of Parameter Store, of type `kind`: `String` or `SecureString`.
+    /// Sets a parameter in Parameter Store. `kind` is `String` or `SecureString`.
     pub fn parameter(&self, name: &str, kind: &str, value: &str) {
         self.with(|model, _| model.parameters.insert(name.to_owned(), (kind.to_owned(), value.to_owned())));
     }
 
-    /// Empties a queue.
+    /// Deletes all messages of a queue.
     pub fn purge(&self, queue: &str) {
         self.with(|model, _| {
             if let Some(queue) = model.queues.get_mut(queue) {
@@ -341,14 +341,17 @@ impl Account {
         });
     }
 
-    /// Says who calls with this access key. Unknown ones are an IAM user.
+    /// Sets the principal of an access key. An unknown key belongs to the IAM user `developer`.
     pub fn identity(&self, access_key: &str, identity: Identity) {
         self.with(|model, _| model.identities.insert(access_key.to_owned(), identity));
     }
 
-    /// Serves `member`, another account, behind this one's endpoint as well, to whoever takes on
-    /// its role `role` (a name, with its path if it has one) with this `ExternalId`. Which account
-    /// a call is in is told by its access key, as at AWS.
+    /// Serves another account, `member`, behind this account's endpoint, to callers that [assume]
+    /// `role` with this `ExternalId`. The role is a name, with its path if it has one.
+    ///
+    /// As in AWS, the access key of a call determines its account.
+    ///
+    /// [assume]: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
     pub fn admit(&self, member: &Self, role: &str, external_id: &str) {
         let arn = format!(
             "arn:{}:iam::{}:role/{role}",
@@ -361,42 +364,42 @@ impl Account {
         self.with(|model, _| model.roles.insert(arn, role));
     }
 
-    /// Lets something go wrong from now on.
+    /// Adds a fault, which applies from now on.
     pub fn fault(&self, fault: Fault) {
         self.with(|model, _| model.faults.push(fault));
     }
 
-    /// Whether each fault has met a call so far, in the order in which they were given.
+    /// For each fault, in the order in which they were added: whether it has applied to a call.
     #[must_use]
     pub fn faults_met(&self) -> Vec<bool> {
         self.with(|model, _| model.faults.iter().map(|fault| fault.calls.has_met()).collect())
     }
 
-    /// Lets nothing go wrong any more.
+    /// Removes all faults.
     pub fn clear_faults(&self) {
         self.with(|model, _| model.faults.clear());
     }
 
-    /// Lets something happen.
+    /// Adds an action.
     pub fn script(&self, script: ScriptedAction) {
         self.with(|model, _| model.scripts.push(script));
     }
 
-    // Looking.
+    // Inspect the account.
 
-    /// All calls so far.
+    /// All calls, in the order in which AWS carried them out.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         self.with(|model, _| model.calls.clone())
     }
 
-    /// How many calls of `operation` arrived, whatever became of them.
+    /// The number of calls of `operation`, refused ones included.
     #[must_use]
     pub fn count(&self, operation: &str) -> usize {
         self.with(|model, _| model.calls.iter().filter(|call| call.operation == operation).count())
     }
 
-    /// How many calls of `operation` AWS carried out on the stream `name`.
+    /// The number of calls of `operation` on the stream that AWS carried out.
     #[must_use]
     pub fn accepted(&self, operation: &str, name: &str) -> usize {
         let meant =
@@ -404,19 +407,19 @@ impl Account {
         self.with(|model, _| model.calls.iter().filter(meant).count())
     }
 
-    /// Forgets the calls so far.
+    /// Removes all calls from [`Account::calls`].
     pub fn forget_calls(&self) {
         self.with(|model, _| model.calls.clear());
     }
 
-    /// The events since the last time, as `EventBridge` would deliver them: `CloudTrail`'s records
-    /// of calls, and KMS's own.
+    /// Removes and returns the events that AWS has sent since the last time, as EventBridge
+    /// delivers them: CloudTrail's records of calls, and KMS's own events.
     #[must_use]
     pub fn take_events(&self) -> Vec<Value> {
         self.with(|model, _| std::mem::take(&mut model.events))
     }
 
-    /// The stream as it is now; `None` if there is none.
+    /// The state of the stream; `None` if it does not exist.
     #[must_use]
     pub fn snapshot(&self, name: &str) -> Option<Snapshot> {
         self.with(|model, now| {
@@ -431,8 +434,7 @@ impl Account {
         })
     }
 
-    /// The messages on the queue of this name, hidden ones too, in the order in which they were
-    /// sent.
+    /// The messages in a queue, those in flight included, in the order in which they were sent.
     #[must_use]
     pub fn messages(&self, queue: &str) -> Vec<QueuedMessage> {
         self.with(|model, _| {

@@ -1,5 +1,6 @@
-//! The account as the AWS SDK's HTTP client: no socket, so tokio's paused time works, with the
-//! SDK's own signing, serialisation and error parsing.
+//! An HTTP client for the AWS SDK that calls the model directly.
+//!
+//! Without a socket, tokio's paused time works, and the SDK still signs, serialises and parses.
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
@@ -50,8 +51,8 @@ async fn request_of(request: HttpRequest) -> Result<Request, ConnectorError> {
         authorization: header("authorization"),
         user_agent: header("user-agent"),
         token: header("x-amz-security-token"),
-        // Read as a stream, though it is in memory: the SDK's stalled-stream protection takes a
-        // body that nobody reads for a stalled upload.
+        // Read as a stream, though it is in memory: otherwise the SDK's stalled-stream protection
+        // would take the body for a stalled upload.
         body: ByteStream::new(request.into_body())
             .collect()
             .await

@@ -1,8 +1,11 @@
-//! What AWS tells `EventBridge` about calls: `CloudTrail` records with all their oddities, and the
-//! direct events of KMS.
+//! Records of calls: in CloudTrail's event history, and as events on the account's event bus.
 //!
-//! The shapes are those of records of 2026-09-19 (Kinesis) and of the KMS Developer Guide's log
-//! entries.
+//! A record has the members of CloudTrail's [record contents]. Its details, oddities included, are
+//! those of recordings of 2026-09-19 for Kinesis and of the [log entries] in the KMS developer
+//! guide.
+//!
+//! [record contents]: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
+//! [log entries]: https://docs.aws.amazon.com/kms/latest/developerguide/understanding-kms-entries.html
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
@@ -13,7 +16,7 @@ use super::input::{Input, camel};
 use super::model::{HistoryRecord, Model, RecordIds, ScriptedCall};
 use super::service_error::ServiceError;
 
-/// The calls that change something, and are recorded as write events.
+/// The operations that are recorded: those that change something.
 const RECORDED: [&str; 17] = [
     "AddTagsToStream",
     "CancelKeyDeletion",
@@ -34,7 +37,7 @@ const RECORDED: [&str; 17] = [
     "UpdateShardCount",
 ];
 
-/// A call, as far as a record shows it.
+/// What a record shows of a call.
 pub(crate) struct RecordedCall<'a> {
     pub(crate) service: &'a str,
     pub(crate) operation: &'a str,
@@ -44,21 +47,20 @@ pub(crate) struct RecordedCall<'a> {
     pub(crate) at: DateTime<Utc>,
 }
 
-/// Records a call, if it is one that changes something: in the event history, and as events on the
-/// account's bus.
+/// Records the call if its operation is in [`RECORDED`].
 pub(crate) fn record(model: &mut Model, call: &RecordedCall<'_>) {
     if !RECORDED.contains(&call.operation) {
         return;
     }
     let ids = model.record_ids();
-    publish(model, call, ids);
+    publish(model, call, &ids);
     if call.operation == "RotateKeyOnDemand" && call.result.is_ok() {
         let event = rotation(model, call);
         model.events.extend(event);
     }
 }
 
-/// Records the calls that scripted actions have made since the last time.
+/// Records the calls that scripted actions have queued in the model.
 pub(crate) fn record_scripted(model: &mut Model) {
     for call in std::mem::take(&mut model.unrecorded) {
         let ScriptedCall { operation, stream_arn, key_id, by, result, at, ids } = call;
@@ -72,24 +74,23 @@ pub(crate) fn record_scripted(model: &mut Model) {
         let result = result.map(|()| Value::Null);
         let call =
             RecordedCall { service: "kinesis", operation, input: Input(&input), result: &result, caller: &caller, at };
-        publish(model, &call, ids);
+        publish(model, &call, &ids);
     }
 }
 
-fn publish(model: &mut Model, call: &RecordedCall<'_>, ids: RecordIds) {
-    let detail = detail(model, call, &ids);
-    model.history.push(HistoryRecord { at: call.at, detail: detail.clone() });
-    let event = envelope(model, ids.event, call, "AWS API Call via CloudTrail", &[], detail);
-    model.events.push(event);
+fn publish(model: &mut Model, call: &RecordedCall<'_>, ids: &RecordIds) {
+    let detail = detail(model, call, ids);
+    model.events.push(envelope(model, &ids.event, call, "AWS API Call via CloudTrail", &[], &detail));
+    model.history.push(HistoryRecord { at: call.at, detail });
 }
 
 fn envelope(
     model: &Model,
-    id: String,
+    id: &str,
     call: &RecordedCall<'_>,
     detail_type: &str,
     resources: &[&str],
-    detail: Value,
+    detail: &Value,
 ) -> Value {
     json!({
         "version": "0",
@@ -144,6 +145,9 @@ fn detail(model: &Model, call: &RecordedCall<'_>, ids: &RecordIds) -> Value {
     detail
 }
 
+/// The [userIdentity element] of a record.
+///
+/// [userIdentity element]: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html
 fn user_identity(model: &Model, caller: &Caller, now: DateTime<Utc>) -> Value {
     let account = &model.account;
     let partition = crate::domain::arn::partition_of(&model.region);
@@ -157,7 +161,7 @@ fn user_identity(model: &Model, caller: &Caller, now: DateTime<Utc>) -> Value {
             "userName": name.rsplit('/').next(),
         }),
         Identity::Role { name, session } => {
-            // An assumed-role ARN leaves out the role's path.
+            // The ARN of an assumed role does not contain the role's path.
             let plain = name.rsplit('/').next().unwrap_or_default();
             json!({
                 "type": "AssumedRole",
@@ -181,8 +185,8 @@ fn user_identity(model: &Model, caller: &Caller, now: DateTime<Utc>) -> Value {
     }
 }
 
-/// Request members as `CloudTrail` writes them: as they were sent, never made uniform, with a small
-/// first letter. Tags keep their keys.
+/// Members of a request as CloudTrail writes them: as sent, with a small first letter. The keys of
+/// tags keep theirs.
 fn camel_members(members: &Map<String, Value>) -> Value {
     let renamed = members.iter().map(|(member, value)| {
         let value = match value {
@@ -194,7 +198,7 @@ fn camel_members(members: &Map<String, Value>) -> Value {
     Value::Object(renamed.collect())
 }
 
-/// Most calls that change something show no response at all.
+/// `responseElements`, which is null for most operations.
 fn response_elements(operation: &str, answer: &Value) -> Value {
     match (operation, answer) {
         ("ScheduleKeyDeletion", Value::Object(members)) => {
@@ -203,8 +207,8 @@ fn response_elements(operation: &str, answer: &Value) -> Value {
                 (members.get("DeletionDate").and_then(Value::as_i64), shown.as_object_mut())
                 && let Some(date) = DateTime::from_timestamp(date, 0)
             {
-                // A date for people, with 24 hours and AM or PM: so the KMS Developer Guide shows
-                // it.
+                // The developer guide shows a 24-hour time with AM or PM:
+                // https://docs.aws.amazon.com/kms/latest/developerguide/ct-schedule-key-deletion.html
                 members.insert("deletionDate".to_owned(), json!(date.format("%b %-d, %Y %H:%M:%S %p").to_string()));
                 members.remove("pendingWindowInDays");
             }
@@ -222,8 +226,8 @@ fn response_elements(operation: &str, answer: &Value) -> Value {
     }
 }
 
-/// The `resources` of a record. For a stream given by name it is nonsense, recorded as such on
-/// 2026-09-19: never derive a stream from it.
+/// The `resources` of a record. If the call names a stream by name, the ARN is malformed (recorded
+/// on 2026-09-19), so never read a stream from it.
 fn resources(model: &Model, call: &RecordedCall<'_>) -> Value {
     let RecordedCall { service, operation, input, result, caller: _, at } = *call;
     let text = |member| input.0.get(member).and_then(Value::as_str);
@@ -233,7 +237,8 @@ fn resources(model: &Model, call: &RecordedCall<'_>) -> Value {
                 json!([{ "accountId": arn.split(':').nth(4), "type": "AWS::Kinesis::Stream", "ARN": arn }])
             }
             (None, Some(name)) => {
-                json!([{ "type": "AWS::Kinesis::Stream", "ARN": arn_of("kinesis", &model.region, name, "stream/null") }])
+                let arn = arn_of("kinesis", &model.region, name, "stream/null");
+                json!([{ "type": "AWS::Kinesis::Stream", "ARN": arn }])
             }
             (None, None) => Value::Null,
         };
@@ -244,26 +249,28 @@ fn resources(model: &Model, call: &RecordedCall<'_>) -> Value {
     let named = text("TargetKeyId").or_else(|| text("KeyId")).or(made);
     let key = named.and_then(|key| model.find_key(key, at).ok()).map(|key| key.arn.clone());
     let key = key.or_else(|| {
-        // DeleteAlias names no key; the record shows the one that the alias pointed to.
+        // DeleteAlias names no key. The record shows the key that the alias pointed to.
         alias.as_ref().and(text("AliasName")).and_then(|alias| model.alias_before(alias))
     });
-    // CreateAlias shows the key first, UpdateAlias and DeleteAlias the alias.
+    // CreateAlias lists the key first, UpdateAlias and DeleteAlias the alias.
     let order = if operation == "CreateAlias" { [key, alias] } else { [alias, key] };
     Value::Array(order.into_iter().flatten().map(of).collect())
 }
 
-/// The event that KMS itself sends about a rotation, in its form since 2025.
+/// The [rotation event] that KMS itself sends, in its form since 2025.
+///
+/// [rotation event]: https://docs.aws.amazon.com/kms/latest/developerguide/kms-events.html
 fn rotation(model: &mut Model, call: &RecordedCall<'_>) -> Option<Value> {
     let key = model.find_key(call.input.0.get("KeyId")?.as_str()?, call.at).ok()?.clone();
     let detail = json!({
         "key-id": key.id,
-        "key-origin": key.made_as.origin,
+        "key-origin": key.created_as.origin,
         "rotation-type": "ON_DEMAND",
         "previous-key-material-id": key.previous_material,
         "current-key-material-id": key.material,
     });
     let id = model.guid();
-    Some(envelope(model, id, call, "KMS CMK Rotation", &[&key.arn], detail))
+    Some(envelope(model, &id, call, "KMS CMK Rotation", &[&key.arn], &detail))
 }
 
 fn seconds(at: DateTime<Utc>) -> String {

@@ -1,20 +1,19 @@
-//! What Lambda does between a queue and a function: an event source mapping with partial batch
-//! responses.
+//! Lambda's event source mapping from a queue to a function, with partial batch responses.
 //!
-//! Sources: [Using Lambda with Amazon SQS][sqs] (the event's shape) and [Handling errors for an SQS
-//! event source][errors] (what is deleted: all messages but those in `batchItemFailures`; none, if
-//! the function fails or an entry has no identifier).
+//! The event has the shape that [Using Lambda with Amazon SQS] shows. [Handling errors] says which
+//! messages are deleted: all but those in `batchItemFailures`, and none if the function fails or an
+//! entry has no identifier.
 //!
-//! [sqs]: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
-//! [errors]: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+//! [Using Lambda with Amazon SQS]: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+//! [Handling errors]: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 
 use serde_json::{Map, Value, json};
 
 use super::account::Account;
 
 impl Account {
-    /// Receives up to `most` messages of a queue, as the event that Lambda gives its function.
-    /// `None` if there is nothing to receive.
+    /// Receives up to `most` messages of a queue, as the event that Lambda passes to its function.
+    /// `None` if there is no visible message.
     #[must_use]
     pub fn receive_batch(&self, queue: &str, most: usize) -> Option<Value> {
         let records = self.with(|model, now| {
@@ -48,8 +47,8 @@ impl Account {
         (!records.is_empty()).then(|| json!({ "Records": records }))
     }
 
-    /// Deletes from the queue what the function settled of `batch`, going by its `answer`; `None`
-    /// where it failed.
+    /// Deletes the messages of `batch` that the function has processed, according to its `answer`.
+    /// The answer is `None` if the function failed.
     pub fn settle_batch(&self, queue: &str, batch: &Value, answer: Option<&Value>) {
         let Some(answer) = answer else { return };
         let failed: Vec<_> =

@@ -1,4 +1,6 @@
-//! `EventBridge`, JSON 1.1: requests in, the model's answers out.
+//! EventBridge: [PutEvents].
+//!
+//! [PutEvents]: https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 
 use serde_json::{Value, json};
 
@@ -6,10 +8,10 @@ use super::input::{Input, each_object};
 use super::model::Model;
 use super::service_error::ServiceError;
 
-/// The operations spoken here.
+/// The operations that the sandbox supports.
 pub(crate) const OPERATIONS: [&str; 1] = ["PutEvents"];
 
-/// Keeps the entries, as they were sent.
+/// `PutEvents`. The account keeps the entries as sent.
 pub(crate) fn answer(model: &mut Model, input: Input<'_>) -> Result<Value, ServiceError> {
     let entries = each_object("Entries", input.list("Entries")?)?;
     if entries.is_empty() || entries.len() > 10 {

@@ -1,11 +1,12 @@
-//! Faults: what goes wrong on the way to AWS, in it, and on the way back.
+//! Faults: errors, delays and lost messages between a caller and AWS.
 
 use std::ops::{Bound, RangeBounds};
 use std::time::Duration;
 
 use super::service_error::ServiceError;
 
-/// Which calls of an operation are meant, counted from 1.
+/// Selects calls of one operation: of one stream or of all, from the `first` to the `last`, counted
+/// from 1.
 #[derive(Clone, Debug)]
 pub(crate) struct Match {
     operation: String,
@@ -37,7 +38,7 @@ impl Match {
         };
     }
 
-    /// Counts a call, and says whether it is one of those meant.
+    /// Counts the call if operation and stream match. True if it is in the selected range.
     pub(crate) fn counts(&mut self, operation: &str, stream: Option<&str>) -> bool {
         if self.operation != operation || self.stream.as_deref().is_some_and(|name| stream != Some(name)) {
             return false;
@@ -46,7 +47,7 @@ impl Match {
         (self.first..=self.last).contains(&self.seen)
     }
 
-    /// Whether one of the calls meant has come.
+    /// Whether a call in the selected range has arrived.
     pub(crate) fn has_met(&self) -> bool {
         self.seen >= self.first
     }
@@ -56,40 +57,43 @@ impl Match {
     }
 }
 
-/// What happens to a call that a fault meets.
+/// What a fault does to a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// Nothing but the delays.
+    /// Only the delays.
     #[default]
     None,
-    /// AWS answers with an error, and does nothing.
+    /// AWS returns an error and does nothing.
     Error(ServiceError),
-    /// AWS refuses every other entry of a batch, and does the others.
+    /// AWS refuses every other entry of a batch and carries out the rest.
     EntriesRefused(ServiceError),
-    /// The connection breaks before AWS sees the call.
+    /// The connection breaks before AWS receives the call.
     Dropped,
-    /// AWS does what was asked, but its answer is lost.
+    /// AWS carries the call out, but its answer is lost.
     AnswerLost,
-    /// AWS does what was asked, but its answer cannot be read.
+    /// AWS carries the call out, but its answer is not JSON.
     AnswerGarbled,
-    /// AWS does what was asked, but only the first half of its answer arrives, as if that were all.
+    /// AWS carries the call out, but only the first half of its answer arrives, as a complete body.
     AnswerTruncated,
-    /// AWS does what was asked, but something else arrives as its answer.
+    /// AWS carries the call out, but this body arrives as its answer.
     AnswerReplaced(String),
-    /// Something in between answers in AWS's place, with status 200; AWS never sees the call.
+    /// A proxy answers with this body and status 200. AWS never receives the call.
     Intercepted(String),
 }
 
-/// A fault on the calls of one operation: always, or on the n-th to m-th of them.
+/// A fault on the calls of one operation: on all of them, or on a range.
 ///
 /// ```
 /// # use std::time::Duration;
 /// # use kinesis_encryption_enforcer::sandbox::Fault;
-/// let throttled_twice = Fault::on("StartStreamEncryption").stream("orders").nth(1..=2).error("KMSThrottlingException", "slow down");
+/// let throttled_twice = Fault::on("StartStreamEncryption")
+///     .stream("orders")
+///     .nth(1..=2)
+///     .error("KMSThrottlingException", "slow down");
 /// let slow = Fault::on("DescribeStreamSummary").delay(Duration::from_secs(3));
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "a fault does nothing until it is given to Account::fault"]
+#[must_use = "a fault has no effect until it is passed to Account::fault"]
 pub struct Fault {
     pub(crate) calls: Match,
     pub(crate) before: Duration,
@@ -110,90 +114,89 @@ impl Fault {
         }
     }
 
-    /// Only on calls that name the stream `name`, or its ARN.
+    /// Limits the fault to calls that name this stream, by name or by ARN.
     pub fn stream(mut self, name: &str) -> Self {
         self.calls.on_stream(name);
         self
     }
 
-    /// Only on the calls in this range, counted from 1: `nth(1..=2)`, `nth(3..)`.
+    /// Limits the fault to the calls in this range, counted from 1: `nth(1..=2)`, `nth(3..)`.
     pub fn nth(mut self, calls: impl RangeBounds<u64>) -> Self {
         self.calls.nth(&calls);
         self
     }
 
-    /// AWS answers with this error and does nothing. The HTTP status follows from the code: 400, or
-    /// 500 for AWS's own failures.
+    /// AWS returns this error and does nothing. The HTTP status follows from the code: 500 for
+    /// failures of the service, otherwise 400.
     pub fn error(self, code: &str, message: &str) -> Self {
         let server = code.starts_with("Internal") || code.contains("Unavailable") || code == "KMSInternalException";
         self.error_with_status(code, message, if server { 500 } else { 400 })
     }
 
-    /// AWS answers with this error and this HTTP status, and does nothing.
+    /// AWS returns this error with this HTTP status and does nothing.
     pub fn error_with_status(mut self, code: &str, message: &str, status: u16) -> Self {
         self.effect = Effect::Error(ServiceError { code: code.to_owned(), message: message.to_owned(), status });
         self
     }
 
-    /// Every other entry of a batch, beginning with the first, is refused with this error, for
-    /// which the service takes the blame; the others are done.
+    /// AWS refuses every other entry of a batch, beginning with the first, with this error and
+    /// `SenderFault` false. It carries out the rest.
     pub fn entries_refused(mut self, code: &str, message: &str) -> Self {
         self.effect =
             Effect::EntriesRefused(ServiceError { code: code.to_owned(), message: message.to_owned(), status: 200 });
         self
     }
 
-    /// The connection breaks before AWS sees the call.
+    /// The connection breaks before AWS receives the call.
     pub fn dropped(mut self) -> Self {
         self.effect = Effect::Dropped;
         self
     }
 
-    /// AWS does what was asked, but its answer is lost.
+    /// AWS carries the call out, but its answer is lost.
     pub fn answer_lost(mut self) -> Self {
         self.effect = Effect::AnswerLost;
         self
     }
 
-    /// AWS does what was asked, but its answer is not JSON.
+    /// AWS carries the call out, but its answer is not JSON.
     pub fn answer_garbled(mut self) -> Self {
         self.effect = Effect::AnswerGarbled;
         self
     }
 
-    /// AWS does what was asked, but only the first half of its answer arrives, as if that were all.
+    /// AWS carries the call out, but only the first half of its answer arrives, as a complete body.
     pub fn answer_truncated(mut self) -> Self {
         self.effect = Effect::AnswerTruncated;
         self
     }
 
-    /// AWS does what was asked, but `body` arrives as its answer.
+    /// AWS carries the call out, but `body` arrives as its answer.
     pub fn answer_replaced(mut self, body: &str) -> Self {
         self.effect = Effect::AnswerReplaced(body.to_owned());
         self
     }
 
-    /// Something in between, such as a proxy, answers with `body` and status 200. AWS never sees
-    /// the call.
+    /// A proxy answers with `body` and status 200. AWS never receives the call.
     pub fn intercepted(mut self, body: &str) -> Self {
         self.effect = Effect::Intercepted(body.to_owned());
         self
     }
 
-    /// The call arrives also if the caller has given up by then: it is on its way, and nobody can
-    /// call it back.
+    /// The call reaches AWS even if the caller gives up meanwhile, like a request that has already
+    /// been sent.
     pub fn unstoppable(mut self) -> Self {
         self.unstoppable = true;
         self
     }
 
-    /// The call takes this much longer to arrive.
+    /// Delays the call on its way to AWS.
     pub fn delay(mut self, time: Duration) -> Self {
         self.before = time;
         self
     }
 
-    /// The answer takes this much longer to come back, after AWS did what was asked.
+    /// Delays the answer, after AWS has carried the call out.
     pub fn delay_answer(mut self, time: Duration) -> Self {
         self.after = time;
         self

@@ -1,11 +1,10 @@
-//! CloudTrail's event history, JSON 1.1: requests in, the model's answers out.
+//! CloudTrail: [LookupEvents] over the event history.
 //!
-//! Source: [LookupEvents]: management events of the last 90 days, newest first, up to 50 a page, two
-//! calls a second per account and Region; and the [User Guide][guide]: events show up after 5
-//! minutes on average.
+//! Management events of the last 90 days, newest first, up to 50 a page, two calls a second per
+//! account and Region. [`Options::history_lag`] says when an event appears.
 //!
 //! [LookupEvents]: https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
-//! [guide]: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/how-cloudtrail-works.html
+//! [`Options::history_lag`]: super::Options::history_lag
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -14,10 +13,10 @@ use super::input::{Input, each_object};
 use super::model::{HistoryRecord, Model, later};
 use super::service_error::ServiceError;
 
-/// The operations spoken here.
+/// The operations that the sandbox supports.
 pub(crate) const OPERATIONS: [&str; 1] = ["LookupEvents"];
 
-/// The calls that a request asks for. The page's token is the number of events before it.
+/// `LookupEvents`. The token of a page is the number of events before it.
 pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     model.limit_rate("LookupEvents", now)?;
     let attributes = each_object("LookupAttributes", input.list("LookupAttributes")?)?;

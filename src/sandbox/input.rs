@@ -1,20 +1,20 @@
-//! Reading a request's JSON body as the service's model demands it.
+//! Reads the members of a JSON request and checks them like the services do.
 
 use serde_json::{Map, Value};
 
 use super::service_error::ServiceError;
 
-/// The members of a request, checked as they are read.
+/// The members of a request. Each method checks the member that it reads.
 #[derive(Clone, Copy)]
 pub(crate) struct Input<'a>(pub(crate) &'a Map<String, Value>);
 
 impl<'a> Input<'a> {
-    /// A text member; JSON `null` counts as absent.
+    /// A string; JSON `null` counts as absent.
     pub(crate) fn text(self, member: &str) -> Result<Option<&'a str>, ServiceError> {
         self.typed(member, Value::as_str, "a string")
     }
 
-    /// A text member that must be there and be `1..=longest` characters long.
+    /// A required string of `1..=longest` characters.
     pub(crate) fn required(self, member: &str, longest: usize) -> Result<&'a str, ServiceError> {
         let text = self
             .text(member)?
@@ -34,7 +34,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// A text member that must be one of `values`.
+    /// A string that must be one of `values`.
     pub(crate) fn one_of(self, member: &str, values: &[&str]) -> Result<Option<&'a str>, ServiceError> {
         match self.text(member)? {
             Some(text) if !values.contains(&text) => {
@@ -45,7 +45,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// A whole number from `least` to `most`.
+    /// An integer from `least` to `most`.
     pub(crate) fn number(self, member: &str, least: u32, most: u32) -> Result<Option<u32>, ServiceError> {
         let Some(number) = self.typed(member, Value::as_i64, "a number")? else { return Ok(None) };
         if number < i64::from(least) {
@@ -61,22 +61,22 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// A member that is true or false; absent is false.
+    /// A boolean; absent means false.
     pub(crate) fn flag(self, member: &str) -> Result<bool, ServiceError> {
         Ok(self.typed(member, Value::as_bool, "a boolean")?.unwrap_or(false))
     }
 
-    /// A map or structure; absent is `None`.
+    /// A map or a structure.
     pub(crate) fn object(self, member: &str) -> Result<Option<&'a Map<String, Value>>, ServiceError> {
         self.typed(member, Value::as_object, "an object")
     }
 
-    /// A list; absent is empty.
+    /// A list; absent means empty.
     pub(crate) fn list(self, member: &str) -> Result<&'a [Value], ServiceError> {
         Ok(self.typed(member, Value::as_array, "a list")?.map_or(&[], Vec::as_slice))
     }
 
-    /// A map of texts; absent is empty.
+    /// A map of strings; absent means empty.
     pub(crate) fn texts(self, member: &str) -> Result<Vec<(&'a str, &'a str)>, ServiceError> {
         let Some(map) = self.object(member)? else { return Ok(Vec::new()) };
         map.iter()
@@ -97,18 +97,18 @@ impl<'a> Input<'a> {
     }
 }
 
-/// A list's elements as texts.
+/// The elements of a list of strings.
 pub(crate) fn each_text<'a>(member: &str, list: &'a [Value]) -> Result<Vec<&'a str>, ServiceError> {
     list.iter().map(|value| value.as_str().ok_or_else(|| mistyped(member, "a string"))).collect()
 }
 
-/// A list's elements as structures.
+/// The elements of a list of structures.
 pub(crate) fn each_object<'a>(member: &str, list: &'a [Value]) -> Result<Vec<Input<'a>>, ServiceError> {
     list.iter().map(|value| value.as_object().map(Input).ok_or_else(|| mistyped(member, "an object"))).collect()
 }
 
-/// A member's name as validation messages and `CloudTrail` write it: `StreamName` as `streamName`,
-/// `StreamARN` as `streamARN`.
+/// A member's name as validation messages and CloudTrail write it, with a small first letter:
+/// `streamName`, `streamARN`.
 pub(crate) fn camel(member: &str) -> String {
     let mut letters = member.chars();
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())

@@ -1,4 +1,6 @@
-//! Kinesis Data Streams, JSON 1.1: requests in, the model's answers out.
+//! Kinesis Data Streams: the operations of its [API] that the program and its tests use.
+//!
+//! [API]: https://docs.aws.amazon.com/kinesis/latest/APIReference/Welcome.html
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -10,10 +12,12 @@ use crate::domain::stream::{StreamArn, StreamName};
 
 const NAME_PATTERN: &str = "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
 const ARN_PATTERN: &str = r"Member must satisfy regular expression pattern: arn:aws.*:kinesis:.*:\d{12}:stream/\S+";
-/// How long a `NextToken` is good for (`ListShards` API reference).
+/// How long a `NextToken` is valid: documented for [ListShards], assumed for `ListStreams`.
+///
+/// [ListShards]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListShards.html
 const TOKEN_LIFETIME_MS: i64 = 300_000;
 
-/// The operations spoken here.
+/// The operations that the sandbox supports.
 pub(crate) const OPERATIONS: [&str; 13] = [
     "AddTagsToStream",
     "CreateStream",
@@ -30,8 +34,7 @@ pub(crate) const OPERATIONS: [&str; 13] = [
     "UpdateShardCount",
 ];
 
-/// The name of the stream that a request names, as far as it can be told without judging the
-/// request.
+/// The name of the stream that a request names, without validating the request.
 pub(crate) fn named(input: Input<'_>) -> Option<String> {
     let text = |member| input.0.get(member).and_then(Value::as_str);
     let of_arn = || {
@@ -58,11 +61,11 @@ pub(crate) fn answer(
         "AddTagsToStream" => add_tags(model, input),
         "RemoveTagsFromStream" => remove_tags(model, input),
         "StartStreamEncryption" => {
-            let name = to_change(model, input)?;
+            let name = stream_to_encrypt(model, input)?;
             model.start_encryption(&name, key_of(input)?, now).map(|()| Value::Null)
         }
         "StopStreamEncryption" => {
-            let name = to_change(model, input)?;
+            let name = stream_to_encrypt(model, input)?;
             model.stop_encryption(&name, now).map(|()| Value::Null)
         }
         "DeleteStream" => {
@@ -84,8 +87,8 @@ pub(crate) fn answer(
     }
 }
 
-/// The name of the stream that a request names by name, by ARN, or by both alike. The texts are
-/// those of recordings of 2026-09-19.
+/// The name of the stream that a request names by name, by ARN, or by both if they agree. The
+/// messages were recorded on 2026-09-19.
 fn selected(model: &Model, input: Input<'_>) -> Result<String, ServiceError> {
     let name = input.text("StreamName")?;
     let arn = input.text("StreamARN")?;
@@ -115,9 +118,11 @@ fn key_of(input: Input<'_>) -> Result<&str, ServiceError> {
     input.required("KeyId", 2048)
 }
 
-/// The stream whose encryption a request wants to change. `NONE` is in the type's enumeration, but
-/// refused; the documentation says "the only valid value is KMS".
-fn to_change(model: &Model, input: Input<'_>) -> Result<String, ServiceError> {
+/// The stream whose encryption a request changes. The type's enumeration contains `NONE`, but
+/// [StartStreamEncryption] accepts only `KMS`.
+///
+/// [StartStreamEncryption]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html
+fn stream_to_encrypt(model: &Model, input: Input<'_>) -> Result<String, ServiceError> {
     key_of(input)?;
     input.required("EncryptionType", 128)?;
     let encryption = input.one_of("EncryptionType", &["NONE", "KMS"])?;
@@ -128,8 +133,10 @@ fn to_change(model: &Model, input: Input<'_>) -> Result<String, ServiceError> {
     Ok(name)
 }
 
-/// `DescribeStreamSummary`. Recorded on 2026-09-19: `OpenShardCount` is absent while CREATING and
-/// DELETING, `KeyId` with encryption type NONE.
+/// [DescribeStreamSummary]. `OpenShardCount` is absent while CREATING and DELETING, and `KeyId`
+/// with encryption type NONE (recorded on 2026-09-19).
+///
+/// [DescribeStreamSummary]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStreamSummary.html
 fn describe(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let name = selected(model, input)?;
     let stream = model.stream(&name)?;
@@ -162,12 +169,14 @@ fn mode(stream: &Stream) -> &'static str {
     if stream.on_demand { "ON_DEMAND" } else { "PROVISIONED" }
 }
 
-/// Seconds since the epoch, as JSON 1.1 has them.
+/// Seconds since the epoch. Recorded answers have whole seconds.
 fn timestamp(at: DateTime<Utc>) -> Value {
-    // Recorded answers carry whole seconds.
     json!(at.timestamp())
 }
 
+/// [ListStreams]: up to 100 names a page.
+///
+/// [ListStreams]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListStreams.html
 fn list_streams(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let limit = input.number("Limit", 1, 10_000)?.unwrap_or(100).min(100) as usize;
     let start = match input.text("NextToken")? {
@@ -256,7 +265,8 @@ fn create_stream(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Res
     }
     let mut stream = Stream::new(name, now);
     stream.on_demand = on_demand;
-    // A new on-demand stream has four shards (Developer Guide, "Choose the right mode").
+    // A new on-demand stream has four shards:
+    // https://docs.aws.amazon.com/streams/latest/dev/how-do-i-size-a-stream.html
     stream.shards = shards.filter(|_| !on_demand).unwrap_or(4);
     stream.tags.extend(owned(input.texts("Tags")?));
     model.create_stream(stream, now).map(|()| Value::Null)
@@ -271,9 +281,12 @@ fn reshard(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Va
     let name = selected(model, input)?;
     let current = model.stream(&name)?.shards;
     model.reshard(&name, target, now)?;
-    Ok(
-        json!({ "StreamName": name, "CurrentShardCount": current, "TargetShardCount": target, "StreamARN": model.stream_arn(&name) }),
-    )
+    Ok(json!({
+        "StreamName": name,
+        "CurrentShardCount": current,
+        "TargetShardCount": target,
+        "StreamARN": model.stream_arn(&name),
+    }))
 }
 
 fn put_record(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {

@@ -1,4 +1,6 @@
-//! AWS Key Management Service, JSON 1.1: requests in, the model's answers out.
+//! AWS Key Management Service: the operations of its [API] that the program and its tests use.
+//!
+//! [API]: https://docs.aws.amazon.com/kms/latest/APIReference/Welcome.html
 
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use super::model::{EventuallyConsistent, Key, Model, NewKey};
 use super::service_error::ServiceError;
 use crate::domain::key::AliasName;
 
-/// The operations spoken here.
+/// The operations that the sandbox supports.
 pub(crate) const OPERATIONS: [&str; 11] = [
     "CancelKeyDeletion",
     "CreateAlias",
@@ -94,7 +96,7 @@ fn create_key(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result
             format!("KeyUsage {usage} is not compatible with KeySpec {spec}"),
         ));
     }
-    let made_as = NewKey {
+    let created_as = NewKey {
         spec,
         usage,
         origin: text("Origin", "AWS_KMS")?,
@@ -102,7 +104,7 @@ fn create_key(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result
         multi_region: input.flag("MultiRegion")?,
         ..NewKey::default()
     };
-    let arn = model.create_key(made_as, now);
+    let arn = model.create_key(created_as, now);
     let key = model.find_key(&arn, now)?;
     Ok(json!({ "KeyMetadata": metadata(model, key, now) }))
 }
@@ -115,26 +117,28 @@ fn metadata(model: &Model, key: &Key, now: DateTime<Utc>) -> Value {
         "Arn": key.arn,
         "CreationDate": key.created.timestamp(),
         "Enabled": state == KeyState::Enabled,
-        "Description": key.made_as.description,
-        "KeyUsage": key.made_as.usage,
+        "Description": key.created_as.description,
+        "KeyUsage": key.created_as.usage,
         "KeyState": state.to_string(),
-        "Origin": key.made_as.origin,
-        "KeyManager": if key.made_as.aws_managed { "AWS" } else { "CUSTOMER" },
-        "CustomerMasterKeySpec": key.made_as.spec,
-        "KeySpec": key.made_as.spec,
-        "MultiRegion": key.made_as.multi_region,
+        "Origin": key.created_as.origin,
+        "KeyManager": if key.created_as.aws_managed { "AWS" } else { "CUSTOMER" },
+        "CustomerMasterKeySpec": key.created_as.spec,
+        "KeySpec": key.created_as.spec,
+        "MultiRegion": key.created_as.multi_region,
         "CurrentKeyMaterialId": key.material,
     });
     let Some(members) = metadata.as_object_mut() else { return metadata };
-    if key.made_as.spec == "SYMMETRIC_DEFAULT" {
+    if key.created_as.spec == "SYMMETRIC_DEFAULT" {
         members.insert("EncryptionAlgorithms".to_owned(), json!(["SYMMETRIC_DEFAULT"]));
     }
     if let Some(deletion) = key.deletion.filter(|_| state == KeyState::PendingDeletion) {
         members.insert("DeletionDate".to_owned(), json!(deletion.timestamp()));
     }
-    if key.made_as.multi_region {
-        let in_region = |region: &str| json!({ "Arn": arn_of("kms", region, &key.account, &format!("key/{}", key.id)), "Region": region });
-        let primary = key.made_as.replica_of.as_deref();
+    if key.created_as.multi_region {
+        let resource = format!("key/{}", key.id);
+        let in_region =
+            |region: &str| json!({ "Arn": arn_of("kms", region, &key.account, &resource), "Region": region });
+        let primary = key.created_as.replica_of.as_deref();
         let configuration = json!({
             "MultiRegionKeyType": if primary.is_some() { "REPLICA" } else { "PRIMARY" },
             "PrimaryKey": in_region(primary.unwrap_or(&model.region)),
@@ -166,7 +170,7 @@ fn existing_alias(model: &Model, input: Input<'_>) -> Result<String, ServiceErro
     }
 }
 
-/// The ARN of the key that an alias is to point to, given by key id or key ARN.
+/// The ARN of the key that an alias will point to. `TargetKeyId` is a key id or a key ARN.
 fn target_of(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<String, ServiceError> {
     let target = input.required("TargetKeyId", 2048)?;
     if target.contains("alias/") {
@@ -175,15 +179,15 @@ fn target_of(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Stri
     model.find_key(target, now).map(|key| key.arn.clone())
 }
 
-/// The key that a request names by key id or key ARN: where a key is managed, aliases are not
-/// accepted.
+/// The key that a request names by key id or key ARN. Operations that manage a key do not accept
+/// aliases.
 fn managed(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Key, ServiceError> {
     let key_id = input.required("KeyId", 2048)?;
     if key_id.contains("alias/") {
         return Err(ServiceError::new("NotFoundException", format!("Invalid keyId '{key_id}'")));
     }
     let key = model.find_key(key_id, now)?;
-    if key.made_as.aws_managed {
+    if key.created_as.aws_managed {
         return Err(ServiceError::new("AccessDeniedException", format!("{} is managed by AWS", key.arn)));
     }
     Ok(key.clone())
@@ -210,6 +214,9 @@ fn change_state(
     }
 }
 
+/// [ScheduleKeyDeletion]: a waiting period of 7 to 30 days.
+///
+/// [ScheduleKeyDeletion]: https://docs.aws.amazon.com/kms/latest/APIReference/API_ScheduleKeyDeletion.html
 fn schedule_deletion(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let days = input.number("PendingWindowInDays", 7, 30)?.unwrap_or(30);
     let key = managed(model, input, now)?;
@@ -229,8 +236,9 @@ fn schedule_deletion(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) ->
     }))
 }
 
-/// `CancelKeyDeletion` leaves the key disabled (API reference: "the key state of the KMS key is
-/// Disabled").
+/// [CancelKeyDeletion], which leaves the key Disabled.
+///
+/// [CancelKeyDeletion]: https://docs.aws.amazon.com/kms/latest/APIReference/API_CancelKeyDeletion.html
 fn cancel_deletion(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let key = managed(model, input, now)?;
     if *key.state.actual() != KeyState::PendingDeletion {
@@ -243,7 +251,9 @@ fn cancel_deletion(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> R
     Ok(json!({ "KeyId": key.arn }))
 }
 
-/// `RotateKeyOnDemand` changes the key's material and nothing else.
+/// [RotateKeyOnDemand], which replaces the key material and nothing else.
+///
+/// [RotateKeyOnDemand]: https://docs.aws.amazon.com/kms/latest/APIReference/API_RotateKeyOnDemand.html
 fn rotate(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let key = managed(model, input, now)?;
     match key.state.actual() {
@@ -251,7 +261,7 @@ fn rotate(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Val
         KeyState::Disabled => return Err(ServiceError::new("DisabledException", format!("{} is disabled.", key.arn))),
         other => return Err(ServiceError::new("KMSInvalidStateException", format!("{} is {other}.", key.arn))),
     }
-    if key.made_as.spec != "SYMMETRIC_DEFAULT" || key.made_as.origin == "AWS_CLOUDHSM" {
+    if key.created_as.spec != "SYMMETRIC_DEFAULT" || key.created_as.origin == "AWS_CLOUDHSM" {
         return Err(ServiceError::new(
             "UnsupportedOperationException",
             format!("{} does not support rotation.", key.arn),

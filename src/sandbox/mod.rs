@@ -1,14 +1,22 @@
-//! The embedded AWS: one account of Kinesis, KMS, SQS and, as far as needed, Parameter Store,
-//! resource tagging, STS and CloudTrail's history, in one Region, modelled from AWS documentation
-//! and recordings, for people and for tests.
+//! The sandbox: a model of one AWS account in one Region, for demonstrations and tests.
 //!
-//! An [`Account`] holds streams, keys, aliases and queues, and a clock. It is *served on loopback*
-//! ([`serve`]) for people and for whole-process tests, and *handed to the AWS SDK as its HTTP
-//! client* ([`Account::http_client`]) for tests in tokio's paused time. Both are the same function
-//! over the same model, so that a [`Fault`] or a [`ScriptedAction`] meets either.
+//! It implements the operations of Kinesis Data Streams, KMS and SQS that the program and its tests
+//! use, and a few of Parameter Store, resource tagging, STS, EventBridge and CloudTrail. The model
+//! follows the AWS documentation and recordings of real calls.
 //!
-//! Every quirk of AWS that is modelled names its source; where nobody knows how AWS behaves there
-//! is a switch in [`Options`].
+//! An [`Account`] holds streams, keys, aliases and queues, and a clock. There are two ways to reach
+//! it: [`serve`] serves it on a socket, for people and for tests of whole processes, and
+//! [`Account::http_client`] is an HTTP client for the AWS SDK, for tests in tokio's paused time.
+//! Both call the same function over the same model, so a [`Fault`] or a [`ScriptedAction`] works
+//! with either.
+//!
+//! Each quirk of AWS in the model names its source. Where AWS's behaviour is not documented,
+//! [`Options`] has a switch.
+//!
+//! The modules import each other in one direction only: values that need nothing else (`identity`,
+//! `options`, `fault`, `input`), what others do (`script`), the account's state and rules
+//! (`model`), CloudTrail and the services, `endpoint`, `router`, and on top `client`, [`Account`]
+//! and [`serve`].
 //!
 //! ```
 //! # use kinesis_encryption_enforcer::clock::Clock;
@@ -23,12 +31,19 @@
 //! let kinesis = aws_sdk_kinesis::Config::builder()
 //!     .behavior_version(aws_sdk_kinesis::config::BehaviorVersion::latest())
 //!     .region(aws_sdk_kinesis::config::Region::new("us-east-1"))
-//!     .credentials_provider(aws_sdk_kinesis::config::Credentials::new("AKIAIOSFODNN7EXAMPLE", "secret", None, None, "example"))
+//!     .credentials_provider(aws_sdk_kinesis::config::Credentials::new(
+//!         "AKIAIOSFODNN7EXAMPLE",
+//!         "secret",
+//!         None,
+//!         None,
+//!         "example",
+//!     ))
 //!     .time_source(clock)
 //!     .http_client(account.http_client())
 //!     .build();
 //! let kinesis = aws_sdk_kinesis::Client::from_conf(kinesis);
-//! kinesis.start_stream_encryption().stream_name("orders").encryption_type("KMS".into()).key_id(key).send().await.unwrap();
+//! let start = kinesis.start_stream_encryption().stream_name("orders").key_id(key);
+//! start.encryption_type("KMS".into()).send().await.unwrap();
 //! assert_eq!(account.snapshot("orders").unwrap().status, "UPDATING");
 //! # });
 //! ```
@@ -64,6 +79,6 @@ pub use self::call::Call;
 pub use self::fault::Fault;
 pub use self::identity::Identity;
 pub use self::key_state::KeyState;
-pub use self::options::{AliasEcho, Allowance, Options};
+pub use self::options::{AliasEcho, Options, QuotaScope};
 pub use self::script::ScriptedAction;
 pub use self::serve::serve;

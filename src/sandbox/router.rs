@@ -1,4 +1,4 @@
-//! From an HTTP request to an HTTP response, over the model.
+//! Answers HTTP requests: finds the service and the account, applies faults, and calls the service.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::model::Model;
 use super::service_error::ServiceError;
 use super::{events, history, kinesis, kms, sqs, ssm, sts, tagging};
 
-/// As much of an HTTP request as the services look at.
+/// The parts of an HTTP request that the services use.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Request {
     pub(crate) method: String,
@@ -29,7 +29,6 @@ pub(crate) struct Request {
     pub(crate) body: Vec<u8>,
 }
 
-/// An HTTP response.
 #[derive(Clone, Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
@@ -37,14 +36,14 @@ pub(crate) struct Response {
     pub(crate) body: String,
 }
 
-/// No response: the connection breaks.
+/// The connection breaks without a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ConnectionLost;
 
-/// The result of a call that AWS never saw.
+/// The error code of a call that AWS never received.
 const NOT_SEEN: &str = "ConnectionDropped";
 
-/// How often a `ReceiveMessage` that waits looks again.
+/// How often a waiting `ReceiveMessage` looks for messages.
 const LONG_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +59,7 @@ enum Service {
 }
 
 impl Service {
-    /// The service and the operation that `X-Amz-Target` names, if they are spoken here.
+    /// The service and the operation that `X-Amz-Target` names, if the sandbox supports them.
     fn of_target(target: &str) -> Option<(Self, &str)> {
         let (prefix, operation) = target.split_once('.')?;
         let (service, operations): (_, &[&str]) = match prefix {
@@ -119,8 +118,8 @@ impl Service {
     }
 }
 
-/// A request that was understood so far that it can be carried out.
-struct Understood {
+/// A request whose service, operation and caller are known.
+struct ParsedCall {
     service: Service,
     operation: String,
     input: Map<String, Value>,
@@ -128,7 +127,7 @@ struct Understood {
     caller: Caller,
 }
 
-/// Answers one request, faults and delays included.
+/// Answers one request. Faults and delays apply.
 pub(crate) async fn answer(endpoint: &Endpoint, request: Request) -> Result<Response, ConnectionLost> {
     if request.method == "GET" {
         return Ok(health(&request));
@@ -138,7 +137,7 @@ pub(crate) async fn answer(endpoint: &Endpoint, request: Request) -> Result<Resp
     let of_form = form.as_ref().map(|_| (Service::Sts, sts::OPERATION));
     let Some((service, operation)) = of_form.or_else(|| Service::of_target(target)) else {
         let refusal =
-            ServiceError::new("UnknownOperationException", format!("the embedded AWS does not know {target:?}"));
+            ServiceError::new("UnknownOperationException", format!("the sandbox does not support {target:?}"));
         return Ok(respond(endpoint, Service::Kinesis, Err(refusal)));
     };
     let body: Value = match form {
@@ -172,51 +171,51 @@ pub(crate) async fn answer(endpoint: &Endpoint, request: Request) -> Result<Resp
         access_key,
         user_agent: request.user_agent.clone().unwrap_or_default(),
     };
-    carry_out(endpoint, Understood { service, operation: operation.to_owned(), input, stream, caller }).await
+    carry_out(endpoint, ParsedCall { service, operation: operation.to_owned(), input, stream, caller }).await
 }
 
-/// What the faults that meet a call do to it, all together.
+/// All faults that apply to one call: the sum of their delays and the first effect.
 #[derive(Default)]
-struct Met {
+struct CallFaults {
     before: Duration,
     after: Duration,
     effect: Effect,
     unstoppable: bool,
 }
 
-async fn carry_out(endpoint: &Endpoint, call: Understood) -> Result<Response, ConnectionLost> {
-    let mut met = Met::default();
+async fn carry_out(endpoint: &Endpoint, call: ParsedCall) -> Result<Response, ConnectionLost> {
+    let mut faults = CallFaults::default();
     endpoint.with(|model, _| {
         for fault in &mut model.faults {
             if fault.calls.counts(&call.operation, call.stream.as_deref()) {
-                met.before = met.before.saturating_add(fault.before);
-                met.after = met.after.saturating_add(fault.after);
-                met.unstoppable |= fault.unstoppable;
-                if met.effect == Effect::None {
-                    met.effect = fault.effect.clone();
+                faults.before = faults.before.saturating_add(fault.before);
+                faults.after = faults.after.saturating_add(fault.after);
+                faults.unstoppable |= fault.unstoppable;
+                if faults.effect == Effect::None {
+                    faults.effect = fault.effect.clone();
                 }
             }
         }
     });
-    if met.unstoppable {
+    if faults.unstoppable {
         let endpoint = endpoint.clone();
-        return tokio::spawn(async move { under(&endpoint, call, met).await }).await.unwrap_or(Err(ConnectionLost));
+        return tokio::spawn(async move { apply(&endpoint, call, faults).await }).await.unwrap_or(Err(ConnectionLost));
     }
-    under(endpoint, call, met).await
+    apply(endpoint, call, faults).await
 }
 
-async fn under(endpoint: &Endpoint, call: Understood, met: Met) -> Result<Response, ConnectionLost> {
-    let Met { before, after, effect, unstoppable: _ } = met;
+async fn apply(endpoint: &Endpoint, call: ParsedCall, faults: CallFaults) -> Result<Response, ConnectionLost> {
+    let CallFaults { before, after, effect, unstoppable: _ } = faults;
     if !before.is_zero() {
         sleep(before).await;
     }
     let result = match &effect {
         Effect::Dropped => {
-            note(endpoint, &call, &Err(ServiceError::new(NOT_SEEN, String::new())), false);
+            log_call(endpoint, &call, &Err(ServiceError::new(NOT_SEEN, String::new())), false);
             return Err(ConnectionLost);
         }
         Effect::Intercepted(body) => {
-            note(endpoint, &call, &Err(ServiceError::new(NOT_SEEN, String::new())), false);
+            log_call(endpoint, &call, &Err(ServiceError::new(NOT_SEEN, String::new())), false);
             return Ok(Response { body: body.clone(), ..respond(endpoint, call.service, Ok(Value::Null)) });
         }
         Effect::Error(refusal) => Err(refusal.clone()),
@@ -238,7 +237,7 @@ async fn under(endpoint: &Endpoint, call: Understood, met: Met) -> Result<Respon
             }
         }
     };
-    note(endpoint, &call, &result, effect != Effect::AnswerLost);
+    log_call(endpoint, &call, &result, effect != Effect::AnswerLost);
     if !after.is_zero() {
         sleep(after).await;
     }
@@ -254,8 +253,8 @@ async fn under(endpoint: &Endpoint, call: Understood, met: Met) -> Result<Respon
     }
 }
 
-/// Does every other entry of a batch, and refuses the rest.
-fn refuse_entries(endpoint: &Endpoint, call: &Understood, refusal: &ServiceError) -> Result<Value, ServiceError> {
+/// Refuses every other entry of a batch, beginning with the first, and carries out the rest.
+fn refuse_entries(endpoint: &Endpoint, call: &ParsedCall, refusal: &ServiceError) -> Result<Value, ServiceError> {
     let entries = call.input.get("Entries").and_then(Value::as_array).cloned().unwrap_or_default();
     let (refused, done): (Vec<_>, Vec<_>) = entries.into_iter().enumerate().partition(|(index, _)| index % 2 == 0);
     let mut input = call.input.clone();
@@ -266,17 +265,18 @@ fn refuse_entries(endpoint: &Endpoint, call: &Understood, refusal: &ServiceError
         endpoint.with(|model, now| call.service.answer(model, &call.operation, Input(&input), now))?
     };
     if let Some(failed) = answer.get_mut("Failed").and_then(Value::as_array_mut) {
+        let ServiceError { code, message, status: _ } = refusal;
         failed.extend(
             refused
                 .iter()
-                .map(|(_, entry)| json!({ "Id": entry["Id"], "SenderFault": false, "Code": refusal.code, "Message": refusal.message })),
+                .map(|(_, entry)| json!({ "Id": entry["Id"], "SenderFault": false, "Code": code, "Message": message })),
         );
     }
     Ok(answer)
 }
 
-/// Writes the call down, its events too, and lets happen what follows it.
-fn note(endpoint: &Endpoint, call: &Understood, result: &Result<Value, ServiceError>, answered: bool) {
+/// Stores the call, records it in CloudTrail and runs the actions that are scripted after it.
+fn log_call(endpoint: &Endpoint, call: &ParsedCall, result: &Result<Value, ServiceError>, answered: bool) {
     endpoint.with(|model, now| {
         model.calls.push(Call {
             service: call.service.name(),
@@ -306,8 +306,10 @@ fn note(endpoint: &Endpoint, call: &Understood, result: &Result<Value, ServiceEr
     });
 }
 
-/// Checks that the request is signed, for the right service and Region, and returns the access key.
-/// The signature itself is not checked.
+/// Checks that the request is [signed] for the service and the Region, and returns the access key.
+/// The signature itself is not verified.
+///
+/// [signed]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 fn authenticate(request: &Request, service: Service, region: &str) -> Result<String, ServiceError> {
     let missing = || ServiceError::new("MissingAuthenticationTokenException", "Missing Authentication Token");
     let header = request.authorization.as_deref().ok_or_else(missing)?;
@@ -332,7 +334,7 @@ fn authenticate(request: &Request, service: Service, region: &str) -> Result<Str
     Ok(access_key.to_owned())
 }
 
-/// `GET /ping`, the health check of Kinesis and SQS endpoints.
+/// The health check of Kinesis and SQS endpoints: `GET /ping`.
 fn health(request: &Request) -> Response {
     let (status, body) = if request.path == "/ping" { (200, "healthy") } else { (404, "not found") };
     Response { status, headers: vec![("content-type", "text/plain".to_owned())], body: body.to_owned() }
@@ -353,7 +355,7 @@ fn respond(endpoint: &Endpoint, service: Service, result: Result<Value, ServiceE
             if service == Service::Sqs {
                 headers.push(("x-amzn-query-error", format!("{};Sender", sqs::query_code(&code))));
             }
-            // SQS writes its shapes with their namespace.
+            // SQS prefixes the code with its namespace.
             let kind = if service == Service::Sqs { format!("com.amazonaws.sqs#{code}") } else { code };
             Response { status, headers, body: json!({ "__type": kind, "message": message }).to_string() }
         }

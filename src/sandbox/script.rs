@@ -1,4 +1,4 @@
-//! Happenings: what others do to the account while the program is at work.
+//! Scripted actions: what other principals and AWS do while a test runs.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::identity::Identity;
 use super::key_state::KeyState;
 use super::service_error::ServiceError;
 
-/// What somebody else does, or what AWS does unexpectedly.
+/// What another principal or AWS does.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     DeleteStream,
@@ -20,12 +20,12 @@ pub(crate) enum Action {
     PointAlias { alias: String, key: String },
 }
 
-/// Something that happens once, right after the n-th call of an operation (the first, if not said
-/// otherwise), or a while later.
+/// An action that happens once, after the n-th call of an operation (by default the first) or some
+/// time later.
 ///
-/// What concerns a stream concerns the one that the call named.
+/// An action on a stream applies to the stream that the call named.
 #[derive(Clone, Debug)]
-#[must_use = "a happening does nothing until it is given to Account::happening"]
+#[must_use = "an action does not happen until it is passed to Account::script"]
 pub struct ScriptedAction {
     pub(crate) calls: Match,
     pub(crate) later: Duration,
@@ -33,26 +33,26 @@ pub struct ScriptedAction {
 }
 
 impl ScriptedAction {
-    /// After the first call of `operation`.
+    /// Happens after the first call of `operation`.
     pub fn after(operation: &str) -> Self {
         let mut calls = Match::on(operation);
         calls.nth(&(1..=1));
         Self { calls, later: Duration::ZERO, action: None }
     }
 
-    /// Only calls that name the stream `name`, or its ARN, count.
+    /// Counts only calls that name this stream, by name or by ARN.
     pub fn stream(mut self, name: &str) -> Self {
         self.calls.on_stream(name);
         self
     }
 
-    /// After the `call`-th call, counted from 1.
+    /// Happens after this call, counted from 1.
     pub fn nth(mut self, call: u64) -> Self {
         self.calls.nth(&(call..=call));
         self
     }
 
-    /// Not at once, but this much later.
+    /// Happens this long after the call.
     pub fn later(mut self, time: Duration) -> Self {
         self.later = time;
         self
@@ -73,29 +73,28 @@ impl ScriptedAction {
         self.does(Action::StopEncryption { by })
     }
 
-    /// The stream gets another number of shards, and is UPDATING meanwhile, as soon as it is
-    /// ACTIVE.
+    /// The number of shards changes as soon as the stream is ACTIVE. The stream is UPDATING
+    /// meanwhile.
     pub fn reshard(self, shards: u32) -> Self {
         self.does(Action::Reshard(shards))
     }
 
-    /// What the stream is being changed into never comes: it stays UPDATING (or CREATING, or
-    /// DELETING) for ever.
+    /// The change in progress never ends: the stream stays UPDATING, CREATING or DELETING.
     pub fn never_settle(self) -> Self {
         self.does(Action::NeverSettle)
     }
 
-    /// The change under way ends, but leaves the old encryption.
+    /// The change in progress ends, but the old encryption stays.
     pub fn settle_unchanged(self) -> Self {
         self.does(Action::SettleUnchanged)
     }
 
-    /// The key takes another state.
+    /// The key gets another state.
     pub fn set_key_state(self, key: &str, state: KeyState) -> Self {
         self.does(Action::SetKeyState { key: key.to_owned(), state })
     }
 
-    /// The alias points to another key.
+    /// The alias is pointed to another key.
     pub fn point_alias(self, alias: &str, key: &str) -> Self {
         self.does(Action::PointAlias { alias: alias.to_owned(), key: key.to_owned() })
     }
@@ -106,7 +105,7 @@ impl ScriptedAction {
     }
 }
 
-/// Whether what somebody else wants has to wait for the stream to be ACTIVE.
+/// Whether the call was refused because the stream is not ACTIVE, so that it is tried again.
 pub(crate) fn has_to_wait(refusal: &ServiceError) -> bool {
     refusal.code == "ResourceInUseException"
 }

@@ -1,4 +1,4 @@
-//! The account on a socket: for people, and for tests of whole processes.
+//! Serves the account on a socket, for people and for tests of whole processes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,8 +23,13 @@ use super::router;
 /// More than the largest request of any service here: an SQS batch of 1 MiB, escaped.
 const LARGEST_BODY: usize = 16 * 1024 * 1024;
 
-/// Serves the account on `listener` until `shutdown` is ready. The listener should be on loopback:
-/// anybody who reaches it is let in.
+/// Serves the account on `listener` until `shutdown` is ready.
+///
+/// The listener should be on loopback, because signatures are not verified.
+///
+/// # Errors
+///
+/// Those of the listener.
 pub async fn serve(
     account: Account,
     listener: TcpListener,
@@ -55,7 +60,7 @@ async fn answer(
         body: body.to_vec(),
     };
     let Ok(response) = router::answer(&endpoint, request).await else {
-        // What is returned here is never sent.
+        // The line is cut, so this answer is never sent.
         line.cut();
         return with_status(StatusCode::INTERNAL_SERVER_ERROR, Body::empty());
     };
@@ -78,8 +83,8 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// A connection's switch: once it is cut, nothing more is written, and the connection ends. HTTP
-/// has no way to say "no answer".
+/// A switch that ends a connection without an answer, which HTTP cannot express: once it is cut,
+/// every write fails.
 #[derive(Clone, Debug, Default)]
 struct Line(Arc<AtomicBool>);
 

@@ -1,8 +1,8 @@
-//! How AWS says no.
+//! Errors of the services.
 
 use std::fmt;
 
-/// An error as an AWS service answers it: a code and a message.
+/// An error that a service returns. `status` is the HTTP status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServiceError {
     pub(crate) code: String,
@@ -11,13 +11,15 @@ pub(crate) struct ServiceError {
 }
 
 impl ServiceError {
-    /// A refusal that is the caller's fault: HTTP 400, as nearly all of these services' errors are.
+    /// An error with HTTP status 400, which most errors of these services have.
     pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
         Self { code: code.to_owned(), message: message.into(), status: 400 }
     }
 
-    /// What Kinesis, KMS and SQS say of a parameter that breaks the model: unmodelled for most
-    /// operations, and yet sent (recording of 2026-09-19).
+    /// The [ValidationException] of Kinesis, KMS and SQS for a parameter that violates a
+    /// constraint. Most operations do not list it, but they return it (recorded on 2026-09-19).
+    ///
+    /// [ValidationException]: https://docs.aws.amazon.com/kinesis/latest/APIReference/CommonErrors.html
     pub(crate) fn validation(value: &str, member: &str, constraint: &str) -> Self {
         Self::new(
             "ValidationException",

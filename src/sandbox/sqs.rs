@@ -1,4 +1,7 @@
-//! Amazon SQS, JSON 1.0: requests in, the model's answers out. Standard queues only.
+//! Amazon SQS, standard queues only: the operations of its [API] that the program and its tests
+//! use.
+//!
+//! [API]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/Welcome.html
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +14,7 @@ use super::input::{Input, each_object, each_text};
 use super::model::{Message, Model, Queue, no_such_queue};
 use super::service_error::ServiceError;
 
-/// The operations spoken here.
+/// The operations that the sandbox supports.
 pub(crate) const OPERATIONS: [&str; 11] = [
     "ChangeMessageVisibility",
     "CreateQueue",
@@ -26,11 +29,15 @@ pub(crate) const OPERATIONS: [&str; 11] = [
     "SetQueueAttributes",
 ];
 
-/// A queue's `MaximumMessageSize` at most, and a batch's size in sum: 1 MiB.
-const BATCH_BYTES: usize = 1_048_576;
-const BATCH_ENTRIES: usize = 10;
-const TWELVE_HOURS: u32 = 43_200;
-const LONGEST_DELAY: u32 = 900;
+/// The total size of a batch, 1 MiB, from the [message quotas].
+///
+/// [message quotas]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+const MAX_BATCH_BYTES: usize = 1_048_576;
+const MAX_BATCH_ENTRIES: usize = 10;
+/// The longest visibility timeout, 12 hours.
+const MAX_VISIBILITY_TIMEOUT_SECONDS: u32 = 43_200;
+/// The longest delay of a message, 15 minutes.
+const MAX_DELAY_SECONDS: u32 = 900;
 
 pub(crate) fn answer(
     model: &mut Model,
@@ -65,7 +72,9 @@ pub(crate) fn answer(
     }
 }
 
-/// How long a request may wait for its answer: `ReceiveMessage` does.
+/// How long a request waits for a message: [long polling] of `ReceiveMessage`.
+///
+/// [long polling]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html
 pub(crate) fn wait(model: &mut Model, operation: &str, input: Input<'_>) -> Duration {
     if operation != "ReceiveMessage" {
         return Duration::ZERO;
@@ -77,12 +86,13 @@ pub(crate) fn wait(model: &mut Model, operation: &str, input: Input<'_>) -> Dura
     asked.map_or_else(of_queue, |seconds| Duration::from_secs(seconds.into()))
 }
 
-/// Whether an answer is that of a `ReceiveMessage` which found nothing.
+/// Whether the answer is that of a `ReceiveMessage` without messages.
 pub(crate) fn is_empty(answer: &Value) -> bool {
     answer.get("Messages").and_then(Value::as_array).is_some_and(Vec::is_empty)
 }
 
-/// The code of the query protocol, which SQS sends along in a header; the SDKs report this one.
+/// The error code of the query protocol. SQS returns it in the header `x-amzn-query-error`, and the
+/// SDKs report it.
 pub(crate) fn query_code(code: &str) -> &str {
     match code {
         "QueueDoesNotExist" => "AWS.SimpleQueueService.NonExistentQueue",
@@ -156,9 +166,10 @@ fn queue_attributes(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> 
     Ok(json!({ "Attributes": attributes }))
 }
 
-/// The characters that SQS takes: XML's, which leave out most control characters (`SendMessage` API
-/// reference).
-fn acceptable(character: char) -> bool {
+/// Whether [SendMessage] accepts the character: those of XML, without most control characters.
+///
+/// [SendMessage]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+fn is_acceptable(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
 }
 
@@ -167,12 +178,12 @@ fn send(model: &mut Model, url: &str, input: Input<'_>, now: DateTime<Utc>) -> R
     let none = Map::new();
     let attributes = input.object("MessageAttributes")?.unwrap_or(&none);
     let delay = input.number("DelaySeconds", 0, u32::MAX)?;
-    if let Some(seconds) = delay.filter(|&seconds| seconds > LONGEST_DELAY) {
+    if let Some(seconds) = delay.filter(|&seconds| seconds > MAX_DELAY_SECONDS) {
         return Err(invalid(format!(
             "Value {seconds} for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= 900."
         )));
     }
-    if let Some(character) = body.chars().find(|&character| !acceptable(character)) {
+    if let Some(character) = body.chars().find(|&character| !is_acceptable(character)) {
         let message = format!("Invalid binary character '#x{:x}' was found in the message body.", u32::from(character));
         return Err(ServiceError::new("InvalidMessageContents", message));
     }
@@ -202,7 +213,7 @@ fn md5_hex(body: &str) -> String {
     format!("{:032x}", u128::from_be_bytes(Md5::digest(body).into()))
 }
 
-/// What an attribute's type and value count for, once they are found right.
+/// The bytes of an attribute's type and value, which are checked first.
 fn attribute_bytes(name: &str, attribute: &Value) -> Result<usize, ServiceError> {
     let text = |member| attribute.get(member).and_then(Value::as_str).unwrap_or_default();
     let kind = text("DataType");
@@ -215,10 +226,11 @@ fn attribute_bytes(name: &str, attribute: &Value) -> Result<usize, ServiceError>
     }
     if !["String", "Number", "Binary"].iter().any(|known| kind == *known || kind.starts_with(&format!("{known}."))) {
         return Err(invalid(format!(
-            "The type of message attribute '{name}' is invalid. You must use only the following supported type prefixes: Binary, Number, String."
+            "The type of message attribute '{name}' is invalid. You must use only the following supported type \
+             prefixes: Binary, Number, String."
         )));
     }
-    if let Some(character) = value.chars().find(|&character| !acceptable(character)) {
+    if let Some(character) = value.chars().find(|&character| !is_acceptable(character)) {
         return Err(invalid(format!(
             "Invalid binary character '#x{:x}' was found in the message attribute '{name}'.",
             u32::from(character)
@@ -227,8 +239,7 @@ fn attribute_bytes(name: &str, attribute: &Value) -> Result<usize, ServiceError>
     Ok(kind.len() + value.len())
 }
 
-/// Does to each entry of a batch what is done to a single one. One entry's failure is not the
-/// others'.
+/// Carries out `each` for every entry of a batch. Entries fail independently.
 fn batch(
     model: &mut Model,
     input: Input<'_>,
@@ -240,7 +251,7 @@ fn batch(
     if entries.is_empty() {
         return Err(ServiceError::new("EmptyBatchRequest", "There should be at least one entry in the request."));
     }
-    if entries.len() > BATCH_ENTRIES {
+    if entries.len() > MAX_BATCH_ENTRIES {
         let message = format!("Maximum number of entries per request are 10. You have sent {}.", entries.len());
         return Err(ServiceError::new("TooManyEntriesInBatchRequest", message));
     }
@@ -252,8 +263,9 @@ fn batch(
         ));
     }
     let bytes: usize = entries.iter().filter_map(|entry| entry.text("MessageBody").ok().flatten()).map(str::len).sum();
-    if bytes > BATCH_BYTES {
-        let message = format!("Batch requests cannot be longer than {BATCH_BYTES} bytes. You have sent {bytes} bytes.");
+    if bytes > MAX_BATCH_BYTES {
+        let message =
+            format!("Batch requests cannot be longer than {MAX_BATCH_BYTES} bytes. You have sent {bytes} bytes.");
         return Err(ServiceError::new("BatchRequestTooLong", message));
     }
     let mut successful = Vec::new();
@@ -267,7 +279,8 @@ fn batch(
                 successful.push(Value::Object(members));
             }
             Err(refusal) => {
-                failed.push(json!({ "Id": id, "SenderFault": true, "Code": query_code(&refusal.code), "Message": refusal.message }));
+                let code = query_code(&refusal.code);
+                failed.push(json!({ "Id": id, "SenderFault": true, "Code": code, "Message": refusal.message }));
             }
         }
     }
@@ -276,13 +289,14 @@ fn batch(
 
 fn receive(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let most = input.number("MaxNumberOfMessages", 1, 10)?.unwrap_or(1) as usize;
-    let hidden_for =
-        input.number("VisibilityTimeout", 0, TWELVE_HOURS)?.map(|seconds| Duration::from_secs(seconds.into()));
+    let visibility_timeout = input
+        .number("VisibilityTimeout", 0, MAX_VISIBILITY_TIMEOUT_SECONDS)?
+        .map(|seconds| Duration::from_secs(seconds.into()));
     let mut system = each_text("AttributeNames", input.list("AttributeNames")?)?;
     system.extend(each_text("MessageSystemAttributeNames", input.list("MessageSystemAttributeNames")?)?);
     let wanted = each_text("MessageAttributeNames", input.list("MessageAttributeNames")?)?;
     let sender = format!("AIDAEXAMPLE{}", model.account);
-    let messages = model.receive(required(input, "QueueUrl")?, most, hidden_for, now)?;
+    let messages = model.receive(required(input, "QueueUrl")?, most, visibility_timeout, now)?;
     let shown = messages.iter().map(|message| {
         let mut shown = json!({
             "MessageId": message.id,
@@ -294,7 +308,7 @@ fn receive(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Va
         let custom: Map<_, _> = message
             .attributes
             .iter()
-            .filter(|(name, _)| asked_for(name, &wanted))
+            .filter(|(name, _)| is_requested(name, &wanted))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
         if let Some(members) = shown.as_object_mut() {
@@ -322,8 +336,9 @@ fn system_attributes(message: &Message, wanted: &[&str], sender: &str) -> Map<St
     shown.filter_map(|(name, value)| Some((name.to_owned(), json!(value?)))).collect()
 }
 
-/// Whether a message attribute was asked for: by `All`, `.*`, its name, or a prefix with `.*`.
-fn asked_for(name: &str, wanted: &[&str]) -> bool {
+/// Whether a message attribute was requested: by `All`, `.*`, its name, or a prefix followed by
+/// `.*`.
+fn is_requested(name: &str, wanted: &[&str]) -> bool {
     wanted.iter().any(|wanted| match wanted.strip_suffix(".*") {
         Some(prefix) => name.starts_with(prefix),
         None => *wanted == "All" || *wanted == name,
@@ -337,7 +352,7 @@ fn unknown_receipt(receipt: &str) -> ServiceError {
     )
 }
 
-/// Deletes the message of a receipt handle; one that is deleted already is no error.
+/// `DeleteMessage`. A message that is already deleted is not an error.
 fn delete(model: &mut Model, url: &str, input: Input<'_>) -> Result<Value, ServiceError> {
     let receipt = required(input, "ReceiptHandle")?;
     let queue = model.queue_mut(url)?;
@@ -351,7 +366,7 @@ fn delete(model: &mut Model, url: &str, input: Input<'_>) -> Result<Value, Servi
 fn change_visibility(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let receipt = required(input, "ReceiptHandle")?;
     let seconds = input
-        .number("VisibilityTimeout", 0, TWELVE_HOURS)
+        .number("VisibilityTimeout", 0, MAX_VISIBILITY_TIMEOUT_SECONDS)
         .map_err(|_| invalid("Value for parameter VisibilityTimeout is invalid. Reason: Must be between 0 and 43200."))?
         .ok_or_else(|| {
             ServiceError::new("MissingParameter", "The request must contain the parameter VisibilityTimeout.")

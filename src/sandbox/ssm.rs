@@ -1,4 +1,6 @@
-//! Systems Manager Parameter Store, JSON 1.1: requests in, the model's answers out.
+//! Systems Manager Parameter Store: [GetParameter].
+//!
+//! [GetParameter]: https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameter.html
 
 use serde_json::{Value, json};
 
@@ -7,10 +9,10 @@ use super::input::Input;
 use super::model::Model;
 use super::service_error::ServiceError;
 
-/// The operations spoken here.
+/// The operations that the sandbox supports.
 pub(crate) const OPERATIONS: [&str; 1] = ["GetParameter"];
 
-/// A parameter, by name or by ARN.
+/// `GetParameter`, by name or by ARN.
 pub(crate) fn answer(model: &Model, input: Input<'_>) -> Result<Value, ServiceError> {
     let wanted = input.required("Name", 2048)?;
     let name = wanted.split_once(":parameter").map_or(wanted, |(_, name)| name);

@@ -1,8 +1,6 @@
-//! The Security Token Service, in AWS's Query protocol: a form in, XML out. And which account a
-//! call is in, told by its access key.
+//! The Security Token Service: [AssumeRole], and the sessions of assumed roles.
 //!
-//! Source: [AssumeRole]. A role that is missing, that does not trust the caller, or that wants
-//! another `ExternalId` is refused in the same words.
+//! STS speaks AWS's Query protocol: the request is a form, the answer XML.
 //!
 //! [AssumeRole]: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 
@@ -15,12 +13,12 @@ use super::input::Input;
 use super::model::{Model, Session, later};
 use super::service_error::ServiceError;
 
-/// The operation spoken here.
+/// The operation that the sandbox supports.
 pub(crate) const OPERATION: &str = "AssumeRole";
 
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
-/// The members of a form that asks for [`OPERATION`].
+/// The members of the form, if it asks for [`OPERATION`].
 pub(crate) fn form(body: &[u8]) -> Option<Value> {
     let form: Map<_, _> = form_urlencoded::parse(body)
         .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
@@ -28,7 +26,8 @@ pub(crate) fn form(body: &[u8]) -> Option<Value> {
     (form.get("Action")?.as_str() == Some(OPERATION)).then_some(Value::Object(form))
 }
 
-/// `AssumeRole`.
+/// `AssumeRole`. A role that does not exist, does not trust the caller or requires another
+/// `ExternalId` is refused with the same error.
 pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let (arn, session) = (input.required("RoleArn", 2048)?, input.required("RoleSessionName", 64)?);
     let given = input.text("ExternalId")?.unwrap_or_default();
@@ -56,9 +55,9 @@ pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) ->
     }))
 }
 
-/// The session that the access key of a call belongs to, if it is that of an assumed role.
+/// The session that an access key belongs to; `None` for a key that STS has not issued.
 ///
-/// A wrong token or a session that has ended is refused.
+/// A call with another session's token, or after the session has expired, is refused.
 pub(crate) fn session_of(
     model: &Model,
     access_key: &str,
@@ -78,7 +77,7 @@ pub(crate) fn session_of(
     }
 }
 
-/// Status and body.
+/// The HTTP status and the body of an answer.
 pub(crate) fn xml(result: Result<Value, ServiceError>) -> (u16, String) {
     let (status, root, content) = match result {
         Ok(answer) => (200, "AssumeRoleResponse", json!({ "AssumeRoleResult": answer })),

@@ -1,4 +1,6 @@
-//! The Resource Groups Tagging API, JSON 1.1: requests in, the model's answers out.
+//! The Resource Groups Tagging API: [GetResources].
+//!
+//! [GetResources]: https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
 
 use serde_json::{Value, json};
 
@@ -6,11 +8,11 @@ use super::input::{Input, each_object, each_text};
 use super::model::Model;
 use super::service_error::ServiceError;
 
-/// The operations spoken here.
+/// The operations that the sandbox supports.
 pub(crate) const OPERATIONS: [&str; 1] = ["GetResources"];
 
-/// Streams by their tags, in pages. The pagination token is the last ARN of the page; the last page
-/// has an empty one.
+/// `GetResources` for streams. The pagination token is the last ARN of the page; on the last page
+/// it is empty.
 pub(crate) fn answer(model: &mut Model, input: Input<'_>) -> Result<Value, ServiceError> {
     let types = each_text("ResourceTypeFilters", input.list("ResourceTypeFilters")?)?;
     let filters = each_object("TagFilters", input.list("TagFilters")?)?;

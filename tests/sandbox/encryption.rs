@@ -1,8 +1,13 @@
 //! Starting and stopping encryption.
+//!
+//! "API reference" means [StartStreamEncryption] and [StopStreamEncryption].
+//!
+//! [StartStreamEncryption]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html
+//! [StopStreamEncryption]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StopStreamEncryption.html
 
 use std::time::Duration;
 
-use kinesis_encryption_enforcer::sandbox::{AliasEcho, Allowance, KeyState, NewStream};
+use kinesis_encryption_enforcer::sandbox::{AliasEcho, KeyState, NewStream, QuotaScope};
 
 use super::support::{ACCOUNT, World, pass};
 
@@ -34,7 +39,7 @@ async fn a_repeated_start_with_the_same_key_is_accepted_and_updates_again() {
     assert_eq!(world.shows("orders").await, ("UPDATING".into(), Some(key)));
 }
 
-/// `StartStreamEncryption` API reference, `ResourceInUseException`.
+/// API reference, `ResourceInUseException`.
 #[tokio::test(start_paused = true)]
 async fn encryption_is_changed_only_while_active() {
     let world = World::new();
@@ -63,13 +68,13 @@ async fn an_unencrypted_stream_cannot_be_stopped() {
     assert_eq!(world.stop("orders").await.unwrap_err(), expected);
 }
 
-/// `StartStreamEncryption` API reference (25 in a rolling 24 hours); the text is that of the
-/// sibling limit, recorded on 2026-09-19, call 134.
+/// API reference: 25 starts in a rolling 24 hours. The message is that of the similar quota on
+/// switching the capacity mode (recording of 2026-09-19, call 134).
 #[tokio::test(start_paused = true)]
 async fn the_twenty_sixth_start_in_24_hours_is_refused_like_throttling() {
-    for allowance in [Allowance::PerStream, Allowance::PerAccount] {
+    for scope in [QuotaScope::PerStream, QuotaScope::PerAccount] {
         let world = World::new();
-        world.account.configure(|options| options.allowance = allowance);
+        world.account.configure(|options| options.quota_scope = scope);
         let keys = [world.account.create_key(), world.account.create_key()];
         world.account.stream(NewStream::named("orders"));
         world.account.stream(NewStream::named("payments"));
@@ -79,20 +84,20 @@ async fn the_twenty_sixth_start_in_24_hours_is_refused_like_throttling() {
         }
         let message = format!("Rate exceeded for stream orders under account {ACCOUNT}.");
         assert_eq!(world.start("orders", &keys[0]).await.unwrap_err(), ("LimitExceededException".into(), message));
-        assert_eq!(world.start("payments", &keys[0]).await.is_ok(), allowance == Allowance::PerStream);
-        // Stopping has an allowance of its own (`StopStreamEncryption` API reference).
+        assert_eq!(world.start("payments", &keys[0]).await.is_ok(), scope == QuotaScope::PerStream);
+        // Stopping encryption has a quota of its own (API reference).
         world.stop("orders").await.unwrap();
         pass(24 * 3600).await;
         world.start("orders", &keys[0]).await.unwrap();
     }
 }
 
-/// Undocumented: a switch.
+/// Not documented, so there is an option.
 #[tokio::test(start_paused = true)]
-async fn a_start_with_the_same_key_spends_the_allowance_or_not() {
-    for spends in [true, false] {
+async fn a_start_with_the_same_key_uses_the_quota_or_not() {
+    for uses_quota in [true, false] {
         let world = World::new();
-        world.account.configure(|options| options.same_key_spends_allowance = spends);
+        world.account.configure(|options| options.same_key_uses_quota = uses_quota);
         let key = world.account.create_key();
         world.account.stream(NewStream::named("orders").encrypted_with(&key));
         let mut accepted = 0;
@@ -100,13 +105,13 @@ async fn a_start_with_the_same_key_spends_the_allowance_or_not() {
             accepted += usize::from(world.start("orders", &key).await.is_ok());
             pass(10).await;
         }
-        assert_eq!(accepted, if spends { 25 } else { 30 });
+        assert_eq!(accepted, if uses_quota { 25 } else { 30 });
     }
 }
 
-/// KMS errors of the `StartStreamEncryption` API reference.
+/// API reference, KMS errors.
 #[tokio::test(start_paused = true)]
-async fn a_key_that_cannot_be_used_is_refused_for_what_is_wrong_with_it() {
+async fn a_key_that_kinesis_cannot_use_is_refused_with_the_reason() {
     let check = async |world: &World, key: &str, code: &str| {
         world.account.stream(NewStream::named("orders"));
         assert_eq!(world.start("orders", key).await.unwrap_err().0, code, "{key}");
@@ -132,10 +137,10 @@ async fn a_key_that_cannot_be_used_is_refused_for_what_is_wrong_with_it() {
     check(&world, "11111111-2222-3333-4444-555555555555", "KMSNotFoundException").await;
 }
 
-/// Recording of 2026-09-19, calls 116 to 118 (the AWS-managed alias); undocumented for a customer's
-/// alias: a switch.
+/// Recording of 2026-09-19, calls 116 to 118, for the AWS managed alias. Not documented for a
+/// customer's alias, so there is an option.
 #[tokio::test(start_paused = true)]
-async fn the_key_is_shown_as_it_was_given() {
+async fn the_description_shows_the_key_as_given() {
     for echo in [AliasEcho::AsGiven, AliasEcho::KeyArn] {
         let world = World::new();
         world.account.configure(|options| options.alias_echo = echo);
@@ -157,8 +162,8 @@ async fn the_key_is_shown_as_it_was_given() {
     }
 }
 
-/// `StartStreamEncryption` API reference: "up to 5 seconds after the stream is in an ACTIVE status
-/// before all records … are encrypted".
+/// API reference: "up to 5 seconds after the stream is in an ACTIVE status before all records … are
+/// encrypted".
 #[tokio::test(start_paused = true)]
 async fn records_are_encrypted_five_seconds_after_active() {
     let world = World::new();
@@ -177,8 +182,7 @@ async fn records_are_encrypted_five_seconds_after_active() {
     assert_eq!(put().await, "KMS");
 }
 
-/// Allowed by "normally takes a few seconds" (`StartStreamEncryption` API reference): nothing
-/// promises that UPDATING is visible at once.
+/// API reference: "normally takes a few seconds". It does not say that UPDATING is visible at once.
 #[tokio::test(start_paused = true)]
 async fn an_accepted_start_may_become_visible_late() {
     let world = World::new();

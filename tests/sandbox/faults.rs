@@ -1,4 +1,4 @@
-//! Faults and happenings.
+//! Faults and scripted actions.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use kinesis_encryption_enforcer::sandbox::{Fault, Identity, KeyState, NewStream,
 use super::support::{World, pass};
 
 #[tokio::test(start_paused = true)]
-async fn an_error_meets_the_calls_it_is_meant_for() {
+async fn an_error_applies_only_to_the_selected_calls() {
     let world = World::new();
     let key = world.account.create_key();
     world.account.stream(NewStream::named("orders"));
@@ -64,7 +64,7 @@ async fn a_garbled_answer_cannot_be_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_not_the_one_that_aws_gave_leaves_what_aws_did() {
+async fn replacing_an_answer_does_not_change_what_aws_did() {
     let check = async |fault: Fault, fails: bool, status: &str| {
         let world = World::new();
         let key = world.account.create_key();
@@ -75,7 +75,7 @@ async fn an_answer_that_is_not_the_one_that_aws_gave_leaves_what_aws_did() {
         world.account.fault(fault);
         assert_eq!(world.start("orders", &key).await.is_err(), fails);
         assert_eq!(world.shows("orders").await.0, status);
-        // A proxy's answer is none of AWS's, though the caller was answered.
+        // An answer of a proxy does not count as an answer of AWS.
         let call = world.account.calls().remove(1);
         assert_eq!((call.result.is_ok(), call.answered), (status == "UPDATING", status == "UPDATING"));
     };
@@ -84,7 +84,7 @@ async fn an_answer_that_is_not_the_one_that_aws_gave_leaves_what_aws_did() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_body_reaches_the_caller_in_place_of_the_answer() {
+async fn the_caller_receives_the_replacement_body() {
     let world = World::new();
     for name in ["orders", "payments"] {
         world.account.stream(NewStream::named(name));
@@ -99,7 +99,7 @@ async fn another_body_reaches_the_caller_in_place_of_the_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_on_its_way_arrives_also_when_its_caller_has_given_up() {
+async fn an_unstoppable_call_arrives_after_its_caller_has_given_up() {
     for (unstoppable, status) in [(false, "ACTIVE"), (true, "UPDATING")] {
         let world = World::new();
         let key = world.account.create_key();
@@ -113,7 +113,7 @@ async fn a_call_on_its_way_arrives_also_when_its_caller_has_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn delays_count_before_the_call_is_applied_or_after() {
+async fn a_call_and_its_answer_can_be_delayed_separately() {
     let world = World::new();
     let key = world.account.create_key();
     world.account.stream(NewStream::named("orders"));
@@ -123,7 +123,7 @@ async fn delays_count_before_the_call_is_applied_or_after() {
     let begun = world.clock.wall();
     world.start("orders", &key).await.unwrap();
     assert_eq!(world.clock.wall().duration_since(begun).unwrap(), Duration::from_secs(10));
-    // Applied after three seconds, so two seconds of UPDATING are over.
+    // The call was applied after 3 s, so the 2 s of UPDATING are over.
     assert_eq!(world.shows("orders").await, ("ACTIVE".into(), Some(key)));
 }
 

@@ -7,7 +7,7 @@ use kinesis_encryption_enforcer::sandbox::KeyState;
 
 use super::support::{ACCOUNT, REGION, World, pass, refused};
 
-/// KMS Developer Guide, *Key identifiers*.
+/// KMS developer guide: <https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id>.
 #[tokio::test(start_paused = true)]
 async fn a_key_is_found_by_all_four_forms() {
     let world = World::new();
@@ -21,9 +21,9 @@ async fn a_key_is_found_by_all_four_forms() {
     }
 }
 
-/// `DescribeKey` API reference, `NotFoundException`.
+/// <https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html>, `NotFoundException`.
 #[tokio::test(start_paused = true)]
-async fn what_is_not_there_is_not_found() {
+async fn a_missing_key_or_alias_is_not_found() {
     let world = World::new();
     let id = "11111111-2222-3333-4444-555555555555";
     let missing = format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/{id}");
@@ -41,7 +41,8 @@ async fn what_is_not_there_is_not_found() {
     }
 }
 
-/// `DescribeKey` API reference: a predefined AWS alias creates the AWS managed key.
+/// <https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html>: describing a predefined
+/// AWS alias creates the AWS managed key.
 #[tokio::test(start_paused = true)]
 async fn describing_the_managed_alias_creates_the_key() {
     let world = World::new();
@@ -53,7 +54,7 @@ async fn describing_the_managed_alias_creates_the_key() {
     assert_eq!(world.account.managed_key(), metadata.arn);
 }
 
-/// `CancelKeyDeletion` API reference: the key is Disabled afterwards.
+/// <https://docs.aws.amazon.com/kms/latest/APIReference/API_CancelKeyDeletion.html>
 #[tokio::test(start_paused = true)]
 async fn a_key_is_disabled_after_its_deletion_was_cancelled() {
     let world = World::new();
@@ -90,9 +91,9 @@ async fn aliases_are_created_moved_and_deleted() {
     assert_eq!(refused(&err).0, "NotFoundException");
 }
 
-/// KMS Developer Guide: KMS is eventually consistent.
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/accessing-kms.html#programming-eventual-consistency>
 #[tokio::test(start_paused = true)]
-async fn a_change_is_seen_after_the_lag() {
+async fn a_change_becomes_visible_after_the_lag() {
     let world = World::new();
     world.account.configure(|options| options.kms_lag = Duration::from_mins(1));
     let key = world.account.create_key();
@@ -103,7 +104,8 @@ async fn a_change_is_seen_after_the_lag() {
     assert!(!world.describe_key(&key).await.unwrap().enabled);
 }
 
-/// KMS Developer Guide, *Multi-Region keys*: a replica has the primary's key id in another Region.
+/// A replica has the key id of its primary key:
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html>.
 #[tokio::test(start_paused = true)]
 async fn a_multi_region_key_names_its_primary() {
     let world = World::new();

@@ -1,10 +1,11 @@
-//! The embedded AWS, seen through the real SDK clients. Every test of a quirk names where the quirk
-//! is documented or recorded.
+//! The sandbox, called through the generated SDK clients. A test of a quirk names the page or the
+//! recording that shows it.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod support;
 
+mod cloudtrail;
 mod encryption;
 mod faults;
 mod keys;
@@ -12,4 +13,3 @@ mod queues;
 mod roles;
 mod socket;
 mod streams;
-mod trail;

@@ -1,4 +1,4 @@
-//! Queues.
+//! Queues, messages and dead-letter queues.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use kinesis_encryption_enforcer::sandbox::Account;
 use super::support::{ACCOUNT, World, pass, refused};
 
 #[tokio::test(start_paused = true)]
-async fn a_message_is_sent_received_hidden_and_deleted() {
+async fn a_message_is_sent_received_invisible_for_a_while_and_deleted() {
     let world = World::new();
-    let url = world.account.queue("letters");
+    let url = world.account.queue("dead-letters");
     let value = MessageAttributeValue::builder().data_type("String").string_value("orders").build().unwrap();
     world
         .sqs
@@ -48,11 +48,11 @@ async fn a_message_is_sent_received_hidden_and_deleted() {
         .send()
         .await
         .unwrap();
-    assert!(world.account.messages("letters").is_empty());
+    assert!(world.account.messages("dead-letters").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_that_is_not_there_is_named_by_the_code_of_the_query_protocol() {
+async fn a_missing_queue_is_refused_with_the_code_of_the_query_protocol() {
     let world = World::new();
     let url = format!("https://sqs.us-east-1.amazonaws.com/{ACCOUNT}/nowhere");
     let err = world.sqs.send_message().queue_url(url).message_body("{}").send().await.unwrap_err();
@@ -60,11 +60,12 @@ async fn a_queue_that_is_not_there_is_named_by_the_code_of_the_query_protocol() 
     assert!(err.into_service_error().is_queue_does_not_exist());
 }
 
-/// `SendMessage` API reference: the characters it takes, and 1 MiB in sum.
+/// The characters that SQS accepts, and 1 MiB in total:
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>.
 #[tokio::test(start_paused = true)]
-async fn what_sqs_does_not_take_is_refused() {
+async fn invalid_messages_are_refused() {
     let world = World::new();
-    let url = world.account.queue("letters");
+    let url = world.account.queue("dead-letters");
     let send = async |body: String| {
         world.sqs.send_message().queue_url(&url).message_body(body).send().await.map_err(|err| refused(&err).0)
     };
@@ -89,8 +90,8 @@ async fn a_delayed_message_is_received_when_it_is_due() {
     assert_eq!(world.clock.wall().duration_since(begun).unwrap(), Duration::from_secs(15));
 }
 
-/// Developer Guide, *Using dead-letter queues*: moved when it would be received once more than
-/// `maxReceiveCount`.
+/// A message moves when it would be received more than `maxReceiveCount` times:
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html>.
 #[tokio::test(start_paused = true)]
 async fn a_message_received_too_often_goes_to_the_dead_letter_queue() {
     let world = World::new();
@@ -119,7 +120,7 @@ async fn a_message_received_too_often_goes_to_the_dead_letter_queue() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_fails_entry_by_entry() {
+async fn the_entries_of_a_batch_fail_independently() {
     let world = World::new();
     let url = world.account.queue("work");
     let entry =

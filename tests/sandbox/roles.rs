@@ -1,4 +1,4 @@
-//! STS, and several accounts behind one endpoint.
+//! Assumed roles, and member accounts behind one endpoint.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use crate::support::{REGION, World, refused, sdk_config};
 const MEMBER: &str = "444455556666";
 const ROLE_ARN: &str = "arn:aws:iam::444455556666:role/team/member";
 
-/// The role of a member account that is served here, too.
-fn admit(world: &World) -> Account {
+/// Adds a member account with a role.
+fn add_member(world: &World) -> Account {
     let member = Account::new(world.clock.clone(), REGION, MEMBER);
     world.account.admit(&member, "team/member", "an&id=1");
     member
 }
 
-async fn take_on(world: &World, role_arn: &str, external_id: Option<&str>) -> Result<Credentials, String> {
+async fn assume_role(world: &World, role_arn: &str, external_id: Option<&str>) -> Result<Credentials, String> {
     let sts = aws_sdk_sts::Client::new(&sdk_config(
         &world.clock,
         world.account.http_client(),
@@ -31,7 +31,7 @@ async fn take_on(world: &World, role_arn: &str, external_id: Option<&str>) -> Re
     Ok(answer.credentials.unwrap())
 }
 
-/// Whether the stream `orders` is found with these credentials.
+/// The ARN of the stream `orders` that a call with these credentials describes.
 async fn describe(world: &World, access_key: &str, token: &str) -> Result<String, String> {
     let config = sdk_config(&world.clock, world.account.http_client(), REGION, access_key);
     let credentials =
@@ -44,11 +44,11 @@ async fn describe(world: &World, access_key: &str, token: &str) -> Result<String
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_access_key_tells_which_account_a_call_is_in() {
+async fn the_access_key_determines_the_account_of_a_call() {
     let world = World::new();
-    let member = admit(&world);
+    let member = add_member(&world);
     member.stream(NewStream::named("orders"));
-    let credentials = take_on(&world, ROLE_ARN, Some("an&id=1")).await.unwrap();
+    let credentials = assume_role(&world, ROLE_ARN, Some("an&id=1")).await.unwrap();
     let found = describe(&world, &credentials.access_key_id, &credentials.session_token).await;
     assert_eq!(found, Ok(format!("arn:aws:kinesis:{REGION}:{MEMBER}:stream/orders")));
     assert_eq!((member.count("DescribeStreamSummary"), world.account.count("DescribeStreamSummary")), (1, 0));
@@ -56,21 +56,21 @@ async fn the_access_key_tells_which_account_a_call_is_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_role_or_external_id_is_refused_in_the_same_words() {
+async fn another_role_or_external_id_is_refused_with_the_same_error() {
     let world = World::new();
-    admit(&world);
+    add_member(&world);
     for (role, external_id) in
         [(ROLE_ARN, Some("another")), (ROLE_ARN, None), ("arn:aws:iam::444455556666:role/member", Some("an&id=1"))]
     {
-        assert_eq!(take_on(&world, role, external_id).await.unwrap_err(), "AccessDenied");
+        assert_eq!(assume_role(&world, role, external_id).await.unwrap_err(), "AccessDenied");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_end_and_are_nothing_without_their_token() {
+async fn credentials_expire_and_need_their_token() {
     let world = World::new();
-    admit(&world).stream(NewStream::named("orders"));
-    let credentials = take_on(&world, ROLE_ARN, Some("an&id=1")).await.unwrap();
+    add_member(&world).stream(NewStream::named("orders"));
+    let credentials = assume_role(&world, ROLE_ARN, Some("an&id=1")).await.unwrap();
     assert_eq!(
         credentials.expiration.secs(),
         i64::try_from(world.clock.wall().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()).unwrap() + 3600

@@ -1,4 +1,4 @@
-//! The account on a socket, in real time.
+//! The account served on a socket, in real time.
 
 use kinesis_encryption_enforcer::aws::http::http_client;
 use kinesis_encryption_enforcer::clock::Clock;
@@ -46,7 +46,7 @@ impl Served {
 }
 
 #[tokio::test]
-async fn the_socket_speaks_like_the_client_in_process() {
+async fn the_socket_answers_like_the_in_process_client() {
     let served = Served::start().await;
     let key = served.account.create_key();
     served.account.stream(NewStream::named("orders"));

@@ -1,4 +1,4 @@
-//! Streams: creating, describing, listing, tagging.
+//! Creating, describing, listing and tagging streams.
 
 use kinesis_encryption_enforcer::sandbox::NewStream;
 
@@ -24,7 +24,7 @@ async fn a_new_stream_is_creating_and_shows_no_open_shards() {
 
 /// Recording of 2026-09-19, calls 4 to 17 and 115.
 #[tokio::test(start_paused = true)]
-async fn a_stream_is_named_by_name_or_arn_and_not_by_both_unlike() {
+async fn a_stream_is_named_by_name_or_arn_and_both_must_agree() {
     let world = World::new();
     world.account.stream(NewStream::named("orders"));
     let arn = World::arn("orders");
@@ -64,9 +64,10 @@ async fn a_stream_is_named_by_name_or_arn_and_not_by_both_unlike() {
     .await;
 }
 
-/// `ListStreams` API reference: 100 names a page; emulators leave `NextToken` out.
+/// 100 names a page: <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListStreams.html>. Some
+/// emulators return no `NextToken`.
 #[tokio::test(start_paused = true)]
-async fn streams_are_listed_by_the_hundred_with_or_without_a_token() {
+async fn streams_are_listed_in_pages_of_100_with_or_without_a_token() {
     for next_token in [true, false] {
         let world = World::new();
         world.account.configure(|options| options.next_token = next_token);
@@ -92,7 +93,8 @@ async fn streams_are_listed_by_the_hundred_with_or_without_a_token() {
     }
 }
 
-/// `ListShards` API reference, `NextToken`: good for 300 seconds.
+/// A `NextToken` is valid for 300 seconds:
+/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListShards.html>.
 #[tokio::test(start_paused = true)]
 async fn a_token_expires() {
     let world = World::new();
@@ -117,9 +119,10 @@ async fn tags_are_added_listed_page_by_page_and_removed() {
     assert_eq!(world.account.snapshot("orders").unwrap().tags.len(), 1);
 }
 
-/// `CreateStream` API reference: five streams CREATING at once.
+/// Five streams may be CREATING at the same time:
+/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_CreateStream.html>.
 #[tokio::test(start_paused = true)]
-async fn the_sixth_stream_in_creating_is_refused() {
+async fn the_sixth_creating_stream_is_refused() {
     let world = World::new();
     world.account.configure(|options| options.rate_limits = false);
     let create = async |number: u8| {
@@ -135,7 +138,8 @@ async fn the_sixth_stream_in_creating_is_refused() {
     assert_eq!(create(5).await, Err("ResourceInUseException".to_owned()));
 }
 
-/// `ListTagsForStream` API reference: five calls a second for an account.
+/// Five calls a second per account:
+/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListTagsForStream.html>.
 #[tokio::test(start_paused = true)]
 async fn the_sixth_call_in_a_second_is_refused() {
     let world = World::new();
@@ -150,7 +154,8 @@ async fn the_sixth_call_in_a_second_is_refused() {
     list().await.unwrap();
 }
 
-/// Signature Version 4: the credential scope names the Region.
+/// The credential scope of Signature Version 4 names the Region:
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>.
 #[tokio::test(start_paused = true)]
 async fn a_request_signed_for_another_region_is_refused() {
     let world = World::new();

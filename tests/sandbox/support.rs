@@ -1,4 +1,4 @@
-//! An account, a paused clock, and the real SDK clients on it.
+//! An account, a paused clock, and SDK clients that reach the account.
 
 use std::time::{Duration, SystemTime};
 
@@ -23,7 +23,7 @@ pub(crate) struct World {
     pub(crate) sqs: aws_sdk_sqs::Client,
 }
 
-/// An error as a test looks at it: its code and its message.
+/// The code and the message of an error.
 pub(crate) type Refused = (String, String);
 
 pub(crate) fn refused(err: &impl ProvideErrorMetadata) -> Refused {
@@ -79,7 +79,7 @@ impl World {
         Ok(answer.map_err(|err| refused(&err))?.key_metadata.unwrap())
     }
 
-    /// The state and the key that a description shows.
+    /// The status and the key in the description of a stream.
     pub(crate) async fn shows(&self, name: &str) -> (String, Option<String>) {
         let summary = self.describe(name).await.unwrap();
         (summary.stream_status.to_string(), summary.key_id)

@@ -1,4 +1,4 @@
-//! Keys and aliases, and what a service that wants to use a key is told about it.
+//! Keys and aliases, and whether Kinesis can use a key.
 
 use chrono::{DateTime, Utc};
 
@@ -8,7 +8,7 @@ use crate::sandbox::arn::arn_of;
 use crate::sandbox::key_state::KeyState;
 use crate::sandbox::service_error::ServiceError;
 
-/// What a key is made as.
+/// How a key is created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NewKey {
     pub(crate) spec: String,
@@ -16,9 +16,9 @@ pub(crate) struct NewKey {
     pub(crate) origin: String,
     pub(crate) description: String,
     pub(crate) multi_region: bool,
-    /// The Region of the primary, if it is another one.
+    /// The Region of the primary key, if this is a replica.
     pub(crate) replica_of: Option<String>,
-    /// The owner, if it is another account.
+    /// The account that owns the key, if it is another one.
     pub(crate) account: Option<String>,
     pub(crate) aws_managed: bool,
 }
@@ -38,30 +38,30 @@ impl Default for NewKey {
     }
 }
 
-/// One key.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
     pub(crate) arn: String,
     pub(crate) id: String,
     pub(crate) account: String,
-    pub(crate) made_as: NewKey,
+    pub(crate) created_as: NewKey,
     pub(crate) state: EventuallyConsistent<KeyState>,
     pub(crate) created: DateTime<Utc>,
     pub(crate) deletion: Option<DateTime<Utc>>,
     pub(crate) material: String,
     pub(crate) previous_material: Option<String>,
-    /// Its policy, as text.
+    /// The key policy, as JSON.
     pub(crate) policy: String,
 }
 
 impl Model {
-    pub(crate) fn create_key(&mut self, made_as: NewKey, now: DateTime<Utc>) -> String {
-        let id = if made_as.multi_region { format!("mrk-{}", self.hex(32)) } else { self.guid() };
-        let account = made_as.account.clone().unwrap_or_else(|| self.account.clone());
+    pub(crate) fn create_key(&mut self, created_as: NewKey, now: DateTime<Utc>) -> String {
+        let id = if created_as.multi_region { format!("mrk-{}", self.hex(32)) } else { self.guid() };
+        let account = created_as.account.clone().unwrap_or_else(|| self.account.clone());
         let arn = arn_of("kms", &self.region, &account, &format!("key/{id}"));
-        let state = if made_as.origin == "EXTERNAL" { KeyState::PendingImport } else { KeyState::Enabled };
+        let state = if created_as.origin == "EXTERNAL" { KeyState::PendingImport } else { KeyState::Enabled };
         let material = self.hex(64);
-        // The default of a key that is made by API: it leaves everything to IAM.
+        // The default policy of a key that is created through the API. It leaves access to IAM.
+        // https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
         let root = format!("arn:{}:iam::{account}:root", crate::domain::arn::partition_of(&self.region));
         let statement =
             serde_json::json!({ "Effect": "Allow", "Principal": { "AWS": root }, "Action": "kms:*", "Resource": "*" });
@@ -70,7 +70,7 @@ impl Model {
             arn: arn.clone(),
             id,
             account,
-            made_as,
+            created_as,
             state: EventuallyConsistent::new(state, now),
             created: now,
             deletion: None,
@@ -85,7 +85,10 @@ impl Model {
         arn_of("kms", &self.region, &self.account, alias)
     }
 
-    /// The key that `key_id` names, in any of the forms that KMS accepts, as KMS sees it at `now`.
+    /// The key that `key_id` names in any of the [forms that KMS accepts], as KMS returns it at
+    /// `now`.
+    ///
+    /// [forms that KMS accepts]: https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id
     pub(crate) fn find_key(&self, key_id: &str, now: DateTime<Utc>) -> Result<&Key, ServiceError> {
         let arn = self.key_arn(key_id, now)?;
         self.keys.get(&arn).ok_or_else(|| ServiceError::new("NotFoundException", format!("Key '{arn}' does not exist")))
@@ -119,8 +122,10 @@ impl Model {
         }
     }
 
-    /// Makes the key that AWS manages for Kinesis, as describing or using its alias does where
-    /// there is none (`DescribeKey` API reference).
+    /// Creates the AWS managed key for Kinesis if `key_id` is its alias and it does not exist yet,
+    /// as [DescribeKey] and a use of the key do.
+    ///
+    /// [DescribeKey]: https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html
     pub(crate) fn ensure_managed_key(&mut self, key_id: &str, now: DateTime<Utc>) {
         let named = key_id == AWS_MANAGED_ALIAS || key_id == self.alias_arn(AWS_MANAGED_ALIAS);
         if named && !self.aliases.contains_key(AWS_MANAGED_ALIAS) {
@@ -130,8 +135,10 @@ impl Model {
         }
     }
 
-    /// The ARN of the key, if Kinesis can use it; otherwise the KMS error that Kinesis passes on
-    /// (`StartStreamEncryption` API reference).
+    /// The ARN of the key, if Kinesis can use it. Otherwise the KMS error that Kinesis passes on,
+    /// one of those that [StartStreamEncryption] lists.
+    ///
+    /// [StartStreamEncryption]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html
     pub(crate) fn usable_key(&mut self, key_id: &str, now: DateTime<Utc>) -> Result<String, ServiceError> {
         self.ensure_managed_key(key_id, now);
         let key =
@@ -147,15 +154,14 @@ impl Model {
             KeyState::PendingImport => return invalid("is pending import.".to_owned()),
             KeyState::Unavailable => return invalid("is unavailable.".to_owned()),
             KeyState::Creating => return invalid("is creating.".to_owned()),
-            // Updating is the state of a primary whose Region is being changed: such a key can be
-            // used.
+            // A primary key is Updating while its Region changes. It can be used meanwhile.
             KeyState::Enabled | KeyState::Updating => {}
         }
-        if key.made_as.usage != "ENCRYPT_DECRYPT" {
-            return invalid(format!("key usage is {} which is not valid for GenerateDataKey.", key.made_as.usage));
+        if key.created_as.usage != "ENCRYPT_DECRYPT" {
+            return invalid(format!("key usage is {} which is not valid for GenerateDataKey.", key.created_as.usage));
         }
-        if key.made_as.spec != "SYMMETRIC_DEFAULT" {
-            return invalid(format!("key spec is {} which is not valid for GenerateDataKey.", key.made_as.spec));
+        if key.created_as.spec != "SYMMETRIC_DEFAULT" {
+            return invalid(format!("key spec is {} which is not valid for GenerateDataKey.", key.created_as.spec));
         }
         Ok(key.arn.clone())
     }
@@ -168,13 +174,13 @@ impl Model {
         }
     }
 
-    /// Points `alias` to `key`, whether or not it was there.
+    /// Creates the alias or points it to another key.
     pub(crate) fn point_alias(&mut self, alias: &str, key: &str, now: DateTime<Utc>) {
         let arn = self.find_key(key, now).map_or_else(|_| key.to_owned(), |key| key.arn.clone());
         self.set_alias(alias, Some(arn), now);
     }
 
-    /// The key that an alias pointed to before its last change.
+    /// The key that the alias pointed to before its last change.
     pub(crate) fn alias_before(&self, alias: &str) -> Option<String> {
         self.aliases.get(alias)?.before.clone()
     }

@@ -1,8 +1,8 @@
-//! The account: what is in it, and the rules it changes by. No HTTP, no JSON of any service, no
+//! The state of one account and the rules by which it changes, without HTTP, JSON requests or
 //! waiting.
 //!
-//! Nothing runs in the background. Changes are due at an instant, and [`Model::advance`] brings
-//! them about when somebody looks.
+//! Nothing runs in the background. A change is due at an instant, and [`Model::advance`] applies
+//! all that are due whenever the account is looked at.
 
 mod keys;
 mod queues;
@@ -27,7 +27,7 @@ use super::options::Options;
 use super::script::{Action, ScriptedAction, has_to_wait};
 use super::service_error::ServiceError;
 
-/// Everything there is in one account and Region.
+/// Everything in one account and Region.
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) region: String,
@@ -43,7 +43,7 @@ pub(crate) struct Model {
     pub(crate) calls: Vec<Call>,
     pub(crate) events: Vec<Value>,
     pub(crate) history: Vec<HistoryRecord>,
-    /// What was put on event buses.
+    /// The entries of `PutEvents`, as sent.
     pub(crate) put_events: Vec<Value>,
     /// Type and value by name.
     pub(crate) parameters: BTreeMap<String, (String, String)>,
@@ -58,14 +58,14 @@ pub(crate) struct Model {
     random: fastrand::Rng,
 }
 
-/// A call as the history has it.
+/// A call in the event history. `detail` is its CloudTrail record.
 #[derive(Clone, Debug)]
 pub(crate) struct HistoryRecord {
     pub(crate) at: DateTime<Utc>,
     pub(crate) detail: Value,
 }
 
-/// A change of encryption that a [`ScriptedAction`] asked for as another principal.
+/// A change of encryption that a [`ScriptedAction`] requested as another principal.
 #[derive(Clone, Debug)]
 pub(crate) struct ScriptedCall {
     pub(crate) operation: &'static str,
@@ -119,12 +119,12 @@ impl Model {
             unrecorded: Vec::new(),
             scheduled: Vec::new(),
             recent: BTreeMap::new(),
-            // Ids only have to differ; with the same seed two runs are the same, letter by letter.
+            // Ids only have to differ. A fixed seed makes two runs identical.
             random: fastrand::Rng::with_seed(20_131_202),
         }
     }
 
-    /// Brings about everything that is due by `now`, in the order in which it is due.
+    /// Applies everything that is due by `now`, in the order in which it is due.
     pub(crate) fn advance(&mut self, now: DateTime<Utc>) {
         while let Some(index) = self.next_due(now) {
             let Scheduled { due, stream, action } = self.scheduled.remove(index);
@@ -139,7 +139,7 @@ impl Model {
         due.min_by_key(|(_, scheduled)| scheduled.due).map(|(index, _)| index)
     }
 
-    /// Lets happen what was to happen after this call.
+    /// Schedules the actions that follow this call, and applies those that are due.
     pub(crate) fn run_scripts(&mut self, operation: &str, stream: Option<&str>, now: DateTime<Utc>) {
         let mut due = Vec::new();
         for script in &mut self.scripts {
@@ -166,9 +166,9 @@ impl Model {
             }
             (_, None) => Ok(()),
             (Action::DeleteStream, Some(name)) => self.delete_stream(name, now),
-            (Action::NeverSettle, Some(name)) => self.change_change(name, |change| change.ends = None),
+            (Action::NeverSettle, Some(name)) => self.modify_change(name, |change| change.ends = None),
             (Action::SettleUnchanged, Some(name)) => {
-                self.change_change(name, |change| change.target = Target::Unchanged)
+                self.modify_change(name, |change| change.target = Target::Unchanged)
             }
             (Action::Reshard(shards), Some(name)) => self.reshard(name, *shards, now),
             (Action::StartEncryption { key_id, by }, Some(name)) => {
@@ -214,12 +214,13 @@ impl Model {
         RecordIds { request: self.guid(), record: self.guid(), event: self.guid() }
     }
 
-    /// Refuses what exceeds the documented calls per second of the account.
+    /// Refuses a call that exceeds the account's limit on calls per second. The limits are those of
+    /// [Kinesis] and of [LookupEvents].
     ///
-    /// Source: [service limits][limits]. The code is that of a quota used up; only the message
-    /// differs.
+    /// Kinesis returns the same code for a quota that is used up; only the message differs.
     ///
-    /// [limits]: https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
+    /// [Kinesis]: https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
+    /// [LookupEvents]: https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
     pub(crate) fn limit_rate(&mut self, operation: &str, now: DateTime<Utc>) -> Result<(), ServiceError> {
         let allowed = match operation {
             "DescribeStreamSummary" => 20,
@@ -244,14 +245,14 @@ impl Model {
         Ok(())
     }
 
-    /// An id in the form of a GUID.
+    /// A random id in the form of a GUID.
     pub(crate) fn guid(&mut self) -> String {
         let digits = self.hex(32);
         let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
         [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
     }
 
-    /// This many hexadecimal digits.
+    /// Random hexadecimal digits.
     pub(crate) fn hex(&mut self, digits: usize) -> String {
         (0..digits).map(|_| self.random.digit(16)).collect()
     }
@@ -261,7 +262,7 @@ impl Model {
     }
 }
 
-/// `time` after `now`, or the end of time, so that `Duration::MAX` is "never" and not a panic.
+/// `now + time`, saturating, so that `Duration::MAX` means "never" and does not panic.
 pub(crate) fn later(now: DateTime<Utc>, time: Duration) -> DateTime<Utc> {
     chrono::TimeDelta::from_std(time)
         .ok()
@@ -269,7 +270,7 @@ pub(crate) fn later(now: DateTime<Utc>, time: Duration) -> DateTime<Utc> {
         .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-/// A value that others see change only a while after it was changed.
+/// A value whose change becomes visible to readers after a lag.
 #[derive(Clone, Debug)]
 pub(crate) struct EventuallyConsistent<T> {
     now: T,
@@ -282,19 +283,19 @@ impl<T: Clone> EventuallyConsistent<T> {
         Self { before: value.clone(), now: value, seen_from: at }
     }
 
-    /// Changes the value; until `now + lag` everybody but the writer sees the one before.
+    /// Changes the value. Until `now + lag`, readers see the previous one.
     pub(crate) fn set(&mut self, value: T, now: DateTime<Utc>, lag: Duration) {
         self.before = self.seen(now).clone();
         self.now = value;
         self.seen_from = later(now, lag);
     }
 
-    /// What a reader sees.
+    /// The value that a reader sees.
     pub(crate) fn seen(&self, now: DateTime<Utc>) -> &T {
         if now < self.seen_from { &self.before } else { &self.now }
     }
 
-    /// What is true.
+    /// The value that was set last.
     pub(crate) fn actual(&self) -> &T {
         &self.now
     }

@@ -1,4 +1,4 @@
-//! Queues: messages, their visibility, and their way to the dead-letter queue.
+//! Queues: messages, visibility timeouts and dead-letter queues.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,17 +9,18 @@ use serde_json::{Map, Value};
 use super::Model;
 use crate::sandbox::service_error::ServiceError;
 
-/// One standard queue.
+/// A standard queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Queue {
     pub(crate) name: String,
     pub(crate) created: DateTime<Utc>,
-    /// As `SetQueueAttributes` takes them.
+    /// By the names of [SetQueueAttributes].
+    ///
+    /// [SetQueueAttributes]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
     pub(crate) attributes: BTreeMap<String, String>,
     pub(crate) messages: Vec<Message>,
 }
 
-/// One message.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) id: String,
@@ -30,7 +31,7 @@ pub(crate) struct Message {
     pub(crate) receives: u32,
     pub(crate) first_received: Option<DateTime<Utc>>,
     pub(crate) receipt: Option<String>,
-    /// The ARN of the queue it was moved here from.
+    /// The ARN of the queue that the message was moved from.
     pub(crate) dead_letter_source: Option<String>,
 }
 
@@ -48,7 +49,7 @@ impl Queue {
         Self { name: name.to_owned(), created, attributes, messages: Vec::new() }
     }
 
-    /// An attribute that is a number of seconds.
+    /// An attribute in seconds.
     pub(crate) fn seconds(&self, attribute: &str) -> Duration {
         Duration::from_secs(self.number(attribute))
     }
@@ -57,11 +58,13 @@ impl Queue {
         self.attributes.get(attribute).and_then(|text| text.parse().ok()).unwrap_or_default()
     }
 
-    /// The ARN of the dead-letter queue, and after how many receives a message goes there.
+    /// The ARN of the [dead-letter queue] and `maxReceiveCount`.
+    ///
+    /// [dead-letter queue]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
     fn redrive(&self) -> Option<(String, u64)> {
         let policy: Value = serde_json::from_str(self.attributes.get("RedrivePolicy")?).ok()?;
         let most = policy.get("maxReceiveCount")?;
-        // The console writes the number as a number, many templates as a text; SQS takes both.
+        // The console writes a number, many templates write a string. SQS accepts both.
         let most = most.as_u64().or_else(|| most.as_str()?.parse().ok())?;
         Some((policy.get("deadLetterTargetArn")?.as_str()?.to_owned(), most))
     }
@@ -80,13 +83,14 @@ impl Model {
         crate::sandbox::arn::arn_of("sqs", &self.region, &self.account, name)
     }
 
-    /// The queue that a URL names, by its path alone: a test's endpoint is on another host.
+    /// The queue that a URL names by its path. The host is ignored, because the sandbox is on
+    /// another.
     pub(crate) fn queue_mut(&mut self, url: &str) -> Result<&mut Queue, ServiceError> {
         let name = queue_name(url, &self.account).unwrap_or_default();
         self.queues.get_mut(name).ok_or_else(no_such_queue)
     }
 
-    /// Puts a message on a queue and returns its id.
+    /// Sends a message and returns its id.
     pub(crate) fn send(
         &mut self,
         url: &str,
@@ -112,18 +116,18 @@ impl Model {
         Ok(id)
     }
 
-    /// Takes up to `most` visible messages, hides them for a while, and moves what was received too
-    /// often to the dead-letter queue.
+    /// Receives up to `most` visible messages, and moves those received `maxReceiveCount` times to
+    /// the dead-letter queue. The visibility timeout is the queue's, unless it is given.
     pub(crate) fn receive(
         &mut self,
         url: &str,
         most: usize,
-        hidden_for: Option<Duration>,
+        visibility_timeout: Option<Duration>,
         now: DateTime<Utc>,
     ) -> Result<Vec<Message>, ServiceError> {
         let receipts: Vec<String> = (0..most).map(|_| self.hex(64)).collect();
         let queue = self.queue_mut(url)?;
-        let hidden_until = now + hidden_for.unwrap_or_else(|| queue.seconds("VisibilityTimeout"));
+        let visible_from = now + visibility_timeout.unwrap_or_else(|| queue.seconds("VisibilityTimeout"));
         let retention = queue.seconds("MessageRetentionPeriod");
         queue.messages.retain(|message| message.sent + retention > now);
         let redrive = queue.redrive();
@@ -140,7 +144,7 @@ impl Model {
             if visible && let Some(receipt) = receipts.next() {
                 message.receives += 1;
                 message.first_received.get_or_insert(now);
-                message.visible_from = hidden_until;
+                message.visible_from = visible_from;
                 message.receipt = Some(receipt);
                 taken.push(message.clone());
             }
@@ -149,12 +153,12 @@ impl Model {
         queue.messages = kept;
         let source = queue.name.clone();
         if let Some((target, _)) = redrive {
-            self.bury(dead, &source, &target, now);
+            self.move_to_dead_letter_queue(dead, &source, &target, now);
         }
         Ok(taken)
     }
 
-    fn bury(&mut self, dead: Vec<Message>, source: &str, target_arn: &str, now: DateTime<Utc>) {
+    fn move_to_dead_letter_queue(&mut self, dead: Vec<Message>, source: &str, target_arn: &str, now: DateTime<Utc>) {
         let source = self.queue_arn(source);
         let name = target_arn.rsplit(':').next().unwrap_or_default();
         if let Some(target) = self.queues.get_mut(name) {
@@ -168,14 +172,13 @@ impl Model {
     }
 }
 
-/// The queue's name in `https://…/<account>/<name>`, or in the bare path of it.
+/// The queue's name in `https://…/<account>/<name>`, or in its path alone.
 fn queue_name<'a>(url: &'a str, account: &str) -> Option<&'a str> {
     let (rest, name) = url.trim_end_matches('/').rsplit_once('/')?;
     rest.ends_with(account).then_some(name)
 }
 
-/// The code is what the service sends in its header for callers of the old protocol; the SDK
-/// reports that one.
+/// The error for a URL or a name that no queue has.
 pub(crate) fn no_such_queue() -> ServiceError {
     ServiceError::new("QueueDoesNotExist", "The specified queue does not exist.")
 }

@@ -1,4 +1,4 @@
-//! Streams: their states, their encryption, and how long both take to change.
+//! Streams: their status and encryption, and how long a change takes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,55 +7,58 @@ use chrono::{DateTime, Utc};
 
 use super::{Model, later};
 use crate::domain::key::AWS_MANAGED_ALIAS;
-use crate::sandbox::options::{AliasEcho, Allowance};
+use crate::sandbox::options::{AliasEcho, QuotaScope};
 use crate::sandbox::service_error::ServiceError;
 
-/// How often encryption may be started, and how often stopped, in 24 hours (`StartStreamEncryption`
-/// API reference).
-const CHANGES_A_DAY: usize = 25;
+/// How often encryption may be started, and how often stopped, in a rolling 24 hours:
+/// [StartStreamEncryption].
+///
+/// [StartStreamEncryption]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html
+const CHANGES_PER_DAY: usize = 25;
 const DAY: Duration = Duration::from_hours(24);
-/// How many streams may be CREATING at once (`CreateStream` API reference).
-const CREATING_AT_ONCE: usize = 5;
+/// How many streams may be CREATING at the same time: [CreateStream].
+///
+/// [CreateStream]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_CreateStream.html
+const MAX_CREATING: usize = 5;
 
-/// One stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     pub(crate) name: String,
     pub(crate) created: DateTime<Utc>,
-    /// The key as it was given; `None` is encryption type NONE.
+    /// The key as given; `None` means encryption type NONE.
     pub(crate) key_id: Option<String>,
     pub(crate) shards: u32,
     pub(crate) on_demand: bool,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) retention_hours: u32,
     pub(crate) consumers: u32,
-    /// Its resource policy, as text.
+    /// The resource policy, as JSON.
     pub(crate) policy: String,
     pub(crate) change: Option<Change>,
-    /// The encryption that records still get, and until when.
+    /// The old encryption that new records still get, and until when.
     records_lag: Option<(Option<String>, DateTime<Utc>)>,
     starts: Vec<DateTime<Utc>>,
     stops: Vec<DateTime<Utc>>,
     records: u64,
 }
 
-/// A change of a stream under way.
+/// A change in progress.
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
     pub(crate) target: Target,
-    /// Before this, the stream still shows ACTIVE.
+    /// Until then the stream still shows ACTIVE.
     pub(crate) shows_from: DateTime<Utc>,
-    /// `None` is never.
+    /// `None` means never.
     pub(crate) ends: Option<DateTime<Utc>>,
 }
 
-/// What a change leads to.
+/// The result of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Created,
     Encryption(Option<String>),
     Shards(u32),
-    /// The stream is UPDATING, and is afterwards what it was.
+    /// The stream is UPDATING and then as before.
     Unchanged,
     Gone,
 }
@@ -80,7 +83,7 @@ impl Stream {
         }
     }
 
-    /// `StreamStatus` as a description shows it.
+    /// `StreamStatus` in a description.
     pub(crate) fn status(&self, now: DateTime<Utc>) -> &'static str {
         match &self.change {
             None => "ACTIVE",
@@ -91,8 +94,10 @@ impl Stream {
         }
     }
 
-    /// The encryption that a record written now gets: for up to 5 s after ACTIVE still the old one
-    /// (`StartStreamEncryption` API reference).
+    /// The key that encrypts a record written now. For up to 5 seconds after the stream is ACTIVE
+    /// again, it is still the old one: [StartStreamEncryption].
+    ///
+    /// [StartStreamEncryption]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html
     fn record_encryption(&self, now: DateTime<Utc>) -> Option<&str> {
         match &self.records_lag {
             Some((old, until)) if now < *until => old.as_deref(),
@@ -109,7 +114,7 @@ impl Stream {
                 self.records_lag = Some((std::mem::replace(&mut self.key_id, key_id), later(ends, record_lag)));
             }
             Some(Target::Shards(shards)) => self.shards = shards,
-            // A stream that is gone stays until `settle_streams` drops it.
+            // `settle_streams` removes the stream.
             Some(target @ Target::Gone) => self.change = Some(Change { target, shows_from: ends, ends: Some(ends) }),
             Some(Target::Created | Target::Unchanged) | None => {}
         }
@@ -140,7 +145,7 @@ impl Model {
         self.streams.get_mut(name).ok_or(refusal)
     }
 
-    /// The text is that of a recording of 2026-09-19.
+    /// The message was recorded on 2026-09-19.
     pub(crate) fn not_found(&self, name: &str) -> ServiceError {
         ServiceError::new(
             "ResourceNotFoundException",
@@ -148,8 +153,8 @@ impl Model {
         )
     }
 
-    /// The stream, if nothing is being changed about it; `ResourceInUseException` otherwise.
-    fn at_rest(&mut self, name: &str, now: DateTime<Utc>) -> Result<&mut Stream, ServiceError> {
+    /// The stream, or `ResourceInUseException` while a change is in progress.
+    fn settled(&mut self, name: &str, now: DateTime<Utc>) -> Result<&mut Stream, ServiceError> {
         let account = self.account.clone();
         let stream = self.stream_mut(name)?;
         if stream.change.is_some() {
@@ -166,7 +171,7 @@ impl Model {
             return Err(ServiceError::new("ResourceInUseException", message));
         }
         let creating = self.streams.values().filter(|stream| stream.status(now) == "CREATING").count();
-        if creating >= CREATING_AT_ONCE {
+        if creating >= MAX_CREATING {
             let message =
                 format!("This request would exceed the number of streams in CREATING for account {}.", self.account);
             return Err(ServiceError::new("LimitExceededException", message));
@@ -186,20 +191,20 @@ impl Model {
         Ok(())
     }
 
-    /// Starts encryption with `key_id`. A repeated Start with the same key is accepted, and the
-    /// stream is UPDATING again (recording of 2026-09-19).
+    /// Starts encryption with `key_id`. Starting again with the same key is accepted, and the
+    /// stream is UPDATING again (recorded on 2026-09-19).
     pub(crate) fn start_encryption(
         &mut self,
         name: &str,
         key_id: &str,
         now: DateTime<Utc>,
     ) -> Result<(), ServiceError> {
-        self.at_rest(name, now)?;
+        self.settled(name, now)?;
         let key = self.usable_key(key_id, now)?;
         let present = self.stream(name)?.key_id.clone();
         let same = present.is_some_and(|present| self.find_key(&present, now).is_ok_and(|present| present.arn == key));
-        if !same || self.options.same_key_spends_allowance {
-            self.spend_allowance(name, now, |stream| &mut stream.starts)?;
+        if !same || self.options.same_key_uses_quota {
+            self.use_quota(name, now, |stream| &mut stream.starts)?;
         }
         let shown = match self.options.alias_echo {
             AliasEcho::KeyArn if !key_id.contains(AWS_MANAGED_ALIAS) && key_id.contains("alias/") => key,
@@ -208,75 +213,75 @@ impl Model {
         self.update(name, Target::Encryption(Some(shown)), now)
     }
 
-    /// Stops encryption. The refusal's text is that of a recording of 2026-09-19.
+    /// Stops encryption. The error message was recorded on 2026-09-19.
     pub(crate) fn stop_encryption(&mut self, name: &str, now: DateTime<Utc>) -> Result<(), ServiceError> {
-        if self.at_rest(name, now)?.key_id.is_none() {
+        if self.settled(name, now)?.key_id.is_none() {
             return Err(ServiceError::invalid_argument("Cannot stop encrypting an unencrypted stream."));
         }
-        self.spend_allowance(name, now, |stream| &mut stream.stops)?;
+        self.use_quota(name, now, |stream| &mut stream.stops)?;
         self.update(name, Target::Encryption(None), now)
     }
 
     pub(crate) fn reshard(&mut self, name: &str, shards: u32, now: DateTime<Utc>) -> Result<(), ServiceError> {
-        self.at_rest(name, now)?;
+        self.settled(name, now)?;
         self.update(name, Target::Shards(shards), now)
     }
 
-    /// The retention itself is not kept: it matters only that the stream is UPDATING meanwhile.
+    /// Makes the stream UPDATING for a while. The retention period itself is not changed.
     pub(crate) fn update_retention(&mut self, name: &str, now: DateTime<Utc>) -> Result<(), ServiceError> {
-        self.at_rest(name, now)?;
+        self.settled(name, now)?;
         self.update(name, Target::Unchanged, now)
     }
 
     fn update(&mut self, name: &str, target: Target, now: DateTime<Utc>) -> Result<(), ServiceError> {
         let shows_from = later(now, self.options.visibility_lag);
         let ends = Some(later(shows_from, self.options.updating));
-        self.at_rest(name, now)?.change = Some(Change { target, shows_from, ends });
+        self.settled(name, now)?.change = Some(Change { target, shows_from, ends });
         self.settle_streams(now);
         Ok(())
     }
 
-    /// Alters the change that a stream is going through, if it is going through one.
-    pub(super) fn change_change(&mut self, name: &str, alter: impl FnOnce(&mut Change)) -> Result<(), ServiceError> {
+    /// Modifies the change in progress, if there is one.
+    pub(super) fn modify_change(&mut self, name: &str, alter: impl FnOnce(&mut Change)) -> Result<(), ServiceError> {
         if let Some(change) = &mut self.stream_mut(name)?.change {
             alter(change);
         }
         Ok(())
     }
 
-    /// Counts a change of encryption, or refuses it as the 26th in 24 hours.
+    /// Counts a change of encryption against the quota, or refuses it if the quota is used up.
     ///
-    /// The refusal reads like throttling: so does that of the sibling limit on switching the
-    /// capacity mode (recording of 2026-09-19).
-    fn spend_allowance(
+    /// The error is the same as for throttling, as it is for the similar quota on switching the
+    /// capacity mode (recorded on 2026-09-19).
+    fn use_quota(
         &mut self,
         name: &str,
         now: DateTime<Utc>,
-        spent: impl Fn(&mut Stream) -> &mut Vec<DateTime<Utc>>,
+        uses: impl Fn(&mut Stream) -> &mut Vec<DateTime<Utc>>,
     ) -> Result<(), ServiceError> {
-        let of_account = self.options.allowance == Allowance::PerAccount;
+        let of_account = self.options.quota_scope == QuotaScope::PerAccount;
         let counted = self.streams.values_mut().filter(|stream| of_account || stream.name == name);
-        let spent_already: usize = counted
+        let used_already: usize = counted
             .map(|stream| {
-                let spent = spent(stream);
-                spent.retain(|&at| at + DAY > now);
-                spent.len()
+                let uses = uses(stream);
+                uses.retain(|&at| at + DAY > now);
+                uses.len()
             })
             .sum();
-        if spent_already >= CHANGES_A_DAY {
+        if used_already >= CHANGES_PER_DAY {
             let message = format!("Rate exceeded for stream {name} under account {}.", self.account);
             return Err(ServiceError::new("LimitExceededException", message));
         }
-        spent(self.stream_mut(name)?).push(now);
+        uses(self.stream_mut(name)?).push(now);
         Ok(())
     }
 
-    /// Takes a record, and tells its sequence number and whether it was encrypted. Only the count
-    /// is kept.
+    /// Accepts a record. Returns its sequence number and whether it was encrypted. Records are
+    /// counted, not stored.
     pub(crate) fn put_record(&mut self, name: &str, now: DateTime<Utc>) -> Result<(u64, bool), ServiceError> {
         let stream = self.stream(name)?;
         if matches!(stream.status(now), "CREATING" | "DELETING") {
-            // Such a stream takes no records, and says that there is none.
+            // PutRecord does not find a stream in these states.
             return Err(self.not_found(name));
         }
         let key_id = stream.record_encryption(now).map(str::to_owned);

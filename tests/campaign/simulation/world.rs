@@ -19,7 +19,7 @@ use fastrand::Rng;
 use kinesis_encryption_enforcer::aws::{Aws, config};
 use kinesis_encryption_enforcer::clock::Clock;
 use kinesis_encryption_enforcer::handler::Handler;
-use kinesis_encryption_enforcer::sandbox::{Account, AliasEcho, Allowance, Identity, NewStream, Snapshot};
+use kinesis_encryption_enforcer::sandbox::{Account, AliasEcho, Identity, NewStream, QuotaScope, Snapshot};
 use kinesis_encryption_enforcer::settings::{Environment, Settings};
 use serde_json::{Value, json};
 
@@ -252,7 +252,7 @@ fn prepare(plan: &Plan, account: &Account, clock: &Clock, keys: &BTreeMap<Key, S
         options.history_lag = plan.history_lag;
         options.rate_limits = plan.rate_limits;
         options.alias_echo = if plan.alias_as_arn { AliasEcho::KeyArn } else { AliasEcho::AsGiven };
-        options.allowance = if plan.per_account { Allowance::PerAccount } else { Allowance::PerStream };
+        options.quota_scope = if plan.per_account { QuotaScope::PerAccount } else { QuotaScope::PerStream };
     });
     account.identity(CONSOLE, Identity::user("alice"));
     account.identity(TERRAFORM, Identity::role("deployer", "ci"));

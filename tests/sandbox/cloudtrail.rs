@@ -1,4 +1,4 @@
-//! What `EventBridge` is told about calls.
+//! The events that EventBridge delivers about calls.
 
 use kinesis_encryption_enforcer::sandbox::{Fault, Identity, NewStream};
 use serde_json::{Value, json};
@@ -9,10 +9,10 @@ fn at<'a>(event: &'a Value, pointer: &str) -> &'a Value {
     event.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {event}"))
 }
 
-/// Record of 2026-09-19: `resources` of a call by name is nonsense, and what was sent is kept as it
-/// was sent.
+/// Record of 2026-09-19: if a call names a stream by name, the ARN in `resources` is malformed. The
+/// request parameters are as sent.
 #[tokio::test(start_paused = true)]
-async fn a_call_by_name_is_recorded_with_its_odd_resource() {
+async fn a_call_by_name_is_recorded_with_a_malformed_resource() {
     let world = World::new();
     world.kinesis.create_stream().stream_name("orders").shard_count(1).tags("Purpose", "demo").send().await.unwrap();
     let events = world.account.take_events();
@@ -28,9 +28,9 @@ async fn a_call_by_name_is_recorded_with_its_odd_resource() {
     assert!(world.account.take_events().is_empty());
 }
 
-/// Record of 2026-09-19: a call by ARN has a proper resource, and a role an issuer.
+/// Record of 2026-09-19: a call by ARN has a valid resource, and an assumed role has an issuer.
 #[tokio::test(start_paused = true)]
-async fn a_call_by_arn_of_a_role_names_both() {
+async fn a_call_by_arn_of_a_role_names_stream_and_role() {
     let world = World::new();
     world.account.identity("ASIAEXAMPLE", Identity::role("ci/enforcer", "session"));
     let key = world.account.create_key();
@@ -57,8 +57,8 @@ async fn a_call_by_arn_of_a_role_names_both() {
     assert_eq!(identity, &json!(format!("arn:aws:sts::{ACCOUNT}:assumed-role/enforcer/session")));
 }
 
-/// Record of 2026-09-19: what a denied call asked for is blotted out, and the code is not the
-/// caller's.
+/// Record of 2026-09-19: the record of a denied call has no request parameters, and its error code
+/// differs from the caller's.
 #[tokio::test(start_paused = true)]
 async fn a_denied_call_is_recorded_without_its_parameters() {
     let world = World::new();
@@ -68,17 +68,18 @@ async fn a_denied_call_is_recorded_without_its_parameters() {
     let event = world.account.take_events().remove(0);
     assert_eq!(at(&event, "/detail/errorCode"), "AccessDenied");
     assert_eq!(at(&event, "/detail/requestParameters"), &Value::Null);
-    // Another failure keeps what was sent.
+    // The record of another failure has the request parameters.
     world.stop("nowhere").await.unwrap_err();
     let event = world.account.take_events().remove(0);
     assert_eq!(at(&event, "/detail/errorCode"), "ResourceNotFoundException");
     assert_eq!(at(&event, "/detail/requestParameters/streamName"), "nowhere");
 }
 
-/// KMS Developer Guide: the direct event, in its form since 2025, and log entries with alias and
-/// key in either order.
+/// KMS's own event in its form since 2025, and log entries with alias and key in either order:
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/kms-events.html>,
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/understanding-kms-entries.html>.
 #[tokio::test(start_paused = true)]
-async fn a_rotation_sends_an_event_of_kms_itself() {
+async fn a_rotation_sends_an_event_of_kms() {
     let world = World::new();
     let key = world.account.create_key();
     let alias = format!("arn:aws:kms:us-east-1:{ACCOUNT}:alias/streams");
@@ -104,7 +105,7 @@ async fn a_rotation_sends_an_event_of_kms_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reading_is_not_recorded() {
+async fn read_operations_are_not_recorded() {
     let world = World::new();
     world.account.stream(NewStream::named("orders"));
     world.describe("orders").await.unwrap();
