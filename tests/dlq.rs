@@ -1,4 +1,4 @@
-//! `enforcer dlq`, run as a person runs it, on an embedded AWS that is served on loopback.
+//! `enforcer dlq`, run as a process, on a sandbox that is served on loopback.
 
 #![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
@@ -10,18 +10,18 @@ use self::served::{enforcer, served};
 
 mod served;
 
-const DEAD: &str = "dead-letters";
+const DEAD: &str = "dead-dead_letters";
 const WORK: &str = "work";
 
-struct Desk {
+struct Setup {
     account: Account,
     key: String,
     variables: Vec<(&'static str, String)>,
 }
 
-impl Desk {
-    /// An account with a letter of every kind: diagnosed by the function, from Lambda, from a rule,
-    /// from SQS, and one that nobody knows.
+impl Setup {
+    /// An account with a dead letter of every sender: the function, Lambda, a rule, SQS, and an
+    /// unknown one.
     fn new() -> Self {
         let account = Account::new(Clock::system(), "us-east-1", "111122223333");
         let key = account.create_key();
@@ -42,12 +42,12 @@ impl Desk {
         Self { account, key, variables }
     }
 
-    /// `enforcer dlq` with these arguments: how it ended, and what it printed.
+    /// Runs `enforcer dlq` with these arguments: its exit code, and what it printed.
     fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
         enforcer(&[&["dlq"], arguments].concat(), &self.variables)
     }
 
-    /// The bodies on a queue that can be received now.
+    /// The bodies of the visible messages on a queue.
     fn bodies(&self, queue: &str) -> Vec<Value> {
         let now = Clock::system().utc();
         let messages = self.account.messages(queue).into_iter().filter(|message| message.visible_from <= now);
@@ -61,17 +61,17 @@ fn event(name: &str) -> Value {
 }
 
 #[test]
-fn every_kind_of_letter_is_listed_with_its_stream_code_and_remedy_and_looking_consumes_nothing() {
-    let desk = Desk::new();
-    let (code, listed) = desk.run(&["list", "--json"]);
+fn dead_letters_of_every_sender_are_listed_and_stay_visible() {
+    let setup = Setup::new();
+    let (code, listed) = setup.run(&["list", "--json"]);
     assert_eq!(code, Some(0), "{listed}");
-    let letters: Vec<Value> = serde_json::from_str(&listed).expect("JSON");
-    let mut rows: Vec<_> = letters
+    let dead_letters: Vec<Value> = serde_json::from_str(&listed).expect("JSON");
+    let mut rows: Vec<_> = dead_letters
         .iter()
-        .map(|letter| {
-            let text = |field: &str| letter[field].as_str().unwrap_or_default().to_owned();
+        .map(|dead_letter| {
+            let text = |field: &str| dead_letter[field].as_str().unwrap_or_default().to_owned();
             let stream = text("stream").rsplit('/').next().unwrap_or_default().to_owned();
-            assert!(!text("remedy").is_empty() && !text("message").is_empty(), "{letter:#}");
+            assert!(!text("remedy").is_empty() && !text("message").is_empty(), "{dead_letter:#}");
             (text("sender"), stream, text("code"), text("class"))
         })
         .collect();
@@ -89,120 +89,123 @@ fn every_kind_of_letter_is_listed_with_its_stream_code_and_remedy_and_looking_co
             row("unknown", "", "Unknown", ""),
         ]
     );
-    assert_eq!(desk.bodies(DEAD).len(), 5, "all were given back");
-    let (_, table) = desk.run(&["list"]);
-    assert!(table.contains("5 letters delivered by SQS") && table.contains("(whole event)"), "{table}");
+    assert_eq!(setup.bodies(DEAD).len(), 5, "all are visible again");
+    let (_, table) = setup.run(&["list"]);
+    assert!(table.contains("5 messages received") && table.contains("(whole event)"), "{table}");
 }
 
 #[test]
-fn one_letter_is_shown_in_full_by_the_beginning_of_its_id() {
-    let desk = Desk::new();
-    let id = desk.account.messages(DEAD)[0].id.clone();
-    let (code, shown) = desk.run(&["show", &id[..6]]);
+fn a_dead_letter_is_shown_in_full_by_the_first_characters_of_its_id() {
+    let setup = Setup::new();
+    let id = setup.account.messages(DEAD)[0].id.clone();
+    let (code, shown) = setup.run(&["show", &id[..6]]);
     assert_eq!(code, Some(0), "{shown}");
     for part in ["written by  the function", "KMSDisabledException", "\"enforcement-failure\"", "dlq redrive"] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
-    let (code, refused) = desk.run(&["show", "zzz"]);
-    assert_eq!((code, refused.contains("no letter's id begins with")), (Some(2), true), "{refused}");
-    assert_eq!(desk.bodies(DEAD).len(), 5);
+    let (code, refused) = setup.run(&["show", "zzz"]);
+    assert_eq!((code, refused.contains("no message has an ID that starts with")), (Some(2), true), "{refused}");
+    assert_eq!(setup.bodies(DEAD).len(), 5);
 }
 
 #[test]
-fn a_letter_goes_to_the_work_queue_as_it_is_and_is_deleted_only_after_that() {
-    let desk = Desk::new();
-    let before = desk.bodies(DEAD);
-    desk.account.fault(Fault::on("SendMessage").error("AccessDenied", "no"));
-    let (code, said) = desk.run(&["redrive"]);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("0 redriven, 5 stay"), "{said}");
-    assert_eq!((desk.bodies(DEAD), desk.bodies(WORK)), (before.clone(), vec![]));
+fn a_dead_letter_is_sent_to_the_work_queue_unchanged_and_deleted_only_after_that() {
+    let setup = Setup::new();
+    let before = setup.bodies(DEAD);
+    setup.account.fault(Fault::on("SendMessage").error("AccessDenied", "no"));
+    let (code, printed) = setup.run(&["redrive"]);
+    assert_eq!(code, Some(1), "{printed}");
+    assert!(printed.contains("redrove 0 messages, 5 left"), "{printed}");
+    assert_eq!((setup.bodies(DEAD), setup.bodies(WORK)), (before.clone(), vec![]));
 
-    desk.account.clear_faults();
-    let (code, said) = desk.run(&["redrive", "--dry-run"]);
-    assert_eq!((code, desk.bodies(WORK).len(), desk.account.count("DeleteMessage")), (Some(0), 0, 0), "{said}");
+    setup.account.clear_faults();
+    let (code, printed) = setup.run(&["redrive", "--dry-run"]);
+    assert_eq!((code, setup.bodies(WORK).len(), setup.account.count("DeleteMessage")), (Some(0), 0, 0), "{printed}");
 
-    let (code, said) = desk.run(&["redrive"]);
-    assert_eq!(code, Some(0), "{said}");
-    let mut moved = desk.bodies(WORK);
-    for letter in before {
-        let at = moved.iter().position(|body| *body == letter).expect("moved as it was");
+    let (code, printed) = setup.run(&["redrive"]);
+    assert_eq!(code, Some(0), "{printed}");
+    let mut moved = setup.bodies(WORK);
+    for dead_letter in before {
+        let at = moved.iter().position(|body| *body == dead_letter).expect("the unchanged body");
         moved.remove(at);
     }
-    assert_eq!((moved, desk.bodies(DEAD)), (vec![], vec![]));
+    assert_eq!((moved, setup.bodies(DEAD)), (vec![], vec![]));
 }
 
 #[test]
-fn worked_here_a_letter_is_deleted_when_its_fate_is_stored_and_stays_otherwise() {
-    let desk = Desk::new();
-    desk.account.fault(Fault::on("DescribeStreamSummary").error("AccessDeniedException", "no"));
-    let (code, said) = desk.run(&["redrive", "--here", "--class", "terminal"]);
-    assert_eq!(code, Some(0), "{said}");
-    let letters = desk.bodies(DEAD);
-    let newer = letters.iter().find(|letter| letter["error"]["code"] == "AccessDeniedException").expect("a new letter");
-    assert_eq!((letters.len(), &newer["attempts"]), (5, &json!(2)), "{newer:#}");
+fn a_dead_letter_that_is_processed_here_is_deleted_only_if_its_result_is_stored() {
+    let setup = Setup::new();
+    setup.account.fault(Fault::on("DescribeStreamSummary").error("AccessDeniedException", "no"));
+    let (code, printed) = setup.run(&["redrive", "--here", "--class", "terminal"]);
+    assert_eq!(code, Some(0), "{printed}");
+    let dead_letters = setup.bodies(DEAD);
+    let newer = dead_letters
+        .iter()
+        .find(|dead_letter| dead_letter["error"]["code"] == "AccessDeniedException")
+        .expect("a new dead letter");
+    assert_eq!((dead_letters.len(), &newer["attempts"]), (5, &json!(2)), "{newer:#}");
 
-    desk.account.clear_faults();
-    let (code, said) = desk.run(&["redrive", "--here"]);
-    assert_eq!(code, Some(0), "{said}");
-    assert_eq!(desk.account.snapshot("orders").and_then(|stream| stream.key_id), Some(desk.key.clone()));
-    // What nobody knows is lettered by the function itself.
-    let left = desk.bodies(DEAD);
+    setup.account.clear_faults();
+    let (code, printed) = setup.run(&["redrive", "--here"]);
+    assert_eq!(code, Some(0), "{printed}");
+    assert_eq!(setup.account.snapshot("orders").and_then(|stream| stream.key_id), Some(setup.key.clone()));
+    // The function sends a dead letter of its own for a message that it does not understand.
+    let left = setup.bodies(DEAD);
     assert_eq!((left.len(), &left[0]["error"]["code"]), (1, &json!("UnknownPayload")));
 }
 
 #[test]
-fn a_request_that_wants_no_letter_is_not_worked_here_since_its_failure_would_be_stored_nowhere() {
-    let desk = Desk::new();
-    desk.account.purge(DEAD);
-    desk.account.send(DEAD, &json!({"stream": "orders", "deadLetter": false}).to_string());
-    let (code, said) = desk.run(&["redrive", "--here"]);
-    assert_eq!((code, desk.bodies(DEAD).len()), (Some(1), 1), "{said}");
+fn a_request_without_a_dead_letter_is_not_processed_here_because_its_failure_would_be_lost() {
+    let setup = Setup::new();
+    setup.account.purge(DEAD);
+    setup.account.send(DEAD, &json!({"stream": "orders", "deadLetter": false}).to_string());
+    let (code, printed) = setup.run(&["redrive", "--here"]);
+    assert_eq!((code, setup.bodies(DEAD).len()), (Some(1), 1), "{printed}");
 }
 
 #[test]
-fn a_batch_whose_messages_are_to_come_back_is_not_deleted() {
-    let desk = Desk::new();
-    desk.account.purge(DEAD);
-    // Newer than this program: to be tried again by one that knows it.
+fn a_batch_with_messages_to_retry_is_not_deleted() {
+    let setup = Setup::new();
+    setup.account.purge(DEAD);
+    // The version is newer than this program: only a newer one can process the message.
     let item = json!({"version": 2, "kind": "work-item", "stream": "orders"}).to_string();
     let record = json!({"messageId": "m-1", "eventSource": "aws:sqs", "attributes": {"ApproximateReceiveCount": "1"}, "body": item});
-    desk.account.send(DEAD, &json!({"Records": [record]}).to_string());
-    let (code, said) = desk.run(&["redrive", "--here"]);
-    assert_eq!((code, desk.bodies(DEAD).len()), (Some(1), 1), "{said}");
+    setup.account.send(DEAD, &json!({"Records": [record]}).to_string());
+    let (code, printed) = setup.run(&["redrive", "--here"]);
+    assert_eq!((code, setup.bodies(DEAD).len()), (Some(1), 1), "{printed}");
 }
 
 #[test]
-fn purge_deletes_what_is_meant_and_nothing_without_being_told() {
-    let desk = Desk::new();
+fn purge_deletes_the_selected_messages_and_none_without_a_filter_and_a_confirmation() {
+    let setup = Setup::new();
     for arguments in [&["purge"][..], &["purge", "--all"]] {
-        let (code, said) = desk.run(arguments);
-        assert_eq!((code, desk.bodies(DEAD).len()), (Some(2), 5), "{said}");
+        let (code, printed) = setup.run(arguments);
+        assert_eq!((code, setup.bodies(DEAD).len()), (Some(2), 5), "{printed}");
     }
-    let (code, said) = desk.run(&["purge", "--code", "NO_PERMISSIONS", "--yes"]);
-    assert_eq!((code, desk.bodies(DEAD).len()), (Some(0), 4), "{said}");
-    let (_, said) = desk.run(&["purge", "--older-than", "1h", "--yes"]);
-    assert_eq!(desk.bodies(DEAD).len(), 4, "{said}");
-    let (_, said) = desk.run(&["purge", "--stream", "orders", "--yes"]);
-    assert_eq!(desk.bodies(DEAD), [json!("not even JSON")], "{said}");
+    let (code, printed) = setup.run(&["purge", "--code", "NO_PERMISSIONS", "--yes"]);
+    assert_eq!((code, setup.bodies(DEAD).len()), (Some(0), 4), "{printed}");
+    let (_, printed) = setup.run(&["purge", "--older-than", "1h", "--yes"]);
+    assert_eq!(setup.bodies(DEAD).len(), 4, "{printed}");
+    let (_, printed) = setup.run(&["purge", "--stream", "orders", "--yes"]);
+    assert_eq!(setup.bodies(DEAD), [json!("not even JSON")], "{printed}");
 }
 
 #[test]
-fn a_queue_that_is_missing_is_said_so() {
-    let mut desk = Desk::new();
-    desk.variables.retain(|(name, _)| *name != "FAILURE_QUEUE_URL");
-    let (code, said) = desk.run(&["list"]);
-    assert_eq!((code, said.contains("give --queue URL, or set FAILURE_QUEUE_URL")), (Some(2), true), "{said}");
-    let (code, said) = desk.run(&["list", "--queue", "https://sqs.us-east-1.amazonaws.com/111122223333/nothing"]);
+fn a_missing_queue_is_reported() {
+    let mut setup = Setup::new();
+    setup.variables.retain(|(name, _)| *name != "FAILURE_QUEUE_URL");
+    let (code, printed) = setup.run(&["list"]);
+    assert_eq!((code, printed.contains("pass --queue URL, or set FAILURE_QUEUE_URL")), (Some(2), true), "{printed}");
+    let (code, printed) = setup.run(&["list", "--queue", "https://sqs.us-east-1.amazonaws.com/111122223333/nothing"]);
     assert_eq!(
-        (code, said.contains("QueueDoesNotExist") || said.contains("NonExistentQueue")),
+        (code, printed.contains("QueueDoesNotExist") || printed.contains("NonExistentQueue")),
         (Some(2), true),
-        "{said}"
+        "{printed}"
     );
 }
 
 #[test]
-fn a_class_that_is_none_is_refused() {
-    let (code, told) = Desk::new().run(&["list", "--class", "terminable"]);
-    assert!(code == Some(2) && told.contains("retryable, terminal, contested"), "{code:?} {told}");
+fn an_unknown_class_is_refused() {
+    let (code, printed) = Setup::new().run(&["list", "--class", "terminable"]);
+    assert!(code == Some(2) && printed.contains("retryable, terminal, contested"), "{code:?} {printed}");
 }

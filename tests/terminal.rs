@@ -1,4 +1,4 @@
-//! The terminal program, run as a person runs it.
+//! The terminal program, run as a process.
 
 #![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
@@ -25,10 +25,10 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn the_demo_tells_the_whole_story() {
+fn the_demo_shows_every_step_and_its_outcome() {
     let output = enforcer(&["demo"], "", &[]);
-    let told = text(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{told}{}", text(&output.stderr));
+    let printed = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{printed}{}", text(&output.stderr));
     for part in [
         "encrypted orders",
         "compliant orders",
@@ -36,11 +36,11 @@ fn the_demo_tells_the_whole_story() {
         "key-at-risk",
         "enforcement-failure",
         "dead-letter queue is empty",
-        "Every step ended as told",
+        "All steps completed as expected",
     ] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(printed.contains(part), "{part}: {printed}");
     }
-    assert!(!told.contains('\u{1b}'), "plain where nobody is looking");
+    assert!(!printed.contains('\u{1b}'), "no colours without a terminal");
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_dry_run_of_any_event_changes_nothing() {
 }
 
 #[test]
-fn wrong_settings_are_named() {
+fn invalid_settings_are_named() {
     let output = enforcer(
         &["event", "events/manual-stream.json"],
         "",
@@ -119,7 +119,7 @@ fn the_schema_that_is_committed_is_the_one_that_is_printed() {
     let printed = text(&enforcer(&["policy", "schema"], "", &[]).stdout);
     let committed =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policy.schema.json")).expect("the schema");
-    assert_eq!(printed, committed, "write it anew: cargo run -- policy schema > docs/policy.schema.json");
+    assert_eq!(printed, committed, "recreate it: cargo run -- policy schema > docs/policy.schema.json");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn explain_says_which_rule_decides_why_the_others_do_not_and_what_would_happen()
     let exempt = unencrypted.replace("{ \"Key\": \"team\"", "{ \"Key\": \"kinesis-encryption-enforcer:exempt\"");
     let stories = [
         ("a rule with another key", explain(&described, &policy, &[])),
-        ("the default, and it is right", explain(&plain, &policy, &[])),
+        ("the default, compliant", explain(&plain, &policy, &[])),
         ("the default, unencrypted", explain(&unencrypted, &policy, &[])),
         ("audit", explain(&unencrypted, &[], &[("ENFORCEMENT_MODE", "audit")])),
         ("exempt by rule", explain(&described.replace("payments-eu", "vendor-a"), &policy, &[])),
@@ -164,7 +164,10 @@ fn explain_says_which_rule_decides_why_the_others_do_not_and_what_would_happen()
             explain("{\"StreamDescriptionSummary\": {\"StreamName\": \"a\"}}", &policy, &[]),
         ),
     ];
-    insta::assert_snapshot!("policy_explain", stories.map(|(name, told)| format!("# {name}\n{told}")).join("\n\n"));
+    insta::assert_snapshot!(
+        "policy_explain",
+        stories.map(|(name, printed)| format!("# {name}\n{printed}")).join("\n\n")
+    );
 }
 
 #[test]
@@ -203,24 +206,27 @@ fn a_plan_shows_every_stream_and_why_and_changes_nothing() {
         "",
         &[],
     );
-    let told = text(&named.stdout);
-    assert_eq!(named.status.code(), Some(3), "{told}");
+    let printed = text(&named.stdout);
+    assert_eq!(named.status.code(), Some(3), "{printed}");
     assert!(
-        told.contains("1 to change")
-            && told.contains("1 right, of 2 streams")
-            && told.starts_with("account 111122223333, us-east-1")
-            && told.contains("kms:Decrypt on the new key"),
-        "{told}"
+        printed.contains("2 streams: 1 to change, 1 compliant")
+            && printed.starts_with("account 111122223333, us-east-1")
+            && printed.contains("2 registered consumers need kms:Decrypt on the new key"),
+        "{printed}"
     );
     assert_eq!(enforcer(&["plan", "--sandbox", "orders"], "", &[]).status.code(), Some(0));
     assert_eq!(enforcer(&["plan", "--sandbox", "no stream"], "", &[]).status.code(), Some(2));
 }
 
 #[test]
-fn apply_asks_first_and_encrypts_what_the_plan_shows_and_proves_it_if_asked() {
-    let unasked = enforcer(&["apply", "--sandbox"], "", &[]);
-    assert_eq!(unasked.status.code(), Some(2));
-    assert!(text(&unasked.stderr).contains("--yes"), "{}", text(&unasked.stderr));
+fn apply_prompts_and_encrypts_what_the_plan_lists_and_verifies_it_with_a_probe() {
+    let not_a_terminal = enforcer(&["apply", "--sandbox"], "", &[]);
+    assert_eq!(not_a_terminal.status.code(), Some(2));
+    assert!(
+        text(&not_a_terminal.stderr).contains("not a terminal, cannot prompt: pass --yes to encrypt 6 streams"),
+        "{}",
+        text(&not_a_terminal.stderr)
+    );
 
     let output =
         enforcer(&["apply", "--sandbox", "--yes", "--json", "--probe", "clickstream", "inventory", "orders"], "", &[]);
@@ -255,7 +261,7 @@ fn a_report_is_written_in_every_format() {
         (&"FAILED".into(), &"MEDIUM".into())
     );
     assert_eq!(of("feed-vendor")["Compliance"]["Status"], "NOT_AVAILABLE");
-    assert!(report("table").contains("made at"));
+    assert!(report("table").contains("generated at"));
 
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("report.html");
@@ -264,9 +270,9 @@ fn a_report_is_written_in_every_format() {
     assert_eq!(output.status.code(), Some(0));
     let page = std::fs::read_to_string(file).expect("the page");
     for part in [
-        "<strong>4</strong> of 15 streams",
+        "<strong>4</strong> of 15 streams are encrypted as configured",
         "Exemptions",
-        "no end",
+        "no end date",
         "payments-us",
         "prefers-color-scheme: dark",
         "@media print",
@@ -288,7 +294,7 @@ fn completions_are_there_for_every_shell() {
 
 #[test]
 #[cfg(unix)]
-fn an_apply_that_is_interrupted_says_what_was_not_started() {
+fn an_interrupted_apply_prints_how_many_streams_were_not_started() {
     use std::io::{BufRead, BufReader, Read};
 
     let mut child = Command::new(env!("CARGO_BIN_EXE_enforcer"))
@@ -301,23 +307,23 @@ fn an_apply_that_is_interrupted_says_what_was_not_started() {
         .expect("the program starts");
     let mut lines = BufReader::new(child.stdout.take().expect("its output"));
     let mut line = String::new();
-    // The plan's last line: now it begins.
+    // The last line of the plan: the streams are started after it.
     while !line.contains("6 to change") {
         line.clear();
-        assert_ne!(lines.read_line(&mut line).expect("it prints"), 0, "no plan");
+        assert_ne!(lines.read_line(&mut line).expect("it prints"), 0, "no plan was printed");
     }
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill").success());
     let mut rest = String::new();
     lines.read_to_string(&mut rest).expect("it ends");
     assert_eq!(child.wait().expect("it ends").code(), Some(1), "{rest}");
-    assert!(rest.contains("not started") && rest.contains("the same command goes on with them"), "{rest}");
-    // What was started is waited for.
+    assert!(rest.contains("not started") && rest.contains("run the same command again to continue"), "{rest}");
+    // The streams in progress are completed.
     assert!(!rest.contains("failed"), "{rest}");
 }
 
-/// The exit code of each sample that ends otherwise than well: what is at risk or not understood,
-/// and what is only judged.
-const OTHER_ENDS: [(&str, i32); 9] = [
+/// The exit codes of the samples that do not end with 0: a key is at risk, the payload is not
+/// understood, or the request is a dry run.
+const OTHER_EXIT_CODES: [(&str, i32); 9] = [
     ("alias-deleted.json", 1),
     ("key-deleted.json", 1),
     ("key-deletion-cancelled.json", 1),
@@ -330,7 +336,7 @@ const OTHER_ENDS: [(&str, i32); 9] = [
 ];
 
 #[test]
-fn any_event_can_be_tried_on_an_embedded_aws_that_holds_what_it_names() {
+fn any_event_can_be_tried_in_a_sandbox_that_contains_what_it_names() {
     let events = concat!(env!("CARGO_MANIFEST_DIR"), "/events");
     let mut names: Vec<_> = std::fs::read_dir(events)
         .expect("the samples")
@@ -356,7 +362,7 @@ fn any_event_can_be_tried_on_an_embedded_aws_that_holds_what_it_names() {
         for (name, child) in started {
             let output = child.wait_with_output().expect("it ends");
             let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-            let expected = OTHER_ENDS.iter().find(|(other, _)| other == name).map_or(0, |(_, code)| *code);
+            let expected = OTHER_EXIT_CODES.iter().find(|(other, _)| other == name).map_or(0, |(_, code)| *code);
             assert_eq!(output.status.code(), Some(expected), "{name}: {answer:#}{}", text(&output.stderr));
             assert!(
                 answer["trigger"]["kind"].is_string() || answer["batchItemFailures"].is_array(),

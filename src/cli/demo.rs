@@ -1,7 +1,8 @@
-//! `enforcer demo`: the whole story on an embedded AWS, told by the real handler through the real
-//! SDK over HTTP.
+//! `enforcer demo`: shows a newcomer what the enforcer does about a new stream, a stopped
+//! encryption, a new key and a disabled key.
 //!
-//! Each step says beforehand how it must end; the demo fails if one does not.
+//! The real handler works on a sandbox account through the real SDK, over HTTP. Each step states
+//! the outcome that it expects, and the demo fails if the outcome is another.
 
 use std::time::Duration;
 
@@ -10,47 +11,46 @@ use aws_sdk_kinesis::types::EncryptionType;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::local::{ALIAS, ENFORCER, Local, PERSON};
-use super::paint::{self, BOLD, DIM, say};
+use super::paint::{self, BOLD, DIM, print_line};
+use super::sandbox_account::{ACCOUNT, ALIAS, ALICE, DEAD_LETTER_QUEUE, ENFORCER, REGION, SandboxAccount};
 use crate::aws::Aws;
 use crate::aws::dead_letters::{DeadLetterQueue, ReceivedMessage};
 use crate::aws::service::{Client, KMS};
 use crate::handler::{Handler, Invocation};
+use crate::sandbox::NewStream;
 use crate::settings::{Environment, Settings};
 
-const REGION: &str = "us-east-1";
-const ACCOUNT: &str = "111122223333";
-const QUEUE: &str = "enforcer-dead-letters";
-
-/// Shorter than in AWS, where it is seconds to minutes, and longer than one look.
+/// How long streams stay CREATING and UPDATING: shorter than in AWS, where it takes seconds to
+/// minutes, but long enough that the handler has to poll.
 const CREATING: Duration = Duration::from_millis(600);
 const UPDATING: Duration = Duration::from_millis(700);
 
 pub(super) async fn run() -> Result<()> {
     let mut demo = Demo::start().await?;
-    title("1. A stream is created. CreateStream cannot encrypt: the enforcer does, as soon as the stream is ACTIVE.");
+    title("1. Alice creates a stream. CreateStream cannot encrypt it; the enforcer does, once the stream is ACTIVE.");
     demo.create("orders").await?;
     let created = demo.event("CreateStream")?;
     demo.enforce(&created, "encrypted", 1).await?;
-    demo.own_event_is_ignored().await?;
+    demo.ignore_own_event().await?;
 
-    title("2. EventBridge delivers the same event again. Nothing happens: an event only says where to look.");
+    title("2. EventBridge delivers the same event again. The stream is compliant, so nothing changes.");
     demo.enforce(&created, "compliant", 0).await?;
 
-    title("3. Somebody stops the encryption.");
+    title("3. Alice stops the encryption of the stream. The enforcer encrypts the stream again.");
     demo.stop("orders").await?;
     let stopped = demo.event("StopStreamEncryption")?;
     demo.enforce(&stopped, "encrypted", 1).await?;
 
-    title("4. The alias is re-pointed to a new key. The whole fleet follows.");
-    demo.more_streams();
+    title("4. Alice points the alias to a new key. The enforcer applies the new key to every stream.");
+    demo.add_streams();
     let key = demo.repoint().await?;
     let repointed = demo.event("UpdateAlias")?;
     demo.enforce(&repointed, "encrypted", 3).await?;
-    demo.all_have(&key)?;
+    demo.check_key_of_all_streams(&key)?;
 
     title(
-        "5. The key is disabled, and a stream is created. The enforcer refuses to apply a dead key, and says so on the dead-letter queue.",
+        "5. Alice disables the key and creates a stream. \
+         The enforcer does not apply a disabled key: it sends a dead letter.",
     );
     demo.disable(&key).await?;
     let disabled = demo.event("DisableKey")?;
@@ -58,136 +58,137 @@ pub(super) async fn run() -> Result<()> {
     demo.create("payments").await?;
     let created = demo.event("CreateStream")?;
     demo.enforce(&created, "failed", 1).await?;
-    let (letter, held) = demo.letter().await?;
+    let (dead_letter, message) = demo.receive_dead_letter().await?;
 
-    title("6. The key is enabled again, and the letter is fed back as it is.");
+    title("6. Alice enables the key again and redrives the dead letter. The enforcer encrypts the stream.");
     demo.enable(&key).await?;
-    demo.enforce(&letter, "encrypted", 1).await?;
-    demo.delete(&held).await?;
-    demo.all_have(&key)?;
-    title("Every step ended as told.");
+    demo.enforce(&dead_letter, "encrypted", 1).await?;
+    demo.delete(&message).await?;
+    demo.check_key_of_all_streams(&key)?;
+    title("All steps completed as expected.");
     Ok(())
 }
 
 fn title(title: &str) {
-    say("");
-    say(&format!("{BOLD}{title}{BOLD:#}"));
+    print_line("");
+    print_line(&format!("{BOLD}{title}{BOLD:#}"));
 }
 
 struct Demo {
-    local: Local,
+    sandbox: SandboxAccount,
+    /// Alice's clients.
     kinesis: aws_sdk_kinesis::Client,
     kms: Client,
-    letters: DeadLetterQueue,
+    dead_letters: DeadLetterQueue,
     handler: Handler,
+    /// Events on the event bus that no step has taken yet.
     events: Vec<Value>,
-    seen_calls: usize,
+    /// How many of the sandbox's calls were printed.
+    printed_calls: usize,
     invocations: u32,
-    began: Instant,
+    started: Instant,
 }
 
 impl Demo {
     async fn start() -> Result<Self> {
-        let local = Local::start(REGION, ACCOUNT).await?;
-        local.account.configure(|options| {
+        let sandbox = SandboxAccount::start(REGION, ACCOUNT).await?;
+        sandbox.account.configure(|options| {
             options.creating = CREATING;
             options.updating = UPDATING;
         });
-        let key = local.account.create_key();
-        local.account.alias(ALIAS, &key);
-        let queue_url = local.account.queue(QUEUE);
-        let environment = local.environment(Environment::default().with("KMS_KEY_ID", ALIAS), &queue_url);
+        let key = sandbox.account.create_key();
+        sandbox.account.alias(ALIAS, &key);
+        let queue_url = sandbox.account.queue(DEAD_LETTER_QUEUE);
+        let environment = sandbox.environment(Environment::default().with("KMS_KEY_ID", ALIAS), &queue_url);
         let settings = Settings::from_environment(&environment)?;
-        let aws = Aws::new(&local.config(ENFORCER)?, &settings, &local.clock);
+        let aws = Aws::new(&sandbox.config(ENFORCER)?, &settings, &sandbox.clock);
         let handler =
-            Handler { settings, aws, clock: local.clock.clone(), function: "enforcer".to_owned(), emit: |_| {} };
-        let person = local.config(PERSON)?;
-        let began = local.clock.instant();
-        say(&format!("{BOLD}An embedded AWS account{BOLD:#} {ACCOUNT} in {REGION} at {}", local.url));
-        say(&format!("{DIM}KMS_KEY_ID={ALIAS}, which is {key}{DIM:#}"));
+            Handler { settings, aws, clock: sandbox.clock.clone(), function: "enforcer".to_owned(), emit: |_| {} };
+        let alice = sandbox.config(ALICE)?;
+        let started = sandbox.clock.instant();
+        print_line(&format!("{BOLD}Sandbox account{BOLD:#} {ACCOUNT} in {REGION} at {}", sandbox.url));
+        print_line(&format!("{DIM}KMS_KEY_ID={ALIAS}, which points to {key}{DIM:#}"));
         Ok(Self {
-            kinesis: aws_sdk_kinesis::Client::new(&person),
-            kms: Client::new(&person, KMS),
-            letters: DeadLetterQueue::new(&person, &local.clock, &queue_url),
-            local,
+            kinesis: aws_sdk_kinesis::Client::new(&alice),
+            kms: Client::new(&alice, KMS),
+            dead_letters: DeadLetterQueue::new(&alice, &sandbox.clock, &queue_url),
+            sandbox,
             handler,
             events: Vec::new(),
-            seen_calls: 0,
+            printed_calls: 0,
             invocations: 0,
-            began,
+            started,
         })
     }
 
-    fn tell(&self, who: &str, what: &str) {
-        let seconds = (self.local.clock.instant() - self.began).as_secs_f64();
-        say(&format!("{DIM}{seconds:6.2} s{DIM:#}  {who:<9} {what}"));
+    fn log(&self, actor: &str, action: &str) {
+        let seconds = (self.sandbox.clock.instant() - self.started).as_secs_f64();
+        print_line(&format!("{DIM}{seconds:6.2} s{DIM:#}  {actor:<9} {action}"));
     }
 
-    /// Runs the handler on an event, and holds the outcomes to `count` of `status`; 0 stands for
-    /// one that needed no start.
-    async fn enforce(&mut self, payload: &Value, status: &str, starts_or_outcomes: u64) -> Result<()> {
+    async fn invoke(&mut self, payload: &Value) -> Result<Value> {
         self.invocations += 1;
-        let deadline = self.local.clock.wall() + Duration::from_mins(1);
+        let deadline = self.sandbox.clock.wall() + Duration::from_mins(1);
         let invocation = Invocation { request_id: format!("demo-{}", self.invocations), deadline };
-        let answer = Box::pin(self.handler.handle(payload, &invocation)).await?;
-        let calls = self.calls_since();
-        self.tell("enforcer", &format!("{DIM}{}{DIM:#}", told(&calls)));
+        Ok(Box::pin(self.handler.handle(payload, &invocation)).await?)
+    }
+
+    /// Invokes the handler and expects `count` outcomes of `status`, each with one
+    /// `StartStreamEncryption` if the status is `encrypted`. A `count` of 0 expects one outcome.
+    async fn enforce(&mut self, payload: &Value, status: &str, count: u64) -> Result<()> {
+        let answer = self.invoke(payload).await?;
+        let calls = self.new_calls();
+        self.log("enforcer", &format!("{DIM}{}{DIM:#}", sequence(&calls)));
         for line in paint::answer(&answer) {
-            self.tell("", &line);
+            self.log("", &line);
         }
-        let found = answer["summary"][status].as_u64().unwrap_or_default();
-        if found != starts_or_outcomes.max(1) {
-            bail!(
-                "this step was to end with {} {status}, and ended with {}",
-                starts_or_outcomes.max(1),
-                answer["summary"]
-            );
+        let expected = count.max(1);
+        if answer["summary"][status].as_u64() != Some(expected) {
+            bail!("this step expects {expected} {status}, but the summary is {}", answer["summary"]);
         }
         let starts = calls.iter().filter(|call| *call == "StartStreamEncryption").count() as u64;
-        let expected = if status == "encrypted" { starts_or_outcomes } else { 0 };
+        let expected = if status == "encrypted" { count } else { 0 };
         if starts != expected {
-            bail!("this step was to send StartStreamEncryption {expected} times, and sent it {starts} times");
+            bail!("this step expects {expected} calls of StartStreamEncryption, but the enforcer sent {starts}");
         }
         Ok(())
     }
 
-    /// The enforcer's own `StartStreamEncryption` comes back as an event, as it does in AWS: the
-    /// loop is cut in code too, not only in the rule.
-    async fn own_event_is_ignored(&mut self) -> Result<()> {
+    /// The enforcer's own `StartStreamEncryption` arrives as an event, as it does in AWS. The
+    /// handler ignores it even if the rule on the event bus lets it through.
+    async fn ignore_own_event(&mut self) -> Result<()> {
         let own = self.event("StartStreamEncryption")?;
-        self.invocations += 1;
-        let deadline = self.local.clock.wall() + Duration::from_mins(1);
-        let invocation = Invocation { request_id: format!("demo-{}", self.invocations), deadline };
-        let answer = Box::pin(self.handler.handle(&own, &invocation)).await?;
+        let answer = self.invoke(&own).await?;
         for line in paint::answer(&answer) {
-            self.tell("enforcer", &line);
+            self.log("enforcer", &line);
         }
         if answer["trigger"]["kind"] != "ignored" {
-            bail!("the enforcer's own call was to be ignored, and was answered with {answer}");
+            bail!("this step expects the enforcer to ignore its own call, but the answer is {answer}");
         }
         Ok(())
     }
 
-    /// The calls that the enforcer made since the last time this was asked.
-    fn calls_since(&mut self) -> Vec<String> {
-        let calls = self.local.account.calls();
-        let fresh = calls
+    /// The operations that the enforcer called since the previous time.
+    fn new_calls(&mut self) -> Vec<String> {
+        let calls = self.sandbox.account.calls();
+        let new = calls
             .iter()
-            .skip(self.seen_calls)
+            .skip(self.printed_calls)
             .filter(|call| call.access_key == ENFORCER)
             .map(|call| call.operation.clone())
             .collect();
-        self.seen_calls = calls.len();
-        fresh
+        self.printed_calls = calls.len();
+        new
     }
 
-    /// The newest event about `call` that the embedded AWS has put on its bus.
+    /// Takes the newest event about `call` from the sandbox's event bus.
     fn event(&mut self, call: &str) -> Result<Value> {
-        self.events.extend(self.local.account.take_events());
+        self.events.extend(self.sandbox.account.take_events());
         let found = self.events.iter().rposition(|event| event["detail"]["eventName"] == call);
-        let event =
-            found.map(|index| self.events.remove(index)).with_context(|| format!("no {call} event on the bus"))?;
-        self.tell(
+        let event = found
+            .map(|index| self.events.remove(index))
+            .with_context(|| format!("the event bus has no event about {call}"))?;
+        self.log(
             "eventbus",
             &format!(
                 "{} {}: {call}",
@@ -199,13 +200,13 @@ impl Demo {
     }
 
     async fn create(&self, name: &str) -> Result<()> {
-        self.tell("alice", &format!("CreateStream {name}"));
+        self.log("alice", &format!("CreateStream {name}"));
         self.kinesis.create_stream().stream_name(name).shard_count(1).send().await?;
         Ok(())
     }
 
     async fn stop(&self, name: &str) -> Result<()> {
-        self.tell("alice", &format!("StopStreamEncryption {name}"));
+        self.log("alice", &format!("StopStreamEncryption {name}"));
         self.kinesis
             .stop_stream_encryption()
             .stream_name(name)
@@ -218,88 +219,87 @@ impl Demo {
         Ok(())
     }
 
-    fn more_streams(&self) {
-        use crate::sandbox::NewStream;
-        let account = &self.local.account;
+    fn add_streams(&self) {
+        let account = &self.sandbox.account;
         account.stream(NewStream::named("clickstream").encrypted_with(ALIAS));
         account.stream(NewStream::named("audit-log").encrypted_with("alias/aws/kinesis"));
-        self.tell("", "two more streams are there: clickstream, encrypted by naming the alias, and audit-log, with the AWS managed key");
+        self.log(
+            "",
+            "two more streams exist: clickstream, encrypted with the alias, and audit-log, with the AWS managed key",
+        );
     }
 
     async fn repoint(&self) -> Result<String> {
-        let key = self.local.account.create_key();
-        self.tell("alice", &format!("UpdateAlias {ALIAS} to {key}"));
+        let key = self.sandbox.account.create_key();
+        self.log("alice", &format!("UpdateAlias {ALIAS} to {key}"));
         self.kms.send("UpdateAlias", &json!({"AliasName": ALIAS, "TargetKeyId": key})).await?;
         Ok(key)
     }
 
     async fn disable(&self, key: &str) -> Result<()> {
-        self.tell("alice", &format!("DisableKey {key}"));
+        self.log("alice", &format!("DisableKey {key}"));
         self.kms.send("DisableKey", &json!({"KeyId": key})).await?;
         Ok(())
     }
 
     async fn enable(&self, key: &str) -> Result<()> {
-        self.tell("alice", &format!("EnableKey {key}"));
+        self.log("alice", &format!("EnableKey {key}"));
         self.kms.send("EnableKey", &json!({"KeyId": key})).await?;
         Ok(())
     }
 
-    async fn letter(&self) -> Result<(Value, ReceivedMessage)> {
-        let held = self
-            .letters
+    async fn receive_dead_letter(&self) -> Result<(Value, ReceivedMessage)> {
+        let message = self
+            .dead_letters
             .receive()
             .await
             .map_err(|error| anyhow!("{}", error.failure))?
             .pop()
-            .context("no dead letter on the queue")?;
-        let letter: Value = serde_json::from_str(&held.body)?;
-        self.tell("queue", "the dead letter, without the event that it carries:");
-        let mut shown = letter.clone();
+            .context("the dead-letter queue has no message")?;
+        let dead_letter: Value = serde_json::from_str(&message.body)?;
+        self.log("queue", "the dead letter, without its copy of the event:");
+        let mut shown = dead_letter.clone();
         if let Some(fields) = shown.as_object_mut() {
             fields.remove("event");
         }
         for line in format!("{shown:#}").lines() {
-            self.tell("", &format!("{DIM}{line}{DIM:#}"));
+            self.log("", &format!("{DIM}{line}{DIM:#}"));
         }
-        Ok((letter, held))
+        Ok((dead_letter, message))
     }
 
-    async fn delete(&self, letter: &ReceivedMessage) -> Result<()> {
-        self.letters.delete(letter).await.map_err(|error| anyhow!("{}", error.failure))?;
-        match self.local.account.messages(QUEUE).len() {
+    async fn delete(&self, message: &ReceivedMessage) -> Result<()> {
+        self.dead_letters.delete(message).await.map_err(|error| anyhow!("{}", error.failure))?;
+        match self.sandbox.account.messages(DEAD_LETTER_QUEUE).len() {
             0 => {
-                self.tell("queue", "the dead-letter queue is empty");
+                self.log("queue", "the dead-letter queue is empty");
                 Ok(())
             }
-            left => bail!("the dead-letter queue was to be empty, and holds {left}"),
+            left => bail!("this step expects an empty dead-letter queue, but it has {left} messages"),
         }
     }
 
-    /// Every stream of the account is ACTIVE with `key`.
-    fn all_have(&self, key: &str) -> Result<()> {
+    /// Fails unless every stream of the account is ACTIVE with `key`.
+    fn check_key_of_all_streams(&self, key: &str) -> Result<()> {
         for name in ["orders", "clickstream", "audit-log", "payments"] {
-            let Some(stream) = self.local.account.snapshot(name) else { continue };
+            let Some(stream) = self.sandbox.account.snapshot(name) else { continue };
             if stream.status != "ACTIVE" || stream.key_id.as_deref() != Some(key) {
-                bail!("{name} was to be ACTIVE with {key}, and is {} with {:?}", stream.status, stream.key_id);
+                let actual = stream.key_id.as_deref().unwrap_or("no key");
+                bail!("this step expects {name} to be ACTIVE with {key}, but it is {} with {actual}", stream.status);
             }
         }
         Ok(())
     }
 }
 
-/// Calls in their order, repetitions counted.
-fn told(calls: &[String]) -> String {
-    let mut told: Vec<(&str, u32)> = Vec::new();
-    for call in calls {
-        match told.last_mut() {
-            Some((last, count)) if *last == call => *count += 1,
-            _ => told.push((call, 1)),
-        }
+/// The calls in order, with consecutive repetitions counted.
+fn sequence(calls: &[String]) -> String {
+    if calls.is_empty() {
+        return "no AWS API calls".to_owned();
     }
-    let names: Vec<_> = told
-        .iter()
-        .map(|(call, count)| if *count > 1 { format!("{call} ×{count}") } else { (*call).to_owned() })
-        .collect();
-    if names.is_empty() { "no call to AWS".to_owned() } else { names.join(" → ") }
+    let runs = calls.chunk_by(|one, next| one == next).map(|run| match run {
+        [call] => call.clone(),
+        _ => format!("{} ×{}", run[0], run.len()),
+    });
+    runs.collect::<Vec<_>>().join(" → ")
 }

@@ -1,39 +1,67 @@
-//! The terminal program `enforcer`.
+//! The terminal program `enforcer`, for people who run the enforcer or want to try it.
+//!
+//! | to | run |
+//! | --- | --- |
+//! | see the enforcer at work, without an AWS account | `demo` |
+//! | see what would change in an account, and change it | `plan`, `apply` |
+//! | give an auditor the encryption of all streams | `report` |
+//! | reproduce what the function does with an event | `event` |
+//! | find out what failed, and retry it | `dlq` |
+//! | check a policy before it is deployed | `policy` |
+//! | point another program at a sandbox account | `sandbox` |
+//!
+//! The commands call the code of the Lambda function and read the same environment variables.
+//! Credentials and Region come from where the AWS CLI finds them
+//! (<https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html>).
 
+mod credentials;
 mod demo;
 mod dlq;
 mod event;
 mod fleet;
-mod local;
+mod input;
 mod paint;
 mod policy;
-mod serve;
+mod sandbox;
+mod sandbox_account;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use serde_json::Value;
 
-use self::paint::warn;
+use self::paint::{print_error, print_line};
 
-/// Everything settled, was skipped, or there was nothing to do.
-const SETTLED: u8 = 0;
-/// Something failed, was deferred, or is contested.
+/// Every stream is encrypted as configured, exempt or gone, or there is nothing to do.
+const SUCCESS: u8 = 0;
+/// Something failed, is deferred or contested, or a key is at risk.
 const FAILED: u8 = 1;
 /// The arguments, the settings or the input are wrong.
 const USAGE: u8 = 2;
-/// Changes are pending: a dry run or audit found something to do.
+/// Changes are pending: a dry run or audit mode found something to do.
 const PENDING: u8 = 3;
 
-/// Keeps every Kinesis data stream encrypted with the configured KMS key.
+/// Keep every Kinesis data stream encrypted with the configured KMS key.
 ///
-/// The same code as the Lambda function, run from a terminal. Settings are the function's
-/// environment variables.
+/// Run the code of the Lambda function from a terminal. Settings come from the same environment
+/// variables as for the function, such as `KMS_KEY_ID`.
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Exit codes: 0 settled or nothing to do, 1 something failed, 2 wrong usage or settings, 3 changes are pending.\n\n\
-Examples:\n  enforcer demo\n  enforcer plan --sandbox\n  enforcer report --sandbox --format html --output report.html\n  enforcer event events/stream-created.json --sandbox\n  echo '{\"stream\": \"orders\"}' | enforcer event - --key alias/streams --dry-run\n  enforcer dlq list --sandbox\n  enforcer policy check policy.json\n  enforcer sandbox --port 4566"
+    after_help = "Exit codes:\n  \
+0  success, or nothing to do\n  \
+1  something failed, is deferred or contested, or a key is at risk\n  \
+2  the usage, the settings or the input are wrong, or AWS cannot be reached\n  \
+3  changes are pending\n\n\
+Examples:\n  \
+enforcer demo\n  \
+enforcer plan --sandbox\n  \
+enforcer report --sandbox --format html --output report.html\n  \
+enforcer event events/stream-created.json --sandbox\n  \
+echo '{\"stream\": \"orders\"}' | enforcer event - --key alias/streams --dry-run\n  \
+enforcer dlq list --sandbox\n  \
+enforcer policy check policy.json\n  \
+enforcer sandbox --port 4566"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -42,42 +70,43 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Tell the whole story on the embedded AWS, in seconds and without an account.
+    /// Show the enforcer at work in a sandbox, in ten seconds and without an AWS account.
     Demo,
-    /// Show what would be done to each stream, and why. It cannot write.
+    /// Show what `apply` would change on each stream, and why; never write.
     Plan(fleet::plan::Arguments),
-    /// Bring the streams right that the plan shows.
+    /// Encrypt the streams listed by `plan`.
     Apply(fleet::apply::Arguments),
-    /// Write down the fleet's posture: a table, JSON, CSV, ASFF findings, or one HTML file.
+    /// Report the encryption of every stream as a table, JSON, CSV, ASFF findings or an HTML page.
     Report(fleet::report::Arguments),
     /// Run the handler on an event, as Lambda would.
     Event(event::Arguments),
     /// List, show, redrive or purge dead letters.
     Dlq(dlq::Arguments),
-    /// Check a policy, or explain what it says about a stream; offline.
+    /// Check a policy, or explain what it does with a stream; works offline.
     #[command(subcommand)]
     Policy(policy::Command),
-    /// Print the completions of a shell.
+    /// Print shell completions.
     Completions {
-        /// The shell.
+        /// The shell to print completions for.
         shell: clap_complete::Shell,
     },
-    /// Serve an embedded AWS account (Kinesis, KMS, SQS, SSM) on 127.0.0.1 until Ctrl-C.
-    Sandbox(serve::Arguments),
+    /// Serve a sandbox AWS account on 127.0.0.1 until Ctrl-C.
+    Sandbox(sandbox::Arguments),
 }
 
-/// Runs the terminal program, and says how it ended.
+/// Runs the terminal program and returns its exit code.
 pub async fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        // Help and version are no errors; clap says which is which.
+        // clap reports help and version as errors, but prints them to standard output.
         Err(error) => {
-            let wrong = error.use_stderr();
-            return if error.print().is_ok() && !wrong { ExitCode::from(SETTLED) } else { ExitCode::from(USAGE) };
+            let is_usage_error = error.use_stderr();
+            let code = if error.print().is_ok() && !is_usage_error { SUCCESS } else { USAGE };
+            return ExitCode::from(code);
         }
     };
-    let ended = match arguments.command {
-        Command::Demo => Box::pin(demo::run()).await.map(|()| SETTLED).map_err(|error| (FAILED, error)),
+    let result = match arguments.command {
+        Command::Demo => Box::pin(demo::run()).await.map(|()| SUCCESS).map_err(|error| (FAILED, error)),
         Command::Plan(arguments) => Box::pin(fleet::plan::run(&arguments)).await.map_err(|error| (USAGE, error)),
         Command::Apply(arguments) => Box::pin(fleet::apply::run(&arguments)).await.map_err(|error| (USAGE, error)),
         Command::Report(arguments) => Box::pin(fleet::report::run(&arguments)).await.map_err(|error| (USAGE, error)),
@@ -92,21 +121,21 @@ pub async fn main() -> ExitCode {
                 "enforcer",
                 &mut script,
             );
-            paint::say(String::from_utf8_lossy(&script).trim_end());
-            Ok(SETTLED)
+            print_line(String::from_utf8_lossy(&script).trim_end());
+            Ok(SUCCESS)
         }
-        Command::Sandbox(arguments) => serve::run(&arguments).await.map(|()| SETTLED).map_err(|error| (USAGE, error)),
+        Command::Sandbox(arguments) => sandbox::run(&arguments).await.map(|()| SUCCESS).map_err(|error| (USAGE, error)),
     };
-    match ended {
+    match result {
         Ok(code) => ExitCode::from(code),
         Err((code, error)) => {
-            warn(&format!("{error:#}"));
+            print_error(&format!("{error:#}"));
             ExitCode::from(code)
         }
     }
 }
 
-/// The exit code that an answer's summary deserves.
+/// The exit code for an answer, by the worst status in its summary.
 fn exit_code(answer: &Value) -> u8 {
     let count = |status: &str| answer["summary"][status].as_u64().unwrap_or_default();
     if count("failed") + count("deferred") + count("contested") + count("key-at-risk") > 0 {
@@ -114,7 +143,7 @@ fn exit_code(answer: &Value) -> u8 {
     } else if count("would-encrypt") > 0 {
         PENDING
     } else {
-        SETTLED
+        SUCCESS
     }
 }
 
@@ -126,8 +155,8 @@ mod tests {
     #[test]
     fn the_worst_outcome_decides_the_exit_code() {
         for (summary, code) in [
-            (json!({}), SETTLED),
-            (json!({"encrypted": 2, "exempt": 1, "gone": 1}), SETTLED),
+            (json!({}), SUCCESS),
+            (json!({"encrypted": 2, "exempt": 1, "gone": 1}), SUCCESS),
             (json!({"compliant": 9, "would-encrypt": 1}), PENDING),
             (json!({"would-encrypt": 1, "failed": 1}), FAILED),
             (json!({"contested": 1}), FAILED),
@@ -137,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_arguments_are_sound() {
+    fn the_definition_of_the_arguments_is_valid() {
         <Arguments as clap::CommandFactory>::command().debug_assert();
     }
 }

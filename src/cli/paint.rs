@@ -1,9 +1,12 @@
-//! How outcomes look in a terminal: in colour where somebody is looking, plain elsewhere, as
-//! `NO_COLOR` and pipes demand.
+//! The one place that writes to the terminal: lines, warnings, errors, prompts, and how answers and
+//! outcomes look.
+//!
+//! Output has colours on a terminal, and none in a pipe or with [`NO_COLOR`](https://no-color.org).
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 pub(super) const BOLD: Style = Style::new().bold();
@@ -12,14 +15,42 @@ pub(super) const GREEN: Style = AnsiColor::Green.on_default();
 pub(super) const YELLOW: Style = AnsiColor::Yellow.on_default();
 pub(super) const RED: Style = AnsiColor::Red.on_default();
 
-/// Prints a line. Whoever stopped reading (`| head`) has seen enough.
-pub(super) fn say(line: &str) {
+/// Prints a line to standard output. A reader that has closed the pipe (`| head`) is not an error.
+pub(super) fn print_line(line: &str) {
     drop(writeln!(anstream::stdout(), "{line}"));
 }
 
-/// Prints a line of warning to standard error.
-pub(super) fn warn(line: &str) {
+/// Prints a warning to standard error.
+pub(super) fn print_warning(line: &str) {
+    drop(writeln!(anstream::stderr(), "{YELLOW}warning:{YELLOW:#} {line}"));
+}
+
+/// Prints an error to standard error.
+pub(super) fn print_error(line: &str) {
     drop(writeln!(anstream::stderr(), "{RED}error:{RED:#} {line}"));
+}
+
+/// Asks whether to go ahead with `action`, such as "delete 3 messages"; `note` is what to know
+/// before.
+///
+/// # Errors
+/// There is no terminal to prompt on; the message then names `--yes`.
+pub(super) fn confirm(action: &str, note: &str) -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        bail!("not a terminal, cannot prompt: pass --yes to {action}");
+    }
+    let mut error_stream = anstream::stderr();
+    write!(error_stream, "About to {action}. {note} Continue? {DIM}[y/N]{DIM:#} ")
+        .and_then(|()| error_stream.flush())
+        .context("cannot write the prompt")?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).context("cannot read the answer")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// A number of things: "1 stream", "2 streams".
+pub(super) fn counted(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 /// One outcome of an answer, as lines.
@@ -33,11 +64,11 @@ pub(super) fn outcome(outcome: &Value) -> Vec<String> {
     };
     let stream = match text("stream") {
         "" if outcome["error"]["step"] == "read-event" => "the payload",
-        "" => "the whole fleet",
+        "" => "all streams",
         stream => stream.rsplit_once("stream/").map_or(stream, |(_, name)| name),
     };
     let waited = match outcome["waitedMs"].as_u64() {
-        Some(waited @ 1..) => format!("{DIM}, waited {waited} ms{DIM:#}"),
+        Some(waited @ 1..) => format!(" {DIM}(waited {waited} ms){DIM:#}"),
         _ => String::new(),
     };
     let mut lines = vec![format!("{style}{mark} {status}{style:#} {BOLD}{stream}{BOLD:#}: {}{waited}", text("reason"))];
@@ -50,35 +81,70 @@ pub(super) fn outcome(outcome: &Value) -> Vec<String> {
     lines
 }
 
-/// A warning: what it is, and its fields.
+/// A warning of an outcome, as a line.
 pub(super) fn warning(warning: &Value) -> String {
-    let text = match warning["code"].as_str().unwrap_or_default() {
-        "exemption-expired" => "the exemption has expired, and the stream is enforced again",
-        "exemption-without-end" => "the exemption has no end; give it one with until",
+    format!("{YELLOW}warning:{YELLOW:#} {}", warning_text(warning))
+}
+
+/// A warning of an outcome, as a sentence.
+pub(super) fn warning_text(warning: &Value) -> String {
+    let field = |name: &str| warning[name].as_str().unwrap_or("unknown");
+    match warning["code"].as_str().unwrap_or_default() {
+        "exemption-expired" => format!(
+            "the exemption ended on {}, and the stream is enforced again (reason of the exemption: {})",
+            field("until"),
+            field("reason")
+        ),
+        "exemption-without-end" => "the exemption has no end date: add one with \"until\"".to_owned(),
         "previous-key-still-needed" => {
-            "do not disable or delete the present key yet: consumers need it for the records that it encrypted"
+            let until = warning["until"].as_str().unwrap_or("the end of the retention period");
+            format!(
+                "do not disable or delete the current key {} before {until}: \
+                 consumers need it to read the records that it encrypted",
+                field("key")
+            )
         }
-        "consumers-need-decrypt" => "registered consumers need kms:Decrypt on the new key",
-        "key-policy-without-iam" => {
-            "the key policy does not leave it to IAM: producers and consumers need statements in it"
-        }
+        "consumers-need-decrypt" => match warning["consumers"].as_u64().unwrap_or_default() {
+            1 => "1 registered consumer needs kms:Decrypt on the new key".to_owned(),
+            consumers => format!("{consumers} registered consumers need kms:Decrypt on the new key"),
+        },
+        "key-policy-without-iam" => format!(
+            "the policy of key {} does not enable IAM policies: allow producers and consumers in the key policy itself",
+            field("key")
+        ),
         "cross-account-needs-decrypt" => {
-            "other accounts may use the stream, but not the new key: allow them kms:Decrypt in its policy"
+            let principals = warning["principals"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            format!(
+                "other accounts may use the stream, but not the new key: allow kms:Decrypt in its key policy for {}",
+                principals.collect::<Vec<_>>().join(", ")
+            )
         }
-        "key-policy-unreadable" => {
-            "the key's policy cannot be read: whether producers and consumers may use it is not known"
+        "key-policy-unreadable" => format!(
+            "cannot read the policy of key {}, so the permissions of producers and consumers are not checked: {}",
+            field("key"),
+            field("because")
+        ),
+        "stream-policy-unreadable" => {
+            format!(
+                "cannot read the stream's resource policy, so access by other accounts is not checked: {}",
+                field("because")
+            )
         }
-        "stream-policy-unreadable" => "the stream's policy cannot be read: whether other accounts use it is not known",
-        "start-answer-lost" => "the answer to the start was lost; what was seen afterwards is what counts",
-        "undone-by" => "somebody else changed the stream's encryption",
-        other => other,
-    };
-    let fields = warning.as_object().into_iter().flatten().filter(|(name, value)| *name != "code" && !value.is_null());
-    let fields: Vec<_> = fields
-        .map(|(name, value)| format!("{name} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
-        .collect();
-    let fields = if fields.is_empty() { String::new() } else { format!(" {DIM}({}){DIM:#}", fields.join(", ")) };
-    format!("{YELLOW}warning:{YELLOW:#} {text}{fields}")
+        "start-answer-lost" => "the response to StartStreamEncryption was lost; the outcome is what \
+                                DescribeStreamSummary showed afterwards"
+            .to_owned(),
+        "undone-by" => {
+            let times = match warning["times"].as_u64() {
+                Some(times @ 2..) => format!(", {times} times in the last 24 hours"),
+                _ => String::new(),
+            };
+            let agent = warning["userAgent"].as_str().map(|agent| format!(" with {agent}")).unwrap_or_default();
+            let principal = warning["arn"].as_str().unwrap_or("another principal");
+            format!("{principal} changed the stream's encryption at {}{times}{agent}", field("at"))
+        }
+        // A code of a newer version: show its fields.
+        code => format!("{code} {warning}"),
+    }
 }
 
 /// A whole answer, as lines.
@@ -89,17 +155,23 @@ pub(super) fn answer(answer: &Value) -> Vec<String> {
         lines.push(format!("{YELLOW}• ignored{YELLOW:#}: {reason}"));
     }
     lines.extend(answer["outcomes"].as_array().into_iter().flatten().flat_map(outcome));
-    let summary = answer["summary"].as_object().into_iter().flatten();
-    let counts: Vec<_> = summary.map(|(status, count)| format!("{count} {status}")).collect();
+    let counts = status_counts(answer);
     if !counts.is_empty() {
-        lines.push(format!("{DIM}{}{DIM:#}", counts.join(", ")));
+        lines.push(format!("{DIM}{counts}{DIM:#}"));
     }
     if lines.is_empty() {
-        lines.push(format!("{YELLOW}• nothing to do{YELLOW:#}: there is no stream to look at"));
+        lines.push(format!("{YELLOW}• nothing to do{YELLOW:#}: no streams found"));
     }
     if let Some(after) = answer["continueAfter"].as_str() {
-        lines
-            .push(format!("{YELLOW}not finished{YELLOW:#}: go on with {{\"sweep\": true, \"startAfter\": {after:?}}}"));
+        lines.push(format!(
+            "{YELLOW}not finished{YELLOW:#}: continue with {{\"sweep\": true, \"startAfter\": {after:?}}}"
+        ));
     }
     lines
+}
+
+/// The summary of an answer: "2 encrypted, 1 failed".
+pub(super) fn status_counts(answer: &Value) -> String {
+    let summary = answer["summary"].as_object().into_iter().flatten();
+    summary.map(|(status, count)| format!("{count} {status}")).collect::<Vec<_>>().join(", ")
 }

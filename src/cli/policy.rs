@@ -1,17 +1,24 @@
-//! `enforcer policy`: checks a policy, and explains what it says about a stream. Works offline.
+//! `enforcer policy`: checks a policy before it is deployed, and explains what it does with a
+//! stream.
+//!
+//! Works offline: `explain` reads the response of [`DescribeStreamSummary`] and, if the policy
+//! needs them, the tags of [`ListTagsForStream`].
+//!
+//! [`DescribeStreamSummary`]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStreamSummary.html
+//! [`ListTagsForStream`]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListTagsForStream.html
+
+use std::time::Duration;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Read;
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use chrono::NaiveDate;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::paint::{BOLD, DIM, GREEN, RED, YELLOW, say, warning};
-use super::{FAILED, PENDING, SETTLED, USAGE};
+use super::input::{self, name_of, parse_json};
+use super::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, print_line, warning};
+use super::{FAILED, PENDING, SUCCESS, USAGE};
 use crate::clock::Clock;
 use crate::decide::impact::{KeyChange, warnings};
 use crate::decide::{
@@ -28,32 +35,41 @@ use crate::settings::{Environment, PolicySource, Settings};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Check policies: every problem with its line, its column and its JSON path.
+    /// Check policy files and print every problem with its line, column and JSON path.
     Check {
-        /// The files; - reads standard input.
+        /// The policy files; - reads standard input.
         #[arg(required = true)]
         files: Vec<String>,
     },
-    /// Say which rule decides about a stream, why those before it do not, and what would happen
-    /// now.
-    Explain(Explain),
+    /// Show which rule applies to a stream, why the rules before it do not match, and what the
+    /// enforcer would do now.
+    Explain(ExplainArguments),
     /// Print the JSON Schema of a policy, for editors.
     Schema,
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Explain {
-    /// What `aws kinesis describe-stream-summary` prints, optionally with the stream's "Tags"
-    /// beside it; - reads standard input.
+#[command(after_help = "Exit codes:\n  \
+0  no action needed\n  \
+1  the enforcer cannot decide, or refuses to encrypt the stream\n  \
+2  the usage, the settings or the input are wrong\n  \
+3  the enforcer would act, or it depends on facts that are not known here\n\n\
+Examples:\n  \
+enforcer policy explain docs/stream.example.json --key alias/streams\n  \
+aws kinesis describe-stream-summary --stream-name orders > orders.json\n  \
+enforcer policy explain orders.json --policy policy.json --key alias/streams")]
+pub(super) struct ExplainArguments {
+    /// The file with the output of `aws kinesis describe-stream-summary`, optionally with `Tags`
+    /// next to `StreamDescriptionSummary`; - reads standard input.
     stream: String,
-    /// The policy, in place of `POLICY`.
-    #[arg(long)]
+    /// Use the policy in this file instead of the one in `POLICY`.
+    #[arg(long, value_name = "FILE")]
     policy: Option<String>,
-    /// The key, in place of `KMS_KEY_ID`.
+    /// Use this KMS key instead of the one in `KMS_KEY_ID`.
     #[arg(long)]
     key: Option<String>,
-    /// The day (UTC) to explain for, in place of today.
-    #[arg(long)]
+    /// Explain the decision for this day (UTC) instead of today.
+    #[arg(long, value_name = "DATE", value_parser = input::date)]
     on: Option<NaiveDate>,
 }
 
@@ -62,40 +78,31 @@ pub(super) fn run(command: &Command) -> Result<u8> {
         Command::Check { files } => check(files),
         Command::Explain(arguments) => explain(arguments),
         Command::Schema => {
-            say(&format!("{:#}", schema()));
-            Ok(SETTLED)
+            print_line(&format!("{:#}", schema()));
+            Ok(SUCCESS)
         }
     }
 }
 
-fn read(file: &str) -> Result<String> {
-    if file == "-" {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("standard input cannot be read")?;
-        return Ok(text);
-    }
-    fs::read_to_string(file).with_context(|| format!("{file} cannot be read"))
-}
-
 fn check(files: &[String]) -> Result<u8> {
     let today = Clock::system().utc().date_naive();
-    let mut code = SETTLED;
+    let mut code = SUCCESS;
     for file in files {
-        match read(file)?.parse::<Policy>() {
+        match input::read(file)?.parse::<Policy>() {
             Ok(policy) => {
                 let rules = policy.rules();
-                say(&format!("{GREEN}✔{GREEN:#} {BOLD}{file}{BOLD:#}: {}", count(rules.len(), "rule")));
+                print_line(&format!("{GREEN}✔{GREEN:#} {BOLD}{file}{BOLD:#}: {}", counted(rules.len(), "rule")));
                 for rule in rules {
                     if let Some(note) = note(rule, today) {
-                        say(&format!("  {YELLOW}note:{YELLOW:#} rule {}: {note}", rule.name));
+                        print_line(&format!("  {YELLOW}note:{YELLOW:#} rule {}: {note}", rule.name));
                     }
                 }
             }
             Err(Invalid(problems)) => {
                 code = USAGE;
-                say(&format!("{RED}✘{RED:#} {BOLD}{file}{BOLD:#}: {}", count(problems.len(), "problem")));
+                print_line(&format!("{RED}✘{RED:#} {BOLD}{file}{BOLD:#}: {}", counted(problems.len(), "problem")));
                 for problem in problems {
-                    say(&format!(
+                    print_line(&format!(
                         "  {DIM}{file}:{}:{}{DIM:#} {BOLD}{}{BOLD:#}: {}",
                         problem.line, problem.column, problem.path, problem.what
                     ));
@@ -106,26 +113,22 @@ fn check(files: &[String]) -> Result<u8> {
     Ok(code)
 }
 
-fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
-}
-
-/// What is allowed, and yet worth a look.
+/// What is valid in a rule, but worth attention.
 fn note(rule: &Rule, today: NaiveDate) -> Option<String> {
     match &rule.action {
-        Action::Exempt { until: None, .. } => Some("the exemption has no end; give it one with until".to_owned()),
+        Action::Exempt { until: None, .. } => Some("the exemption has no end date: add one with \"until\"".to_owned()),
         Action::Exempt { until: Some(until), .. } if rule.has_expired(today) => {
-            Some(format!("the exemption ended on {until}; its streams go to the rules after it"))
+            Some(format!("the exemption ended on {until}; the rules after it apply to its streams"))
         }
         Action::Exempt { .. } | Action::Enforce { .. } => None,
     }
 }
 
-/// What `describe-stream-summary` prints, as far as it matters here.
+/// The output of `aws kinesis describe-stream-summary`, as far as a policy needs it.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Described {
-    stream_description_summary: Summary,
+struct DescribeOutput {
+    stream_description_summary: Option<Summary>,
     tags: Option<Value>,
 }
 
@@ -133,8 +136,8 @@ struct Described {
 #[serde(rename_all = "PascalCase")]
 struct Summary {
     #[serde(rename = "StreamARN")]
-    stream_arn: String,
-    stream_status: String,
+    stream_arn: Option<String>,
+    stream_status: Option<String>,
     stream_mode_details: Option<ModeDetails>,
     encryption_type: Option<String>,
     key_id: Option<String>,
@@ -146,10 +149,10 @@ struct Summary {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ModeDetails {
-    stream_mode: String,
+    stream_mode: Option<String>,
 }
 
-/// Tags as `list-tags-for-stream` prints them, or as an object.
+/// Tags as `aws kinesis list-tags-for-stream` prints them, or as an object.
 fn tags_of(tags: Value) -> Result<Vec<(String, String)>> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -158,26 +161,38 @@ fn tags_of(tags: Value) -> Result<Vec<(String, String)>> {
         #[serde(default)]
         value: String,
     }
-    let what = "Tags is neither [{\"Key\": …, \"Value\": …}] nor {\"key\": \"value\"}";
+    let malformed = "it has an unexpected form: write [{\"Key\": …, \"Value\": …}] or {\"key\": \"value\"}";
     if tags.is_array() {
-        let tags: Vec<Tag> = serde_json::from_value(tags).context(what)?;
+        let tags: Vec<Tag> = serde_json::from_value(tags).map_err(|_| anyhow!(malformed))?;
         return Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect());
     }
-    let tags: BTreeMap<String, String> = serde_json::from_value(tags).context(what)?;
+    let tags: BTreeMap<String, String> = serde_json::from_value(tags).map_err(|_| anyhow!(malformed))?;
     Ok(tags.into_iter().collect())
 }
 
-/// What is known of the stream.
-struct Stream {
+/// The stream to explain.
+struct DescribedStream {
     description: Description,
+    /// `None` if the input has no tags.
     tags: Option<Vec<(String, String)>>,
 }
 
-fn stream_of(text: &str, file: &str) -> Result<Stream> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let described: Described = serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|error| anyhow!("{file} is not what aws kinesis describe-stream-summary prints: {error}"))?;
-    let Described { stream_description_summary: summary, tags } = described;
+/// Reads the output of `aws kinesis describe-stream-summary` in `file`.
+fn described_stream(file: &str) -> Result<DescribedStream> {
+    let json = parse_json(file, &input::read(file)?)?;
+    let file = name_of(file);
+    let refused =
+        |problem: String| anyhow!("{file} is not the output of aws kinesis describe-stream-summary: {problem}");
+    let missing = |name: &str| refused(format!("{name} is missing"));
+    let output: DescribeOutput = serde_path_to_error::deserialize(json).map_err(|error| {
+        let path = error.path().to_string();
+        refused(if path == "." {
+            "it is not a JSON object".to_owned()
+        } else {
+            format!("{path} has an unexpected type")
+        })
+    })?;
+    let DescribeOutput { stream_description_summary: summary, tags } = output;
     let Summary {
         stream_arn,
         stream_status,
@@ -186,25 +201,27 @@ fn stream_of(text: &str, file: &str) -> Result<Stream> {
         key_id,
         retention_period_hours,
         consumer_count,
-        tags: inner,
-    } = summary;
-    Ok(Stream {
+        tags: inner_tags,
+    } = summary.ok_or_else(|| missing("StreamDescriptionSummary"))?;
+    let arn = stream_arn.ok_or_else(|| missing("StreamDescriptionSummary.StreamARN"))?;
+    let status = stream_status.ok_or_else(|| missing("StreamDescriptionSummary.StreamStatus"))?;
+    let mode = stream_mode_details.and_then(|details| details.stream_mode);
+    Ok(DescribedStream {
         description: Description {
-            arn: stream_arn.parse().with_context(|| format!("{file}: StreamARN"))?,
-            status: StreamStatus::from(stream_status.as_str()),
+            arn: arn.parse().with_context(|| format!("{file}: StreamARN"))?,
+            status: StreamStatus::from(status.as_str()),
             key_id: key_id.filter(|_| encryption_type.as_deref() == Some("KMS")),
             created: None,
-            mode: stream_mode_details.map(|details| StreamMode::from(details.stream_mode.as_str())),
+            mode: mode.map(|mode| StreamMode::from(mode.as_str())),
             retention_hours: retention_period_hours,
             consumers: consumer_count,
         },
-        tags: tags.or(inner).map(tags_of).transpose().with_context(|| format!("{file}: Tags"))?,
+        tags: tags.or(inner_tags).map(tags_of).transpose().with_context(|| format!("{file}: Tags"))?,
     })
 }
 
-fn explain(arguments: &Explain) -> Result<u8> {
-    let file = if arguments.stream == "-" { "standard input" } else { &arguments.stream };
-    let stream = stream_of(&read(&arguments.stream)?, file)?;
+fn explain(arguments: &ExplainArguments) -> Result<u8> {
+    let stream = described_stream(&arguments.stream)?;
     let mut environment = Environment::of_process();
     if let Some(key) = &arguments.key {
         environment = environment.with("KMS_KEY_ID", key);
@@ -215,69 +232,71 @@ fn explain(arguments: &Explain) -> Result<u8> {
     let settings = Settings::from_environment(&environment)?;
     let policy = match (&arguments.policy, &settings.policy) {
         (Some(file), _) => {
-            let policy = read(file)?.parse::<Policy>().map_err(|invalid| anyhow!("{file}: {invalid}"))?;
-            std::sync::Arc::new(policy)
+            let policy = input::read(file)?.parse::<Policy>();
+            std::sync::Arc::new(policy.map_err(|invalid| anyhow!("{}: {invalid}", name_of(file)))?)
         }
         (None, PolicySource::Inline(policy)) => std::sync::Arc::clone(policy),
         (None, PolicySource::Parameter(name)) => {
             return Err(anyhow!(
-                "POLICY_PARAMETER is {name}, which is not read offline: give the policy with --policy"
+                "POLICY_PARAMETER is {name}, but this command works offline: pass the policy with --policy FILE"
             ));
         }
     };
     let today = arguments.on.unwrap_or_else(|| Clock::system().utc().date_naive());
     let rules = EffectivePolicy { policy, key: settings.key, mode: settings.mode, on_other_key: settings.on_other_key };
     let Description { arn, status, mode, key_id, .. } = &stream.description;
-    let encrypted = key_id.as_ref().map_or("not encrypted".to_owned(), |key| format!("encrypted with {key}"));
+    let encryption = key_id.as_ref().map_or("not encrypted".to_owned(), |key| format!("encrypted with {key}"));
     let capacity = mode.as_ref().map(|mode| format!(", {}", mode.as_str())).unwrap_or_default();
-    say(&format!("{BOLD}{}{BOLD:#}  {DIM}{arn}{DIM:#}", arn.name()));
-    say(&format!("  {status}{capacity}, {encrypted}"));
+    print_line(&format!("{BOLD}{}{BOLD:#}  {DIM}{arn}{DIM:#}", arn.name()));
+    print_line(&format!("  {status}{capacity}, {encryption}"));
     let subject = Subject { stream: arn, mode: mode.as_ref(), tags: stream.tags.as_deref(), today };
-    say(&format!("{BOLD}rules{BOLD:#}"));
-    let (ruling, _) = rules.rule_on(&subject);
-    for line in reasons(&rules, &subject) {
-        say(&format!("  {line}"));
+    print_line(&format!("{BOLD}rules{BOLD:#}"));
+    let (decision, _) = rules.rule_on(&subject);
+    for line in rule_lines(&rules, &subject) {
+        print_line(&format!("  {line}"));
     }
-    say(&format!("{BOLD}now{BOLD:#}"));
-    let mut change = None;
-    let (code, line) = match ruling {
+    print_line(&format!("{BOLD}action{BOLD:#}"));
+    let mut new_key = None;
+    let (code, line) = match decision {
         PolicyDecision::NeedsTags { rule } => (
             FAILED,
-            format!("rule {rule} depends on the stream's tags: give them as \"Tags\" beside StreamDescriptionSummary"),
+            format!(
+                "unknown: rule {rule} depends on the stream's tags; \
+                 add them as \"Tags\" next to \"StreamDescriptionSummary\""
+            ),
         ),
         PolicyDecision::Undecided { rule, missing } => {
-            (FAILED, format!("the stream is not touched: rule {rule} depends on {missing}, which is not known"))
+            (FAILED, format!("none: rule {rule} depends on {missing}, which is not known"))
         }
-        PolicyDecision::Requirement(terms) => {
-            change = Some(terms.key);
-            now(&stream, &rules, terms, settings.exempt_tag_key.as_deref(), today)
+        PolicyDecision::Requirement(requirement) => {
+            new_key = Some(requirement.key);
+            action(&stream, &rules, requirement, settings.exempt_tag_key.as_deref(), today)
         }
     };
-    say(&format!("  {line}"));
-    if let Some(key) = change.filter(|_| code == PENDING) {
+    print_line(&format!("  {line}"));
+    if let Some(key) = new_key.filter(|_| code == PENDING) {
         let key = key.canonical(arn.region(), arn.account());
-        let now = today.and_time(chrono::NaiveTime::MIN).and_utc();
         let change = KeyChange {
             description: &stream.description,
             key: key.as_ref(),
             key_policy: None,
             stream_policy: None,
-            now,
+            now: today.and_time(chrono::NaiveTime::MIN).and_utc(),
         };
         for line in warnings(&change) {
-            say(&format!("  {}", warning(&serde_json::to_value(line)?)));
+            print_line(&format!("  {}", warning(&serde_json::to_value(line)?)));
         }
     }
     Ok(code)
 }
 
-/// Rule by rule, up to the one that decides, why it does or does not.
-fn reasons(rules: &EffectivePolicy, subject: &Subject<'_>) -> Vec<String> {
+/// The rules in order, up to the one that applies: whether each matches, and why not.
+fn rule_lines(rules: &EffectivePolicy, subject: &Subject<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     for (index, rule) in rules.policy.rules().iter().enumerate() {
-        let line = |mark: String| format!("{:>2}  {BOLD}{}{BOLD:#}: {mark}", index + 1, rule.name);
+        let line = |result: String| format!("{:>2}  {BOLD}{}{BOLD:#}: {result}", index + 1, rule.name);
         match rule.matches.of(subject) {
-            Match::No(why) => lines.push(line(format!("no, {why}"))),
+            Match::No(why) => lines.push(line(format!("no match, {why}"))),
             Match::Yes if rule.has_expired(subject.today) => {
                 lines.push(line(format!(
                     "{YELLOW}expired{YELLOW:#}, {}",
@@ -285,7 +304,7 @@ fn reasons(rules: &EffectivePolicy, subject: &Subject<'_>) -> Vec<String> {
                 )));
             }
             Match::Yes => {
-                lines.push(line(format!("{GREEN}decides{GREEN:#}")));
+                lines.push(line(format!("{GREEN}applies{GREEN:#}")));
                 return lines;
             }
             Match::NeedsTags => {
@@ -298,56 +317,65 @@ fn reasons(rules: &EffectivePolicy, subject: &Subject<'_>) -> Vec<String> {
             }
         }
     }
-    lines.push(format!(" –  {BOLD}the configured default{BOLD:#}: {GREEN}decides{GREEN:#}"));
+    lines.push(format!(" –  {BOLD}the configured default{BOLD:#}: {GREEN}applies{GREEN:#}"));
     lines
 }
 
-/// What would happen to the stream now, and the exit code that says so.
-fn now(
-    stream: &Stream,
+/// What the enforcer would do with the stream now, and the exit code for it.
+fn action(
+    stream: &DescribedStream,
     rules: &EffectivePolicy,
-    terms: Requirement<'_>,
+    requirement: Requirement<'_>,
     exempt_tag_key: Option<&str>,
     today: NaiveDate,
 ) -> (u8, String) {
-    let Stream { description: Description { arn, key_id, .. }, tags } = stream;
+    let DescribedStream { description: Description { arn, key_id, .. }, tags } = stream;
     let canonical = |key: &KeyRef| key.canonical(arn.region(), arn.account());
-    let desired = if terms.key.is_aws_managed() {
+    let desired = if requirement.key.is_aws_managed() {
         DesiredKey::AwsManaged
-    } else if let Some(key) = canonical(terms.key) {
+    } else if let Some(key) = canonical(requirement.key) {
         DesiredKey::Key { arn: key, trouble: None }
-    } else if terms.exempt.is_none() && key_id.is_some() {
+    } else if requirement.exempt.is_none() && key_id.is_some() {
         return (
             PENDING,
-            format!("it is compared with the key that {} stands for, which only AWS can tell", terms.key),
+            format!(
+                "unknown offline: none if {} points to the stream's current key, otherwise StartStreamEncryption",
+                requirement.key
+            ),
         );
     } else {
-        // Nothing is compared with it.
+        // The stream is exempt or not encrypted, so the key is not compared with another.
         DesiredKey::AwsManaged
     };
-    let present = match key_id.as_deref().map(|key_id| (key_id, key_id.parse::<KeyRef>())) {
+    let current = match key_id.as_deref().map(|key_id| (key_id, key_id.parse::<KeyRef>())) {
         None => CurrentKey::Unencrypted,
         Some((_, Ok(key))) if key.is_aws_managed() => CurrentKey::AwsManaged,
         Some((key_id, key)) => match key.ok().as_ref().and_then(canonical) {
             Some(arn) => CurrentKey::Key { arn, by_alias: None, fitness: OtherKeyFitness::NotAsked },
             None => {
-                return (PENDING, format!("the stream names its key by {key_id}, and only AWS can tell which that is"));
+                return (
+                    PENDING,
+                    format!(
+                        "unknown offline: it depends on the key that {key_id}, the stream's current key, points to"
+                    ),
+                );
             }
         },
     };
-    if terms.on_other_key == OnOtherKey::Accept
-        && let (CurrentKey::Key { arn: present, .. }, DesiredKey::Key { arn: desired, .. }) = (&present, &desired)
-        && present != desired
+    if requirement.on_other_key == OnOtherKey::Accept
+        && let (CurrentKey::Key { arn: current, .. }, DesiredKey::Key { arn: desired, .. }) = (&current, &desired)
+        && current != desired
     {
         return (
             PENDING,
             format!(
-                "nothing if {present} is an enabled customer managed key, which only AWS can tell; otherwise {} is applied",
-                terms.key
+                "unknown offline: none if {current} is an enabled customer managed key, \
+                 otherwise StartStreamEncryption with {}",
+                requirement.key
             ),
         );
     }
-    let keys = Ok(Keys { desired, current: present });
+    let keys = Ok(Keys { desired, current });
     let (impact, trigger) = (ImpactFacts::default(), TriggerFacts::default());
     let enforcement = Enforcement {
         policy: rules,
@@ -364,21 +392,23 @@ fn now(
     let unless = if exempt_tag_key.is_some() && tags.is_none() { ", unless its tags exempt it" } else { "" };
     match decide(&facts).decision {
         Decision::Done(settled) => match settled {
-            Settled::InSync(in_sync) => (SETTLED, format!("{GREEN}nothing{GREEN:#}: {in_sync}")),
-            Settled::Exempt(because) => (SETTLED, format!("{YELLOW}nothing{YELLOW:#}: {because}")),
-            Settled::Gone(_) => (SETTLED, "nothing: it is being deleted".to_owned()),
-            Settled::WouldApply(why) => {
-                (PENDING, format!("{YELLOW}it is reported{YELLOW:#} and not touched (audit): {why}{unless}"))
+            Settled::InSync(in_sync) => (SUCCESS, format!("{GREEN}none{GREEN:#}: {in_sync}")),
+            Settled::Exempt(reason) => (SUCCESS, format!("{YELLOW}none{YELLOW:#}: {reason}")),
+            Settled::Gone(_) => (SUCCESS, "none: the stream is being deleted".to_owned()),
+            Settled::WouldApply(reason) => {
+                (PENDING, format!("{YELLOW}report{YELLOW:#} without a change (audit mode): {reason}{unless}"))
             }
-            Settled::KeyAtRisk(failure) => (FAILED, format!("{RED}it is not touched{RED:#}: {failure}")),
+            Settled::KeyAtRisk(failure) => (FAILED, format!("{RED}none{RED:#}, because of a failure: {failure}")),
         },
-        Decision::Apply(why) => {
-            (PENDING, format!("{YELLOW}StartStreamEncryption{YELLOW:#} with {}: {why}{unless}", terms.key))
+        Decision::Apply(reason) => {
+            (PENDING, format!("{YELLOW}StartStreamEncryption{YELLOW:#} with {}: {reason}{unless}", requirement.key))
         }
-        Decision::Poll(Pending::Status(status)) => (PENDING, format!("it is waited for: the stream is {status}")),
-        Decision::Refuse(failure) => (FAILED, format!("{RED}it is not touched{RED:#}: {failure}")),
+        Decision::Poll(Pending::Status(status)) => {
+            (PENDING, format!("wait until the stream is ACTIVE, then decide: it is {status}"))
+        }
+        Decision::Refuse(failure) => (FAILED, format!("{RED}none{RED:#}, because of a failure: {failure}")),
         Decision::Poll(_) | Decision::Pause(..) | Decision::Defer(_) | Decision::Need(_) => {
-            (PENDING, "it is looked at again".to_owned())
+            (PENDING, "describe the stream again, then decide".to_owned())
         }
     }
 }

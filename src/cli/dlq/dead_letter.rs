@@ -1,4 +1,11 @@
-//! What a message on the dead-letter queue says, whoever put it there.
+//! A message on the dead-letter queue, in one form for every service that writes one.
+//!
+//! Sources:
+//! * [Lambda: invocation records](https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html)
+//! * [EventBridge: dead-letter queues](https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html),
+//!   with the message attributes of an undelivered event
+//! * [SQS: `ReceiveMessage`](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html),
+//!   with the attribute `DeadLetterQueueSourceArn`
 
 use std::time::Duration;
 
@@ -9,19 +16,19 @@ use serde_json::Value;
 use crate::aws::dead_letters::ReceivedMessage;
 use crate::event::{Scope, read};
 
-/// Who put a message on the dead-letter queue.
+/// The service that put a message on the dead-letter queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum WrittenBy {
-    /// The function: a diagnosed failure.
+    /// The function, after it has diagnosed a failure.
     Function,
-    /// Lambda, after its retries: the record of an on-failure destination.
+    /// Lambda, after its retries, as the record of an on-failure destination.
     Lambda,
-    /// `EventBridge` or the scheduler, which could not hand the event over.
+    /// `EventBridge` or the scheduler, after it could not deliver the event.
     EventBridge,
-    /// SQS, after too many receives of the work queue.
+    /// SQS, after `maxReceiveCount` receives from the work queue.
     Queue,
-    /// Nobody knows.
+    /// Something else.
     Unknown,
 }
 
@@ -30,80 +37,96 @@ impl WrittenBy {
         match self {
             Self::Function => "the function",
             Self::Lambda => "Lambda, after its retries",
-            Self::EventBridge => "EventBridge, which could not hand the event over",
-            Self::Queue => "SQS, after too many receives from the work queue",
+            Self::EventBridge => "EventBridge, which could not deliver the event",
+            Self::Queue => "SQS, after too many receives from the work queue (maxReceiveCount)",
             Self::Unknown => "unknown",
         }
     }
 }
 
-/// A letter, in the words that all of them have in common.
+/// A dead letter, as `list` and `show` print it.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ShownDeadLetter {
-    /// The message's id.
+    /// The SQS message ID.
     pub(super) id: String,
-    /// Who wrote it.
     pub(super) sender: WrittenBy,
-    /// When it was sent.
     pub(super) sent: Option<DateTime<Utc>>,
-    /// The stream, where it is about one.
+    /// The stream's ARN or name; `None` for a dead letter about a whole event.
     pub(super) stream: Option<String>,
-    /// What went wrong.
+    /// The error code.
     pub(super) code: String,
-    /// `retryable`, `terminal`, `contested`, or empty where nobody says.
+    /// `retryable`, `terminal` or `contested`; empty if the sender is unknown.
     pub(super) class: String,
     /// What happened, in a sentence.
     pub(super) message: String,
-    /// What to do.
+    /// What to do about it.
     pub(super) remedy: String,
-    /// How often it was received.
+    /// How many times SQS has delivered the message, this time included.
     pub(super) receives: u32,
-    /// The body as it is; a text where it is no JSON.
+    /// The body as JSON; a string if it is not JSON.
     pub(super) body: Value,
+    /// The message, to delete it or to make it visible again.
     #[serde(skip)]
-    pub(super) held: ReceivedMessage,
+    pub(super) received_message: ReceivedMessage,
+}
+
+/// What a dead letter says about its failure.
+#[derive(Default)]
+struct Diagnosis {
+    code: String,
+    class: String,
+    message: String,
+    remedy: String,
 }
 
 impl ShownDeadLetter {
-    /// Reads a message; there is none that it cannot read.
-    pub(super) fn read(held: ReceivedMessage) -> Self {
-        let body: Value = serde_json::from_str(&held.body).unwrap_or_else(|_| Value::String(held.body.clone()));
-        let sender = sender(&held, &body);
-        let attribute = |name: &str| held.attributes.get(name).cloned().unwrap_or_default();
-        let (code, class, message, remedy) = match sender {
-            WrittenBy::Function => of_error(&body["error"]),
-            WrittenBy::Lambda => of_record(&body),
-            WrittenBy::EventBridge => (
-                attribute("ERROR_CODE"),
-                "retryable".to_owned(),
-                attribute("ERROR_MESSAGE"),
-                "check that the rule may invoke the function and that the function exists, then redrive".to_owned(),
-            ),
-            WrittenBy::Queue => (
-                "ReceivesExhausted".to_owned(),
-                "retryable".to_owned(),
-                "the function ended again and again before it answered for this message".to_owned(),
-                "find out in the function's log why it crashes or runs out of time, then redrive".to_owned(),
-            ),
-            WrittenBy::Unknown => (
-                "Unknown".to_owned(),
-                String::new(),
-                "a message that this program does not know".to_owned(),
-                "find out who sends to this queue".to_owned(),
-            ),
+    /// Reads a message. Every message can be read, also one from an unknown sender.
+    pub(super) fn read(received: ReceivedMessage) -> Self {
+        let body: Value = serde_json::from_str(&received.body).unwrap_or_else(|_| Value::String(received.body.clone()));
+        let sender = sender(&received, &body);
+        let attribute = |name: &str| received.attributes.get(name).cloned().unwrap_or_default();
+        let Diagnosis { code, class, message, remedy } = match sender {
+            WrittenBy::Function => diagnosis_of_error(&body["error"]),
+            WrittenBy::Lambda => diagnosis_of_invocation_record(&body),
+            WrittenBy::EventBridge => Diagnosis {
+                code: attribute("ERROR_CODE"),
+                class: "retryable".to_owned(),
+                message: attribute("ERROR_MESSAGE"),
+                remedy: "Check that the function exists and that the rule may invoke it, then redrive the message."
+                    .to_owned(),
+            },
+            WrittenBy::Queue => Diagnosis {
+                code: "ReceivesExhausted".to_owned(),
+                class: "retryable".to_owned(),
+                message: "the function received the message repeatedly and ended each time without a result for it"
+                    .to_owned(),
+                remedy: "Find out in the function's log why it crashes or times out, then redrive the message."
+                    .to_owned(),
+            },
+            WrittenBy::Unknown => Diagnosis {
+                code: "Unknown".to_owned(),
+                message: "the message is not in a format that this program knows".to_owned(),
+                remedy: "Find out what sends messages to this queue.".to_owned(),
+                ..Diagnosis::default()
+            },
         };
         let stream = stream(sender, &body);
-        let ReceivedMessage { id, sent, receives, .. } = held.clone();
-        Self { id, sender, sent, stream, code, class, message, remedy, receives, body, held }
+        let ReceivedMessage { id, sent, receives, .. } = received.clone();
+        Self { id, sender, sent, stream, code, class, message, remedy, receives, body, received_message: received }
     }
 
-    /// How long ago it was sent.
+    /// The first characters of the ID, enough to select the message.
+    pub(super) fn short_id(&self) -> &str {
+        self.id.get(..8).unwrap_or(&self.id)
+    }
+
+    /// The time since the message was sent; zero if that is unknown.
     pub(super) fn age(&self, now: DateTime<Utc>) -> Duration {
         self.sent.and_then(|sent| (now - sent).to_std().ok()).unwrap_or_default()
     }
 
-    /// The stream's name, or what the letter is about instead.
+    /// The stream's name, or `(whole event)`.
     pub(super) fn subject(&self) -> &str {
         match &self.stream {
             Some(stream) => stream.rsplit_once("stream/").map_or(stream, |(_, name)| name),
@@ -111,25 +134,25 @@ impl ShownDeadLetter {
         }
     }
 
-    /// Who wrote it, in words.
+    /// The sender, in words.
     pub(super) fn sender_text(&self) -> &'static str {
         self.sender.as_str()
     }
 
-    /// Whether whatever comes of it would be answered only, and stored nowhere.
-    pub(super) fn asks_for_no_letter(&self) -> bool {
+    /// Whether a request in it asks for an answer only, so that a failure would not be stored.
+    pub(super) fn forgoes_dead_letter(&self) -> bool {
         read(&self.body, &[]).requests().any(|request| request.options.no_dead_letter || request.options.dry_run)
     }
 }
 
-fn sender(held: &ReceivedMessage, body: &Value) -> WrittenBy {
+fn sender(received: &ReceivedMessage, body: &Value) -> WrittenBy {
     if body["kind"] == "enforcement-failure" {
         WrittenBy::Function
     } else if body.get("requestContext").is_some() && body.get("requestPayload").is_some() {
         WrittenBy::Lambda
-    } else if held.attributes.contains_key("RULE_ARN") || held.attributes.contains_key("ERROR_CODE") {
+    } else if received.attributes.contains_key("RULE_ARN") || received.attributes.contains_key("ERROR_CODE") {
         WrittenBy::EventBridge
-    } else if held.source.is_some() || body["kind"] == "work-item" {
+    } else if received.source.is_some() || body["kind"] == "work-item" {
         WrittenBy::Queue
     } else {
         WrittenBy::Unknown
@@ -140,25 +163,34 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-fn of_error(error: &Value) -> (String, String, String, String) {
-    (text(&error["code"]), text(&error["class"]), text(&error["message"]), text(&error["remedy"]))
+fn diagnosis_of_error(error: &Value) -> Diagnosis {
+    Diagnosis {
+        code: text(&error["code"]),
+        class: text(&error["class"]),
+        message: text(&error["message"]),
+        remedy: text(&error["remedy"]),
+    }
 }
 
-/// An on-failure record: the function's own error message is the answer's JSON, with the diagnosis
-/// in it; a crash has none.
-fn of_record(body: &Value) -> (String, String, String, String) {
+/// The diagnosis in an invocation record of Lambda. The error message of a failed invocation is the
+/// function's answer as JSON; after a crash or a timeout it is Lambda's text.
+fn diagnosis_of_invocation_record(body: &Value) -> Diagnosis {
     let response = &body["responsePayload"];
     let condition = text(&body["requestContext"]["condition"]);
     let answer: Value =
         response["errorMessage"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let of_outcome = answer["outcomes"].as_array().into_iter().flatten().find_map(|outcome| outcome.get("error"));
     if let Some(error) = of_outcome.or_else(|| answer.get("error")) {
-        return of_error(error);
+        return diagnosis_of_error(error);
     }
-    let code = response["errorType"].as_str().map_or_else(|| condition.clone(), str::to_owned);
-    let message =
-        response["errorMessage"].as_str().map_or_else(|| format!("the invocation failed: {condition}"), str::to_owned);
-    (code, "retryable".to_owned(), message, "read the function's log of this request, then redrive".to_owned())
+    Diagnosis {
+        code: response["errorType"].as_str().map_or_else(|| condition.clone(), str::to_owned),
+        class: "retryable".to_owned(),
+        message: response["errorMessage"]
+            .as_str()
+            .map_or_else(|| format!("the invocation failed: {condition}"), str::to_owned),
+        remedy: "Read the function's log of this request, then redrive the message.".to_owned(),
+    }
 }
 
 fn stream(sender: WrittenBy, body: &Value) -> Option<String> {
@@ -172,5 +204,15 @@ fn stream(sender: WrittenBy, body: &Value) -> Option<String> {
     match (requests.next().map(|request| &request.scope), requests.next()) {
         (Some(Scope::Streams(streams)), None) if streams.len() == 1 => streams.first().map(ToString::to_string),
         _ => None,
+    }
+}
+
+/// An age in its largest fitting unit: `90s`, `30m`, `12h`, `7d`.
+pub(super) fn age_text(age: Duration) -> String {
+    match age.as_secs() {
+        seconds @ 0..120 => format!("{seconds}s"),
+        seconds @ 120..7_200 => format!("{}m", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{}h", seconds / 3_600),
+        seconds => format!("{}d", seconds / 86_400),
     }
 }

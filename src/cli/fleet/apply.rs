@@ -1,42 +1,54 @@
-//! `enforcer apply`: does what `enforcer plan` shows.
+//! `enforcer apply`: encrypts the streams that `enforcer plan` lists, after a prompt.
+//!
+//! Compliant streams stay unchanged, so an interrupted run continues when a person runs it again.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::plan::{Plan, account, streams};
+use super::plan::{Plan, account};
 use super::row::Row;
 use super::{Selection, Target, Work};
 use crate::aws::kinesis::Probe;
-use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, say, warn};
-use crate::cli::{FAILED, SETTLED};
+use crate::cli::paint::{
+    BOLD, DIM, GREEN, RED, YELLOW, confirm, counted, outcome as outcome_lines, print_line, print_warning,
+};
+use crate::cli::{FAILED, SUCCESS};
 use crate::domain::mode::Mode;
 use crate::domain::outcome::Status;
 use crate::domain::stream::StreamRef;
 
-/// How long after ACTIVE every record is encrypted at the latest (`StartStreamEncryption`).
-const RECORDS_LAG: Duration = Duration::from_secs(5);
+/// How long after ACTIVE a stream may still store records that are not encrypted.
+///
+/// Source: <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html>.
+const UNENCRYPTED_RECORDS: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "It shows the plan, asks, and brings each stream right. Ctrl-C starts nothing more, and ends with what was done; the next apply goes on from there,\n\
-since streams that are right are left alone. Exit codes: 0 all right, 1 something failed or was left out, 2 wrong usage.\n\n\
-Examples:\n  enforcer apply --sandbox --yes\n  enforcer apply orders --key alias/streams --profile prod\n  enforcer apply --sandbox --yes --probe"
-)]
+#[command(after_help = "The command shows the plan, prompts, and encrypts each stream. \
+After Ctrl-C it starts no further stream, waits for those in progress, and prints what it did.\n\
+To continue, run it again: compliant streams stay unchanged.\n\n\
+Exit codes:\n  \
+0  all streams are encrypted as configured, or exempt\n  \
+1  a stream failed or was not started\n  \
+2  the usage or the settings are wrong, or AWS cannot be reached\n\n\
+Examples:\n  \
+enforcer apply --sandbox --yes\n  \
+enforcer apply orders --key alias/streams --profile prod\n  \
+enforcer apply --sandbox --yes --probe")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     selection: Selection,
-    /// Do not ask.
+    /// Encrypt without a prompt.
     #[arg(long)]
     yes: bool,
-    /// After a stream is encrypted, write ONE RECORD to it, to prove that AWS says KMS in the
-    /// answer.
+    /// Write ONE RECORD to each stream after it is encrypted, to verify that the response of AWS
+    /// shows KMS.
     #[arg(long)]
     probe: bool,
     /// Print the outcomes as JSON.
@@ -45,110 +57,119 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
-    let mut code = SETTLED;
-    let stopped = Arc::new(AtomicBool::new(false));
-    let watcher = tokio::spawn(watch(Arc::clone(&stopped)));
-    for place in arguments.selection.places(true).await? {
-        if place.settings.mode == Mode::Audit {
-            bail!("ENFORCEMENT_MODE is audit: apply changes nothing then; unset it, or use enforcer plan");
+    let mut code = SUCCESS;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let watcher = tokio::spawn(watch(Arc::clone(&interrupted)));
+    for target in arguments.selection.targets(true).await? {
+        if target.settings.mode == Mode::Audit {
+            bail!("ENFORCEMENT_MODE is audit, so apply would change nothing: unset it, or run enforcer plan");
         }
-        code = code.max(Box::pin(apply(&place, arguments, &stopped)).await?);
+        code = code.max(Box::pin(apply(&target, arguments, &interrupted)).await?);
     }
     watcher.abort();
     Ok(code)
 }
 
-async fn apply(place: &Target, arguments: &Arguments, stopped: &AtomicBool) -> Result<u8> {
-    let plan = Plan::of(place, &arguments.selection).await?;
+async fn apply(target: &Target, arguments: &Arguments, interrupted: &AtomicBool) -> Result<u8> {
+    let plan = Plan::of(target, &arguments.selection).await?;
     if !arguments.json {
-        say(&plan.to_string());
+        print_line(&plan.to_string());
     }
-    let targets: Vec<StreamRef> = plan
+    let streams: Vec<StreamRef> = plan
         .0
         .iter()
         .filter(|row| row.status == Status::WouldEncrypt && row.outcome.mode == Mode::Enforce)
-        .filter_map(|row| row.arn.as_ref()?.parse().ok())
+        .filter_map(|row| row.arn.clone().map(StreamRef::Arn))
         .collect();
-    let failed = plan.0.iter().any(|row| row.outcome.error.is_some());
-    if targets.is_empty() {
+    let failed_in_plan: Vec<_> =
+        plan.0.iter().filter(|row| row.outcome.error.is_some()).map(|row| row.stream.as_str()).collect();
+    if streams.is_empty() {
         if arguments.json {
-            say(&format!("{:#}", json!({"streams": [], "notStarted": 0})));
+            print_line(&format!("{:#}", json!({"streams": [], "notStarted": 0})));
         }
-        return Ok(if failed { FAILED } else { SETTLED });
+        return Ok(if failed_in_plan.is_empty() { SUCCESS } else { FAILED });
     }
-    let of = account(&plan.0).map_or_else(String::new, |account| format!(" of account {account}"));
-    if !arguments.yes && !confirmed(&format!("{}{of} in {}", streams(targets.len()), place.aws.region))? {
-        say("nothing was changed");
+    let of_account = account(&plan.0).map_or_else(String::new, |account| format!(" of account {account}"));
+    let action = format!("encrypt {}{of_account} in {}", counted(streams.len(), "stream"), target.aws.region);
+    if !arguments.yes && !confirm(&action, "Producers and consumers must be allowed to use the keys.")? {
+        print_line("no stream was changed");
         return Ok(FAILED);
     }
-    let Some(encryption) = place.aws.encryption.as_ref() else { bail!("nothing that could encrypt was made") };
+    let Some(encryption) = target.aws.encryption.as_ref() else { bail!("there is no client to start encryption with") };
     let work = Work {
         encryption: Some(encryption),
         concurrency: usize::from(arguments.selection.concurrency),
         asked_for: true,
     };
-    let bar = bar(targets.len(), arguments.json);
+    let bar = progress_bar(streams.len(), arguments.json);
     let mut rows: Vec<Row> = Vec::new();
-    let each = |outcome| {
-        let row = Row::new(outcome, &place.aws.region);
+    let on_outcome = |stream: &StreamRef, outcome| {
+        let row = Row::new(stream, outcome, &target.aws.region);
         let count = |status| rows.iter().chain([&row]).filter(|row| row.status == status).count();
         bar.inc(1);
         bar.set_message(format!("{} encrypted, {} failed", count(Status::Encrypted), count(Status::Failed)));
         rows.push(row);
     };
-    place.work(&targets, &work, || !stopped.load(Ordering::Relaxed), each).await;
+    target.reconcile_all(&streams, &work, || !interrupted.load(Ordering::Relaxed), on_outcome).await;
     bar.finish_and_clear();
     rows.sort_by(|one, other| one.stream.cmp(&other.stream));
-    let not_started = targets.len() - rows.len();
-    let encrypted = rows.iter().filter(|row| row.is_right()).count();
-    let proofs = if arguments.probe { probe(place, &rows).await } else { Vec::new() };
-    let proved = proofs.iter().all(|(_, proof)| *proof == Ok(true));
+    let not_started = streams.len() - rows.len();
+    let encrypted = rows.iter().filter(|row| row.is_encrypted_as_configured()).count();
+    let probes = if arguments.probe { probe(target, &rows).await } else { Vec::new() };
+    let all_verified = probes.iter().all(|(_, result)| *result == Ok(true));
     if arguments.json {
-        let proofs: Vec<_> = proofs
+        let probes: Vec<_> = probes
             .iter()
-            .map(|(stream, proof)| json!({"stream": stream, "encrypted": proof.clone().ok(), "error": proof.clone().err()}))
+            .map(|(stream, result)| {
+                json!({"stream": stream, "encrypted": result.clone().ok(), "error": result.clone().err()})
+            })
             .collect();
-        say(&format!("{:#}", json!({"streams": rows, "notStarted": not_started, "probes": proofs})));
+        print_line(&format!("{:#}", json!({"streams": rows, "notStarted": not_started, "probes": probes})));
     } else {
-        say(&format!("{BOLD}applied{BOLD:#}"));
+        print_line(&format!("{BOLD}result{BOLD:#}"));
         for row in &rows {
-            for line in crate::cli::paint::outcome(&serde_json::to_value(&row.outcome)?) {
-                say(&format!("  {line}"));
+            for line in outcome_lines(&serde_json::to_value(&row.outcome)?) {
+                print_line(&format!("  {line}"));
             }
         }
-        for (stream, proof) in &proofs {
-            say(&match proof {
-                Ok(true) => format!("  {GREEN}✔ proved{GREEN:#} {stream}: a record was written, and AWS says KMS"),
+        for (stream, result) in &probes {
+            print_line(&match result {
+                Ok(true) => format!("  {GREEN}✔ verified{GREEN:#} {stream}: the response to PutRecord shows KMS"),
                 Ok(false) => {
-                    format!("  {RED}✘ not proved{RED:#} {stream}: a record was written, and AWS does not say KMS")
+                    format!("  {RED}✘ not verified{RED:#} {stream}: the response to PutRecord does not show KMS")
                 }
-                Err(error) => format!("  {RED}✘ not proved{RED:#} {stream}: {error}"),
+                Err(error) => format!("  {RED}✘ not verified{RED:#} {stream}: {error}"),
             });
         }
-        say(&format!("{BOLD}{encrypted} of {} encrypted{BOLD:#}", targets.len()));
-        let before: Vec<_> =
-            plan.0.iter().filter(|row| row.outcome.error.is_some()).map(|row| row.stream.as_str()).collect();
-        if !before.is_empty() {
-            say(&format!("{RED}not touched{RED:#}: {} (the plan says why)", before.join(", ")));
+        print_line(&format!("{BOLD}encrypted {encrypted} of {}{BOLD:#}", counted(streams.len(), "stream")));
+        if !failed_in_plan.is_empty() {
+            print_line(&format!(
+                "{RED}not changed{RED:#}: {} {DIM}(the plan has the reasons){DIM:#}",
+                failed_in_plan.join(", ")
+            ));
         }
         if not_started > 0 {
-            say(&format!("{YELLOW}{not_started} not started{YELLOW:#}: the same command goes on with them"));
+            print_line(&format!("{YELLOW}{not_started} not started{YELLOW:#}: run the same command again to continue"));
         }
     }
-    Ok(if encrypted == targets.len() && !failed && proved { SETTLED } else { FAILED })
+    let complete = encrypted == streams.len() && failed_in_plan.is_empty() && all_verified;
+    Ok(if complete { SUCCESS } else { FAILED })
 }
 
-/// Waits for Ctrl-C. The second one ends the program at once.
-async fn watch(stopped: Arc<AtomicBool>) {
+/// Sets `interrupted` on the first Ctrl-C, and ends the program on the second.
+async fn watch(interrupted: Arc<AtomicBool>) {
     while tokio::signal::ctrl_c().await.is_ok() {
-        if stopped.swap(true, Ordering::Relaxed) {
+        if interrupted.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        warn("interrupted: no more streams are started, those that were are waited for; once more to end at once");
+        print_warning(
+            "interrupted: starting no further stream, waiting for those in progress; \
+             press Ctrl-C again to exit at once",
+        );
     }
 }
 
-fn bar(length: usize, quiet: bool) -> ProgressBar {
+fn progress_bar(length: usize, quiet: bool) -> ProgressBar {
     if quiet || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
@@ -157,28 +178,17 @@ fn bar(length: usize, quiet: bool) -> ProgressBar {
     if let Ok(style) = style { bar.with_style(style) } else { bar }
 }
 
-fn confirmed(what: &str) -> Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        bail!("nobody is there to be asked: give --yes to encrypt {what}");
-    }
-    let mut out = anstream::stderr();
-    write!(out, "Encrypt {what}? Producers and consumers must be allowed to use the keys. {DIM}[y/N]{DIM:#} ")?;
-    out.flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).context("no answer")?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
-/// Writes a record to each stream that was encrypted, when every record must be by then.
-async fn probe(place: &Target, rows: &[Row]) -> Vec<(String, Result<bool, String>)> {
-    sleep(RECORDS_LAG).await;
-    let probe = Probe::new(&place.config, &place.clock);
-    let mut proofs = Vec::new();
+/// Writes one record to each stream that was encrypted, once AWS stores no unencrypted records any
+/// more. Returns for each stream whether the response shows KMS.
+async fn probe(target: &Target, rows: &[Row]) -> Vec<(String, Result<bool, String>)> {
+    sleep(UNENCRYPTED_RECORDS).await;
+    let probe = Probe::new(&target.config, &target.clock);
+    let mut results = Vec::new();
     for row in rows.iter().filter(|row| row.status == Status::Encrypted) {
-        if let Some(arn) = row.arn.as_ref().and_then(|arn| arn.parse().ok()) {
-            let put = probe.put(&arn, place.clock.instant() + super::PATIENCE).await;
-            proofs.push((row.stream.clone(), put.map_err(|error| error.failure.to_string())));
+        if let Some(arn) = &row.arn {
+            let put = probe.put(arn, target.clock.instant() + super::PATIENCE).await;
+            results.push((row.stream.clone(), put.map_err(|error| error.failure.to_string())));
         }
     }
-    proofs
+    results
 }

@@ -1,24 +1,32 @@
-//! The report as one HTML file: no network, no script from elsewhere, light and dark, printable.
+//! The report as an HTML page for people: a single file that works offline, in light and dark mode
+//! and in print.
 
 use std::collections::BTreeMap;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::posture::{Report, VERSION};
+use super::posture::{FleetReport, VERSION};
 use super::row::{Row, short_key};
+use crate::cli::paint::warning_text;
 use crate::domain::outcome::{Status, Warning};
 
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
 
+/// Labels that have a colour of their own, as every status has: see [`colour`].
+const AS_CONFIGURED: &str = "encrypted as configured";
+const OTHER: &str = "other";
+const NOT_ENCRYPTED: &str = "not encrypted";
+
 /// The whole page.
-pub(super) fn page(report: &Report) -> String {
+pub(super) fn page(report: &FleetReport) -> String {
     let rows = &report.rows;
-    let right = rows.iter().filter(|row| row.is_right()).count();
-    let by_decision = counted(rows, |row| row.status.as_str().to_owned());
-    let by_key = counted(rows, |row| {
-        if row.present_key.is_none() { "not encrypted".to_owned() } else { short_key(row.present_key.as_deref()) }
+    let encrypted = rows.iter().filter(|row| row.is_encrypted_as_configured()).count();
+    let by_decision = counts(rows, |row| row.status.as_str().to_owned());
+    let by_key = counts(rows, |row| {
+        if row.current_key.is_none() { NOT_ENCRYPTED.to_owned() } else { short_key(row.current_key.as_deref()) }
     });
+    let share = [(AS_CONFIGURED.to_owned(), encrypted), (OTHER.to_owned(), rows.len() - encrypted)];
     let of = |status: Status| rows.iter().filter(move |row| row.status == status).collect::<Vec<_>>();
     let page = html! {
         (DOCTYPE)
@@ -27,23 +35,23 @@ pub(super) fn page(report: &Report) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
-                title { "Kinesis encryption: " (right) " of " (rows.len()) " streams are right" }
+                title { "Kinesis encryption: " (encrypted) " of " (rows.len()) " streams are encrypted as configured" }
                 style { (PreEscaped(STYLE)) }
             }
             body {
                 main {
                     h1 { "Encryption of Kinesis data streams" }
                     p .made {
-                        "Made at " time datetime=(report.time()) { (report.time()) } " by kinesis-encryption-enforcer " (VERSION)
-                        @if let Some(first) = rows.first() { ", account " (first.account.as_deref().unwrap_or("unknown")) ", " (regions(rows)) }
+                        "Generated at " time datetime=(report.time()) { (report.time()) } " by kinesis-encryption-enforcer " (VERSION)
+                        @if let Some(first) = rows.first() { " for account " (first.account.as_deref().unwrap_or("unknown")) " in " (regions(rows)) }
                     }
                     section .summary aria-label="Summary" {
                         figure {
-                            p .share { strong { (right) } " of " (rows.len()) " streams are encrypted with the right key" }
-                            (bar(&[("right".to_owned(), right), ("other".to_owned(), rows.len() - right)], "Share of streams that are right"))
+                            p .share { strong { (encrypted) } " of " (rows.len()) " streams are encrypted as configured" }
+                            (bar(&share, "Share of streams that are encrypted as configured"))
                         }
                         figure { figcaption { "By decision" } (bar(&by_decision, "Streams by decision")) (legend(&by_decision)) }
-                        figure { figcaption { "By present key" } (bar(&by_key, "Streams by present key")) (legend(&by_key)) }
+                        figure { figcaption { "By current key" } (bar(&by_key, "Streams by current key")) (legend(&by_key)) }
                     }
                     (listed("Keys at risk", &of(Status::KeyAtRisk)))
                     (listed("Contested", &of(Status::Contested)))
@@ -52,7 +60,7 @@ pub(super) fn page(report: &Report) -> String {
                     h2 { "All streams" }
                     p .controls {
                         label for="filter" { "Filter" }
-                        input #filter type="search" placeholder="a name, a key, a decision …" autocomplete="off";
+                        input #filter type="search" placeholder="Stream, key, decision …" autocomplete="off";
                         output #shown for="filter" aria-live="polite" { (rows.len()) " streams" }
                     }
                     div .scroll tabindex="0" role="region" aria-label="All streams" { (table(rows)) }
@@ -71,22 +79,22 @@ fn regions(rows: &[Row]) -> String {
     regions.join(", ")
 }
 
-/// How many rows there are of each kind, the most frequent first.
-fn counted(rows: &[Row], kind: impl Fn(&Row) -> String) -> Vec<(String, usize)> {
+/// The number of rows with each label, the most frequent first.
+fn counts(rows: &[Row], label: impl Fn(&Row) -> String) -> Vec<(String, usize)> {
     let mut counts = BTreeMap::<String, usize>::new();
     for row in rows {
-        *counts.entry(kind(row)).or_default() += 1;
+        *counts.entry(label(row)).or_default() += 1;
     }
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     counts
 }
 
-/// A name for CSS: decisions have their own colours, keys take turns.
-fn colour(kind: &str, index: usize) -> String {
-    let is_own =
-        Status::ALL.iter().any(|status| status.as_str() == kind) || matches!(kind, "right" | "other" | "not encrypted");
-    if is_own { format!("c-{}", kind.replace(' ', "-")) } else { format!("k-{}", index % 6) }
+/// The CSS class of a label: each status has a colour of its own, keys use six colours in turn.
+fn colour(label: &str, index: usize) -> String {
+    let has_own_colour = Status::ALL.iter().any(|status| status.as_str() == label)
+        || matches!(label, AS_CONFIGURED | OTHER | NOT_ENCRYPTED);
+    if has_own_colour { format!("c-{}", label.replace(' ', "-")) } else { format!("k-{}", index % 6) }
 }
 
 fn bar(parts: &[(String, usize)], title: &str) -> Markup {
@@ -95,17 +103,17 @@ fn bar(parts: &[(String, usize)], title: &str) -> Markup {
     let spans: Vec<_> = parts
         .iter()
         .enumerate()
-        .map(|(index, (kind, count))| {
+        .map(|(index, (label, count))| {
             let x = before;
             before += count;
-            (colour(kind, index), kind, *count, x * 1000 / total, before * 1000 / total - x * 1000 / total)
+            (colour(label, index), label, *count, x * 1000 / total, before * 1000 / total - x * 1000 / total)
         })
         .collect();
     html! {
         svg viewBox="0 0 1000 40" preserveAspectRatio="none" role="img" aria-label=(title) {
             title { (title) }
-            @for (class, kind, count, x, width) in spans {
-                rect class=(class) x=(x) y="0" width=(width) height="40" { title { (kind) ": " (count) } }
+            @for (class, label, count, x, width) in spans {
+                rect class=(class) x=(x) y="0" width=(width) height="40" { title { (label) ": " (count) } }
             }
         }
     }
@@ -114,14 +122,14 @@ fn bar(parts: &[(String, usize)], title: &str) -> Markup {
 fn legend(parts: &[(String, usize)]) -> Markup {
     html! {
         ul .legend {
-            @for (index, (kind, count)) in parts.iter().enumerate() {
-                li { span .dot .(colour(kind, index)) aria-hidden="true" {} (kind) " " strong { (count) } }
+            @for (index, (label, count)) in parts.iter().enumerate() {
+                li { span .dot .(colour(label, index)) aria-hidden="true" {} (label) " " strong { (count) } }
             }
         }
     }
 }
 
-/// A section of streams that ask for a person; nothing where there are none.
+/// A section of streams that need attention, with their remedies; nothing if there are none.
 fn listed(title: &str, rows: &[&Row]) -> Markup {
     html! {
         @if !rows.is_empty() {
@@ -130,7 +138,7 @@ fn listed(title: &str, rows: &[&Row]) -> Markup {
                 @for row in rows {
                     li {
                         strong { (row.stream) } ": " (row.outcome.reason)
-                        @if let Some(failure) = &row.outcome.error { br; span .remedy { (failure.remedy) } }
+                        @if let Some(failure) = &row.outcome.error { br; span .remedy { "Remedy: " (failure.remedy) } }
                     }
                 }
             }
@@ -146,7 +154,7 @@ fn exemptions(rows: &[&Row]) -> Markup {
                 @for row in rows {
                     li {
                         strong { (row.stream) } ": " (row.outcome.reason)
-                        @if row.outcome.warnings.contains(&Warning::ExemptionWithoutEnd) { " " span .tag { "no end" } }
+                        @if row.outcome.warnings.contains(&Warning::ExemptionWithoutEnd) { " " span .tag { "no end date" } }
                     }
                 }
             }
@@ -159,7 +167,7 @@ fn table(rows: &[Row]) -> Markup {
         table #streams {
             thead {
                 tr {
-                    @for head in ["Stream", "Region", "State", "Present key", "Wanted key", "Decision", "Rule", "Reason"] {
+                    @for head in ["Stream", "Region", "State", "Current key", "Configured key", "Decision", "Rule", "Reason"] {
                         th scope="col" aria-sort="none" { button type="button" { (head) } }
                     }
                 }
@@ -167,11 +175,11 @@ fn table(rows: &[Row]) -> Markup {
             tbody {
                 @for row in rows {
                     tr {
-                        th scope="row" title=(row.arn.as_deref().unwrap_or_default()) { (row.stream) }
+                        th scope="row" title=[row.arn.as_ref()] { (row.stream) }
                         td { (row.region) }
                         td { (row.state.as_deref().unwrap_or("–")) }
-                        td .key title=(row.present_key.as_deref().unwrap_or("not encrypted")) { (short_key(row.present_key.as_deref())) }
-                        td .key title=(row.wanted_key.as_deref().unwrap_or_default()) { (short_key(row.wanted_key.as_deref())) }
+                        td .key title=(row.current_key.as_deref().unwrap_or("not encrypted")) { (short_key(row.current_key.as_deref())) }
+                        td .key title=(row.configured_key.as_deref().unwrap_or_default()) { (short_key(row.configured_key.as_deref())) }
                         td { span .decision .(colour(row.status.as_str(), 0)) { (row.status.as_str()) } }
                         td { (row.outcome.rule.as_deref().unwrap_or("–")) }
                         td .reason {
@@ -185,10 +193,8 @@ fn table(rows: &[Row]) -> Markup {
     }
 }
 
+/// A warning by its code, with its text as the tooltip.
 fn tag(warning: &Warning) -> Markup {
-    let value = serde_json::to_value(warning).unwrap_or_default();
-    let code = value["code"].as_str().unwrap_or_default().to_owned();
-    let fields = value.as_object().into_iter().flatten().filter(|(name, _)| *name != "code");
-    let fields: Vec<_> = fields.map(|(name, value)| format!("{name}: {value}")).collect();
-    html! { span .tag title=(fields.join(", ")) { (code) } }
+    let warning = serde_json::to_value(warning).unwrap_or_default();
+    html! { span .tag title=(warning_text(&warning)) { (warning["code"].as_str().unwrap_or_default()) } }
 }

@@ -1,5 +1,8 @@
-//! The fleet from the terminal: which streams, where, and how each is looked at. `plan`, `apply`
-//! and `report` share it.
+//! What `plan`, `apply` and `report` have in common: which streams to work on, in which account and
+//! Regions, and how to reconcile them.
+//!
+//! A person works with their own credentials here, or with a role that they assume
+//! (<https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>).
 
 pub(super) mod apply;
 pub(super) mod html;
@@ -19,7 +22,8 @@ use futures_util::StreamExt;
 use futures_util::stream::iter;
 
 use self::row::Row;
-use super::event::{checked_credentials, sdk_config};
+use super::credentials::{check_credentials, sdk_config};
+use super::input::{self, whole_number};
 use crate::aws::kinesis::Encryption;
 use crate::aws::{Aws, config};
 use crate::clock::Clock;
@@ -34,35 +38,36 @@ use crate::reconcile::key_cache::KeyCache;
 use crate::reconcile::{Account, Context, Enforcement, RequestFacts, StreamLocks, reconcile};
 use crate::settings::{Environment, Settings};
 
-/// Which streams, and where.
+/// Which streams to work on, and where.
 #[derive(Debug, clap::Args)]
 pub(super) struct Selection {
-    /// The streams, by name or ARN; all of the account and Region, if none is given.
+    /// The names or ARNs of the streams; all streams of the account and Region if none is given.
     streams: Vec<StreamRef>,
-    /// The key, in place of `KMS_KEY_ID`.
+    /// Use this KMS key instead of the one in `KMS_KEY_ID`.
     #[arg(long)]
     key: Option<String>,
-    /// A file with the policy, in place of `POLICY`.
-    #[arg(long)]
+    /// Use the policy in this file instead of the one in `POLICY` or `POLICY_PARAMETER`.
+    #[arg(long, value_name = "FILE")]
     policy: Option<String>,
-    /// A Region, in place of the profile's or environment's; may be given several times.
+    /// Use this Region instead of the one of the profile or the environment; repeat it for several
+    /// Regions.
     #[arg(long)]
     region: Vec<String>,
-    /// The AWS profile.
-    #[arg(long)]
+    /// Use this AWS profile.
+    #[arg(long, value_name = "NAME")]
     profile: Option<String>,
-    /// A role to take on, by ARN: of another account, for instance.
-    #[arg(long)]
+    /// Assume this role, for example of another account.
+    #[arg(long, value_name = "ARN")]
     assume_role: Option<String>,
-    /// Use an embedded AWS with a sample fleet.
+    /// Use a sandbox with a sample fleet.
     #[arg(long, conflicts_with_all = ["profile", "region", "assume_role", "key"])]
     sandbox: bool,
-    /// How many streams are worked on at once.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=50))]
+    /// Work on this many streams at a time: 1 to 50.
+    #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = whole_number(1..=50_u8))]
     concurrency: u8,
 }
 
-/// An account and a Region, as one run of a command has it.
+/// An account and Region that a command works on.
 pub(super) struct Target {
     aws: Aws,
     rules: EffectivePolicy,
@@ -71,16 +76,18 @@ pub(super) struct Target {
     config: SdkConfig,
 }
 
-/// How long looking at one stream may take, and bringing it right.
+/// How long observing one stream may take, retries included.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long encrypting one stream may take, until it is ACTIVE again.
 const LONG_PATIENCE: Duration = Duration::from_mins(5);
 
-/// For as long as a command may run.
+/// How long a whole command may take.
 const A_DAY: Duration = Duration::from_hours(24);
 
 impl Selection {
-    /// The places that are meant. Without `writes` they are made with nothing that could write.
-    pub(super) async fn places(&self, writes: bool) -> Result<Vec<Target>> {
+    /// The account in each selected Region. Unless `may_write` is set, the targets have no client
+    /// that could write.
+    pub(super) async fn targets(&self, may_write: bool) -> Result<Vec<Target>> {
         let mut environment = Environment::of_process();
         if let Some(key) = &self.key {
             environment = environment.with("KMS_KEY_ID", key);
@@ -88,22 +95,22 @@ impl Selection {
         let policy = match &self.policy {
             Some(file) => {
                 environment = environment.with("POLICY", "").with("POLICY_PARAMETER", "");
-                let text = std::fs::read_to_string(file).map_err(|error| anyhow!("{file} cannot be read: {error}"))?;
-                Some(Arc::new(text.parse::<Policy>().map_err(|invalid| anyhow!("{file}: {invalid}"))?))
+                let policy = input::read(file)?.parse::<Policy>();
+                Some(Arc::new(policy.map_err(|invalid| anyhow!("{}: {invalid}", input::name_of(file)))?))
             }
             None => None,
         };
         let clock = Clock::system();
         if self.sandbox {
             let (environment, config, clock) = sample::fleet(environment).await?;
-            return self.all_in(vec![Target::open(&environment, config, clock, policy, writes).await?]);
+            return self.checked(vec![Target::open(&environment, config, clock, policy, may_write).await?]);
         }
         let regions: Vec<Option<&str>> = if self.region.is_empty() {
             vec![None]
         } else {
             self.region.iter().map(|region| Some(region.as_str())).collect()
         };
-        let mut places = Vec::new();
+        let mut targets = Vec::new();
         for region in regions {
             let mut config = sdk_config(self.profile.as_deref(), region, &environment, &clock).await?;
             if let Some(role) = &self.assume_role {
@@ -115,24 +122,29 @@ impl Selection {
                 let credentials = aws_credential_types::provider::SharedCredentialsProvider::new(provider);
                 config =
                     config::with_retries_off(config.into_builder().credentials_provider(credentials).build(), &clock);
-                checked_credentials(&config, &format!("{role} cannot be taken on (sts:AssumeRole)")).await?;
+                check_credentials(
+                    &config,
+                    &format!("cannot assume the role {role} (sts:AssumeRole)"),
+                    "allow sts:AssumeRole in the role's trust policy and in your own permissions",
+                )
+                .await?;
             }
-            places.push(Target::open(&environment, config, clock.clone(), policy.clone(), writes).await?);
+            targets.push(Target::open(&environment, config, clock.clone(), policy.clone(), may_write).await?);
         }
-        self.all_in(places)
+        self.checked(targets)
     }
 
-    /// The places, if every stream that is named by ARN lies in one of them.
-    fn all_in(&self, places: Vec<Target>) -> Result<Vec<Target>> {
-        let regions: Vec<_> = places.iter().map(|place| place.aws.region.as_str()).collect();
+    /// The targets, if each stream that is given by ARN is in the Region of one of them.
+    fn checked(&self, targets: Vec<Target>) -> Result<Vec<Target>> {
+        let regions: Vec<_> = targets.iter().map(|target| target.aws.region.as_str()).collect();
         for stream in &self.streams {
             if let StreamRef::Arn(arn) = stream
                 && !regions.contains(&arn.region())
             {
-                return Err(anyhow!("{arn} is not in {}: give --region {}", regions.join(" or "), arn.region()));
+                return Err(anyhow!("{arn} is not in {}: pass --region {}", regions.join(" or "), arn.region()));
             }
         }
-        Ok(places)
+        Ok(targets)
     }
 }
 
@@ -142,11 +154,11 @@ impl Target {
         config: SdkConfig,
         clock: Clock,
         policy: Option<Arc<Policy>>,
-        writes: bool,
+        may_write: bool,
     ) -> Result<Self> {
         let settings = Settings::from_environment(environment)?;
-        // In audit mode nothing is made that could start anything.
-        let mode = if writes { settings.mode } else { Mode::Audit };
+        // In audit mode there is no client that could start encryption.
+        let mode = if may_write { settings.mode } else { Mode::Audit };
         let aws = Aws::new(&config, &Settings { mode, ..settings.clone() }, &clock);
         let policy = if let Some(policy) = policy {
             policy
@@ -163,14 +175,15 @@ impl Target {
         Ok(Self { aws, rules, settings, clock, config })
     }
 
-    /// The streams that are meant, and are not being deleted.
-    async fn targets(&self, named: &[StreamRef]) -> Result<Vec<StreamRef>> {
+    /// The `named` streams of this Region, or all of its streams that are not DELETING if none is
+    /// named.
+    async fn streams(&self, named: &[StreamRef]) -> Result<Vec<StreamRef>> {
         if !named.is_empty() {
-            let here = |stream: &&StreamRef| match stream {
+            let is_here = |stream: &&StreamRef| match stream {
                 StreamRef::Arn(arn) => arn.region() == self.aws.region,
                 StreamRef::Name(_) => true,
             };
-            return Ok(named.iter().filter(here).cloned().collect());
+            return Ok(named.iter().filter(is_here).cloned().collect());
         }
         let mut streams = Vec::new();
         let mut after = None;
@@ -190,14 +203,14 @@ impl Target {
         }
     }
 
-    /// Works on `targets`, `concurrency` at once, as long as `go_on` says so; hands each outcome to
-    /// `each` as soon as it is known.
-    async fn work(
+    /// Reconciles `streams`, several at a time, and calls `on_outcome` for each as soon as it is
+    /// done. Starts no further stream once `may_start` returns false.
+    async fn reconcile_all(
         &self,
-        targets: &[StreamRef],
+        streams: &[StreamRef],
         work: &Work<'_>,
-        go_on: impl Fn() -> bool,
-        mut each: impl FnMut(Outcome),
+        may_start: impl Fn() -> bool,
+        mut on_outcome: impl FnMut(&StreamRef, Outcome),
     ) {
         let Self { aws, rules, settings, clock, .. } = self;
         let until = clock.instant() + A_DAY;
@@ -224,33 +237,38 @@ impl Target {
             };
             async move { reconcile(&stream, &context).await }
         };
-        let left = targets.iter().cloned().take_while(|_| go_on());
-        let mut running = std::pin::pin!(iter(left.map(one)).buffer_unordered(work.concurrency));
-        while let Some(outcome) = running.next().await {
-            each(outcome);
+        let reconciled = streams.iter().take_while(|_| may_start()).map(|stream| {
+            let outcome = one(stream.clone());
+            async move { (stream, outcome.await) }
+        });
+        let mut reconciled = std::pin::pin!(iter(reconciled).buffer_unordered(work.concurrency));
+        while let Some((stream, outcome)) = reconciled.next().await {
+            on_outcome(stream, outcome);
         }
     }
 
-    /// Looks at the streams that are meant, and changes nothing.
+    /// The rows of the selected streams, sorted by name. Changes nothing.
     async fn survey(&self, selection: &Selection) -> Result<Vec<Row>> {
-        let targets = self.targets(&selection.streams).await?;
+        let streams = self.streams(&selection.streams).await?;
         let work = Work {
             encryption: None,
             concurrency: usize::from(selection.concurrency),
             asked_for: !selection.streams.is_empty(),
         };
         let mut rows = Vec::new();
-        self.work(&targets, &work, || true, |outcome| rows.push(Row::new(outcome, &self.aws.region))).await;
+        let add_row = |stream: &StreamRef, outcome| rows.push(Row::new(stream, outcome, &self.aws.region));
+        self.reconcile_all(&streams, &work, || true, add_row).await;
         rows.sort_by(|one, other| one.stream.cmp(&other.stream));
         Ok(rows)
     }
 }
 
-/// How streams are worked on.
+/// How to reconcile streams.
 struct Work<'a> {
-    /// What writes; nothing where streams are only looked at.
+    /// The client that starts encryption; `None` to change nothing.
     encryption: Option<&'a Encryption>,
+    /// How many streams are reconciled at a time.
     concurrency: usize,
-    /// Whether the streams were named: then one that does not exist is a failure.
+    /// Whether the streams were named: a named stream that does not exist is a failure.
     asked_for: bool,
 }

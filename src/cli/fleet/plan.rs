@@ -1,4 +1,6 @@
-//! `enforcer plan`: what would be done to each stream, and why. It has nothing that could write.
+//! `enforcer plan`: shows a person what the enforcer would change on each stream, and why.
+//!
+//! The command has no client that could write, so a plan is safe with any credentials.
 
 use std::fmt;
 
@@ -7,15 +9,21 @@ use serde_json::json;
 
 use super::row::{Row, short_key};
 use super::{Selection, Target};
-use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, say, warning};
-use crate::cli::{FAILED, PENDING, SETTLED};
+use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, print_line, warning};
+use crate::cli::{FAILED, PENDING, SUCCESS};
 use crate::domain::outcome::Status;
 
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "It only reads, and is built so that it cannot write. Exit codes: 0 nothing to do, 1 something failed, 2 wrong usage, 3 there are changes.\n\n\
-Examples:\n  enforcer plan --sandbox\n  enforcer plan --key alias/streams --profile prod --region us-east-1 --region eu-west-1\n  enforcer plan orders clicks --json"
-)]
+#[command(after_help = "The command only reads: it has no client that could write.\n\n\
+Exit codes:\n  \
+0  nothing to change\n  \
+1  a stream failed, is deferred or contested, or its key is at risk\n  \
+2  the usage or the settings are wrong, or AWS cannot be reached\n  \
+3  there are streams to change\n\n\
+Examples:\n  \
+enforcer plan --sandbox\n  \
+enforcer plan --profile prod --region us-east-1 --region eu-west-1\n  \
+enforcer plan orders clicks --json")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     selection: Selection,
@@ -26,24 +34,24 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     let mut rows = Vec::new();
-    for place in arguments.selection.places(false).await? {
-        rows.extend(Box::pin(place.survey(&arguments.selection)).await?);
+    for target in arguments.selection.targets(false).await? {
+        rows.extend(Box::pin(target.survey(&arguments.selection)).await?);
     }
     let plan = Plan(rows);
     if arguments.json {
-        say(&format!("{:#}", json!({"streams": plan.0, "changes": plan.changes()})));
+        print_line(&format!("{:#}", json!({"streams": plan.0, "changes": plan.changes()})));
     } else {
-        say(plan.to_string().trim_end());
+        print_line(plan.to_string().trim_end());
     }
     Ok(plan.exit_code())
 }
 
-/// What would be done. Its [`Display`](fmt::Display) is what a person reads.
+/// What would change on each stream. A person reads its [`Display`](fmt::Display).
 pub(super) struct Plan(pub(super) Vec<Row>);
 
 impl Plan {
-    pub(super) async fn of(place: &Target, selection: &Selection) -> Result<Self> {
-        Ok(Self(Box::pin(place.survey(selection)).await?))
+    pub(super) async fn of(target: &Target, selection: &Selection) -> Result<Self> {
+        Ok(Self(Box::pin(target.survey(selection)).await?))
     }
 
     fn changes(&self) -> usize {
@@ -51,17 +59,19 @@ impl Plan {
     }
 
     fn exit_code(&self) -> u8 {
-        let bad =
+        let needs_attention =
             |row: &Row| matches!(row.status, Status::Failed | Status::Contested | Status::KeyAtRisk | Status::Deferred);
-        match () {
-            () if self.0.iter().any(bad) => FAILED,
-            () if self.changes() > 0 => PENDING,
-            () => SETTLED,
+        if self.0.iter().any(needs_attention) {
+            FAILED
+        } else if self.changes() > 0 {
+            PENDING
+        } else {
+            SUCCESS
         }
     }
 }
 
-/// The mark and the colour of a status.
+/// The mark and the colour of a status in a table.
 pub(super) fn marked(status: Status) -> (&'static str, anstyle::Style) {
     match status {
         Status::Encrypted | Status::Compliant => ("✔", GREEN),
@@ -74,20 +84,21 @@ pub(super) fn marked(status: Status) -> (&'static str, anstyle::Style) {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
-            return write!(f, "there are no streams");
+            return write!(f, "no streams found");
         }
         for (index, rows) in self.0.chunk_by(|one, other| one.region == other.region).enumerate() {
             if index > 0 {
                 write!(f, "\n\n")?;
             }
-            writeln!(f, "{BOLD}account {}, {}{BOLD:#}\n", account(rows).unwrap_or("?"), rows[0].region)?;
+            let account = account(rows).unwrap_or("unknown");
+            writeln!(f, "{BOLD}account {account}, {}{BOLD:#}\n", rows[0].region)?;
             table(rows, f)?;
         }
         Ok(())
     }
 }
 
-/// The account that the streams are in, where one of them tells.
+/// The account of the streams; `None` if no stream could be described.
 pub(super) fn account(rows: &[Row]) -> Option<&str> {
     rows.iter().find_map(|row| row.account.as_deref())
 }
@@ -96,28 +107,29 @@ fn count(rows: &[Row], status: Status) -> usize {
     rows.iter().filter(|row| row.status == status).count()
 }
 
-/// One line a stream, what is to be said of it below, and how many there are of each kind.
+/// One line per stream, with its warnings and its remedy below, and the number of streams by
+/// status.
 fn table(rows: &[Row], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let heads = ["stream", "state", "present key", "wanted key", "decision"];
+    let headings = ["stream", "state", "current key", "configured key", "decision"];
     let cells: Vec<[String; 5]> = rows
         .iter()
         .map(|row| {
             [
                 row.stream.clone(),
                 row.state.clone().unwrap_or_else(|| "–".to_owned()),
-                short_key(row.present_key.as_deref()),
-                short_key(row.wanted_key.as_deref()),
+                short_key(row.current_key.as_deref()),
+                short_key(row.configured_key.as_deref()),
                 row.status.as_str().to_owned(),
             ]
         })
         .collect();
     let width = |column: usize| {
-        cells.iter().map(|row| row[column].chars().count()).chain([heads[column].len()]).max().unwrap_or_default()
+        cells.iter().map(|row| row[column].chars().count()).chain([headings[column].len()]).max().unwrap_or_default()
     };
     let widths = [0, 1, 2, 3, 4].map(width);
     write!(f, "  {DIM}")?;
-    for (head, width) in heads.iter().zip(widths) {
-        write!(f, "{head:<width$}  ")?;
+    for (heading, width) in headings.iter().zip(widths) {
+        write!(f, "{heading:<width$}  ")?;
     }
     writeln!(f, "reason{DIM:#}")?;
     for (row, cells) in rows.iter().zip(&cells) {
@@ -139,21 +151,13 @@ fn table(rows: &[Row], f: &mut fmt::Formatter<'_>) -> fmt::Result {
             writeln!(f, "    {DIM}remedy:{DIM:#} {}", failure.remedy)?;
         }
     }
-    let right = rows.iter().filter(|row| row.is_right()).count();
-    let counts = [
-        (right, "right"),
-        (count(rows, Status::Exempt), "exempt"),
-        (count(rows, Status::Contested), "contested"),
-        (count(rows, Status::Failed), "failed"),
-    ];
-    write!(f, "\n{BOLD}{} to change{BOLD:#}", count(rows, Status::WouldEncrypt))?;
-    for (count, what) in counts.into_iter().filter(|(count, what)| *count > 0 || *what == "right") {
-        write!(f, ", {count} {what}")?;
+    let counts = Status::ALL.map(|status| (count(rows, status), status));
+    let total = counted(rows.len(), "stream");
+    write!(f, "\n{BOLD}{total}: {} to change{BOLD:#}", count(rows, Status::WouldEncrypt))?;
+    for (count, status) in counts {
+        if count > 0 && status != Status::WouldEncrypt {
+            write!(f, ", {count} {}", status.as_str())?;
+        }
     }
-    write!(f, ", of {}", streams(rows.len()))
-}
-
-/// So many streams, in words.
-pub(super) fn streams(count: usize) -> String {
-    if count == 1 { "1 stream".to_owned() } else { format!("{count} streams") }
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! The fleet's posture, in the forms that other programs read.
+//! The report in the formats that other programs read: JSON, CSV and ASFF.
 
 use anyhow::Result;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -7,22 +7,29 @@ use serde_json::{Value, json};
 use super::row::Row;
 use crate::domain::outcome::Status;
 
-/// What a report is made of.
-pub(super) struct Report {
+/// The encryption of all selected streams at one time.
+pub(super) struct FleetReport {
     pub(super) made_at: DateTime<Utc>,
     pub(super) rows: Vec<Row>,
 }
 
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-impl Report {
+impl FleetReport {
+    /// When the report was made, as an RFC 3339 text.
     pub(super) fn time(&self) -> String {
         self.made_at.to_rfc3339_opts(SecondsFormat::Secs, true)
     }
 
     pub(super) fn json(&self) -> Value {
-        let right = self.rows.iter().filter(|row| row.is_right()).count();
-        json!({"madeAt": self.time(), "version": VERSION, "total": self.rows.len(), "right": right, "streams": self.rows})
+        let encrypted = self.rows.iter().filter(|row| row.is_encrypted_as_configured()).count();
+        json!({
+            "madeAt": self.time(),
+            "version": VERSION,
+            "total": self.rows.len(),
+            "right": encrypted,
+            "streams": self.rows,
+        })
     }
 
     pub(super) fn csv(&self) -> Result<String> {
@@ -54,26 +61,28 @@ impl Report {
                 row.stream.clone(),
                 text(&row.state),
                 text(&row.capacity_mode),
-                text(&row.present_key),
-                text(&row.wanted_key),
+                text(&row.current_key),
+                text(&row.configured_key),
                 row.status.as_str().to_owned(),
                 text(&row.outcome.rule),
                 row.outcome.reason.clone(),
                 codes.join(" "),
                 row.outcome.error.as_ref().map(|failure| failure.code.clone()).unwrap_or_default(),
-                text(&row.arn),
+                row.arn.as_ref().map(ToString::to_string).unwrap_or_default(),
                 self.time(),
             ])?;
         }
         Ok(String::from_utf8(writer.into_inner()?)?)
     }
 
+    /// One finding per stream whose ARN is known, for `BatchImportFindings`.
+    ///
     /// Source: [required top-level ASFF attributes][asff].
     ///
     /// [asff]: https://docs.aws.amazon.com/securityhub/latest/userguide/asff-required-attributes.html
     pub(super) fn asff(&self) -> Value {
-        let known = self.rows.iter().filter_map(|row| Some((row, row.arn.as_ref()?, row.account.as_ref()?)));
-        let findings = known.map(|(row, arn, account)| {
+        let described = self.rows.iter().filter_map(|row| Some((row, row.arn.as_ref()?, row.account.as_ref()?)));
+        let findings = described.map(|(row, arn, account)| {
             let (compliance, severity) = match row.status {
                 Status::Compliant | Status::Encrypted => ("PASSED", "INFORMATIONAL"),
                 Status::Exempt | Status::Gone | Status::Queued => ("NOT_AVAILABLE", "INFORMATIONAL"),
@@ -92,7 +101,7 @@ impl Report {
                 "CreatedAt": self.time(),
                 "UpdatedAt": self.time(),
                 "Severity": {"Label": severity},
-                "Title": "Kinesis data streams are to be encrypted with the configured KMS key",
+                "Title": "Kinesis data streams should be encrypted with the configured KMS key",
                 "Description": shortened(&row.outcome.reason),
                 "Resources": [{"Type": "AwsKinesisStream", "Id": arn, "Partition": partition, "Region": row.region}],
                 "Compliance": {"Status": compliance},
@@ -110,7 +119,10 @@ impl Report {
     }
 }
 
-/// Texts of the format have at most 512 characters.
+/// At most 512 characters of a text: the limit of `Recommendation.Text`, below that of
+/// `Description`.
+///
+/// Source: <https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_Recommendation.html>.
 fn shortened(text: &str) -> String {
     text.chars().take(512).collect()
 }

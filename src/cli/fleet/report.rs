@@ -1,59 +1,65 @@
-//! `enforcer report`: the fleet's posture, for auditors: as a table, JSON, CSV, ASFF findings, or
-//! one HTML file.
+//! `enforcer report`: gives an auditor the encryption of every stream, as a table, JSON, CSV, ASFF
+//! findings or an HTML page.
 
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 
 use super::Selection;
 use super::html;
 use super::plan::Plan;
-use super::posture::{Report, VERSION};
-use crate::cli::SETTLED;
-use crate::cli::paint::say;
+use super::posture::{FleetReport, VERSION};
+use crate::cli::SUCCESS;
+use crate::cli::input;
+use crate::cli::paint::print_line;
 
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "It only reads. Every stream is one row: what it has, what it is to have, and why it is as it is.\n\n\
-Examples:\n  enforcer report --sandbox\n  enforcer report --sandbox --format html --output report.html\n  enforcer report --format csv --profile prod > streams.csv"
-)]
+#[command(after_help = "The command only reads. \
+The report has one row per stream: its current key, its configured key, the decision and the reason.\n\
+\nExit codes:\n  \
+0  the report is complete\n  \
+2  the usage or the settings are wrong, or AWS cannot be reached\n\n\
+Examples:\n  \
+enforcer report --sandbox\n  \
+enforcer report --sandbox --format html --output report.html\n  \
+enforcer report --format csv --profile prod > streams.csv")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     selection: Selection,
-    /// How it is written.
+    /// The format of the report.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// The file to write it to, in place of standard output.
-    #[arg(long)]
+    /// Write the report to this file instead of standard output.
+    #[arg(long, value_name = "FILE")]
     output: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Format {
-    /// For the terminal.
+    /// A table for the terminal.
     Table,
-    /// Everything.
+    /// JSON with all details.
     Json,
-    /// A line per stream, for spreadsheets.
+    /// CSV for spreadsheets, one line per stream.
     Csv,
-    /// Findings in the AWS Security Finding Format, for Security Hub's `BatchImportFindings`.
+    /// Findings in the AWS Security Finding Format, for `BatchImportFindings` of Security Hub.
     Asff,
-    /// One file that needs no network, for people.
+    /// A single HTML page that works offline.
     Html,
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     let mut rows = Vec::new();
     let mut made_at = None;
-    for place in arguments.selection.places(false).await? {
-        rows.extend(Box::pin(place.survey(&arguments.selection)).await?);
-        made_at = Some(place.clock.utc());
+    for target in arguments.selection.targets(false).await? {
+        rows.extend(Box::pin(target.survey(&arguments.selection)).await?);
+        made_at = Some(target.clock.utc());
     }
-    let report = Report { made_at: made_at.unwrap_or_default(), rows };
+    let report = FleetReport { made_at: made_at.unwrap_or_default(), rows };
     let text = match arguments.format {
         Format::Table => {
             let made_at = report.time();
-            format!("{}\nmade at {made_at} by kinesis-encryption-enforcer {VERSION}", Plan(report.rows))
+            format!("{}\ngenerated at {made_at} by kinesis-encryption-enforcer {VERSION}", Plan(report.rows))
         }
         Format::Json => format!("{:#}", report.json()),
         Format::Csv => report.csv()?,
@@ -61,8 +67,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
         Format::Html => html::page(&report),
     };
     match &arguments.output {
-        Some(file) => fs::write(file, text).with_context(|| format!("{file} cannot be written"))?,
-        None => say(text.trim_end()),
+        Some(file) => fs::write(file, text)
+            .map_err(|error| anyhow!("cannot write the report to {file}: {}", input::reason(&error)))?,
+        None => print_line(text.trim_end()),
     }
-    Ok(SETTLED)
+    Ok(SUCCESS)
 }

@@ -1,60 +1,68 @@
-//! One stream, as tables show it.
+//! One stream, as a row of a plan or a report.
 
 use serde::Serialize;
 
 use crate::domain::outcome::{Outcome, Status};
-use crate::domain::stream::StreamArn;
+use crate::domain::stream::{StreamArn, StreamRef};
 
-/// One stream, and what is to be said of it.
+/// One stream, with its current and its configured key.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Row {
-    /// The stream's name, or what was asked for.
+    /// The stream's name.
     pub(super) stream: String,
-    pub(super) arn: Option<String>,
+    /// `None` for a stream that was named and could not be described.
+    pub(super) arn: Option<StreamArn>,
     pub(super) account: Option<String>,
     pub(super) region: String,
-    /// `ACTIVE` and so on; unknown where the stream could not be looked at.
+    /// The stream's status, such as `ACTIVE`; `None` if it could not be described.
     pub(super) state: Option<String>,
     pub(super) capacity_mode: Option<String>,
-    /// The key that it has, as it shows it.
-    pub(super) present_key: Option<String>,
-    /// The key that it is to have.
-    pub(super) wanted_key: Option<String>,
+    /// The key that the stream uses, as `DescribeStreamSummary` shows it; `None` if it is not
+    /// encrypted.
+    #[serde(rename = "presentKey")]
+    pub(super) current_key: Option<String>,
+    /// The key that the settings or the policy require.
+    #[serde(rename = "wantedKey")]
+    pub(super) configured_key: Option<String>,
     #[serde(skip)]
     pub(super) status: Status,
-    /// The outcome, with everything in it.
     pub(super) outcome: Outcome,
 }
 
 impl Row {
-    pub(super) fn new(outcome: Outcome, region: &str) -> Self {
-        let arn = outcome.stream.as_deref().and_then(|stream| stream.parse::<StreamArn>().ok());
-        let seen = outcome.seen.as_ref();
+    /// The row of `stream`, which was reconciled with `outcome`.
+    pub(super) fn new(stream: &StreamRef, outcome: Outcome, region: &str) -> Self {
+        let description = outcome.seen.as_ref();
+        let arn = match (stream, description) {
+            (_, Some(description)) => Some(description.arn.clone()),
+            (StreamRef::Arn(arn), None) => Some(arn.clone()),
+            (StreamRef::Name(_), None) => None,
+        };
         Self {
-            stream: arn
-                .as_ref()
-                .map_or_else(|| outcome.stream.clone().unwrap_or_default(), |arn| arn.name().to_owned()),
+            stream: stream.name().to_owned(),
             account: arn.as_ref().map(|arn| arn.account().to_owned()),
-            arn: arn.map(|arn| arn.to_string()),
+            arn,
             region: region.to_owned(),
-            state: seen.map(|seen| seen.status.to_string()),
-            capacity_mode: seen.and_then(|seen| seen.mode.as_ref()).map(|mode| mode.as_str().to_owned()),
-            present_key: seen.and_then(|seen| seen.key_id.clone()),
-            wanted_key: outcome.key.clone(),
+            state: description.map(|description| description.status.to_string()),
+            capacity_mode: description
+                .and_then(|description| description.mode.as_ref())
+                .map(|mode| mode.as_str().to_owned()),
+            current_key: description.and_then(|description| description.key_id.clone()),
+            configured_key: outcome.key.clone(),
             status: outcome.status,
             outcome,
         }
     }
 
-    /// Whether its records are encrypted with a key that is right.
-    pub(super) fn is_right(&self) -> bool {
+    /// Whether the stream is encrypted as the settings and the policy require, even if its key is
+    /// at risk.
+    pub(super) fn is_encrypted_as_configured(&self) -> bool {
         matches!(self.status, Status::Compliant | Status::Encrypted | Status::KeyAtRisk)
     }
 }
 
-/// A key in so few characters that it fits a table: an alias as it is, otherwise the beginning of
-/// the key's id.
+/// A key in few characters: an alias as it is, otherwise the first characters of the key ID.
 pub(super) fn short_key(key: Option<&str>) -> String {
     match key {
         None => "–".to_owned(),

@@ -1,4 +1,4 @@
-//! A sample fleet on an embedded AWS: a stream for every thing that can be said of one.
+//! The sample fleet of `--sandbox`: a stream for every decision that a plan can show.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use aws_sdk_kinesis::types::EncryptionType;
 use aws_types::SdkConfig;
 use serde_json::json;
 
-use crate::cli::local::{ALIAS, ENFORCER, Local};
+use crate::cli::sandbox_account::{ACCOUNT, ALIAS, DEAD_LETTER_QUEUE, ENFORCER, REGION, SandboxAccount};
 use crate::clock::Clock;
 use crate::sandbox::{Fault, Identity, KeyState, NewStream};
 use crate::settings::Environment;
 
-/// The access key of somebody who applies infrastructure as code.
+/// The access key of a pipeline that applies infrastructure as code.
 const TERRAFORM: &str = "ASIATERRAFORMEXAMPLE";
 
-/// Serves the sample fleet, and returns what a command needs to work on it.
+/// Starts a sandbox account with the sample fleet, and returns the settings and clients for it.
 pub(super) async fn fleet(environment: Environment) -> Result<(Environment, SdkConfig, Clock)> {
     const EXEMPT: &str = "kinesis-encryption-enforcer:exempt";
-    let local = Local::start("us-east-1", "111122223333").await?;
-    let account = &local.account;
+    let sandbox = SandboxAccount::start(REGION, ACCOUNT).await?;
+    let account = &sandbox.account;
     account.configure(|options| options.updating = Duration::from_millis(700));
     let (key, old, payments, retired) =
         (account.create_key(), account.create_key(), account.create_key(), account.create_key());
@@ -47,20 +47,20 @@ pub(super) async fn fleet(environment: Environment) -> Result<(Environment, SdkC
     ] {
         account.stream(stream);
     }
-    // Somebody's Terraform knows nothing of the encryption.
+    // A Terraform configuration without encryption has removed it.
     account.configure(|options| options.history_lag = Duration::ZERO);
     account.identity(TERRAFORM, Identity::role("deployer", "ci"));
-    let deployer = aws_sdk_kinesis::Client::new(&local.config(TERRAFORM)?);
+    let deployer = aws_sdk_kinesis::Client::new(&sandbox.config(TERRAFORM)?);
     let stop = deployer
         .stop_stream_encryption()
         .stream_name("sessions")
         .encryption_type(EncryptionType::Kms)
         .key_id(&key)
         .customize();
-    let by_terraform = stop.mutate_request(|request| {
+    let stop_by_terraform = stop.mutate_request(|request| {
         request.headers_mut().insert("user-agent", "APN/1.0 HashiCorp/1.0 Terraform/1.14.0");
     });
-    by_terraform.send().await?;
+    stop_by_terraform.send().await?;
     account.fault(
         Fault::on("ListTagsForStream")
             .stream("locked")
@@ -70,9 +70,9 @@ pub(super) async fn fleet(environment: Environment) -> Result<(Environment, SdkC
         {"name": "payments", "match": {"stream": "payments-*"}, "key": "alias/payments"},
         {"name": "retired", "match": {"stream": "retired-*"}, "key": retired},
     ]});
-    let queue = account.queue("enforcer-dead-letters");
+    let queue = account.queue(DEAD_LETTER_QUEUE);
     let environment =
-        local.environment(environment.with("KMS_KEY_ID", ALIAS).with("POLICY", &policy.to_string()), &queue);
-    let (config, clock) = (local.config(ENFORCER)?, local.clock.clone());
+        sandbox.environment(environment.with("KMS_KEY_ID", ALIAS).with("POLICY", &policy.to_string()), &queue);
+    let (config, clock) = (sandbox.config(ENFORCER)?, sandbox.clock.clone());
     Ok((environment, config, clock))
 }

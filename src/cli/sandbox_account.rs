@@ -1,4 +1,5 @@
-//! An embedded AWS account on a loopback port, and how to reach it.
+//! The sandbox of `demo`, and of `--sandbox` in other commands: an account on a loopback port of
+//! this process.
 
 use anyhow::{Context, Result};
 use aws_types::SdkConfig;
@@ -9,37 +10,44 @@ use crate::clock::Clock;
 use crate::sandbox::{Account, Identity, serve};
 use crate::settings::Environment;
 
-/// The role that the function has in the embedded AWS.
+/// The function's role in the sandbox.
 pub(super) const ROLE: &str = "kinesis-encryption-enforcer";
 /// The access key of the function.
 pub(super) const ENFORCER: &str = "ASIAENFORCEREXAMPLE1";
-/// The access key of a person.
-pub(super) const PERSON: &str = "AKIAIOSFODNN7EXAMPLE";
-/// The alias that the key has.
+/// The access key of the user `alice`.
+pub(super) const ALICE: &str = "AKIAIOSFODNN7EXAMPLE";
+/// The alias of the sandbox's KMS key.
 pub(super) const ALIAS: &str = "alias/streams";
+/// The Region of a sandbox, unless something else is asked for.
+pub(super) const REGION: &str = "us-east-1";
+/// The account of a sandbox, unless something else is asked for.
+pub(super) const ACCOUNT: &str = "111122223333";
+/// The name of the dead-letter queue in the sandbox.
+pub(super) const DEAD_LETTER_QUEUE: &str = "enforcer-dead-letters";
 
-/// An account that is being served.
-pub(super) struct Local {
+/// A sandbox account that this process serves.
+pub(super) struct SandboxAccount {
     pub(super) account: Account,
     pub(super) clock: Clock,
     pub(super) url: String,
     region: String,
 }
 
-impl Local {
-    /// Serves a new account on a free port, for as long as the program runs.
+impl SandboxAccount {
+    /// Serves a new account on a free port until the process ends.
     pub(super) async fn start(region: &str, account_id: &str) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no port on 127.0.0.1 can be had")?;
+        let listener =
+            TcpListener::bind(("127.0.0.1", 0)).await.context("cannot listen on 127.0.0.1 for the sandbox")?;
         let clock = Clock::system();
         let account = Account::new(clock.clone(), region, account_id);
         account.identity(ENFORCER, Identity::role(ROLE, ROLE));
-        account.identity(PERSON, Identity::user("alice"));
+        account.identity(ALICE, Identity::user("alice"));
         let url = format!("http://{}", listener.local_addr()?);
         tokio::spawn(serve(account.clone(), listener, std::future::pending()));
         Ok(Self { account, clock, url, region: region.to_owned() })
     }
 
-    /// The configuration of an SDK client that has `access_key`.
+    /// The SDK configuration of the caller with `access_key`.
     pub(super) fn config(&self, access_key: &str) -> Result<SdkConfig> {
         let environment = Environment::default()
             .with("AWS_REGION", &self.region)
@@ -49,15 +57,15 @@ impl Local {
         Ok(config::from_environment(&environment, &self.clock)?)
     }
 
-    /// The settings that the function has here, on top of `environment`.
+    /// `environment` with the function's role and dead-letter queue in the sandbox.
     pub(super) fn environment(&self, environment: Environment, queue_url: &str) -> Environment {
         let role = format!(
             "arn:{}:iam::{}:role/{ROLE}",
             crate::domain::arn::partition_of(&self.region),
             self.account.account_id()
         );
-        // A person who tries something does not want to wait a minute, unless that is what is
-        // tried.
+        // A person who tries a command should not wait for a grace period of a minute, unless they
+        // set one.
         let grace = environment.get("IAC_GRACE_SECONDS").unwrap_or("0").to_owned();
         environment.with("OWN_ROLE_ARN", &role).with("FAILURE_QUEUE_URL", queue_url).with("IAC_GRACE_SECONDS", &grace)
     }

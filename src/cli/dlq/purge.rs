@@ -1,0 +1,52 @@
+//! `enforcer dlq purge`: deletes dead letters that are not needed any more, after a prompt.
+
+use anyhow::{Result, bail};
+
+use super::dead_letter::ShownDeadLetter;
+use super::filter::Filter;
+use super::{CommandResult, Session, list};
+use crate::cli::paint::{DIM, confirm, counted, print_error, print_line};
+use crate::cli::{FAILED, SUCCESS};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    filter: Filter,
+    /// Select all messages if no filter is given.
+    #[arg(long)]
+    all: bool,
+    /// Delete without a prompt.
+    #[arg(long)]
+    yes: bool,
+}
+
+pub(super) async fn run(
+    session: &Session,
+    Arguments { filter, all, yes }: &Arguments,
+    dead_letters: &[ShownDeadLetter],
+) -> Result<CommandResult> {
+    if filter.is_empty() && !all {
+        bail!("no messages selected: specify an ID, a filter (--stream, --code, --class, --older-than) or --all");
+    }
+    let now = session.clock.utc();
+    let selected = filter.select(dead_letters, now);
+    list::print(&selected, dead_letters.len(), now);
+    if selected.is_empty() {
+        return Ok(CommandResult::read_only(SUCCESS));
+    }
+    let action = format!("delete {}", counted(selected.len(), "message"));
+    if !yes && !confirm(&action, "This cannot be undone.")? {
+        return Ok(CommandResult::read_only(SUCCESS));
+    }
+    let mut deleted = Vec::new();
+    for dead_letter in &selected {
+        match session.queue.delete(&dead_letter.received_message).await {
+            Ok(()) => deleted.push(dead_letter.id.clone()),
+            Err(error) => {
+                print_error(&format!("cannot delete message {}: {}", dead_letter.short_id(), error.failure));
+            }
+        }
+    }
+    print_line(&format!("{DIM}deleted {}{DIM:#}", counted(deleted.len(), "message")));
+    Ok(CommandResult { exit_code: if deleted.len() == selected.len() { SUCCESS } else { FAILED }, deleted })
+}

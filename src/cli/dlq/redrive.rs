@@ -1,0 +1,152 @@
+//! `enforcer dlq redrive`: retries what failed, once its cause is fixed.
+//!
+//! A message is deleted from the dead-letter queue only after its content is on another queue, or
+//! after the handler has processed it here. If the command is killed in between, the message stays
+//! and is processed twice, which is harmless.
+
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use serde_json::Value;
+
+use super::dead_letter::ShownDeadLetter;
+use super::filter::Filter;
+use super::{CommandResult, Session};
+use crate::aws::Aws;
+use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, print_line, status_counts};
+use crate::cli::{FAILED, SUCCESS};
+use crate::handler::{Handler, Invocation};
+use crate::settings::Settings;
+
+/// How long the handler may take for one dead letter with `--here`.
+const TIMEOUT: Duration = Duration::from_mins(5);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    filter: Filter,
+    /// Send the messages to this queue instead of the one in `WORK_QUEUE_URL`.
+    #[arg(long, value_name = "URL", conflicts_with = "here")]
+    to: Option<String>,
+    /// Process the messages here, with the settings of this terminal, instead of sending them to a
+    /// queue.
+    #[arg(long)]
+    here: bool,
+    /// Print what would be done, without doing it.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Where dead letters go.
+enum Destination {
+    /// The queue with this URL.
+    Queue(String),
+    /// The handler in this process.
+    Handler(Box<Handler>),
+}
+
+pub(super) async fn run(
+    session: &Session,
+    Arguments { filter, to, here, dry_run }: &Arguments,
+    dead_letters: &[ShownDeadLetter],
+) -> Result<CommandResult> {
+    let destination = if *here {
+        Destination::Handler(Box::new(handler(session)?))
+    } else {
+        let queue_url = to.as_deref().or_else(|| session.environment.get("WORK_QUEUE_URL")).ok_or_else(|| {
+            anyhow!("no queue to send to: pass --to URL, set WORK_QUEUE_URL, or process the messages with --here")
+        })?;
+        Destination::Queue(queue_url.to_owned())
+    };
+    let selected = filter.select(dead_letters, session.clock.utc());
+    if *dry_run {
+        for dead_letter in &selected {
+            let action = match &destination {
+                Destination::Queue(queue_url) => format!("would be sent to {queue_url}"),
+                Destination::Handler(_) => "would be processed here".to_owned(),
+            };
+            print_line(&format!("{YELLOW}•{YELLOW:#} {}: {action}", heading(dead_letter)));
+        }
+        let count = counted(selected.len(), "message");
+        print_line(&format!("{DIM}dry run: {count} selected, nothing changed{DIM:#}"));
+        return Ok(CommandResult::read_only(SUCCESS));
+    }
+    let mut deleted = Vec::new();
+    for dead_letter in &selected {
+        let heading = heading(dead_letter);
+        match redrive(session, dead_letter, &destination).await {
+            Ok(result) => match session.queue.delete(&dead_letter.received_message).await {
+                Ok(()) => {
+                    print_line(&format!("{GREEN}✔{GREEN:#} {heading}: {result}"));
+                    deleted.push(dead_letter.id.clone());
+                }
+                Err(error) => print_line(&format!(
+                    "{RED}✘{RED:#} {heading}: {result}, but still on the dead-letter queue: {}",
+                    error.failure
+                )),
+            },
+            Err(reason) => print_line(&format!("{RED}✘{RED:#} {heading}: not redriven: {reason}")),
+        }
+    }
+    let left = selected.len() - deleted.len();
+    print_line(&format!("{DIM}redrove {}, {left} left{DIM:#}", counted(deleted.len(), "message")));
+    Ok(CommandResult { exit_code: if left == 0 { SUCCESS } else { FAILED }, deleted })
+}
+
+fn heading(dead_letter: &ShownDeadLetter) -> String {
+    format!("{BOLD}{}{BOLD:#} {}", dead_letter.short_id(), dead_letter.subject())
+}
+
+/// A handler that writes the dead letters of new failures to the queue of this session.
+fn handler(session: &Session) -> Result<Handler> {
+    let environment = session.environment.clone().with("FAILURE_QUEUE_URL", &session.queue_url);
+    let settings = Settings::from_environment(&environment)?;
+    let aws = Aws::new(&session.config, &settings, &session.clock);
+    Ok(Handler { settings, aws, clock: session.clock.clone(), function: "enforcer".to_owned(), emit: |_| {} })
+}
+
+/// Redrives one dead letter. After `Ok`, the message may be deleted: what it asks for is done, or
+/// stored on another queue or in a new dead letter.
+async fn redrive(
+    session: &Session,
+    dead_letter: &ShownDeadLetter,
+    destination: &Destination,
+) -> Result<String, String> {
+    match destination {
+        Destination::Queue(queue_url) => match session.queue.copy(&dead_letter.received_message, queue_url).await {
+            Ok(()) => Ok(format!("sent to {}", queue_url.rsplit('/').next().unwrap_or(queue_url))),
+            Err(error) => Err(format!("cannot send the message to {queue_url}: {}", error.failure)),
+        },
+        Destination::Handler(_) if dead_letter.forgoes_dead_letter() => {
+            Err("the request in it sets dryRun, or deadLetter to false, so a new failure would be lost".to_owned())
+        }
+        Destination::Handler(handler) => {
+            let invocation = Invocation {
+                request_id: format!("redrive-{}", dead_letter.short_id()),
+                deadline: session.clock.wall() + TIMEOUT,
+            };
+            match Box::pin(handler.handle(&dead_letter.body, &invocation)).await {
+                // A batch of SQS is always answered. The messages that it reports as failed are
+                // stored nowhere else.
+                Ok(answer) if answer["batchItemFailures"].as_array().is_some_and(|failures| !failures.is_empty()) => {
+                    Err("messages of the batch in it have to be retried".to_owned())
+                }
+                Ok(answer) => Ok(result_text(&answer)),
+                Err(error) => Err(format!("the handler failed with {}; redrive it again", error.error_type.as_str())),
+            }
+        }
+    }
+}
+
+/// What the handler did with a dead letter.
+fn result_text(answer: &Value) -> String {
+    if let Some(reason) = answer["trigger"]["reason"].as_str() {
+        return format!("ignored: {reason}");
+    }
+    let counts = status_counts(answer);
+    if answer["summary"]["failed"].as_u64().unwrap_or_default() > 0 {
+        format!("{counts}; see the new dead letter")
+    } else {
+        counts
+    }
+}

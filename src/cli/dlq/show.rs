@@ -1,0 +1,63 @@
+//! `enforcer dlq show`: one dead letter in full, with the event in its body.
+
+use anyhow::{Result, bail};
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use super::dead_letter::{ShownDeadLetter, age_text};
+use super::{CommandResult, Session};
+use crate::cli::SUCCESS;
+use crate::cli::paint::{BOLD, DIM, counted, print_line};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The message ID, or its first characters.
+    id: String,
+    /// Print the dead letter as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(
+    session: &Session,
+    Arguments { id, json }: &Arguments,
+    dead_letters: &[ShownDeadLetter],
+) -> Result<CommandResult> {
+    let matches = |dead_letter: &&ShownDeadLetter| dead_letter.id.starts_with(id.as_str());
+    match dead_letters.iter().filter(matches).collect::<Vec<_>>()[..] {
+        [dead_letter] if *json => print_line(&format!("{:#}", json!(dead_letter))),
+        [dead_letter] => print(dead_letter, session.clock.utc()),
+        [] => bail!("no message has an ID that starts with {id:?}: list the messages with enforcer dlq list"),
+        ref several => bail!("{} messages have IDs that start with {id:?}: pass more of the ID", several.len()),
+    }
+    Ok(CommandResult::read_only(SUCCESS))
+}
+
+fn print(dead_letter: &ShownDeadLetter, now: DateTime<Utc>) {
+    let sent = dead_letter.sent.map_or_else(
+        || "unknown".to_owned(),
+        |sent| format!("{}, {} ago", sent.to_rfc3339(), age_text(dead_letter.age(now))),
+    );
+    for (name, value) in [
+        ("id", dead_letter.id.as_str()),
+        ("sent", &sent),
+        ("written by", dead_letter.sender_text()),
+        ("stream", dead_letter.stream.as_deref().unwrap_or("none: the dead letter concerns the whole event")),
+        ("code", &dead_letter.code),
+        ("class", &dead_letter.class),
+        ("message", &dead_letter.message),
+        ("remedy", &dead_letter.remedy),
+        ("received", &counted(usize::try_from(dead_letter.receives).unwrap_or(usize::MAX), "time")),
+    ] {
+        print_line(&format!("{BOLD}{name:<11}{BOLD:#} {value}"));
+    }
+    for (name, value) in &dead_letter.received_message.attributes {
+        print_line(&format!("{DIM}attribute  {DIM:#} {name} = {value}"));
+    }
+    print_line(&format!("{BOLD}body{BOLD:#}"));
+    print_line(&format!("{:#}", dead_letter.body));
+    print_line(&format!(
+        "{DIM}To redrive it: enforcer dlq redrive {}, or add --here to process it in this terminal.{DIM:#}",
+        dead_letter.short_id()
+    ));
+}

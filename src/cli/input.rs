@@ -1,0 +1,131 @@
+//! What people pass to the program: files, standard input and option values; and how the program
+//! names a mistake in them.
+
+use std::fmt::Display;
+use std::fs;
+use std::io::{self, Read};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use chrono::NaiveDate;
+use serde_json::Value;
+
+/// How messages name `file`, where `-` is standard input.
+pub(super) fn name_of(file: &str) -> &str {
+    if file == "-" { "standard input" } else { file }
+}
+
+/// Reads the text of `file`; `-` is standard input.
+pub(super) fn read(file: &str) -> Result<String> {
+    let text = if file == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        fs::read_to_string(file)
+    };
+    text.map_err(|error| anyhow!("cannot read {}: {}", name_of(file), reason(&error)))
+}
+
+/// The reason of the operating system, without its error number.
+pub(super) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error ").next().unwrap_or(&text).to_lowercase()
+}
+
+/// Parses the `text` of `file` as JSON.
+pub(super) fn parse_json(file: &str, text: &str) -> Result<Value> {
+    let file = name_of(file);
+    if text.trim().is_empty() {
+        return Err(anyhow!("{file} is empty: it must contain JSON"));
+    }
+    serde_json::from_str(text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        if error.is_eof() {
+            anyhow!("{file} is not valid JSON: it ends too early, at line {line}, column {column}")
+        } else {
+            anyhow!("{file} is not valid JSON: check line {line}, column {column}")
+        }
+    })
+}
+
+/// The parser of an option whose value is a whole number in `range`.
+pub(super) fn whole_number<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync
+where
+    T: FromStr + PartialOrd + Display + Clone + Send + Sync,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| format!("specify a whole number from {} to {}", range.start(), range.end()))
+    }
+}
+
+/// Parses an age, such as `90s`, `30m`, `12h` or `7d`.
+pub(super) fn age(text: &str) -> Result<Duration, String> {
+    let malformed = || "specify a number with s, m, h or d, such as 12h".to_owned();
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(malformed)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(malformed()),
+    };
+    let number: u64 = number.parse().map_err(|_| malformed())?;
+    Ok(Duration::from_secs(number.saturating_mul(seconds)))
+}
+
+/// Parses a number of seconds, such as `2` or `0.5`.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let duration = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.ok_or_else(|| "specify a number of seconds, such as 2 or 0.5".to_owned())
+}
+
+/// Parses a day, such as `2027-03-31`.
+pub(super) fn date(text: &str) -> Result<NaiveDate, String> {
+    text.parse().map_err(|_| "specify a valid date as YYYY-MM-DD, such as 2027-03-31".to_owned())
+}
+
+/// Parses an account ID.
+pub(super) fn account_id(text: &str) -> Result<String, String> {
+    if crate::domain::arn::is_account(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("specify an account ID of 12 digits".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_in_an_option_is_named_without_the_words_of_a_library() {
+        assert_eq!(whole_number(1..=50_u8)("50"), Ok(50));
+        for text in ["0", "51", "999", "-1", "ten", ""] {
+            assert_eq!(whole_number(1..=50_u8)(text), Err("specify a whole number from 1 to 50".to_owned()), "{text}");
+        }
+        assert_eq!(age("12h"), Ok(Duration::from_hours(12)));
+        for text in ["", "h", "12", "12x", "-1h", "é"] {
+            assert!(age(text).is_err_and(|error| error.starts_with("specify")), "{text}");
+        }
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["", "soon", "-1", "1e99", "NaN"] {
+            assert!(seconds(text).is_err_and(|error| error.starts_with("specify")), "{text}");
+        }
+        assert!(date("2026-13-01").is_err_and(|error| error.starts_with("specify")));
+    }
+
+    #[test]
+    fn a_mistake_in_json_is_named_by_its_place() {
+        let error = |text: &str| parse_json("-", text).map_err(|error| error.to_string());
+        for (text, message) in [
+            ("  \n", "standard input is empty: it must contain JSON"),
+            ("{\n", "standard input is not valid JSON: it ends too early, at line 2, column 0"),
+            ("no JSON", "standard input is not valid JSON: check line 1, column 2"),
+        ] {
+            assert_eq!(error(text), Err(message.to_owned()));
+        }
+    }
+}
