@@ -21,7 +21,7 @@ const STEP: Step = Step::HandleDeadLetters;
 
 /// The visibility timeout of a received message. A message that is released is visible again at
 /// once.
-const HELD_FOR: Duration = Duration::from_mins(15);
+const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// How long one call may take, its retries included.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -71,12 +71,12 @@ impl DeadLetterQueue {
             "QueueUrl": self.queue_url,
             "MaxNumberOfMessages": 10,
             "WaitTimeSeconds": 1,
-            "VisibilityTimeout": HELD_FOR.as_secs(),
+            "VisibilityTimeout": VISIBILITY_TIMEOUT.as_secs(),
             "MessageSystemAttributeNames": ["All"],
             "MessageAttributeNames": ["All"],
         });
         let answer: Received = self.call("ReceiveMessage", &input, &self.queue_url).await?;
-        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(held).collect())
+        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(received).collect())
     }
 
     /// Makes a message visible again at once, by [ChangeMessageVisibility].
@@ -143,7 +143,7 @@ struct Attribute {
     string_value: Option<String>,
 }
 
-fn held(message: Message) -> Option<ReceivedMessage> {
+fn received(message: Message) -> Option<ReceivedMessage> {
     let system = message.attributes.unwrap_or_default();
     let text = |name: &str| system.get(name).cloned();
     let attributes = message.message_attributes.unwrap_or_default().into_iter();

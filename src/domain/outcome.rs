@@ -129,7 +129,7 @@ pub enum Warning {
         /// The error code, or what is wrong with the policy.
         because: String,
     },
-    /// The response to `StartStreamEncryption` was lost; the status rests on later descriptions.
+    /// The response to `StartStreamEncryption` was lost; the status is that of later descriptions.
     StartAnswerLost,
 }
 

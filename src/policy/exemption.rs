@@ -31,8 +31,8 @@ pub enum Exemption {
 /// Reads the exemption from a stream's tags.
 ///
 /// The value of the tag `key` is the reason, optionally with `until=YYYY-MM-DD` in it: the last
-/// day, in UTC, of the exemption. A [tag's value][Tag] may have letters, digits, spaces and `_ . :
-/// / = + - @`, so spaces separate the words.
+/// day, in UTC, of the exemption. Spaces separate the words: [a tag's value][Tag] may have letters,
+/// digits, spaces and `_ . : / = + - @`.
 ///
 /// [Tag]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_Tag.html
 #[must_use]

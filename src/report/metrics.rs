@@ -64,7 +64,7 @@ pub struct RequestCounters {
 
 /// The line of metrics of one request.
 #[must_use]
-pub fn line(namespace: &str, function: &str, now: DateTime<Utc>, report: &Report, letters: RequestCounters) -> String {
+pub fn line(namespace: &str, function: &str, now: DateTime<Utc>, report: &Report, counters: RequestCounters) -> String {
     let mut metrics = Vec::new();
     let mut values = Map::new();
     let mut put = |name: &str, unit: &str, value: Value| {
@@ -99,10 +99,10 @@ pub fn line(namespace: &str, function: &str, now: DateTime<Utc>, report: &Report
         put(TIME_UNENCRYPTED, "Seconds", json!(unencrypted));
     }
     // Zeros too: an alarm cannot distinguish a metric that is never sent from one without errors.
-    put(DEAD_LETTERS, "Count", json!(letters.stored));
-    put(DEAD_LETTERS_NOT_STORED, "Count", json!(letters.not_stored));
-    put(EVENTS_NOT_SENT, "Count", json!(letters.events_not_sent));
-    put(POLICY_ERRORS, "Count", json!(letters.policy_errors));
+    put(DEAD_LETTERS, "Count", json!(counters.stored));
+    put(DEAD_LETTERS_NOT_STORED, "Count", json!(counters.not_stored));
+    put(EVENTS_NOT_SENT, "Count", json!(counters.events_not_sent));
+    put(POLICY_ERRORS, "Count", json!(counters.policy_errors));
     values.insert(
         "_aws".to_owned(),
         json!({
@@ -161,8 +161,8 @@ mod tests {
             region: None,
         };
         let report = Report::new("request-1", Mode::Enforce, trigger, tally, None);
-        let letters = RequestCounters { stored: 1, policy_errors: 1, ..RequestCounters::default() };
-        let line: Value = serde_json::from_str(&line("Space", "enforcer", now(), &report, letters)).expect("JSON");
+        let counters = RequestCounters { stored: 1, policy_errors: 1, ..RequestCounters::default() };
+        let line: Value = serde_json::from_str(&line("Space", "enforcer", now(), &report, counters)).expect("JSON");
         assert_eq!((&line["Encrypted"], &line[TIME_TO_ENCRYPTED]), (&json!(3), &json!([900, 800, 700])));
         // Only of the first it is known: the second had a key, the third may have had one.
         assert_eq!(line[TIME_UNENCRYPTED], json!([60]));
