@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::context::RequestContext;
 use crate::aws::events::{AT_ONCE, Entry};
 use crate::aws::sqs::WorkQueueSender;
-use crate::decide::disposition::{DeliveryFacts, Disposition, dispose};
+use crate::decide::disposition::{Disposition, dispose};
 use crate::domain::encryption_change::ForeignChange;
 use crate::domain::failure::{Class, Failure, Step, code};
 use crate::domain::grace::GraceState;
@@ -51,26 +51,16 @@ pub(super) async fn finish_stream(
     ctx: &RequestContext<'_, '_>,
     progress: &mut RequestProgress,
     stream: &StreamRef,
-    mut outcome: Outcome,
+    outcome: Outcome,
 ) {
     // A stream that was given by name is known by its ARN once it was looked at.
-    let stream = &outcome.seen.as_ref().map_or_else(|| stream.clone(), |seen| StreamRef::Arn(seen.arn.clone()));
-    let mut disposition = dispose(&outcome, &ctx.delivery_facts());
-    if let Disposition::Requeue { delay, without_reapply } = disposition {
-        match requeue(ctx, stream, &outcome, delay, without_reapply).await {
-            Ok(deferred) => outcome = deferred,
-            Err(refused) => {
-                outcome = refused;
-                disposition = dispose(&outcome, &DeliveryFacts { can_requeue: false, ..ctx.delivery_facts() });
-            }
-        }
-    }
-    carry_out(ctx, progress, Some(stream), outcome, disposition, &ctx.request.payload).await;
+    let stream = outcome.seen.as_ref().map_or_else(|| stream.clone(), |seen| StreamRef::Arn(seen.arn.clone()));
+    carry_out(ctx, progress, Some(&stream), outcome, &ctx.request.payload).await;
 }
 
 /// Finishes an outcome that is about the request as a whole.
 pub(super) async fn finish(ctx: &RequestContext<'_, '_>, progress: &mut RequestProgress, outcome: Outcome) {
-    finish_with_event(ctx, progress, outcome, &ctx.request.payload).await;
+    carry_out(ctx, progress, None, outcome, &ctx.request.payload).await;
 }
 
 /// Finishes an outcome that is about no single stream; a dead letter about it carries `event`.
@@ -80,21 +70,38 @@ pub(super) async fn finish_with_event(
     outcome: Outcome,
     event: &Value,
 ) {
-    let disposition = dispose(&outcome, &ctx.delivery_facts());
-    carry_out(ctx, progress, None, outcome, disposition, event).await;
+    carry_out(ctx, progress, None, outcome, event).await;
 }
 
+/// Does what is decided about an outcome, then publishes and counts it.
 async fn carry_out(
     ctx: &RequestContext<'_, '_>,
     progress: &mut RequestProgress,
     stream: Option<&StreamRef>,
-    outcome: Outcome,
-    disposition: Disposition,
+    mut outcome: Outcome,
     event: &Value,
 ) {
+    let mut facts = ctx.delivery_facts();
+    // First the work item: if the queue refuses it, that is another outcome, to be decided about
+    // without the queue.
+    let disposition = loop {
+        let disposition = dispose(&outcome, &facts);
+        let (Disposition::Requeue { delay, without_reapply }, Some(stream)) = (disposition, stream) else {
+            break disposition;
+        };
+        match requeue(ctx, stream, &outcome, delay, without_reapply).await {
+            Ok(deferred) => {
+                outcome = deferred;
+                break disposition;
+            }
+            Err(refused) => {
+                outcome = refused;
+                facts.can_requeue = false;
+            }
+        }
+    };
     log_outcome(&outcome);
     match disposition {
-        // What is requeued was sent before: a refusal by the queue changes the outcome.
         Disposition::Answer | Disposition::Requeue { .. } => {}
         Disposition::AlreadyReported(reason) => tracing::debug!(reason, "no dead letter is written"),
         Disposition::RetryDelivery => progress.retry.clone_from(&outcome.error),

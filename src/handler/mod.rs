@@ -40,13 +40,24 @@ const STARTED_WITHIN: Duration = Duration::from_secs(5);
 impl Handler {
     /// Handles one invocation.
     pub async fn handle(&self, payload: &Value, invocation: &Invocation) -> Result<Value, InvocationError> {
-        Box::pin(self.read_and_work(payload, invocation, false)).await
+        self.boxed(payload, invocation, false).await
     }
 
     /// Handles one invocation without changing anything, whatever the payload asks for: nothing is
     /// started, nothing is dead-lettered.
     pub async fn dry_run(&self, payload: &Value, invocation: &Invocation) -> Result<Value, InvocationError> {
-        Box::pin(self.read_and_work(payload, invocation, true)).await
+        self.boxed(payload, invocation, true).await
+    }
+
+    /// The one place where the handler boxes a future: unboxed, the types of all futures that an
+    /// invocation awaits would be spelt out in every caller's, deeper than the compiler goes.
+    fn boxed<'a>(
+        &'a self,
+        payload: &'a Value,
+        invocation: &'a Invocation,
+        dry_run: bool,
+    ) -> impl Future<Output = Result<Value, InvocationError>> + 'a {
+        Box::pin(self.read_and_work(payload, invocation, dry_run))
     }
 
     async fn read_and_work(
@@ -153,7 +164,7 @@ async fn handle_requests(
         let correlation_id = request.trigger.event_id.as_deref().unwrap_or(&invocation.invocation.request_id);
         let span = tracing::info_span!("request", correlation_id);
         let ctx = RequestContext::new(invocation, request, requests.len(), message);
-        Box::pin(handle_request(&ctx).instrument(span)).await
+        handle_request(&ctx).instrument(span).await
     }))
     .await
 }
