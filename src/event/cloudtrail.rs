@@ -14,7 +14,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::detail::{Event, detail};
-use super::{Parsed, Rejection, Scope, TriggerKind, typed};
+use super::parsed::{Parsed, Rejection, typed};
+use super::request::{Scope, TriggerKind};
 use crate::domain::grace::Actor;
 use crate::domain::stream::{StreamArn, StreamName, StreamRef};
 

@@ -7,7 +7,8 @@
 use serde::Deserialize;
 
 use super::detail::{Event, detail};
-use super::{Parsed, Rejection, Scope, TriggerKind};
+use super::parsed::{Parsed, Rejection};
+use super::request::{Scope, TriggerKind};
 use crate::domain::stream::{StreamArn, StreamRef};
 
 const STREAM: &str = "AWS::Kinesis::Stream";

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{check_version, is_kind};
+use super::parsed::{check_version, is_kind};
 use crate::domain::stream::StreamRef;
 
 pub(super) fn is_dead_letter(payload: &Value) -> bool {

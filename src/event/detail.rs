@@ -8,7 +8,7 @@ use aws_lambda_events::eventbridge::EventBridgeEvent;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Rejection, typed};
+use super::parsed::{Rejection, typed};
 
 /// An event whose detail is not looked at yet. It may be absent: a schedule's input need not have
 /// one.

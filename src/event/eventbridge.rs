@@ -7,9 +7,9 @@
 use serde_json::Value;
 
 use super::detail::Event;
-use super::{
-    Fleets, Origin, Parsed, ParsedTrigger, Rejection, Scope, TriggerKind, cloudtrail, config, kms, securityhub, typed,
-};
+use super::parsed::{Origin, Parsed, ParsedTrigger, Rejection, typed};
+use super::request::{Fleets, Scope, TriggerKind};
+use super::{cloudtrail, config, kms, securityhub};
 use crate::domain::encryption_change::{Change, ForeignChange};
 
 pub(super) fn read(payload: &Value, own_roles: &[String]) -> ParsedTrigger {

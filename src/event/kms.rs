@@ -11,8 +11,10 @@ use serde::Deserialize;
 
 use super::cloudtrail::Call;
 use super::detail::{Event, detail};
-use super::{KeyEvent, Parsed, Rejection, Scope, TriggerKind};
+use super::parsed::{Parsed, Rejection};
+use super::request::{Scope, TriggerKind};
 use crate::domain::key::{AliasName, KeyArn, KeyRef};
+use crate::domain::key_event::KeyEvent;
 
 /// The detail of a direct event. Newer ones also tell the kind of rotation and the ids of the key
 /// materials.

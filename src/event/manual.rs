@@ -3,10 +3,10 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::{
-    Origin, Parsed, ParsedTrigger, Rejection, RequestOptions, Scope, TriggerKind, checked_account, distinct, typed,
-};
-use crate::domain::stream::StreamName;
+use super::parsed::{Origin, Parsed, ParsedTrigger, Rejection, checked_account, distinct, typed};
+use super::request::{RequestOptions, Scope, TriggerKind};
+use crate::domain::stream::{StreamName, StreamRef};
+use crate::domain::text::shorten;
 
 /// How many streams one request may name. Whoever has more wants a sweep.
 const MAX_STREAMS: usize = 1_000;
@@ -67,7 +67,7 @@ pub(super) fn read(payload: &Value) -> ParsedTrigger {
     };
     let found = found.map_err(|declined| match declined {
         Rejection::Unknown(reason) => {
-            let reason = super::shorten(&reason, 250);
+            let reason = shorten(&reason, 250);
             Rejection::Unknown(format!("not a manual request: {reason}; {ACCEPTED}"))
         }
         ignored @ Rejection::Ignored(_) => ignored,
@@ -108,7 +108,7 @@ fn scope(manual: Manual) -> Parsed {
     Ok((TriggerKind::Manual, scope))
 }
 
-fn several(streams: &[String]) -> Result<Vec<crate::domain::stream::StreamRef>, Rejection> {
+fn several(streams: &[String]) -> Result<Vec<StreamRef>, Rejection> {
     if streams.is_empty() {
         return Err(Rejection::unknown("streams is empty"));
     }

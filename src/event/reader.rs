@@ -9,10 +9,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::dead_letter::{self, DeadLetter};
-use super::{
-    Delivery, KeyEvent, LONGEST_REASON, Message, Origin, ParsedTrigger, Rejection, Request, Scope, eventbridge, manual,
-    shorten, work_item,
-};
+use super::parsed::{LONGEST_REASON, Origin, ParsedTrigger, Rejection};
+use super::request::{Delivery, Message, Request, Scope};
+use super::{eventbridge, manual, work_item};
+use crate::domain::key_event::KeyEvent;
+use crate::domain::text::shorten;
 
 /// No honest payload is wrapped as deep as this: each feed-back adds two envelopes and takes them
 /// off again.

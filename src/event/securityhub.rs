@@ -12,7 +12,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::detail::{Event, detail};
-use super::{Parsed, Rejection, Scope, TriggerKind, distinct};
+use super::parsed::{Parsed, Rejection, distinct};
+use super::request::{Scope, TriggerKind};
 use crate::domain::stream::{StreamArn, StreamRef};
 
 /// *Kinesis streams should be encrypted at rest.*

@@ -7,9 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{
-    Origin, ParsedTrigger, Scope, TriggerKind, WorkItemContext, check_version, checked_account, is_kind, typed,
-};
+use super::parsed::{Origin, ParsedTrigger, check_version, checked_account, is_kind, typed};
+use super::request::{Scope, TriggerKind, WorkItemContext};
 use crate::domain::arn::Malformed;
 use crate::domain::stream::{StreamName, StreamRef};
 use crate::domain::trigger_facts::TriggerFacts;
