@@ -261,21 +261,24 @@ impl<'a, 'h> RequestContext<'a, 'h> {
         }
     }
 
-    /// Refuses a stream of another Region or partition, and one of another account than the
-    /// event's: neither an event nor a work item may point the function elsewhere.
+    /// Refuses a stream of another Region or partition, and one of another account than the event's: neither an event
+    /// nor a work item may point the function elsewhere. A bare name is a stream of the function's own account.
     pub(super) fn check(&self, stream: &StreamRef) -> Result<(), Failure> {
-        let StreamRef::Arn(arn) = stream else { return Ok(()) };
+        let refuse = |code, detail: String| Err(Failure::new(Step::CheckTarget, code, stream, &detail));
         let region = &self.handler().aws.region;
-        let refuse = |code, detail: String| Err(Failure::new(Step::CheckTarget, code, arn, &detail));
-        if arn.region() != region {
-            return refuse(code::FOREIGN_REGION, format!("this function keeps the streams of {region}"));
-        }
-        if arn.partition() != partition_of(region) {
-            return refuse(code::FOREIGN_REGION, format!("{region} is in the partition {}", partition_of(region)));
-        }
-        match self.request.trigger.account.as_deref() {
+        let stream_account = match stream {
+            StreamRef::Arn(arn) if arn.region() != region => {
+                return refuse(code::FOREIGN_REGION, format!("this function manages the streams of {region}"));
+            }
+            StreamRef::Arn(arn) if arn.partition() != partition_of(region) => {
+                return refuse(code::FOREIGN_REGION, format!("{region} is in the partition {}", partition_of(region)));
+            }
+            StreamRef::Arn(arn) => Some(arn.account()),
+            StreamRef::Name(_) => self.handler().settings.own_account(),
+        };
+        match (self.request.trigger.account.as_deref(), stream_account) {
             // What happened in one account says nothing of another's streams.
-            Some(account) if account != arn.account() => {
+            (Some(account), Some(stream_account)) if account != stream_account => {
                 refuse(code::FOREIGN_ACCOUNT, format!("the event is of account {account:?}"))
             }
             _ => Ok(()),

@@ -46,6 +46,11 @@ async fn a_stream_of_another_account_region_or_partition_is_refused_before_any_c
 #[tokio::test(start_paused = true)]
 async fn an_event_of_one_account_says_nothing_of_anothers_streams() {
     let world = with_a_stream();
+    // A bare name is a stream of the function's own account.
+    for account in ["444455556666", ""] {
+        let inner = with(event("stream-created"), "/account", json!(account));
+        check_refused(&world, &letter(&inner, &json!(1), Some("orders")), "ForeignAccount").await;
+    }
     for name in ["stream-created", "encryption-stopped-by-arn"] {
         // The envelope is another account's, or the record inside it.
         check_refused(&world, &with(event(name), "/account", json!("444455556666")), "UnknownPayload").await;
