@@ -19,7 +19,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## Tell the whole story on an embedded AWS, in seconds and without an account
+demo: ## Run the demo in the sandbox: seconds, no AWS account
 	$(CARGO) run $(LOCKED) -- demo
 
 .PHONY: check
@@ -108,7 +108,7 @@ mutants: ## Change the code in small ways and see a test fail: an hour and more;
 deep: campaign input-deep deny terraform reproducible coverage mutants test-bench bench fleet ## What takes too long for every change, or needs what make does not install
 
 .PHONY: test-rust
-test-rust: ## Tests of the crate, against its embedded AWS
+test-rust: ## Tests of the crate, against the sandbox
 	$(CARGO) test $(LOCKED)
 
 .PHONY: input-deep
@@ -116,7 +116,7 @@ input-deep: ## Generated payloads, policies and tags: thousands of each kind, wi
 	PROPTEST_CASES=$(INPUT_CASES) $(CARGO) test $(LOCKED) --test input
 
 .PHONY: fleet
-fleet: ## Bring 10 to 10,000 streams right under AWS's rate limits, in simulated time: calls, throttles, memory; into docs/PERFORMANCE.md
+fleet: ## Encrypt 10 to 10,000 streams under AWS's rate limits, in simulated time: calls, throttles, memory; into docs/PERFORMANCE.md
 	$(CARGO) run $(LOCKED) --example fleet -- --page
 
 # Its build has a folder of its own: another lock file, and nothing shared with the function.
@@ -157,7 +157,7 @@ tools: ## Install the emulators; quick when they are there
 	tests/emulators/install
 
 .PHONY: pins
-pins: ## Pin the tools anew, from the .in files and package.json in tests/emulators, tests/template, bench/peers and supply
+pins: ## Pin the tools again, from the .in files and package.json in tests/emulators, tests/template, bench/peers and supply
 	tests/emulators/pin
 	tests/template/pin
 	bench/peers/pin

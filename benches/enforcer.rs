@@ -108,7 +108,7 @@ fn deciding(bencher: Bencher, present: &str) {
     bencher.bench(|| decide(black_box(&facts)));
 }
 
-/// The handler over the embedded AWS, whose own work is in the figures too. Time is simulated, so
+/// The handler over the sandbox, whose own work is in the figures too. Time is simulated, so
 /// that waiting costs nothing.
 struct World {
     runtime: tokio::runtime::Runtime,

@@ -21,7 +21,7 @@ use clap::Parser;
 /// So many seeds meet everything.
 const ENOUGH: u64 = 1_000;
 
-/// Runs the real handler against the embedded AWS, with faults, crashes and other actors drawn from
+/// Runs the real handler against the sandbox, with faults, crashes and other actors drawn from
 /// each seed.
 #[derive(Parser)]
 struct Arguments {

@@ -1,4 +1,4 @@
-//! The fault campaign: the real handler and the real SDK clients on the embedded AWS, in paused
+//! The fault campaign: the real handler and the real SDK clients on the sandbox, in paused
 //! time, with everything that can go wrong drawn from a seed.
 //!
 //! A seed decides the fleet, the policy, the settings, how AWS behaves, what wakes the function,

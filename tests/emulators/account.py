@@ -14,7 +14,7 @@ from process import Process, free_port
 PROJECT = pathlib.Path(__file__).parents[2]
 TOOLS = PROJECT / ".tools" / "emulators"
 
-# Who plays AWS. The embedded AWS is this project's own; it is served as `enforcer sandbox`. kinesis-local has only Kinesis, and moto beside it the rest.
+# Who plays AWS. The sandbox is this project's own; it is served as `enforcer sandbox`. kinesis-local has only Kinesis, and moto beside it the rest.
 EMULATORS = ["sandbox", "kinesis-local", "moto", "ministack"]
 
 # Account, Region, key, alias and stream of the files in events/.
@@ -57,7 +57,7 @@ def ministack(directory):
 
 
 def sandbox(program, *, creating, updating):
-    """This project's embedded AWS, with streams CREATING for `creating` seconds and UPDATING for `updating` seconds."""
+    """The sandbox, with streams CREATING for `creating` seconds and UPDATING for `updating` seconds."""
     port = free_port()
     command = [program, "sandbox", "--port", port, "--region", REGION, "--account", ACCOUNT, "--empty", "--creating", creating, "--updating", updating]
     return _at(port, Process("enforcer sandbox", command, port=port))

@@ -76,7 +76,7 @@ def test_a_schedule_finds_the_one_stream_that_is_wrong(account, function):
     assert only(answer["outcomes"])["stream"] == wrong
 
 
-# The embedded AWS makes five streams a second, as AWS does; tests/scenarios/fleet.rs has its pages.
+# The sandbox makes five streams a second, as AWS does; tests/scenarios/fleet.rs has its pages.
 @pytest.mark.emulators("kinesis-local", "moto", "ministack")
 @pytest.mark.kinesis(creating=0)
 @pytest.mark.differs("moto", "summaries-of-all")

@@ -1,4 +1,4 @@
-//! The real handler over the embedded AWS, in paused time.
+//! The real handler over the sandbox, in paused time.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,4 @@
-//! An embedded AWS on a loopback port, and the terminal program pointed at it as a person would.
+//! The sandbox on a loopback port, and the terminal program pointed at it as a person would.
 
 use std::process::{Command, Output};
 

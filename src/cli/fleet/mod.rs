@@ -221,7 +221,7 @@ impl Target {
             locks: StreamLocks::default(),
             clock,
         };
-        // Who looks wants to know who would undo it; who applies was told.
+        // A plan warns of principals that would undo a change. Before an apply, the person has seen the plan.
         let from_history = if work.encryption.is_none() { Some(account.history.foreign_changes().await) } else { None };
         let trigger = TriggerFacts::default();
         let patience = if work.encryption.is_some() { LONG_PATIENCE } else { PATIENCE };

@@ -187,7 +187,7 @@ fn pull(world: &Rc<World>, trigger: &plan::Trigger) {
     }
 }
 
-/// What a fault of the plan is in the embedded AWS.
+/// What a fault of the plan is in the sandbox.
 fn fault_of(world: &World, fault: &Fault) -> sandbox::Fault {
     const SLOW: Duration = Duration::from_secs(9);
     const LATE: Duration = Duration::from_secs(6);
