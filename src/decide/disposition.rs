@@ -1,15 +1,15 @@
-//! What becomes of an outcome: it is answered, requeued, retried with its delivery, or
-//! dead-lettered. Pure.
+//! Decides what becomes of an outcome: whether it is only answered, requeued, retried with its
+//! delivery, or dead-lettered. Pure.
 //!
-//! [`dispose`] decides, the handler carries it out. When the work queue refuses a requeued stream,
-//! the handler asks again with `can_requeue: false`.
+//! The handler carries the decision out. If the work queue refuses the work item, the handler asks
+//! again with `can_requeue: false`.
 
 use std::time::Duration;
 
 use crate::domain::failure::{Class, Kind, code};
 use crate::domain::outcome::{Outcome, Warning};
 
-/// The first delay of work that is retried through the queue; each further one is twice as long.
+/// The first delay of work that is retried through the queue; each further delay is twice as long.
 const FIRST_RETRY_DELAY: Duration = Duration::from_secs(30);
 
 /// The longest delay that SQS accepts for a message: [`SendMessage`, `DelaySeconds`][SendMessage].
@@ -29,24 +29,25 @@ pub enum Disposition {
         /// Whether the work item asks for verification only: the key was applied, or may have been.
         without_reapply: bool,
     },
-    /// Lambda or SQS delivers the request again.
+    /// Lambda or SQS delivers the request again: the invocation fails, or the message is handed
+    /// back.
     RetryDelivery,
     /// A dead letter is written.
     DeadLetter {
-        /// Whether the event in it is stripped of the wish to re-apply the key: the key was applied,
-        /// or may have been, so a redrive only verifies it.
+        /// Whether the event in it no longer asks to re-apply the key: the key was applied, or may
+        /// have been, so a redrive only verifies the stream.
         without_reapply: bool,
     },
-    /// A dead letter about this cause exists already, for this reason.
+    /// Nothing follows, for this reason: a dead letter about the cause exists already.
     AlreadyReported(&'static str),
 }
 
 /// What a retry of the delivery would repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RetryScope {
-    /// Nothing but the failed work: Lambda or SQS may deliver it again.
+    /// Only the failed work, so Lambda or SQS may deliver it again.
     ThisRequestOnly,
-    /// Other work too, finished or still running: what failed has to be retried on its own.
+    /// Other work too, so the failed work has to be retried on its own.
     AlsoOtherWork,
 }
 
@@ -84,15 +85,15 @@ pub struct DeliveryFacts<'a> {
     pub retry_scope: RetryScope,
     /// Which receive it is; `None` for a direct invocation.
     pub receive: Option<Receive>,
-    /// Whether a person asked, and reads the answer.
+    /// Whether it is a manual request, whose answer a person reads.
     pub manual: bool,
     /// `dryRun`.
     pub dry_run: bool,
     /// `deadLetter: false`.
     pub no_dead_letter: bool,
-    /// Whether the work comes from a schedule, directly or through work items.
+    /// Whether the schedule led to the work, directly or through work items.
     pub scheduled: bool,
-    /// Whether the key is to be re-applied where it is in place.
+    /// Whether the key is to be re-applied to streams that have it already.
     pub reapply: bool,
     /// Whether there is a work queue that may be used, and the work has hops left.
     pub can_requeue: bool,
@@ -141,19 +142,20 @@ pub fn dispose(outcome: &Outcome, facts: &DeliveryFacts<'_>) -> Disposition {
         return Disposition::Answer;
     }
     let is_last_receive = receive.is_some_and(Receive::is_last);
-    // A person gets the answer at once. At the last receive SQS would move the message without a
-    // diagnosis, so the dead letter is written here.
+    // A manual request is answered at once. At the last receive, SQS would move the message without
+    // a diagnosis, so the dead letter is written here.
     if failure.class == Class::Retryable && retry_scope == RetryScope::ThisRequestOnly && !manual && !is_last_receive {
         return Disposition::RetryDelivery;
     }
     if failure.code == code::CONTESTED && scheduled {
         return Disposition::AlreadyReported(CONTESTED_REPORTED);
     }
-    // The failure of the sweep itself has no stream: that is the one dead letter.
+    // A failure without a stream is the sweep's own, which is the one dead letter.
     if outcome.stream.is_some() && reported.contains(&failure.message) {
         return Disposition::AlreadyReported(KEY_REPORTED);
     }
-    // Without a queue only the answer is left; for an event that is a failed invocation.
+    // Without a dead-letter queue only the answer is left. An event still asks for a dead letter,
+    // so that the invocation fails.
     if manual && !has_dead_letter_queue {
         return Disposition::Answer;
     }
@@ -169,9 +171,9 @@ fn requeue(outcome: &Outcome, facts: &DeliveryFacts<'_>) -> Option<Disposition> 
     }
     let failure = outcome.error.as_ref().filter(|failure| failure.class == Class::Retryable && !facts.manual)?;
     let unsettled = failure.kind() == Kind::Unsettled;
-    // Handed back, a message uses up one of its receives, and at its next receive the key is not
-    // re-applied. A stream that is healthy but not settled, and one whose key is to be re-applied,
-    // therefore goes on as a new message.
+    // A message that is handed back uses up one of its receives, and the key is not re-applied at
+    // the next. A healthy stream that has not settled, and a re-application, therefore continue as
+    // a new message.
     let as_new_message = facts.receive.is_some() && (unsettled || facts.reapply);
     if !as_new_message && facts.retry_scope == RetryScope::ThisRequestOnly {
         return None;

@@ -1,7 +1,7 @@
 //! Whether an event about a KMS key or an alias concerns a configured key, and what follows. Pure.
 //!
-//! An event only says where to look: the caller looks the configured key up and hands the result
-//! in. KMS is eventually consistent, so for some minutes an event and the look-up may disagree.
+//! The caller looks the configured key up and passes the result. KMS is eventually consistent, so
+//! for some minutes an event and the look-up may disagree.
 
 use std::time::Duration;
 
@@ -21,13 +21,13 @@ pub const SETTLING: TimeDelta = TimeDelta::minutes(5);
 /// A key event, with where and when it happened.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyEventFacts<'a> {
-    /// What happened.
+    /// The event.
     pub event: &'a KeyEvent,
-    /// The account it happened in, where the event says so.
+    /// The account that it happened in, if the event names it.
     pub account: Option<&'a str>,
-    /// The Region it happened in, where the event says so.
+    /// The Region that it happened in, if the event names it.
     pub region: Option<&'a str>,
-    /// How old the event is; unknown where it has no time, negative where its time lies ahead.
+    /// The age of the event: unknown if it has no time, negative if its time lies in the future.
     pub age: Option<TimeDelta>,
 }
 
@@ -67,10 +67,10 @@ pub fn most_severe<K>(effects: impl IntoIterator<Item = (KeyEventEffect, K)>) ->
     effects.into_iter().reduce(|most, next| if next.0.severity() > most.0.severity() { next } else { most })
 }
 
-/// After how long to look at the key once more, so that KMS shows the change by then; `None` where
-/// the event does not depend on that, or where the time is over.
+/// After how long to handle the event once more, when KMS must show the change; `None` if the event
+/// does not depend on that, or if that time is over.
 ///
-/// An event from the future, which only a forger can send, would be looked at for ever.
+/// An event far in the future, which must be forged, is not handled again: that would never end.
 #[must_use]
 pub fn second_look_after(event: &KeyEvent, age: Option<TimeDelta>) -> Option<Duration> {
     let age = age.filter(|age| (-SETTLING..SETTLING).contains(age))?;
@@ -80,8 +80,8 @@ pub fn second_look_after(event: &KeyEvent, age: Option<TimeDelta>) -> Option<Dur
     }
 }
 
-/// Why the event concerns another key or alias than `configured`, where no look-up is needed to
-/// know that.
+/// Why the event concerns another key or alias than `configured`, if that is known without a
+/// look-up.
 #[must_use]
 pub fn unrelated(facts: &KeyEventFacts<'_>, configured: &KeyRef) -> Option<String> {
     let KeyEventFacts { event, account, region, age: _ } = *facts;
@@ -106,9 +106,8 @@ pub fn unrelated(facts: &KeyEventFacts<'_>, configured: &KeyRef) -> Option<Strin
     }
 }
 
-/// What follows from the event for the key `configured`, which `looked_up` is what KMS says of.
-///
-/// The event is not [`unrelated`] to that key.
+/// What follows from the event for the key `configured`, given what KMS returned for it. The event
+/// must not be [`unrelated`] to that key.
 #[must_use]
 pub fn assess_key_event(
     facts: &KeyEventFacts<'_>,
@@ -118,7 +117,7 @@ pub fn assess_key_event(
     let event = facts.event;
     let (arn, trouble) = match looked_up {
         Ok(DesiredKey::AwsManaged) => {
-            return KeyEventEffect::Ignored("the configured key is the AWS managed one".to_owned());
+            return KeyEventEffect::Ignored("the configured key is the AWS managed key".to_owned());
         }
         Ok(DesiredKey::Key { arn, trouble }) => (Some(arn), trouble),
         Err(failure) if failure.kind() == Kind::KeyNotFound => (None, Some(failure)),
@@ -129,7 +128,7 @@ pub fn assess_key_event(
     {
         return KeyEventEffect::Ignored(format!("{key} is not the configured key"));
     }
-    // What the event says, KMS may not show yet. An older event is overtaken by what KMS shows.
+    // KMS may not show yet what a young event reports. For an older event, KMS is right.
     let is_young = facts.age.is_some_and(|age| age < SETTLING);
     let unsettled = |says: &str| {
         let failure = || Failure::new(Step::DescribeKey, code::KEY_STATE_SETTLING, configured, says);
@@ -139,15 +138,14 @@ pub fn assess_key_event(
     match (event, trouble) {
         (KeyEvent::AliasPointed { target, alias }, None) => match (&arn, target) {
             (Some(arn), KeyRef::Arn(target)) if arn != target => {
-                let says = format!("the event says that {alias} points at {target}, KMS still says {arn}");
-                // Later on KMS is right: the alias was pointed elsewhere since, which has an event
-                // of its own.
+                let says = format!("the event says that {alias} points to {target}, but KMS still returns {arn}");
+                // The alias was re-pointed since, which has an event of its own.
                 unsettled(&says).unwrap_or_else(|| sweep(Some(alias.clone())))
             }
             _ => sweep(Some(alias.clone())),
         },
         (KeyEvent::AliasPointed { alias, .. }, Some(trouble)) if trouble.kind() == Kind::KeyNotFound => {
-            unsettled(&format!("the event says that {alias} exists, KMS does not find it"))
+            unsettled(&format!("the event says that {alias} exists, but KMS does not find it"))
                 .unwrap_or_else(|| KeyEventEffect::KeyAtRisk(trouble.to_string()))
         }
         // The sweep reports an unusable key once, before any stream.
@@ -158,16 +156,15 @@ pub fn assess_key_event(
         }
         (KeyEvent::AliasDeleted { .. } | KeyEvent::Trouble { .. }, None) => {
             let name = name_of(event);
-            unsettled(&format!("the event says {name}, KMS says that the key is usable")).unwrap_or_else(|| {
-                KeyEventEffect::Ignored(format!("{name} is over: KMS says that the key is usable again"))
-            })
+            unsettled(&format!("the event reports {name}, but according to KMS the key is usable"))
+                .unwrap_or_else(|| KeyEventEffect::Ignored(format!("{name} was undone: the key is usable")))
         }
         (KeyEvent::Usable { .. }, Some(trouble)) => {
-            unsettled(&format!("the event says {}, KMS says: {}", name_of(event), trouble.message))
+            unsettled(&format!("the event reports {}, but KMS reports: {}", name_of(event), trouble.message))
                 .unwrap_or_else(|| KeyEventEffect::KeyAtRisk(trouble.to_string()))
         }
         (KeyEvent::DeletionCancelled { .. }, Some(trouble)) => KeyEventEffect::KeyAtRisk(format!(
-            "the deletion was cancelled, which leaves a key disabled until somebody enables it: {trouble}"
+            "the deletion was cancelled, which leaves the key disabled until it is enabled: {trouble}"
         )),
         (KeyEvent::Usable { .. } | KeyEvent::DeletionCancelled { .. }, None) => sweep(None),
     }
@@ -185,11 +182,11 @@ fn key_of(event: &KeyEvent) -> Option<&KeyRef> {
 
 fn name_of(event: &KeyEvent) -> String {
     match event {
-        KeyEvent::Rotated { .. } => "rotation".to_owned(),
+        KeyEvent::Rotated { .. } => "the rotation".to_owned(),
         KeyEvent::Trouble { what, .. } | KeyEvent::Usable { what, .. } => what.clone(),
         KeyEvent::DeletionCancelled { .. } => "CancelKeyDeletion".to_owned(),
-        KeyEvent::AliasPointed { alias, .. } => format!("{alias} was re-pointed"),
-        KeyEvent::AliasDeleted { alias } => format!("{alias} was deleted"),
+        KeyEvent::AliasPointed { alias, .. } => format!("the update of {alias}"),
+        KeyEvent::AliasDeleted { alias } => format!("the deletion of {alias}"),
     }
 }
 
@@ -313,9 +310,9 @@ mod tests {
             (pointed(1), Kms::Missing, Unsettled(ALIAS), AtRisk("NotFound")),
             (pointed(2), Kms::Usable, Unsettled("00000000-0000-0000-0000-000000000002"), Sweep(true, false)),
             (pointed(2), Kms::Disabled, Sweep(true, false), Sweep(true, false)),
-            (deleted(), Kms::Usable, Unsettled("was deleted"), Ignored("was deleted")),
-            (deleted(), Kms::Disabled, AtRisk("was deleted"), AtRisk("was deleted")),
-            (deleted(), Kms::Missing, AtRisk("was deleted"), AtRisk("NotFound")),
+            (deleted(), Kms::Usable, Unsettled("the deletion of"), Ignored("the deletion of")),
+            (deleted(), Kms::Disabled, AtRisk("the deletion of"), AtRisk("the deletion of")),
+            (deleted(), Kms::Missing, AtRisk("the deletion of"), AtRisk("NotFound")),
         ] {
             check(&event, YOUNG, kms, young);
             check(&event, OLD, kms, old);

@@ -1,11 +1,11 @@
-//! Calls of the Kinesis API that CloudTrail recorded.
+//! Calls of the Kinesis API, as CloudTrail records them.
 //!
-//! Three traps, each met in recordings of the real thing. `requestParameters` holds the stream's
-//! name or its ARN just as the caller sent it, and is `null` for a denied call. `resources[]` has,
-//! for a call by name, the *stream name* where the account belongs, so that nothing is ever taken
-//! from it. And `userIdentity` has a `sessionContext` for roles only.
+//! Real records have three pitfalls. `requestParameters` holds the stream's name or its ARN, as the
+//! caller sent it, and is `null` for a denied call. For a call by name, `resources[]` holds the
+//! *stream name* in the place of the account, so it is never read. `userIdentity` has a
+//! `sessionContext` for roles only.
 //!
-//! Source: [CloudTrail record contents][record].
+//! Source: CloudTrail User Guide, [*CloudTrail record contents*][record].
 //!
 //! [record]: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 
@@ -19,13 +19,13 @@ use super::request::{Scope, TriggerKind};
 use crate::domain::grace::Actor;
 use crate::domain::stream::{StreamArn, StreamName, StreamRef};
 
-/// The `detail-type` of what somebody called.
+/// The `detail-type` of an API call.
 pub(super) const API_CALL: &str = "AWS API Call via CloudTrail";
-/// The `detail-type` of what a service did by itself.
+/// The `detail-type` of an action that a service took by itself.
 pub(super) const SERVICE_EVENT: &str = "AWS Service Event via CloudTrail";
 
-/// The fields of a record that matter here; `aws_lambda_events` has no `errorCode` and insists on
-/// fields that service events lack.
+/// The fields of a record that are read here. The type in `aws_lambda_events` has no `errorCode`,
+/// and requires fields that service events lack.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Call {
@@ -59,7 +59,7 @@ struct SessionIssuer {
 }
 
 impl Call {
-    /// The call that `event` tells of, if it succeeded.
+    /// The call that `event` records, if it succeeded.
     pub(super) fn succeeded(event: &Event) -> Result<Self, Rejection> {
         let call: Self = detail(event)?;
         match &call.error_code {
@@ -77,38 +77,37 @@ impl Call {
     pub(super) fn parameters<T: DeserializeOwned>(&self) -> Result<T, Rejection> {
         match &self.request_parameters {
             None => Err(Rejection::ignored(format!(
-                "{} without its request parameters: CloudTrail redacts what was denied",
+                "{} has no request parameters: CloudTrail omits those of denied calls",
                 self.event_name
             ))),
             Some(parameters) => typed(parameters)
-                .map_err(|reason| Rejection::unknown(format!("the parameters of {}: {reason}", self.event_name))),
+                .map_err(|reason| Rejection::unknown(format!("invalid parameters of {}: {reason}", self.event_name))),
         }
     }
 
-    /// The account and the Region that a bare name in the parameters belongs to.
+    /// The account and the Region of a stream that the parameters name without its ARN.
     pub(super) fn place<'a>(&'a self, event: &'a Event) -> Result<(&'a str, &'a str), Rejection> {
         let account = self.recipient_account_id.as_deref().or(event.account.as_deref());
         let region = self.aws_region.as_deref().or(event.region.as_deref());
         account
             .zip(region)
-            .ok_or_else(|| Rejection::unknown(format!("{} without an account or a Region", self.event_name)))
+            .ok_or_else(|| Rejection::unknown(format!("{} has no account or no Region", self.event_name)))
     }
 
-    /// The role whose credentials were used. A user, the account's root and an AWS service have
-    /// none.
+    /// The role whose credentials were used. IAM users, the root user and AWS services have none.
     fn role(&self) -> Option<&str> {
         self.user_identity.as_ref()?.session_context.as_ref()?.session_issuer.as_ref()?.arn.as_deref()
     }
 }
 
-/// What user agents and source addresses of infrastructure as code contain. `CloudFormation` puts
-/// its own name in both, and in `invokedBy`.
+/// What the user agents and source addresses of infrastructure-as-code tools contain.
+/// `CloudFormation` puts its own name in both, and in `invokedBy`.
 const INFRASTRUCTURE_AS_CODE: [&str; 4] = ["terraform/", "opentofu/", "pulumi", "cloudformation.amazonaws.com"];
 
-/// Who made the call, as far as it matters for waiting.
+/// Whether an infrastructure-as-code tool made the call, which decides about the grace period.
 ///
-/// A tool is waited for whatever it called. That somebody is no tool is known of a stream's creator
-/// only: who stopped its encryption need not have made it.
+/// A tool gets the grace period whichever of these calls it made. `Other` is concluded from
+/// `CreateStream` only: the principal that stopped the encryption need not have created the stream.
 pub(super) fn actor(event: &Event) -> Option<Actor> {
     let call = Call::succeeded(event).ok()?;
     let invoked_by = call.user_identity.as_ref().and_then(|identity| identity.invoked_by.as_deref());
@@ -122,7 +121,7 @@ pub(super) fn actor(event: &Event) -> Option<Actor> {
         "CreateStream" | "StartStreamEncryption" | "StopStreamEncryption" if named.iter().any(|text| is_tool(text)) => {
             Some(Actor::InfrastructureAsCode)
         }
-        // "AWS Internal" is a service that acts for somebody, and says no more.
+        // "AWS Internal" is a service that acts for an unknown principal.
         "CreateStream"
             if invoked_by.is_none() && call.user_agent.as_deref().is_some_and(|agent| agent != "AWS Internal") =>
         {
@@ -132,7 +131,7 @@ pub(super) fn actor(event: &Event) -> Option<Actor> {
     }
 }
 
-/// `streamName` and `streamARN`, as the caller sent them: one, or both.
+/// `streamName` and `streamARN`, as the caller sent them: one or both.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct StreamParameters {
@@ -151,15 +150,15 @@ pub(super) fn stream_call(event: &Event, own_roles: &[String]) -> Parsed {
     let call = Call::succeeded(event)?;
     let kind = match call.name() {
         "CreateStream" => TriggerKind::StreamCreated,
-        // By whomever: the function itself never stops encryption, so its own role doing so is
-        // somebody else with its credentials.
+        // Whoever called it: the function never stops encryption, so a call by its own role comes
+        // from somebody else with its credentials.
         "StopStreamEncryption" => TriggerKind::EncryptionStopped,
         "StartStreamEncryption" if call.role().is_some_and(|role| own_roles.iter().any(|own| own == role)) => {
-            return Err(Rejection::ignored("StartStreamEncryption by this function itself"));
+            return Err(Rejection::ignored("StartStreamEncryption was called by this function itself"));
         }
         "StartStreamEncryption" => TriggerKind::EncryptionChanged,
         "AddTagsToStream" | "RemoveTagsFromStream" | "TagResource" | "UntagResource" => TriggerKind::TagsChanged,
-        other => return Err(Rejection::ignored(format!("{other} concerns no stream's encryption"))),
+        other => return Err(Rejection::ignored(format!("{other} does not affect the encryption of a stream"))),
     };
     let arn =
         if matches!(call.name(), "TagResource" | "UntagResource") { tagged(&call)? } else { named(&call, event)? };
@@ -168,7 +167,10 @@ pub(super) fn stream_call(event: &Event, own_roles: &[String]) -> Parsed {
     if let Some(account) = event.account.as_deref()
         && arn.account() != account
     {
-        return Err(Rejection::unknown(format!("{} on {arn}, in an event of account {account}", call.name())));
+        return Err(Rejection::unknown(format!(
+            "{} names {arn}, but the event is from account {account}",
+            call.name()
+        )));
     }
     Ok((kind, Scope::Streams(vec![StreamRef::Arn(arn)])))
 }
@@ -176,15 +178,17 @@ pub(super) fn stream_call(event: &Event, own_roles: &[String]) -> Parsed {
 fn tagged(call: &Call) -> Result<StreamArn, Rejection> {
     let ResourceParameters { resource_arn } = call.parameters()?;
     let Some(resource) = resource_arn else {
-        return Err(Rejection::unknown(format!("{} without a resourceARN", call.name())));
+        return Err(Rejection::unknown(format!("{} has no resourceARN", call.name())));
     };
-    resource.parse().map_err(|_| Rejection::ignored(format!("{} on {resource:?}, which is no stream", call.name())))
+    resource
+        .parse()
+        .map_err(|_| Rejection::ignored(format!("{} names {resource:?}, which is not a stream", call.name())))
 }
 
 fn named(call: &Call, event: &Event) -> Result<StreamArn, Rejection> {
     let StreamParameters { stream_name, stream_arn } = call.parameters()?;
     match (stream_name, stream_arn) {
-        (None, None) => Err(Rejection::unknown(format!("{} without streamName and streamARN", call.name()))),
+        (None, None) => Err(Rejection::unknown(format!("{} has neither a streamName nor a streamARN", call.name()))),
         (Some(name), None) => {
             let (account, region) = call.place(event)?;
             Ok(StreamArn::build(region, account, &name.parse::<StreamName>()?)?)
@@ -193,7 +197,7 @@ fn named(call: &Call, event: &Event) -> Result<StreamArn, Rejection> {
             let arn: StreamArn = arn.parse()?;
             match name {
                 Some(name) if name != arn.name() => Err(Rejection::unknown(format!(
-                    "{} with the streamName {name:?} and the streamARN {arn}",
+                    "{} has the streamName {name:?}, which is not that of the streamARN {arn}",
                     call.name()
                 ))),
                 _ => Ok(arn),
@@ -202,8 +206,8 @@ fn named(call: &Call, event: &Event) -> Result<StreamArn, Rejection> {
     }
 }
 
-/// What a service did by itself. KMS tells of a rotation and of a deletion also directly, and more
-/// reliably: trails may leave KMS out.
+/// An action that a service took by itself. KMS reports rotations and deletions with events of its
+/// own, too, which are more reliable: a trail may exclude KMS events.
 pub(super) fn service_event(event: &Event) -> Parsed {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -212,8 +216,8 @@ pub(super) fn service_event(event: &Event) -> Parsed {
     }
     let Record { event_name } = detail(event)?;
     Err(Rejection::ignored(match event_name.as_str() {
-        "RotateKey" => "RotateKey: the direct event (KMS CMK Rotation) speaks for both".to_owned(),
-        "DeleteKey" => "DeleteKey: the direct event (KMS CMK Deletion) speaks for both".to_owned(),
-        other => format!("{other} asks for nothing"),
+        "RotateKey" => "RotateKey is ignored: the event \"KMS CMK Rotation\" reports the same rotation".to_owned(),
+        "DeleteKey" => "DeleteKey is ignored: the event \"KMS CMK Deletion\" reports the same deletion".to_owned(),
+        other => format!("{other} needs no action"),
     }))
 }

@@ -1,6 +1,6 @@
-//! AWS Config: a rule that found a stream wanting, or a recorded change of a stream.
+//! AWS Config: a rule that a stream does not comply with, or a recorded change of a stream.
 //!
-//! Source: [Monitoring AWS Config with Amazon EventBridge][events].
+//! Source: AWS Config Developer Guide, [*Monitoring AWS Config with Amazon EventBridge*][events].
 //!
 //! [events]: https://docs.aws.amazon.com/config/latest/developerguide/monitor-config-with-cloudwatchevents.html
 
@@ -30,16 +30,15 @@ struct EvaluationResult {
     compliance_type: Option<String>,
 }
 
-/// `Config Rules Compliance Change`, of whichever rule: what is wrong with the stream is found out
-/// by looking.
+/// `Config Rules Compliance Change`, for any rule: the stream itself is checked, not the rule.
 pub(super) fn compliance_change(event: &Event) -> Parsed {
     let ComplianceChange { resource_type, resource_id, aws_region, aws_account_id, new_evaluation_result } =
         detail(event)?;
     expect_stream(resource_type.as_deref())?;
     match new_evaluation_result.and_then(|result| result.compliance_type).as_deref() {
         Some("NON_COMPLIANT") => {}
-        Some(other) => return Err(Rejection::ignored(format!("the stream is {other} now"))),
-        None => return Err(Rejection::ignored("the rule has no result for the stream any more")),
+        Some(other) => return Err(Rejection::ignored(format!("the stream is now {other}"))),
+        None => return Err(Rejection::ignored("the rule no longer has a result for the stream")),
     }
     let account = aws_account_id.as_deref().or(event.account.as_deref());
     let region = aws_region.as_deref().or(event.region.as_deref());
@@ -66,12 +65,11 @@ struct Item {
     aws_account_id: Option<String>,
 }
 
-/// `Config Configuration Item Change`. What the item says of the encryption is not looked at: it
-/// may be old by now.
+/// `Config Configuration Item Change`. The encryption in the item is not read: it may be outdated.
 pub(super) fn item_change(event: &Event) -> Parsed {
     let ItemChange { configuration_item } = detail(event)?;
     let Some(item) = configuration_item else {
-        return Err(Rejection::unknown("a configuration item change without its configurationItem"));
+        return Err(Rejection::unknown("the configuration item change has no configurationItem"));
     };
     let Item {
         configuration_item_status: status,
@@ -97,19 +95,19 @@ pub(super) fn item_change(event: &Event) -> Parsed {
 fn expect_stream(resource_type: Option<&str>) -> Result<(), Rejection> {
     match resource_type {
         Some(STREAM) => Ok(()),
-        Some(other) => Err(Rejection::ignored(format!("{other} is no Kinesis data stream"))),
-        None => Err(Rejection::unknown("an event of AWS Config without a resourceType")),
+        Some(other) => Err(Rejection::ignored(format!("{other} is not a Kinesis data stream"))),
+        None => Err(Rejection::unknown("the AWS Config event has no resourceType")),
     }
 }
 
 fn locate(stream: Option<&str>, account: Option<&str>, region: Option<&str>) -> Result<StreamArn, Rejection> {
-    let stream = stream.ok_or_else(|| Rejection::unknown("an event of AWS Config that names no stream"))?;
+    let stream = stream.ok_or_else(|| Rejection::unknown("the AWS Config event names no stream"))?;
     match stream.parse()? {
         StreamRef::Arn(arn) => Ok(arn),
         StreamRef::Name(name) => {
             let place = account
                 .zip(region)
-                .ok_or_else(|| Rejection::unknown("an event of AWS Config without an account or a Region"))?;
+                .ok_or_else(|| Rejection::unknown("the AWS Config event has no account or no Region"))?;
             Ok(StreamArn::build(place.1, place.0, &name)?)
         }
     }

@@ -1,4 +1,4 @@
-//! Our own dead letters, as far as redriving them is concerned.
+//! The function's own dead letters, as they are redriven.
 
 use serde_json::Value;
 
@@ -9,37 +9,37 @@ pub(super) fn is_dead_letter(payload: &Value) -> bool {
     is_kind(payload, "enforcement-failure")
 }
 
-/// A dead letter, as far as feeding it back is concerned.
+/// What a redrive needs of a dead letter.
 pub(super) struct DeadLetter<'a> {
     /// The one stream that failed.
     pub(super) stream: Option<StreamRef>,
     /// The payload that led to the failure.
     pub(super) event: &'a Value,
-    /// How often it was fed back.
+    /// How often the event failed: once before the first redrive.
     pub(super) attempts: u32,
 }
 
 impl<'a> DeadLetter<'a> {
     pub(super) fn read(payload: &'a Value) -> Result<Self, String> {
-        check_version(payload, "a dead letter")?;
+        check_version(payload, "the dead letter")?;
         let stream = match payload.get("stream") {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => {
-                Some(text.parse().map_err(|error| format!("a dead letter about a stream that is none: {error}"))?)
+                Some(text.parse().map_err(|error| format!("the dead letter has an invalid stream: {error}"))?)
             }
-            Some(_) => return Err("a dead letter whose stream is not a text".to_owned()),
+            Some(_) => return Err("the stream of the dead letter is not a string".to_owned()),
         };
         let event = match payload.get("event") {
             Some(event) => event,
             None if stream.is_some() => &Value::Null,
-            None => return Err("a dead letter with neither a stream nor an event".to_owned()),
+            None => return Err("the dead letter has neither a stream nor an event".to_owned()),
         };
         Ok(Self { stream, event, attempts: attempts(payload) })
     }
 }
 
-/// How often a letter was fed back. A count that cannot be read counts as none: the letter is then
-/// tried once more, not lost.
+/// The `attempts` of a dead letter. A count that cannot be read counts as 0: the dead letter is
+/// then retried once more instead of being lost.
 pub(super) fn attempts(payload: &Value) -> u32 {
     let attempts = payload.get("attempts").and_then(Value::as_u64).unwrap_or(0);
     u32::try_from(attempts).unwrap_or(u32::MAX)

@@ -1,8 +1,10 @@
-//! EventBridge events: which reader understands which.
+//! EventBridge events: selects the reader by source and detail-type.
 //!
-//! Source: [Events in Amazon EventBridge][events] and the event references of the services.
+//! Sources: EventBridge User Guide, [*Events*][events]; EventBridge Events Reference,
+//! [*Events from AWS services*][services].
 //!
-//! [events]: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events.html
+//! [events]: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-structure.html
+//! [services]: https://docs.aws.amazon.com/eventbridge/latest/ref/events.html
 
 use serde_json::Value;
 
@@ -51,12 +53,12 @@ fn find(event: &Event, own_roles: &[String]) -> Parsed {
             Ok((TriggerKind::Scheduled, Scope::Fleet { of: Fleets::All, start_after: None }))
         }
         (source, detail_type) if source.starts_with("aws.") => {
-            Err(Rejection::unknown(format!("no event this function knows: {detail_type:?} of {source:?}")))
+            Err(Rejection::unknown(format!("unsupported event: detail-type {detail_type:?} from {source:?}")))
         }
-        // AWS keeps `aws.*` to itself; with any other source, anybody who may call PutEvents could
-        // speak in its name.
+        // Only AWS can send events with a source of `aws.*`; any other source may come from whoever
+        // may call PutEvents.
         (source, detail_type) => {
-            Err(Rejection::unknown(format!("not from AWS: {detail_type:?} of the source {source:?}")))
+            Err(Rejection::unknown(format!("not an event from AWS: detail-type {detail_type:?} from {source:?}")))
         }
     }
 }

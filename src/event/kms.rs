@@ -1,11 +1,10 @@
-//! What happened to a key or an alias. Whether it is a configured one is for the caller to find
-//! out.
+//! Events about keys and aliases. The caller finds out whether a key is a configured one.
 //!
-//! Sources: [Monitoring KMS keys with Amazon EventBridge][events] and [Logging AWS KMS API calls with
-//! AWS CloudTrail][trail].
+//! Sources: KMS Developer Guide, [*Monitoring KMS keys with Amazon EventBridge*][events] and
+//! [*Logging AWS KMS API calls with AWS CloudTrail*][cloudtrail].
 //!
 //! [events]: https://docs.aws.amazon.com/kms/latest/developerguide/kms-events.html
-//! [trail]: https://docs.aws.amazon.com/kms/latest/developerguide/logging-using-cloudtrail.html
+//! [cloudtrail]: https://docs.aws.amazon.com/kms/latest/developerguide/logging-using-cloudtrail.html
 
 use serde::Deserialize;
 
@@ -16,8 +15,8 @@ use super::request::{Scope, TriggerKind};
 use crate::domain::key::{AliasName, KeyArn, KeyRef};
 use crate::domain::key_event::KeyEvent;
 
-/// The detail of a direct event. Newer ones also tell the kind of rotation and the ids of the key
-/// materials.
+/// The detail of an event that KMS sends itself. Newer ones also have the type of the rotation and
+/// the ids of the key material.
 #[derive(Deserialize)]
 struct KeyDetail {
     #[serde(rename = "key-id")]
@@ -31,8 +30,8 @@ pub(super) fn rotated(event: &Event) -> Parsed {
 
 /// `KMS CMK Deletion` and `KMS Imported Key Material Expiration`.
 pub(super) fn lost(event: &Event) -> Parsed {
-    let signal = KeyEvent::Trouble { key: direct(event)?, what: event.detail_type.clone() };
-    Ok((TriggerKind::KeyStateChanged, Scope::Key(signal)))
+    let key_event = KeyEvent::Trouble { key: direct(event)?, what: event.detail_type.clone() };
+    Ok((TriggerKind::KeyStateChanged, Scope::Key(key_event)))
 }
 
 fn direct(event: &Event) -> Result<KeyRef, Rejection> {
@@ -42,10 +41,10 @@ fn direct(event: &Event) -> Result<KeyRef, Rejection> {
     }
     let mut resources = event.resources.iter().flatten();
     let key = resources.find_map(|resource| resource.parse::<KeyArn>().ok());
-    key.map(KeyRef::Arn).ok_or_else(|| Rejection::unknown(format!("{:?} without a key-id", event.detail_type)))
+    key.map(KeyRef::Arn).ok_or_else(|| Rejection::unknown(format!("{:?} has no key-id", event.detail_type)))
 }
 
-/// The parameters of the calls below; each has some of them.
+/// The parameters of the calls below, each of which has some of them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Parameters {
@@ -54,11 +53,11 @@ struct Parameters {
     alias_name: Option<String>,
 }
 
-/// A call of the KMS API that CloudTrail recorded.
+/// A call of the KMS API, as CloudTrail records it.
 pub(super) fn call(event: &Event) -> Parsed {
     let call = Call::succeeded(event)?;
     let place = || call.place(event).ok();
-    let missing = |what: &str| Rejection::unknown(format!("{} without {what}", call.name()));
+    let missing = |what: &str| Rejection::unknown(format!("{} has no {what}", call.name()));
     let what = || call.name().to_owned();
     let key = |text: Option<String>, name: &str| -> Result<KeyRef, Rejection> {
         Ok(canonical(text.ok_or_else(|| missing(name))?.parse()?, place()))
@@ -68,12 +67,11 @@ pub(super) fn call(event: &Event) -> Parsed {
     };
     let parameters = || call.parameters::<Parameters>();
 
-    let signal = match call.name() {
+    let key_event = match call.name() {
         "UpdateAlias" | "CreateAlias" => {
             let Parameters { target_key_id, alias_name, .. } = parameters()?;
-            let signal =
-                KeyEvent::AliasPointed { alias: alias(alias_name)?, target: key(target_key_id, "targetKeyId")? };
-            return Ok((TriggerKind::AliasRepointed, Scope::Key(signal)));
+            let (alias, target) = (alias(alias_name)?, key(target_key_id, "targetKeyId")?);
+            return Ok((TriggerKind::AliasRepointed, Scope::Key(KeyEvent::AliasPointed { alias, target })));
         }
         "DeleteAlias" => KeyEvent::AliasDeleted { alias: alias(parameters()?.alias_name)? },
         "DisableKey" | "ScheduleKeyDeletion" | "DeleteImportedKeyMaterial" => {
@@ -84,15 +82,16 @@ pub(super) fn call(event: &Event) -> Parsed {
         }
         "CancelKeyDeletion" => KeyEvent::DeletionCancelled { key: key(parameters()?.key_id, "keyId")? },
         "RotateKeyOnDemand" => {
-            return Err(Rejection::ignored("RotateKeyOnDemand: the direct event (KMS CMK Rotation) speaks for both"));
+            return Err(Rejection::ignored(
+                "RotateKeyOnDemand is ignored: the event \"KMS CMK Rotation\" reports the same rotation",
+            ));
         }
-        other => return Err(Rejection::ignored(format!("{other} makes no key usable or unusable"))),
+        other => return Err(Rejection::ignored(format!("{other} does not change whether a key is usable"))),
     };
-    Ok((TriggerKind::KeyStateChanged, Scope::Key(signal)))
+    Ok((TriggerKind::KeyStateChanged, Scope::Key(key_event)))
 }
 
-/// The key by ARN, where the event says enough: a bare key id belongs to the account and Region of
-/// the event.
+/// The key by ARN, if the event names account and Region: a bare key id belongs to both.
 fn canonical(key: KeyRef, place: Option<(&str, &str)>) -> KeyRef {
     let arn = place.and_then(|(account, region)| key.canonical(region, account));
     arn.map_or(key, KeyRef::Arn)

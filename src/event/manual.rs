@@ -1,4 +1,4 @@
-//! What a person asks for, by hand or from a script: the function's own, strict format.
+//! Manual requests, by hand or from a script: the function's own, strict format.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -8,19 +8,23 @@ use super::request::{RequestOptions, Scope, TriggerKind};
 use crate::domain::stream::{StreamName, StreamRef};
 use crate::domain::text::shorten;
 
-/// How many streams one request may name. Whoever has more wants a sweep.
+/// How many streams one request may name; a sweep covers more.
 const MAX_STREAMS: usize = 1_000;
 
 const KEYS: [&str; 7] = ["stream", "streams", "sweep", "startAfter", "dryRun", "reapply", "deadLetter"];
 
-const ACCEPTED: &str = r#"accepted are {"stream": "<name or ARN>"}, {"streams": ["<name or ARN>", …]} and {"sweep": true, "startAfter": "<name>", "account": "<12 digits>"} (startAfter and account optional), each with optional booleans "dryRun", "reapply" and "deadLetter""#;
+const ACCEPTED: &str = concat!(
+    r#"accepted requests: {"stream": "<name or ARN>"}, {"streams": ["<name or ARN>", …]} and {"sweep": true, "#,
+    r#""startAfter": "<name>", "account": "<12 digits>"} (startAfter and account optional), "#,
+    r#"each with optional booleans "dryRun", "reapply" and "deadLetter""#
+);
 
-/// Whether a payload was meant as a manual request, rightly made or not.
+/// Whether a payload is meant as a manual request, valid or not.
 pub(super) fn is_meant(payload: &Value) -> bool {
     KEYS.iter().any(|key| payload.get(key).is_some())
 }
 
-/// Nothing is guessed: a misspelt `dryRun` must not become a real run.
+/// Unknown fields are rejected: a misspelt `dryRun` must not become a real run.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Manual {
@@ -42,12 +46,12 @@ struct Manual {
     dead_letter: Option<bool>,
 }
 
-/// A key may be left out, but `null` is no stream and no boolean.
+/// A field may be omitted, but not `null`.
 fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// Reads a manual request. `manual` is set also for one that is refused: a person waits for the
+/// Reads a manual request. `manual` is also set for one that is rejected: a person waits for the
 /// answer.
 pub(super) fn read(payload: &Value) -> ParsedTrigger {
     let (found, options) = match typed::<Manual>(payload) {
@@ -59,32 +63,31 @@ pub(super) fn read(payload: &Value) -> ParsedTrigger {
             };
             (scope(manual), options)
         }
-        // What the request says of letters counts even where the rest is wrong.
+        // `deadLetter` counts even if the rest is invalid.
         Err(reason) => {
             let no_dead_letter = payload.get("deadLetter") == Some(&Value::Bool(false));
             (Err(Rejection::Unknown(reason)), RequestOptions { no_dead_letter, ..RequestOptions::default() })
         }
     };
-    let found = found.map_err(|declined| match declined {
+    let found = found.map_err(|rejection| match rejection {
         Rejection::Unknown(reason) => {
             let reason = shorten(&reason, 250);
-            Rejection::Unknown(format!("not a manual request: {reason}; {ACCEPTED}"))
+            Rejection::Unknown(format!("invalid manual request: {reason}; {ACCEPTED}"))
         }
         ignored @ Rejection::Ignored(_) => ignored,
     });
-    let mut reading = ParsedTrigger::new(found, Origin::default());
-    reading.options = options;
-    reading.manual = true;
-    reading
+    ParsedTrigger { options, manual: true, ..ParsedTrigger::new(found, Origin::default()) }
 }
 
 fn scope(manual: Manual) -> Parsed {
     let Manual { stream, streams, sweep, start_after, account, dry_run: _, reapply: _, dead_letter: _ } = manual;
     if start_after.is_some() && sweep.is_none() {
-        return Err(Rejection::unknown("startAfter belongs to a sweep"));
+        return Err(Rejection::unknown("startAfter is only allowed with sweep"));
     }
     if account.is_some() && sweep.is_none() {
-        return Err(Rejection::unknown("account belongs to a sweep: a stream of another account is named by its ARN"));
+        return Err(Rejection::unknown(
+            "account is only allowed with sweep; name a stream of another account by its ARN",
+        ));
     }
     let scope = match (stream, streams, sweep) {
         (Some(stream), None, None) => {
@@ -101,9 +104,9 @@ fn scope(manual: Manual) -> Parsed {
                 .map_err(|error| Rejection::unknown(format!("{error} (at account)")))?;
             Scope::Fleet { of: account.into(), start_after }
         }
-        (None, None, Some(false)) => return Err(Rejection::unknown("sweep can only be true")),
-        (None, None, None) => return Err(Rejection::unknown("it has no stream, no streams and no sweep")),
-        _ => return Err(Rejection::unknown("it has more than one of stream, streams and sweep")),
+        (None, None, Some(false)) => return Err(Rejection::unknown("sweep must be true")),
+        (None, None, None) => return Err(Rejection::unknown("one of stream, streams and sweep is required")),
+        _ => return Err(Rejection::unknown("only one of stream, streams and sweep is allowed")),
     };
     Ok((TriggerKind::Manual, scope))
 }
@@ -113,7 +116,10 @@ fn several(streams: &[String]) -> Result<Vec<StreamRef>, Rejection> {
         return Err(Rejection::unknown("streams is empty"));
     }
     if streams.len() > MAX_STREAMS {
-        return Err(Rejection::unknown(format!("streams has {} entries, more than {MAX_STREAMS}", streams.len())));
+        return Err(Rejection::unknown(format!(
+            "streams has {} entries, at most {MAX_STREAMS} are allowed",
+            streams.len()
+        )));
     }
     let parse = |(index, text): (usize, &String)| {
         text.parse().map_err(|error| Rejection::unknown(format!("{error} (at streams[{index}])")))

@@ -1,7 +1,7 @@
-//! From a payload to what it points at. Pure: reads text, asks nobody.
+//! Reads payloads: which streams or keys a payload is about. Pure, without I/O.
 //!
-//! A [`Trigger`] says *where to look*, never what to do: what to do is decided from a fresh look at
-//! the stream and the key. Duplicates, replays and disorder are therefore harmless.
+//! A [`Trigger`] says *where to look*, never what to do: that is decided from the current state of
+//! the stream and the key. Duplicate, replayed and reordered events are therefore harmless.
 
 mod cloudtrail;
 mod config;
@@ -26,11 +26,11 @@ pub use self::request::{
 pub use self::work_item::{ItemOrigin, MOST_HOPS, WorkItem, WorkTarget};
 pub use crate::domain::key_event::KeyEvent;
 
-/// Reads a payload: takes it out of its envelopes and finds out where it points.
+/// Reads a payload: unwraps its envelopes and returns the requests inside.
 ///
-/// It cannot fail. What is not understood becomes [`Scope::Unknown`] with a reason and keeps its
+/// This cannot fail. An unsupported payload becomes [`Scope::Unknown`] with a reason and keeps its
 /// payload, so that it can be dead-lettered. `own_roles` are the ARNs of the roles that the
-/// function acts with, whose `StartStreamEncryption` calls are ignored.
+/// function assumes; their `StartStreamEncryption` calls are ignored.
 #[must_use]
 pub fn read(payload: &Value, own_roles: &[String]) -> Delivery {
     reader::Reader::new(own_roles).parse_delivery(payload)

@@ -1,5 +1,5 @@
-//! What the readers of events have in common: a trigger before its payload is attached, why a
-//! payload is declined, and reading JSON with errors that say where.
+//! What the readers of payloads share: the trigger that they return, the reasons for which they
+//! reject a payload, and JSON errors that name the field.
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -10,15 +10,15 @@ use crate::domain::arn::{Malformed, is_account};
 use crate::domain::text::shorten;
 use crate::domain::trigger_facts::TriggerFacts;
 
-/// What an event points at, or why it points nowhere.
+/// What an event is about, or why it is rejected.
 pub(super) type Parsed = Result<(TriggerKind, Scope), Rejection>;
 
-/// Why an event points nowhere.
+/// Why an event leads to no work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Rejection {
-    /// It was understood and asks for nothing.
+    /// It is supported, but needs no action.
     Ignored(String),
-    /// It was not understood.
+    /// It is not supported.
     Unknown(String),
 }
 
@@ -38,7 +38,7 @@ impl From<Malformed> for Rejection {
     }
 }
 
-/// A [`Request`] before its payload and its history are known.
+/// A [`Request`] without its payload and the count of its redrives.
 #[derive(Clone, Debug)]
 pub(super) struct ParsedTrigger {
     pub(super) trigger: Trigger,
@@ -50,7 +50,7 @@ pub(super) struct ParsedTrigger {
 }
 
 impl ParsedTrigger {
-    /// What was found, under a trigger that tells where it came from.
+    /// The trigger with this origin.
     pub(super) fn new(found: Parsed, origin: Origin) -> Self {
         let (kind, scope, reason) = match found {
             Ok((kind, scope)) => (kind, scope, None),
@@ -71,14 +71,14 @@ impl ParsedTrigger {
         Self::new(Err(Rejection::unknown(reason)), Origin::default())
     }
 
-    /// The request that was taken out of dead letters `redrives` times, with its innermost `payload`.
+    /// The request that was redriven `redrives` times, with its innermost `payload`.
     pub(super) fn into_request(self, redrives: u32, payload: Value) -> Request {
         let Self { trigger, scope, options, facts, work, manual } = self;
         Request { trigger, scope, options, facts, work, manual, redrives, payload }
     }
 }
 
-/// Which event it was, and when and where it happened.
+/// The event's id, and when and where it happened.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Origin {
     pub(super) event_id: Option<String>,
@@ -87,36 +87,54 @@ pub(super) struct Origin {
     pub(super) region: Option<String>,
 }
 
-/// A reason may quote the payload; a log line and a message attribute do not want all of it.
+/// In characters. A reason may quote the payload, which may be long.
 pub(super) const LONGEST_REASON: usize = 600;
 
-/// An event's id has 36 characters. It goes into every log line and work item of the event, so what
-/// a forger makes of it must not.
+/// In characters. The id of an AWS event has 36; it is part of every log line and work item, so a
+/// forged one is cut.
 const LONGEST_ID: usize = 128;
 
-/// `value` as a `T`; the error says what is wrong and where.
+/// `value` as a `T`; the error says what is wrong, and in which field.
 pub(super) fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
-        // The path of the whole value is a lone dot, which would only puzzle.
-        if path == "." { error.into_inner().to_string() } else { format!("{} (at {path})", error.into_inner()) }
+        let problem = in_terms_of_json(&error.into_inner().to_string());
+        // The path of the whole value is a lone dot, which says nothing.
+        if path == "." { problem } else { format!("{problem} (at {path})") }
     })
+}
+
+/// A message of the JSON library, without the names of Rust's types.
+fn in_terms_of_json(message: &str) -> String {
+    let is_number = |word: &str| matches!(word, "u8" | "u16" | "u32" | "u64" | "i32" | "i64");
+    let (found, expected) = message.rsplit_once("expected ").unwrap_or((message, ""));
+    let found = found.replace("invalid type: ", "found ").replace("invalid value: ", "found ");
+    let found = found.replace("found map", "found an object").replace("found sequence", "found an array");
+    let expected = match expected {
+        "" => return found,
+        word if is_number(word) => "a whole number",
+        "a sequence" => "an array",
+        "a map" => "an object",
+        word if word.starts_with("struct ") => "an object",
+        word => word,
+    };
+    format!("{found}expected {expected}")
 }
 
 /// The version of dead letters and work items that this program writes, and the only one it reads.
 const VERSION: u64 = 1;
 
-/// Whether `payload` is one of our own, of this kind.
+/// Whether `payload` is of this kind of our own messages.
 pub(super) fn is_kind(payload: &Value, kind: &str) -> bool {
     payload.get("kind").and_then(Value::as_str) == Some(kind)
 }
 
-/// Refuses what another version of this program wrote; `what` says what it is.
+/// Rejects what another version of this program wrote; `what` names it.
 pub(super) fn check_version(payload: &Value, what: &str) -> Result<(), String> {
     match payload.get("version") {
         Some(version) if version.as_u64() == Some(VERSION) => Ok(()),
-        Some(version) => Err(format!("{what} of version {version}: this function reads version {VERSION}")),
-        None => Err(format!("{what} without a version")),
+        Some(version) => Err(format!("{what} has version {version}, this function reads version {VERSION}")),
+        None => Err(format!("{what} has no version")),
     }
 }
 
@@ -125,8 +143,37 @@ pub(super) fn checked_account(account: String) -> Result<String, Malformed> {
     if is_account(&account) { Ok(account) } else { Err(Malformed::new(&account, "an account of 12 digits")) }
 }
 
-/// `items` in their order, each once.
+/// `items` in their order, without repetitions.
 pub(super) fn distinct<T: Clone + Eq + std::hash::Hash>(items: impl IntoIterator<Item = T>) -> Vec<T> {
     let mut seen = std::collections::HashSet::new();
     items.into_iter().filter(|item| seen.insert(item.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        _count: u32,
+        _names: Vec<String>,
+    }
+
+    #[test]
+    fn an_error_speaks_of_json_and_names_the_field() {
+        for (value, expected) in [
+            (json!("text"), "found string \"text\", expected an object"),
+            (json!({"_count": "three", "_names": []}), "found string \"three\", expected a whole number (at _count)"),
+            (json!({"_count": -1, "_names": []}), "found integer `-1`, expected a whole number (at _count)"),
+            (json!({"_count": 1, "_names": {}}), "found an object, expected an array (at _names)"),
+            (json!({"_count": 1, "_names": [[]]}), "found an array, expected a string (at _names[0])"),
+            (json!({"_count": 1}), "missing field `_names`"),
+        ] {
+            assert_eq!(typed::<Sample>(&value).expect_err("rejected"), expected);
+        }
+    }
 }

@@ -1,26 +1,27 @@
-//! Takes payloads out of their envelopes, so that whatever ended in a dead-letter queue can be fed
-//! back as it is.
+//! Unwraps payloads, so that every message of a dead-letter queue can be redriven as it is.
 //!
-//! Envelopes are an SQS batch, the record of a Lambda on-failure destination and our own dead
-//! letter.
+//! An envelope is an [SQS batch][sqs], the record of a [Lambda on-failure destination][on-failure],
+//! or the function's own dead letter.
+//!
+//! [sqs]: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+//! [on-failure]: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 
 use aws_lambda_events::sqs::SqsMessage;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::dead_letter::{self, DeadLetter};
-use super::parsed::{LONGEST_REASON, Origin, ParsedTrigger, Rejection};
+use super::parsed::{LONGEST_REASON, Origin, ParsedTrigger, Rejection, typed};
 use super::request::{Delivery, Message, Request, Scope};
 use super::{eventbridge, manual, work_item};
 use crate::domain::key_event::KeyEvent;
 use crate::domain::text::shorten;
 
-/// No honest payload is wrapped as deep as this: each feed-back adds two envelopes and takes them
-/// off again.
+/// How deep envelopes may be nested. Genuine payloads stay far below: a redrive adds two envelopes,
+/// and reading removes them again.
 const MAX_DEPTH: usize = 8;
 
-/// How many requests one payload may hold. An SQS event source mapping of ours delivers far fewer;
-/// the bound keeps a forged payload from becoming a day's work.
+/// How many requests one payload may hold. The function's event source mapping delivers far fewer;
+/// the limit bounds the work that a forged payload can cause.
 const MAX_REQUESTS: usize = 1_000;
 
 /// Reads one payload.
@@ -36,8 +37,8 @@ impl<'a> Reader<'a> {
         Self { own_roles, room: MAX_REQUESTS }
     }
 
-    /// Reads the payload as Lambda delivered it. Only here does a batch stay a batch: its messages
-    /// are answered one by one.
+    /// Reads the payload as Lambda delivered it. Only the outermost batch is answered message by
+    /// message.
     pub(super) fn parse_delivery(mut self, payload: &Value) -> Delivery {
         match batch(payload) {
             Some(records) => Delivery::Batch(records.iter().map(|record| self.message(record)).collect()),
@@ -51,46 +52,48 @@ impl<'a> Reader<'a> {
         Message { id, receipt_handle, receive_count, requests }
     }
 
-    /// The requests in `payload`, which lies in `depth` envelopes; never none.
+    /// The requests in `payload`, which lies in `depth` envelopes: at least one.
     fn unwrap_envelopes(&mut self, payload: &Value, depth: usize, redrives: u32) -> Vec<Request> {
         if self.room == 0 {
-            return vec![refused(format!("more than {MAX_REQUESTS} requests in one payload"), payload, redrives)];
+            return self.refused(format!("the payload holds more than {MAX_REQUESTS} requests"), payload, redrives);
         }
         let Some(envelope) = Envelope::of(payload) else {
-            self.room -= 1;
-            return vec![self.trigger(payload).into_request(redrives, payload.clone())];
+            return self.request(self.trigger(payload), redrives, payload.clone());
         };
         if depth == MAX_DEPTH {
-            self.room -= 1;
-            return vec![refused(format!("more than {MAX_DEPTH} envelopes around one another"), payload, redrives)];
+            return self.refused(
+                format!("the payload has more than {MAX_DEPTH} envelopes around it"),
+                payload,
+                redrives,
+            );
         }
         match envelope {
             Envelope::OnFailure(inner) => self.unwrap_envelopes(inner, depth + 1, redrives),
             Envelope::Batch(records) => self.wrapped_batch(records, payload, depth + 1, redrives),
-            Envelope::DeadLetter => self.letter(payload, depth + 1, redrives),
+            Envelope::DeadLetter => self.dead_letter(payload, depth + 1, redrives),
         }
     }
 
-    /// A batch that is itself wrapped contributes its requests: nobody asks for its messages by
-    /// their ids any more.
+    /// A batch within an envelope contributes its requests; its messages are not answered by their
+    /// ids.
     fn wrapped_batch(&mut self, records: &[Value], payload: &Value, depth: usize, redrives: u32) -> Vec<Request> {
         let mut requests = Vec::new();
         for (index, record) in records.iter().enumerate() {
             if self.room == 0 {
-                // As one batch, what is left over can be fed back, and its first thousand are then
-                // read.
+                // As one batch, the rest can be redriven, which reads its first thousand.
                 let rest = &records[index..];
-                let reason =
-                    format!("more than {MAX_REQUESTS} requests in one payload: {} messages were not read", rest.len());
-                requests.push(refused(reason, &json!({ "Records": rest }), redrives));
+                let reason = format!(
+                    "the payload holds more than {MAX_REQUESTS} requests: {} messages were not read",
+                    rest.len()
+                );
+                requests.extend(self.refused(reason, &json!({ "Records": rest }), redrives));
                 break;
             }
             requests.extend(self.body(Record::read(record).body, record, depth, redrives));
         }
         if requests.is_empty() {
-            self.room -= 1;
-            let empty = ParsedTrigger::new(Err(Rejection::ignored("an empty batch")), Origin::default());
-            requests.push(empty.into_request(redrives, payload.clone()));
+            let empty = ParsedTrigger::new(Err(Rejection::ignored("the batch is empty")), Origin::default());
+            return self.request(empty, redrives, payload.clone());
         }
         requests
     }
@@ -98,22 +101,16 @@ impl<'a> Reader<'a> {
     fn body(&mut self, body: Result<Value, String>, record: &Value, depth: usize, redrives: u32) -> Vec<Request> {
         match body {
             Ok(body) => self.unwrap_envelopes(&body, depth, redrives),
-            Err(reason) => {
-                self.room = self.room.saturating_sub(1);
-                vec![refused(reason, record, redrives)]
-            }
+            Err(reason) => self.refused(reason, record, redrives),
         }
     }
 
-    /// A letter with a stream is about that stream alone, whatever its event was about; without one
-    /// it is about its event.
-    fn letter(&mut self, payload: &Value, depth: usize, redrives: u32) -> Vec<Request> {
+    /// A dead letter with a stream is about that stream alone, whatever its event was about; one
+    /// without a stream is about its event.
+    fn dead_letter(&mut self, payload: &Value, depth: usize, redrives: u32) -> Vec<Request> {
         let DeadLetter { stream, event, attempts } = match DeadLetter::read(payload) {
-            Ok(letter) => letter,
-            Err(reason) => {
-                self.room -= 1;
-                return vec![refused(reason, payload, redrives.max(dead_letter::attempts(payload)))];
-            }
+            Ok(dead_letter) => dead_letter,
+            Err(reason) => return self.refused(reason, payload, redrives.max(dead_letter::attempts(payload))),
         };
         let redrives = redrives.max(attempts);
         let Some(stream) = stream else {
@@ -125,7 +122,7 @@ impl<'a> Reader<'a> {
         let several = inside.len() > 1;
         inside.truncate(1);
         for request in &mut inside {
-            // A stream may still name its key by it.
+            // A stream may still name its key by this alias.
             if let Scope::Key(KeyEvent::AliasPointed { alias, .. }) = &request.scope {
                 request.facts.repointed_alias = Some(alias.clone());
             }
@@ -137,7 +134,18 @@ impl<'a> Reader<'a> {
         inside
     }
 
-    /// What a payload without an envelope is.
+    /// A request that is rejected because of its envelope.
+    fn refused(&mut self, reason: String, payload: &Value, redrives: u32) -> Vec<Request> {
+        self.request(ParsedTrigger::unknown(reason), redrives, innermost(payload))
+    }
+
+    /// One request: the only place where it is made, and counted against the room.
+    fn request(&mut self, trigger: ParsedTrigger, redrives: u32, payload: Value) -> Vec<Request> {
+        self.room = self.room.saturating_sub(1);
+        vec![trigger.into_request(redrives, payload)]
+    }
+
+    /// Reads a payload without an envelope.
     fn trigger(&self, payload: &Value) -> ParsedTrigger {
         if work_item::is_work_item(payload) {
             work_item::read(payload)
@@ -146,19 +154,19 @@ impl<'a> Reader<'a> {
         } else if manual::is_meant(payload) {
             manual::read(payload)
         } else {
-            ParsedTrigger::unknown(format!("not an event this function knows: {}", looks(payload)))
+            ParsedTrigger::unknown(format!("unsupported payload: {}", describe(payload)))
         }
     }
 }
 
-/// Something that carries other payloads.
+/// What wraps a payload.
 enum Envelope<'a> {
-    /// Our own dead letter.
+    /// The function's own dead letter.
     DeadLetter,
     /// An SQS batch.
     Batch(&'a [Value]),
-    /// The record that Lambda sends to an on-failure destination, with the payload of the
-    /// invocation that failed.
+    /// The record that Lambda sends to an on-failure destination, with the payload of the failed
+    /// invocation.
     OnFailure(&'a Value),
 }
 
@@ -170,13 +178,13 @@ impl<'a> Envelope<'a> {
         if let Some(records) = batch(payload) {
             return Some(Self::Batch(records));
         }
-        // API Gateway sends a `requestContext` too, but never a `requestPayload`.
+        // Events of API Gateway have a `requestContext`, too, but no `requestPayload`.
         payload.get("requestContext").and_then(|_| payload.get("requestPayload")).map(Self::OnFailure)
     }
 }
 
-/// The records of an SQS batch. S3, SNS and others send `Records` as well: one record of SQS must
-/// be among them, or none of anything.
+/// The records of an SQS batch. S3, SNS and other services send `Records` as well: at least one of
+/// them must come from SQS, unless there are none.
 fn batch(payload: &Value) -> Option<&[Value]> {
     let object = payload.as_object()?;
     let records = object.get("Records")?.as_array()?;
@@ -190,19 +198,19 @@ fn is_of_sqs(record: &Value) -> bool {
 
 /// One record of an SQS batch.
 struct Record {
-    /// Empty where the record has none: Lambda then takes the whole batch as failed, so that
-    /// nothing is lost.
+    /// Empty if the record has none: Lambda then treats the whole batch as failed, so that nothing
+    /// is lost.
     id: String,
     receipt_handle: Option<String>,
     receive_count: u32,
-    /// The payload in its body, or why it has none.
+    /// The payload in the body, or why there is none.
     body: Result<Value, String>,
 }
 
 impl Record {
     fn read(record: &Value) -> Self {
         let text = |name: &str| record.get(name).and_then(Value::as_str).map(str::to_owned);
-        match SqsMessage::deserialize(record) {
+        match typed::<SqsMessage>(record) {
             Ok(message) => Self {
                 id: message.message_id.unwrap_or_default(),
                 receipt_handle: message.receipt_handle,
@@ -212,28 +220,23 @@ impl Record {
                     .and_then(|count| count.parse().ok())
                     .unwrap_or(1),
                 body: match message.body {
-                    _ if !is_of_sqs(record) => Err("a record of an SQS batch that is not of SQS".to_owned()),
+                    _ if !is_of_sqs(record) => Err("the batch has a record that is not from SQS".to_owned()),
                     Some(body) => Ok(serde_json::from_str(&body).unwrap_or(Value::String(body))),
-                    None => Err("an SQS message without a body".to_owned()),
+                    None => Err("the SQS message has no body".to_owned()),
                 },
             },
             Err(error) => Self {
                 id: text("messageId").unwrap_or_default(),
                 receipt_handle: text("receiptHandle"),
                 receive_count: 1,
-                body: Err(format!("not an SQS message: {error}")),
+                body: Err(format!("invalid SQS message: {error}")),
             },
         }
     }
 }
 
-/// A request that is not understood, because of its envelope.
-fn refused(reason: String, payload: &Value, redrives: u32) -> Request {
-    ParsedTrigger::unknown(reason).into_request(redrives, innermost(payload))
-}
-
-/// What a dead letter about `payload` carries. It is never itself a letter: a letter that keeps
-/// failing would grow with every feed-back.
+/// What a dead letter about `payload` carries: never a dead letter, since one that keeps failing
+/// would grow with every redrive.
 fn innermost(payload: &Value) -> Value {
     let mut inner = payload;
     while dead_letter::is_dead_letter(inner) {
@@ -245,16 +248,16 @@ fn innermost(payload: &Value) -> Value {
     inner.clone()
 }
 
-/// What a payload looks like, for a reason.
-fn looks(payload: &Value) -> String {
+/// Describes a payload for a reason.
+fn describe(payload: &Value) -> String {
     const SHOWN: usize = 8;
     match payload {
         Value::Null => "null".to_owned(),
         Value::Bool(_) => "a boolean".to_owned(),
         Value::Number(_) => "a number".to_owned(),
-        Value::String(text) => format!("the text {:?}", shorten(text, 80)),
+        Value::String(text) => format!("the string {:?}", shorten(text, 80)),
         Value::Array(items) => format!("an array of {} items", items.len()),
-        Value::Object(object) if object.is_empty() => "an object without keys".to_owned(),
+        Value::Object(object) if object.is_empty() => "an empty object".to_owned(),
         Value::Object(object) => {
             let keys: Vec<_> = object.keys().take(SHOWN).map(|key| format!("{:?}", shorten(key, 40))).collect();
             let more = object.len().saturating_sub(SHOWN);

@@ -1,4 +1,4 @@
-//! What a payload asks for, once it is understood: why the function woke, and where to look.
+//! The requests that payloads are read into: what triggered the function, and where to look.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use crate::domain::key_event::KeyEvent;
 use crate::domain::stream::StreamRef;
 use crate::domain::trigger_facts::TriggerFacts;
 
-/// Why the function woke, as answers and logs show it. Recorded, never branched on.
+/// What triggered the function, as answers and logs show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TriggerKind {
@@ -16,85 +16,85 @@ pub enum TriggerKind {
     StreamCreated,
     /// `StopStreamEncryption` was called.
     EncryptionStopped,
-    /// `StartStreamEncryption` was called by somebody else.
+    /// Another principal called `StartStreamEncryption`.
     EncryptionChanged,
-    /// A KMS key's material was rotated.
+    /// The key material of a KMS key was rotated.
     KeyRotated,
-    /// An alias points at another key.
+    /// An alias points to another key.
     AliasRepointed,
-    /// A key was disabled, enabled, scheduled for deletion, its material expired, or its alias was
-    /// deleted.
+    /// A key was disabled, enabled or scheduled for deletion, its key material expired, or its
+    /// alias was deleted.
     KeyStateChanged,
     /// A stream's tags changed.
     TagsChanged,
-    /// AWS Config found a stream wanting, or recorded a change of it.
+    /// AWS Config evaluated a stream as non-compliant, or recorded a change of it.
     ComplianceChanged,
-    /// Security Hub found a stream wanting.
+    /// Security Hub has a finding about a stream.
     SecurityFinding,
-    /// A schedule fired.
+    /// The schedule.
     Scheduled,
-    /// A person asked.
+    /// A manual request.
     Manual,
-    /// Our own work item.
+    /// A work item from the work queue.
     WorkItem,
-    /// The payload was not understood.
+    /// The payload is not supported.
     Unknown,
-    /// The payload was understood and asks for nothing.
+    /// The payload is supported, but needs no action.
     Ignored,
 }
 
-/// The head of an answer: why the function woke.
+/// What triggered the function: the head of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Trigger {
-    /// What kind of thing happened.
+    /// The kind of trigger.
     pub kind: TriggerKind,
-    /// Why it is ignored or not understood; absent otherwise.
+    /// Why the payload is ignored or unsupported; absent otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The event's id: the correlation id of the logs.
+    /// The event's id, which is the correlation id of the logs.
     pub event_id: Option<String>,
-    /// When it happened.
+    /// When the event happened.
     pub event_time: Option<DateTime<Utc>>,
-    /// The account it happened in.
+    /// The account that the event happened in.
     pub account: Option<String>,
-    /// The Region it happened in.
+    /// The Region that the event happened in.
     pub region: Option<String>,
 }
 
-/// Where to look.
+/// The streams or the key that a request is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Nowhere: ignored, with the reason in the [`Trigger`].
+    /// Nothing: the payload is ignored, for the reason in the [`Trigger`].
     Nothing,
-    /// Not understood: the reason is in the [`Trigger`].
+    /// Unknown: the payload is not supported, for the reason in the [`Trigger`].
     Unknown {
-        /// Whether it may be understood later: a work item of the version that is being deployed just now.
+        /// Whether another version of this function may support it: a deployment is under way while
+        /// work items of two versions are in the queue.
         retryable: bool,
     },
-    /// At these streams; never empty, without repetitions.
+    /// These streams: at least one, each once.
     Streams(Vec<StreamRef>),
-    /// At every stream of an account and the Region, from the one after `start_after` on, in the
-    /// order of their names.
+    /// Every stream of an account in the Region, in the order of their names, from the one after
+    /// `start_after` on.
     Fleet {
-        /// Of which account, or accounts.
+        /// The accounts.
         of: Fleets,
-        /// The last stream that was already looked at.
+        /// The last stream that was reached already.
         start_after: Option<String>,
     },
-    /// At a key, and then perhaps at every stream: whether the key is the configured one is for the
-    /// caller to find out.
+    /// A key, and every stream if it is a configured one, which the caller has to find out.
     Key(KeyEvent),
 }
 
-/// Whose streams a sweep is about.
+/// The accounts that a sweep covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fleets {
-    /// The function's own account's.
+    /// The function's own account.
     Own,
-    /// Those of the function's own account and of every member.
+    /// The function's own account and every member account.
     All,
-    /// Those of this account: whether it is a member is for the caller to find out.
+    /// This account; the caller has to check that it is the own account or a member account.
     Account(String),
 }
 
@@ -104,79 +104,78 @@ impl From<Option<String>> for Fleets {
     }
 }
 
-/// What a manual request may ask for besides its target. All `None` for every other trigger.
+/// The options of a manual request; defaults for every other trigger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RequestOptions {
-    /// `dryRun`: look and decide, but change nothing.
+    /// `dryRun`: report what would be done, and change nothing.
     pub dry_run: bool,
-    /// `reapply`: apply the key also where it is in place already.
+    /// `reapply`: apply the key also to streams that have it already.
     pub reapply: bool,
-    /// `deadLetter: false`: answer only, write no dead letter.
+    /// `deadLetter: false`: report failures in the answer only.
     pub no_dead_letter: bool,
 }
 
-/// What only a work item brings along; empty for everything else.
+/// What only a work item carries; defaults for every other trigger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkItemContext {
-    /// The kind of trigger that the work goes back to.
+    /// The kind of the trigger that led to the work item.
     pub origin_kind: Option<TriggerKind>,
     /// How often the work was requeued.
     pub hops: u32,
-    /// Not to be worked on before.
+    /// The earliest time to work on it.
     pub not_before: Option<DateTime<Utc>>,
-    /// After this the key is no longer re-applied.
+    /// The time after which the key is no longer re-applied.
     pub expires_at: Option<DateTime<Utc>>,
-    /// The failures of keys that were reported for the whole fleet.
+    /// The messages of key failures that the sweep has reported once for all streams.
     pub reported: Vec<String>,
 }
 
-/// One understood request, taken out of whatever envelopes it came in.
+/// One request, out of its envelopes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
-    /// Why we woke.
+    /// What triggered the function.
     pub trigger: Trigger,
-    /// Where to look.
+    /// The streams or the key that it is about.
     pub scope: Scope,
-    /// What a manual request asks for.
+    /// The options of a manual request.
     pub options: RequestOptions,
-    /// What the trigger says beyond where to look.
+    /// Facts from the trigger that decisions need besides the target.
     pub facts: TriggerFacts,
-    /// What a work item brings along.
+    /// What a work item carries.
     pub work: WorkItemContext,
-    /// Whether a person asked, and therefore gets an answer instead of a function error.
+    /// Whether it is a manual request, whose failures are answered instead of failing the function.
     pub manual: bool,
-    /// How often this was fed back from a dead letter.
+    /// How often it was redriven from the dead-letter queue.
     pub redrives: u32,
-    /// The innermost payload: what a dead letter carries. Never itself a dead letter; a JSON string
-    /// where the payload was no JSON.
+    /// The innermost payload, which a dead letter carries. Never a dead letter itself; a JSON
+    /// string if the payload was not JSON.
     pub payload: Value,
 }
 
 /// One message of an SQS batch, with the requests found in it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
-    /// The SQS message id: what a partial batch response names.
+    /// The SQS message id, by which a partial batch response names the message.
     pub id: String,
-    /// The handle to change its visibility with.
+    /// The handle for `ChangeMessageVisibility`.
     pub receipt_handle: Option<String>,
     /// `ApproximateReceiveCount`: 1 at the first receive.
     pub receive_count: u32,
-    /// What the message asks for: one request, more only where a batch was wrapped in it.
+    /// The requests in the message: one, unless the message wraps a batch.
     pub requests: Vec<Request>,
 }
 
-/// A payload as Lambda delivered it.
+/// The requests in one payload.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Delivery {
-    /// An event or a request, invoked directly: one request, more only where a batch was wrapped in
-    /// an envelope.
+    /// A direct invocation: one request, unless an envelope wraps a batch.
     Direct(Vec<Request>),
-    /// A batch of an SQS event source mapping, which is answered message by message.
+    /// A batch from an SQS event source mapping, which is answered message by message.
     Batch(Vec<Message>),
 }
 
 impl Delivery {
-    /// All requests in it.
+    /// All requests.
     pub fn requests(&self) -> impl Iterator<Item = &Request> {
         let (direct, batch) = match self {
             Self::Direct(requests) => (requests.as_slice(), [].as_slice()),
@@ -185,7 +184,7 @@ impl Delivery {
         direct.iter().chain(batch.iter().flat_map(|message: &Message| &message.requests))
     }
 
-    /// All requests in it, to be changed.
+    /// All requests, mutably.
     pub fn requests_mut(&mut self) -> impl Iterator<Item = &mut Request> {
         let (direct, batch) = match self {
             Self::Direct(requests) => (requests.as_mut_slice(), [].as_mut_slice()),
@@ -197,9 +196,9 @@ impl Delivery {
 
 /// A payload as Lambda delivers it.
 ///
-/// Lambda takes any JSON. What [`Value`] does not hold (more than 128 levels, half a surrogate
-/// pair, `1e400`) is kept as text, as a message body that is no JSON is: it is then reported and
-/// dead-lettered like any other payload that is not understood.
+/// Lambda accepts any JSON. What [`Value`] cannot represent (more than 128 levels, half a surrogate
+/// pair, `1e400`) is kept as a string, like a message body that is not JSON. It is then reported
+/// and dead-lettered like any other unsupported payload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Payload(pub Value);
 

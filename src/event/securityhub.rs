@@ -1,12 +1,14 @@
-//! AWS Security Hub: findings about streams. ARNs of other accounts are kept; an administrator
-//! account sees them, and the caller refuses them.
+//! AWS Security Hub: findings about streams. In an administrator account they include streams of
+//! other accounts, which the caller rejects.
 //!
-//! Sources: [EventBridge event formats][events], [AWS Security Finding Format (ASFF)][asff] and the
-//! control [Kinesis.1][control].
+//! Sources: Security Hub User Guide, *EventBridge event formats* of [Security Hub CSPM][formats]
+//! and of [Security Hub][v2], [*AWS Security Finding Format (ASFF)*][asff] and [control
+//! Kinesis.1][control].
 //!
-//! [events]: https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-cwe-event-formats.html
+//! [formats]: https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-cwe-event-formats.html
+//! [v2]: https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-v2-cwe-event-formats.html
 //! [asff]: https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings-format.html
-//! [control]: https://docs.aws.amazon.com/securityhub/latest/userguide/kinesis-controls.html
+//! [control]: https://docs.aws.amazon.com/securityhub/latest/userguide/kinesis-controls.html#kinesis-1
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -56,7 +58,7 @@ struct Resource {
 }
 
 impl Finding {
-    /// Why this finding asks for nothing.
+    /// Why this finding needs no action, if so.
     fn objection(&self) -> Option<String> {
         let compliance = self.compliance.as_ref();
         // Without consolidated control findings only the generator names the control, behind its
@@ -64,10 +66,10 @@ impl Finding {
         let by_id = compliance.and_then(|compliance| compliance.security_control_id.as_deref());
         let by_generator = self.generator_id.as_deref().and_then(|generator| generator.rsplit('/').next());
         if by_id != Some(CONTROL) && by_generator != Some(CONTROL) {
-            return Some(format!(
-                "the finding is of {}, not of control {CONTROL}",
-                by_id.or(by_generator).unwrap_or("no control")
-            ));
+            return Some(match by_id.or(by_generator) {
+                Some(other) => format!("the finding is about {other}, not about control {CONTROL}"),
+                None => format!("the finding names no control; only {CONTROL} is handled"),
+            });
         }
         let status = compliance.and_then(|compliance| compliance.status.as_deref());
         if status != Some("FAILED") {
@@ -82,7 +84,7 @@ impl Finding {
         (!open).then(|| format!("Workflow.Status is {}, not NEW or NOTIFIED", workflow.unwrap_or("absent")))
     }
 
-    /// The streams it is about.
+    /// The streams that it is about.
     fn streams(&self) -> Result<Vec<StreamRef>, Rejection> {
         let resources = self.resources.iter().flatten();
         let streams = resources.filter(|resource| resource.r#type.as_deref() == Some("AwsKinesisStream"));
@@ -91,8 +93,7 @@ impl Finding {
     }
 }
 
-/// `Security Hub Findings - Imported`: comes with every update of a finding, so most of them ask
-/// for nothing.
+/// `Security Hub Findings - Imported`: sent for every update of a finding, so most need no action.
 pub(super) fn imported(event: &Event) -> Parsed {
     let Findings { findings } = detail::<Findings<Finding>>(event)?;
     let mut streams = Vec::new();
@@ -103,23 +104,23 @@ pub(super) fn imported(event: &Event) -> Parsed {
             None => streams.extend(finding.streams()?),
         }
     }
-    let all_declined = objections.len() == findings.len();
+    let all_ignored = objections.len() == findings.len();
     match objections.into_iter().next() {
-        Some(objection) if all_declined => Err(Rejection::Ignored(objection)),
-        _ => found(streams, Rejection::unknown("findings that name no stream")),
+        Some(objection) if all_ignored => Err(Rejection::Ignored(objection)),
+        _ => found(streams, Rejection::unknown("the findings name no stream")),
     }
 }
 
-/// `Security Hub Findings - Custom Action`: a person chose the findings, so their state does not
+/// `Security Hub Findings - Custom Action`: a person selected the findings, so their state does not
 /// matter.
 pub(super) fn custom_action(event: &Event) -> Parsed {
     let Findings { findings } = detail::<Findings<Finding>>(event)?;
     let streams = findings.iter().map(Finding::streams).collect::<Result<Vec<_>, _>>()?.concat();
-    found(streams, Rejection::ignored("the chosen findings are about no Kinesis data stream"))
+    found(streams, Rejection::ignored("none of the selected findings is about a Kinesis data stream"))
 }
 
-/// `Findings Imported V2`: findings in OCSF, where a stream's ARN has no one place. Any that is
-/// found is worth a look.
+/// `Findings Imported V2`: findings in OCSF, where a stream's ARN has no fixed place. Every stream
+/// ARN that is found anywhere in them counts.
 pub(super) fn imported_v2(event: &Event) -> Parsed {
     let Findings { findings } = detail::<Findings<Value>>(event)?;
     let mut streams = Vec::new();
@@ -132,10 +133,10 @@ pub(super) fn imported_v2(event: &Event) -> Parsed {
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
-    found(streams, Rejection::unknown("findings in which no stream's ARN can be found"))
+    found(streams, Rejection::unknown("the findings contain no stream ARN"))
 }
 
-/// The stream ARNs in a text, which may be one, or a sentence about some.
+/// The stream ARNs in a text, which may be an ARN itself or contain some.
 fn stream_arns(text: &str) -> Vec<StreamRef> {
     let foreign = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, ':' | '/' | '_' | '.' | '-'));
     if let Ok(arn) = text.parse() {

@@ -75,7 +75,7 @@ fn sqs(bodies: impl IntoIterator<Item = String>) -> Value {
     json!({ "Records": bodies.into_iter().map(record).collect::<Vec<_>>() })
 }
 
-fn letter(event: &Value, attempts: u32) -> Value {
+fn dead_letter(event: &Value, attempts: u32) -> Value {
     json!({ "version": 1, "kind": "enforcement-failure", "attempts": attempts, "event": event })
 }
 
@@ -95,7 +95,7 @@ fn a_stream_is_identified_by_the_parameters_and_the_recipient() {
     let by_envelope = without(without(created.clone(), "/detail/recipientAccountId"), "/detail/awsRegion");
     check_streams(&by_envelope, TriggerKind::StreamCreated, &[ORDERS]);
     let nowhere = without(by_envelope, "/account");
-    check_unknown(&nowhere, "without an account");
+    check_unknown(&nowhere, "has no account or no Region");
 
     let stopped = event!("encryption-stopped-by-arn");
     check_streams(
@@ -104,10 +104,13 @@ fn a_stream_is_identified_by_the_parameters_and_the_recipient() {
         &[ORDERS],
     );
     check_unknown(&with(stopped.clone(), "/detail/requestParameters/streamName", json!("payments")), "payments");
-    check_unknown(&with(stopped.clone(), "/account", json!("444455556666")), "in an event of account 444455556666");
-    check_unknown(&with(stopped.clone(), "/detail/requestParameters", json!({})), "without streamName and streamARN");
+    check_unknown(&with(stopped.clone(), "/account", json!("444455556666")), "the event is from account 444455556666");
+    check_unknown(
+        &with(stopped.clone(), "/detail/requestParameters", json!({})),
+        "neither a streamName nor a streamARN",
+    );
     check_unknown(&with(stopped.clone(), "/detail/requestParameters/streamARN", json!(7)), "streamARN");
-    check_ignored(&with(stopped, "/detail/requestParameters", json!(null)), "without its request parameters");
+    check_ignored(&with(stopped, "/detail/requestParameters", json!(null)), "has no request parameters");
 }
 
 #[test]
@@ -161,7 +164,10 @@ fn only_the_functions_own_start_is_ignored() {
 #[test]
 fn tags_of_what_is_no_stream_are_ignored() {
     let consumer = format!("{ORDERS}/consumer/reader:1700000000");
-    check_ignored(&with(event!("tags-changed"), "/detail/requestParameters/resourceARN", json!(consumer)), "no stream");
+    check_ignored(
+        &with(event!("tags-changed"), "/detail/requestParameters/resourceARN", json!(consumer)),
+        "not a stream",
+    );
     for (event, call) in [(event!("tags-added"), "RemoveTagsFromStream"), (event!("tags-changed"), "UntagResource")] {
         check_streams(&with(event, "/detail/eventName", json!(call)), TriggerKind::TagsChanged, &[ORDERS]);
     }
@@ -182,7 +188,7 @@ fn keys_are_canonical_however_they_were_given() {
     );
     assert_eq!(only(&by_id).scope, expected(arn));
     check_unknown(&with(disabled.clone(), "/detail/requestParameters/keyId", json!("orders")), "orders");
-    check_unknown(&with(disabled.clone(), "/detail/requestParameters", json!({})), "without keyId");
+    check_unknown(&with(disabled.clone(), "/detail/requestParameters", json!({})), "has no keyId");
     check_ignored(
         &with(disabled.clone(), "/detail/errorCode", json!("KMSInvalidStateException")),
         "DisableKey failed with KMSInvalidStateException",
@@ -193,7 +199,7 @@ fn keys_are_canonical_however_they_were_given() {
     // A direct event without a key-id still names the key among its resources.
     let bare = with(event!("key-rotated"), "/detail", json!({}));
     assert_eq!(only(&bare).scope, only(&event!("key-rotated")).scope);
-    check_unknown(&with(bare, "/resources", json!([])), "without a key-id");
+    check_unknown(&with(bare, "/resources", json!([])), "has no key-id");
 }
 
 #[test]
@@ -206,7 +212,7 @@ fn config_concerns_only_streams_that_exist() {
     check_ignored(&with(item, "/detail/configurationItem/resourceType", json!("AWS::S3::Bucket")), "AWS::S3::Bucket");
     let rule = event!("compliance-changed");
     check_ignored(&with(rule.clone(), "/detail/resourceType", json!("AWS::S3::Bucket")), "AWS::S3::Bucket");
-    check_ignored(&without(rule.clone(), "/detail/newEvaluationResult"), "no result");
+    check_ignored(&without(rule.clone(), "/detail/newEvaluationResult"), "no longer has a result");
     check_unknown(&without(rule, "/detail/resourceId"), "names no stream");
 }
 
@@ -246,7 +252,7 @@ fn a_finding_says_which_condition_it_fails() {
     // A person's choice counts whatever the state of the finding.
     let chosen = with(event!("security-finding-custom-action"), &at("Workflow/Status"), json!("SUPPRESSED"));
     check_streams(&chosen, TriggerKind::SecurityFinding, &[ORDERS]);
-    check_ignored(&with(chosen, &at("Resources"), json!([])), "no Kinesis data stream");
+    check_ignored(&with(chosen, &at("Resources"), json!([])), "is about a Kinesis data stream");
 
     let sentence = json!([{ "message": format!("encrypt {ORDERS}, please: {ORDERS}.") }]);
     check_streams(
@@ -256,7 +262,7 @@ fn a_finding_says_which_condition_it_fails() {
     );
     check_unknown(
         &with(event!("security-finding-v2"), "/detail/findings", json!([{ "uid": "arn:aws:s3:::b" }])),
-        "no stream's ARN",
+        "no stream ARN",
     );
 }
 
@@ -278,18 +284,18 @@ fn a_schedule_may_have_any_detail() {
 
 #[test]
 fn events_of_others_are_not_understood() {
-    check_unknown(&with(event!("stream-created"), "/source", json!("custom.kinesis")), "not from AWS");
+    check_unknown(&with(event!("stream-created"), "/source", json!("custom.kinesis")), "not an event from AWS");
     check_unknown(&with(event!("stream-created"), "/source", json!("aws.s3")), "aws.s3");
     check_unknown(&with(event!("scheduled"), "/source", json!("aws.kinesis")), "Scheduled Event");
     check_unknown(&with(event!("scheduled"), "/time", json!("noon")), "time");
-    check_unknown(&with(event!("stream-created"), "/detail", json!(null)), "without a detail");
+    check_unknown(&with(event!("stream-created"), "/detail", json!(null)), "has no detail");
     for (payload, part) in [
         (json!(null), "null"),
         (json!(7), "a number"),
         (json!(true), "a boolean"),
-        (json!("hello"), "the text \"hello\""),
+        (json!("hello"), "the string \"hello\""),
         (json!([1, 2]), "an array of 2 items"),
-        (json!({}), "without keys"),
+        (json!({}), "an empty object"),
         (json!({ "Records": [{ "eventSource": "aws:s3" }] }), "\"Records\""),
         (json!({ "requestContext": {}, "rawPath": "/" }), "\"rawPath\""),
     ] {
@@ -312,21 +318,21 @@ fn a_manual_request_is_exact_or_refused() {
         (json!({ "stream": "a b" }), "at stream"),
         (json!({ "stream": "orders", "dryrun": true }), "unknown field `dryrun`"),
         (json!({ "stream": "orders", "dryRun": "yes" }), "at dryRun"),
-        (json!({ "stream": "orders", "streams": ["a"] }), "more than one"),
-        (json!({ "stream": "orders", "sweep": true }), "more than one"),
-        (json!({ "stream": "orders", "startAfter": "a" }), "startAfter belongs to a sweep"),
+        (json!({ "stream": "orders", "streams": ["a"] }), "only one of stream, streams and sweep"),
+        (json!({ "stream": "orders", "sweep": true }), "only one of stream, streams and sweep"),
+        (json!({ "stream": "orders", "startAfter": "a" }), "startAfter is only allowed with sweep"),
         (json!({ "streams": [] }), "streams is empty"),
         (json!({ "streams": ["a", 7] }), "streams[1]"),
         (json!({ "streams": ["a", "b c"] }), "streams[1]"),
         (many(1_001), "1001 entries"),
-        (json!({ "sweep": false }), "sweep can only be true"),
+        (json!({ "sweep": false }), "sweep must be true"),
         (json!({ "sweep": true, "startAfter": "a b" }), "at startAfter"),
         (json!({ "sweep": true, "account": "4444" }), "at account"),
-        (json!({ "stream": "orders", "account": "444455556666" }), "named by its ARN"),
-        (json!({ "dryRun": true }), "no stream, no streams and no sweep"),
+        (json!({ "stream": "orders", "account": "444455556666" }), "name a stream of another account by its ARN"),
+        (json!({ "dryRun": true }), "one of stream, streams and sweep is required"),
     ] {
         check_unknown(&payload, part);
-        check_unknown(&payload, "accepted are {\"stream\"");
+        check_unknown(&payload, "accepted requests: {\"stream\"");
         assert!(only(&payload).manual, "{payload}");
     }
     check_streams(&json!({ "streams": ["a", "b", "a"] }), TriggerKind::Manual, &["a", "b"]);
@@ -359,45 +365,48 @@ fn a_work_item_is_one_stream_or_a_sweep_of_version_1() {
     assert_eq!((of_a_member.scope, of_a_member.trigger.account.as_deref()), (expected, Some("444455556666")));
     check_unknown(&with(sweep, "/sweep/account", json!("4444")), "12 digits");
 
-    check_unknown(&with(item.clone(), "/version", json!(2)), "a work item of version 2: this function reads version 1");
-    check_unknown(&without(item.clone(), "/version"), "without a version");
+    check_unknown(
+        &with(item.clone(), "/version", json!(2)),
+        "the work item has version 2, this function reads version 1",
+    );
+    check_unknown(&without(item.clone(), "/version"), "the work item has no version");
     check_unknown(&without(item.clone(), "/stream"), "neither a stream nor a sweep");
     check_unknown(&with(item.clone(), "/sweep", json!({})), "both a stream and a sweep");
     check_unknown(&with(item, "/stream", json!("a b")), "a b");
 }
 
 #[test]
-fn a_letter_is_about_its_stream_or_else_about_its_event() {
+fn a_dead_letter_is_about_its_stream_or_else_about_its_event() {
     let event = event!("manual-streams");
-    let fleet_letter = only(&letter(&event, 3));
+    let fleet_letter = only(&dead_letter(&event, 3));
     assert_eq!(fleet_letter.scope, only(&event).scope);
     assert_eq!((fleet_letter.redrives, &fleet_letter.payload), (3, &event));
 
-    let about_one = only(&with(letter(&event, 3), "/stream", json!(ORDERS)));
+    let about_one = only(&with(dead_letter(&event, 3), "/stream", json!(ORDERS)));
     assert_eq!((about_one.trigger.kind, about_one.scope), (TriggerKind::Manual, streams(&[ORDERS])));
     assert_eq!((about_one.redrives, &about_one.payload), (3, &event));
 
-    // A payload that was no JSON stays unknown, unless the letter knows the stream.
-    let text = only(&letter(&json!("{oops"), 1));
+    // A payload that was no JSON stays unknown, unless the dead letter knows the stream.
+    let text = only(&dead_letter(&json!("{oops"), 1));
     assert_eq!(
         (text.trigger.kind, text.scope, &text.payload),
         (TriggerKind::Unknown, Scope::Unknown { retryable: false }, &json!("{oops"))
     );
-    let text_about_one = only(&with(letter(&json!("{oops"), 1), "/stream", json!(ORDERS)));
+    let text_about_one = only(&with(dead_letter(&json!("{oops"), 1), "/stream", json!(ORDERS)));
     assert_eq!((text_about_one.scope, &text_about_one.payload), (streams(&[ORDERS]), &json!("{oops")));
 
     let several = sqs([event.to_string(), event!("stream-created").to_string()]);
-    let about_one = only(&with(letter(&several, 0), "/stream", json!(ORDERS)));
+    let about_one = only(&with(dead_letter(&several, 0), "/stream", json!(ORDERS)));
     assert_eq!((about_one.scope, &about_one.payload), (streams(&[ORDERS]), &several));
 }
 
 #[test]
-fn a_letter_that_cannot_be_read_keeps_its_event() {
+fn a_dead_letter_that_cannot_be_read_keeps_its_event() {
     let event = event!("stream-created");
     for (broken, part) in [
-        (with(letter(&event, 2), "/version", json!(2)), "a dead letter of version 2"),
-        (with(letter(&event, 2), "/stream", json!(7)), "not a text"),
-        (with(letter(&event, 2), "/stream", json!("a b")), "a b"),
+        (with(dead_letter(&event, 2), "/version", json!(2)), "the dead letter has version 2"),
+        (with(dead_letter(&event, 2), "/stream", json!(7)), "is not a string"),
+        (with(dead_letter(&event, 2), "/stream", json!("a b")), "a b"),
     ] {
         let request = only(&broken);
         assert!(request.trigger.reason.unwrap().contains(part), "{part}");
@@ -407,21 +416,21 @@ fn a_letter_that_cannot_be_read_keeps_its_event() {
             "{part}"
         );
     }
-    let empty = without(letter(&event, 2), "/event");
+    let empty = without(dead_letter(&event, 2), "/event");
     let request = only(&empty);
     assert!(request.trigger.reason.unwrap().contains("neither a stream nor an event"));
-    assert_eq!(request.payload, Value::String(empty.to_string()), "as text it is not a letter any more");
+    assert_eq!(request.payload, Value::String(empty.to_string()), "as text it is not a dead letter any more");
 }
 
 #[test]
-fn letters_in_letters_are_taken_off_and_the_largest_count_stays() {
+fn dead_letters_in_letters_are_taken_off_and_the_largest_count_stays() {
     let event = event!("stream-created");
     for (outer, inner) in [(1, 4), (4, 1)] {
-        let request = only(&letter(&on_failure(&letter(&event, inner)), outer));
+        let request = only(&dead_letter(&on_failure(&dead_letter(&event, inner)), outer));
         assert_eq!((request.trigger.kind, request.redrives, &request.payload), (TriggerKind::StreamCreated, 4, &event));
     }
-    assert_eq!(only(&with(letter(&event, 0), "/attempts", json!(u64::MAX))).redrives, u32::MAX);
-    assert_eq!(only(&with(letter(&event, 0), "/attempts", json!(-1))).redrives, 0);
+    assert_eq!(only(&with(dead_letter(&event, 0), "/attempts", json!(u64::MAX))).redrives, u32::MAX);
+    assert_eq!(only(&with(dead_letter(&event, 0), "/attempts", json!(-1))).redrives, 0);
 }
 
 #[test]
@@ -433,7 +442,7 @@ fn eight_envelopes_are_opened_and_a_ninth_is_not() {
     assert!(request.trigger.reason.unwrap().contains("more than 8 envelopes"));
     assert_eq!((request.scope, request.payload), (Scope::Unknown { retryable: false }, wrapped(1)));
     // Letters are taken off the payload however many there are.
-    let letters = (0..20).fold(event.clone(), |inner, _| letter(&inner, 1));
+    let letters = (0..20).fold(event.clone(), |inner, _| dead_letter(&inner, 1));
     let request = only(&letters);
     assert_eq!((request.scope, request.payload), (Scope::Unknown { retryable: false }, event));
 }
@@ -446,7 +455,7 @@ fn a_wrapped_batch_contributes_a_thousand_requests_and_keeps_the_rest() {
     assert!(requests[..1_000].iter().all(|request| request.trigger.kind == TriggerKind::Manual));
     let last = &requests[1_000];
     assert!(last.trigger.reason.as_deref().unwrap().contains("5 messages were not read"));
-    let again = direct(&letter(&last.payload, 1));
+    let again = direct(&dead_letter(&last.payload, 1));
     assert_eq!(
         again.iter().map(|request| request.scope.clone()).collect::<Vec<_>>(),
         (1_000..1_005).map(|n| streams(&[&format!("s{n}")])).collect::<Vec<_>>()
@@ -472,14 +481,17 @@ fn every_request_of_a_delivery_is_reached() {
 fn whatever_a_message_holds_takes_one_of_the_thousand_places() {
     let event = event!("stream-created");
     let too_deep = (0..9).fold(event.clone(), |inner, _| on_failure(&inner));
-    let about_a_stream = with(letter(&event, 1), "/stream", json!("orders"));
+    let about_a_stream = with(dead_letter(&event, 1), "/stream", json!("orders"));
     for (name, body) in [
         ("an event", event),
         ("too many envelopes", too_deep),
         ("an empty batch", json!({ "Records": [] })),
-        ("a letter about a stream", about_a_stream),
-        ("a letter about nothing", letter(&Value::Null, 1)),
-        ("a letter about a stream that is none", with(letter(&Value::Null, 1), "/stream", json!("no stream!"))),
+        ("a dead letter about a stream", about_a_stream),
+        ("a dead letter about nothing", dead_letter(&Value::Null, 1)),
+        (
+            "a dead letter about a stream that is none",
+            with(dead_letter(&Value::Null, 1), "/stream", json!("no stream!")),
+        ),
     ] {
         let requests = direct(&on_failure(&sqs((0..1_002).map(|_| body.to_string()))));
         assert_eq!(requests.len(), 1_001, "{name}");
@@ -495,16 +507,16 @@ fn batches_in_batches_are_opened_no_deeper_than_other_envelopes() {
 }
 
 #[test]
-fn a_letter_about_a_stream_needs_no_event_and_carries_what_was_in_its_envelopes() {
-    let without_event = with(letter(&Value::Null, 1), "/stream", json!("orders"));
+fn a_dead_letter_about_a_stream_needs_no_event_and_carries_what_was_in_its_envelopes() {
+    let without_event = with(dead_letter(&Value::Null, 1), "/stream", json!("orders"));
     assert_eq!(only(&without_event).scope, streams(&["orders"]));
     assert_eq!(only(&without(without_event, "/event")).scope, streams(&["orders"]));
     let body = json!({ "stream": "payments" });
-    let of_a_message = with(letter(&sqs([body.to_string()]), 1), "/stream", json!("orders"));
+    let of_a_message = with(dead_letter(&sqs([body.to_string()]), 1), "/stream", json!("orders"));
     let request = only(&of_a_message);
     assert_eq!((request.scope, request.payload), (streams(&["orders"]), body));
-    // Where neither can be read, the letter itself is kept, as text.
-    let about_nothing = with(letter(&Value::Null, 1), "/stream", json!("no stream!"));
+    // Where neither can be read, the dead letter itself is kept, as text.
+    let about_nothing = with(dead_letter(&Value::Null, 1), "/stream", json!("no stream!"));
     assert_eq!(only(&about_nothing).payload, Value::String(about_nothing.to_string()));
 }
 
@@ -516,12 +528,12 @@ fn an_event_that_cannot_be_read_keeps_its_id_and_one_of_aws_is_told_from_a_forge
         (request.trigger.kind, request.trigger.event_id.as_deref()),
         (TriggerKind::Unknown, event["id"].as_str())
     );
-    check_unknown(&with(event.clone(), "/source", json!("aws.s3")), "no event this function knows");
-    check_unknown(&with(event, "/source", json!("com.example")), "not from AWS");
+    check_unknown(&with(event.clone(), "/source", json!("aws.s3")), "unsupported event");
+    check_unknown(&with(event, "/source", json!("com.example")), "not an event from AWS");
 }
 
 #[test]
-fn a_wrong_manual_request_may_still_say_that_it_wants_no_letter() {
+fn a_wrong_manual_request_may_still_say_that_it_wants_no_dead_letter() {
     for (wish, no_dead_letter) in [(json!(false), true), (json!(true), false), (json!("no"), false)] {
         let request = only(&json!({ "stream": 7, "deadLetter": wish }));
         assert_eq!(
@@ -580,5 +592,5 @@ fn a_stream_by_name_is_of_the_account_that_the_call_was_recorded_in() {
     let event = with(event!("stream-created"), "/account", json!("444455556666"));
     let event = with(event, "/detail/recipientAccountId", json!("444455556666"));
     check_streams(&event, TriggerKind::StreamCreated, &["arn:aws:kinesis:us-east-1:444455556666:stream/orders"]);
-    check_unknown(&with(event, "/account", json!("777788889999")), "in an event of account 777788889999");
+    check_unknown(&with(event, "/account", json!("777788889999")), "the event is from account 777788889999");
 }

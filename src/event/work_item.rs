@@ -1,7 +1,7 @@
-//! Work items: what the function sends to its own work queue.
+//! Work items, which the function sends to its own work queue.
 //!
-//! An item says where to look, as every trigger does. What else it carries may delay a decision,
-//! and never makes one.
+//! A work item says where to look, as every trigger does. The facts that it carries may delay what
+//! happens to a stream; they never decide it.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,46 +13,48 @@ use crate::domain::arn::Malformed;
 use crate::domain::stream::{StreamName, StreamRef};
 use crate::domain::trigger_facts::TriggerFacts;
 
-/// How often work may be sent on before it is dead-lettered instead. Lambda cuts chains of 16 calls
-/// through SQS (*AWS Lambda Developer Guide, Recursive loop detection*); this stays below, so that
-/// the letter says why.
+/// How often work may be requeued; after that it is dead-lettered. Lambda stops chains of 16
+/// invocations through SQS ([recursive loop detection]). This stays below, so that a dead letter
+/// with a diagnosis is written first.
+///
+/// [recursive loop detection]: https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
 pub const MOST_HOPS: u32 = 12;
 
-/// The event that an item goes back to.
+/// The event that led to a work item.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ItemOrigin {
-    /// Its id.
+    /// The event's id.
     pub event_id: Option<String>,
-    /// When it happened.
+    /// When the event happened.
     pub event_time: Option<DateTime<Utc>>,
-    /// What kind of thing it was.
+    /// The kind of trigger that the event was.
     #[serde(deserialize_with = "known_kind")]
     pub kind: Option<TriggerKind>,
 }
 
-/// A kind that another version of this program introduced is none that this one knows: the item is
-/// as good without.
+/// A kind that only another version of this program knows counts as absent: the work item can be
+/// handled without it.
 fn known_kind<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<TriggerKind>, D::Error> {
     Ok(TriggerKind::deserialize(serde_json::Value::deserialize(deserializer)?).ok())
 }
 
-/// What an item is about.
+/// What a work item is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "TargetFields", into = "TargetFields")]
 pub enum WorkTarget {
     /// One stream.
     Stream(StreamRef),
-    /// A sweep, or what is left of it.
+    /// A sweep, or the rest of one.
     Sweep {
         /// The last stream that was reached.
         start_after: Option<String>,
-        /// The account, where it is not the function's own.
+        /// The member account; absent for the function's own account.
         account: Option<String>,
     },
 }
 
-/// [`WorkTarget`] as the item has it: exactly one of the two.
+/// [`WorkTarget`] as JSON: exactly one of the two fields.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct TargetFields {
@@ -95,13 +97,13 @@ impl TryFrom<TargetFields> for WorkTarget {
                 let account = account.map(checked_account).transpose().map_err(|malformed| malformed.to_string())?;
                 Ok(Self::Sweep { start_after, account })
             }
-            (Some(_), Some(_)) => Err("a work item with both a stream and a sweep".to_owned()),
-            (None, None) => Err("a work item with neither a stream nor a sweep".to_owned()),
+            (Some(_), Some(_)) => Err("the work item has both a stream and a sweep".to_owned()),
+            (None, None) => Err("the work item has neither a stream nor a sweep".to_owned()),
         }
     }
 }
 
-/// One item of work.
+/// A work item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkItem {
@@ -112,28 +114,30 @@ pub struct WorkItem {
     /// The stream or the sweep.
     #[serde(flatten)]
     pub target: WorkTarget,
-    /// Why it was sent, for people.
+    /// Why it was sent, for people who read the queue.
     #[serde(default)]
     pub reason: String,
-    /// The event that the work goes back to.
+    /// The event that led to the work.
     #[serde(default)]
     pub origin: ItemOrigin,
     /// How often it was requeued: at most [`MOST_HOPS`].
     #[serde(default)]
     pub hops: u32,
-    /// Not to be worked on before. SQS delays a message by at most 15 minutes.
+    /// The earliest time to work on it. SQS delays a message by at most 15 minutes, so it may
+    /// arrive earlier.
     #[serde(default)]
     pub not_before: Option<DateTime<Utc>>,
-    /// After this the key is no longer re-applied; the stream is still looked at.
+    /// The time after which the key is no longer re-applied; the stream is still reconciled.
     #[serde(default)]
     pub expires_at: Option<DateTime<Utc>>,
-    /// What the trigger said beyond where to look.
+    /// Facts from the trigger that decisions need besides the target.
     #[serde(flatten)]
     pub facts: TriggerFacts,
-    /// Whether a person asked for the key to be re-applied.
+    /// Whether a manual request asked for the key to be re-applied.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reapply: bool,
-    /// The failures of keys that the sweep has reported for all streams: they are not reported for each stream again.
+    /// The messages of key failures that the sweep has reported once for all streams; they are not
+    /// dead-lettered for each stream again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reported: Vec<String>,
 }
@@ -142,10 +146,10 @@ pub(super) fn is_work_item(payload: &Value) -> bool {
     is_kind(payload, "work-item")
 }
 
-/// Reads a work item. Its trigger carries the id and the time of the event that the work goes back to, so that the logs
-/// of both can be joined.
+/// Reads a work item. Its trigger has the id and the time of the event that led to it, so that the
+/// logs of both can be joined.
 pub(super) fn read(payload: &Value) -> ParsedTrigger {
-    let item: WorkItem = match check_version(payload, "a work item").and_then(|()| typed(payload)) {
+    let item: WorkItem = match check_version(payload, "the work item").and_then(|()| typed(payload)) {
         Ok(item) => item,
         Err(reason) => {
             return ParsedTrigger { scope: Scope::Unknown { retryable: true }, ..ParsedTrigger::unknown(reason) };

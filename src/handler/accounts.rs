@@ -1,8 +1,10 @@
-//! The accounts of one invocation: the function's own and the members, each with its clients and
-//! what was looked up with them.
+//! The accounts of one invocation: the function's own and the member accounts, each with its
+//! clients and caches.
 //!
-//! Which account a target belongs to is read from the target's ARN. What is neither the own account
-//! nor a member is refused before any call.
+//! A target's account is read from its ARN. A target in any other account is rejected before any
+//! call, [`AssumeRole`] included.
+//!
+//! [`AssumeRole`]: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -21,16 +23,16 @@ use crate::reconcile::key_cache::KeyCache;
 use crate::reconcile::{self, StreamLocks};
 use crate::settings::Settings;
 
-/// One account. An alias or a key id means this account's.
+/// One account. Aliases and key ids without an account belong to it.
 pub(super) struct Account<'a> {
-    /// Its 12 digits, where they are known.
+    /// Its 12 digits, if known.
     pub(super) id: Option<&'a str>,
     pub(super) aws: &'a Aws,
-    /// What streams are reconciled with; nothing in it can change anything.
+    /// What streams are reconciled with; it can only read.
     pub(super) at_work: reconcile::Account<'a>,
 }
 
-/// A member account: whether its role can be assumed is found out once per invocation.
+/// A member account. Its role is assumed at most once per invocation.
 struct MemberEntry<'a> {
     member: &'a Member,
     assumed: OnceCell<Result<(), Failure>>,
@@ -72,13 +74,13 @@ impl<'a> Accounts<'a> {
         self.members.keys().copied()
     }
 
-    /// The account `id`, in which `subject` lies, ready to be worked in. Where the own account is
-    /// not known, nothing can be told from it.
+    /// The account `id`, which `subject` belongs to, ready for calls. If the own account is not
+    /// known, every account counts as it.
     pub(super) async fn get(&self, id: &str, subject: &(dyn Display + Sync)) -> Result<&Account<'a>, Failure> {
         if self.own_account.is_none_or(|own| own == id) { Ok(&self.own) } else { self.member(id, subject).await }
     }
 
-    /// The account `id`, if it is a member.
+    /// The account `id`, if it is a member account.
     pub(super) async fn member(&self, id: &str, subject: &(dyn Display + Sync)) -> Result<&Account<'a>, Failure> {
         let Some(MemberEntry { member, assumed, account }) = self.members.get(id) else {
             return Err(Failure::new(Step::CheckTarget, code::FOREIGN_ACCOUNT, subject, &self.managed()));
@@ -90,19 +92,19 @@ impl<'a> Accounts<'a> {
         Ok(account.get_or_init(|| open(self.clock, self.deadline, self.share, member.clients(), names)))
     }
 
-    /// Which accounts are managed, in words.
+    /// The managed accounts, for an error message.
     fn managed(&self) -> String {
         match self.own_account {
-            None => "which account is the function's own is not known: OWN_ROLE_ARN is not set".to_owned(),
-            Some(own) if self.members.is_empty() => format!("this function keeps the streams of account {own}"),
+            None => "the function does not know its own account: OWN_ROLE_ARN is not set".to_owned(),
+            Some(own) if self.members.is_empty() => format!("this function manages the streams of account {own}"),
             Some(own) => {
-                format!("this function keeps the streams of account {own} and of the accounts in MEMBER_ACCOUNTS")
+                format!("this function manages the streams of account {own} and of the accounts in MEMBER_ACCOUNTS")
             }
         }
     }
 }
 
-/// The account of this id, in which the function acts with this role.
+/// The account with this id, in which the function acts with this role.
 fn open<'a>(
     clock: &'a Clock,
     deadline: Deadline,

@@ -1,5 +1,5 @@
-//! What a request is handled with: facts that do not change while it is. Nothing here makes a
-//! call, except where an account's role has to be assumed.
+//! The facts that a request is handled with. They do not change while it is handled, and reading
+//! them makes no call, except that a member account's role may have to be assumed.
 
 use std::collections::HashMap;
 use std::time::SystemTime;
@@ -26,60 +26,60 @@ use crate::reconcile::{Context, Enforcement, RequestFacts};
 use crate::report::dead_letter::AccountRegion;
 use crate::settings::{OnKeyRotation, Settings};
 
-/// What makes invocations work: made once per process.
+/// What handles invocations, created once per process.
 #[derive(Clone, Debug)]
 pub struct Handler {
     /// The function's settings.
     pub settings: Settings,
-    /// The clients.
+    /// The AWS clients.
     pub aws: Aws,
-    /// The time.
+    /// The clock.
     pub clock: Clock,
     /// The function's name.
     pub function: String,
-    /// Where lines of metrics go: standard output in Lambda.
+    /// Writes a line of metrics: to standard output in Lambda.
     pub emit: fn(&str),
 }
 
-/// What Lambda says of an invocation.
+/// What Lambda says about an invocation.
 #[derive(Clone, Debug)]
 pub struct Invocation {
-    /// The request id.
+    /// Lambda's request id.
     pub request_id: String,
-    /// When Lambda ends the invocation.
+    /// The time at which Lambda ends the invocation.
     pub deadline: SystemTime,
 }
 
-/// What all requests of an invocation share.
+/// The facts that all requests of an invocation share.
 pub(super) struct InvocationContext<'h> {
     pub(super) handler: &'h Handler,
     pub(super) invocation: &'h Invocation,
     pub(super) deadline: Deadline,
     pub(super) accounts: Accounts<'h>,
     pub(super) rules: EffectivePolicy,
-    /// Whether the policy is an older one, because the current one could not be read.
+    /// Whether an older policy is used, because the current one could not be read.
     pub(super) old_policy: bool,
 }
 
-/// How long a person's request, or a rotation, re-applies the key. Later, streams are only
-/// verified.
+/// How long after a manual request or a rotation the key is re-applied. After that, streams are
+/// only verified.
 const REAPPLY_WITHIN: TimeDelta = TimeDelta::hours(24);
 
-/// The facts of one request, or of one part of it: a part has a context of its own, derived from
-/// the request's.
+/// The facts of one request, or of one part of it. A part, such as the sweep of one account, has
+/// its own context, derived from that of the request.
 #[derive(Clone)]
 pub(super) struct RequestContext<'a, 'h> {
     pub(super) invocation: &'a InvocationContext<'h>,
     pub(super) request: &'a Request,
-    /// The message of the work queue that the request came in, if it did.
+    /// The work-queue message that the request came in; `None` for a direct invocation.
     pub(super) message: Option<&'a Message>,
     /// What a retry of the delivery would repeat.
     pub(super) retry_scope: RetryScope,
-    /// What the trigger says beyond where to look.
+    /// Facts from the trigger that decisions need besides the target.
     pub(super) facts: TriggerFacts,
-    /// The account that is being swept, where it is not the function's own.
+    /// The member account that is being swept; `None` for the function's own account.
     pub(super) member: Option<String>,
-    /// By stream name, the changes of other principals that the sweep found in CloudTrail.
+    /// Changes by other principals that the sweep found in CloudTrail, by stream name.
     pub(super) from_history: HashMap<String, ForeignChange>,
     /// The messages of key failures that a sweep reported once for all streams.
     pub(super) reported: Vec<String>,
@@ -94,8 +94,8 @@ impl<'a, 'h> RequestContext<'a, 'h> {
         message: Option<&'a Message>,
     ) -> Self {
         let targets = if let Scope::Streams(streams) = &request.scope { streams.len() } else { 1 };
-        // An operator who redrives a dead letter has resolved the conflict, and wants to hear of
-        // what still fails.
+        // An operator who redrives a dead letter has resolved the conflict, and expects a new dead
+        // letter for what still fails.
         let redriven = request.redrives > 0;
         let foreign_change = request.facts.foreign_change.clone().filter(|_| !redriven);
         Self {
@@ -110,7 +110,7 @@ impl<'a, 'h> RequestContext<'a, 'h> {
         }
     }
 
-    /// The context of a part of this request, beside other work that a retry would repeat.
+    /// The same context, where a retry of the delivery would repeat other work, too.
     pub(super) fn beside_other_work(&self) -> Self {
         Self { retry_scope: RetryScope::AlsoOtherWork, ..self.clone() }
     }
@@ -136,37 +136,40 @@ impl<'a, 'h> RequestContext<'a, 'h> {
         self.request.trigger.event_time.map(|time| self.now() - time)
     }
 
-    /// Sends work to the queue. There is none in audit mode, in a dry run, and without a queue.
+    /// Sends to the work queue; `None` in audit mode, in a dry run, and without a work queue.
     pub(super) fn sender(&self) -> Option<WorkQueueSender<'h>> {
         self.handler().aws.work.as_ref()?.sender().filter(|_| !self.request.options.dry_run)
     }
 
-    /// Sends work to the queue that this request, as a work item, has hops left for.
+    /// Sends what is left of this request to the work queue; `None` also once its hops are used up.
     pub(super) fn requeue_sender(&self) -> Option<WorkQueueSender<'h>> {
         self.sender().filter(|_| self.request.work.hops < MOST_HOPS)
     }
 
-    /// What writes to Kinesis in `account`; nothing in audit mode and dry runs.
+    /// What writes to Kinesis in `account`; `None` in audit mode and dry runs.
     pub(super) fn encryption<'b>(&self, account: &'b Account<'_>) -> Option<&'b Encryption> {
         account.aws.encryption.as_ref().filter(|_| !self.request.options.dry_run)
     }
 
-    /// The last change of the stream's encryption by another principal: what the event says, or
-    /// what the sweep found.
+    /// The last change of the stream's encryption by another principal, from the event or from
+    /// CloudTrail.
     pub(super) fn foreign_change(&self, name: &str) -> Option<&ForeignChange> {
         self.facts.foreign_change.as_ref().or_else(|| self.from_history.get(name))
     }
 
-    /// Whether the request goes back to a trigger of this kind, directly or through work items.
+    /// Whether a trigger of this kind led to the request, directly or through work items.
     fn comes_from(&self, kind: TriggerKind) -> bool {
         self.request.trigger.kind == kind || self.request.work.origin_kind == Some(kind)
     }
 
-    /// Why the key is to be re-applied where it is in place, if it is: a person asked for it, or
-    /// the key was rotated and `ON_KEY_ROTATION=reapply`.
+    /// Why the key is re-applied to streams that have it already, if it is: a manual request asks
+    /// for it, or the key was rotated and `ON_KEY_ROTATION=reapply` is set.
     ///
-    /// It uses up one of 25 calls in 24 hours, so it is done once: not after a day, not from a dead
-    /// letter, and not at a second receive, since the first may have done it before it died.
+    /// A stream accepts 25 [`StartStreamEncryption`] calls in 24 hours, so this is done once: not
+    /// after a day, not when a dead letter about a rotation is redriven, and not at a second
+    /// receive, since the first may have done it before it failed.
+    ///
+    /// [`StartStreamEncryption`]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html
     pub(super) fn reapply(&self) -> Option<Reapply> {
         let Request { options, work, redrives, .. } = self.request;
         let received_before = self.message.is_some_and(|message| message.receive_count > 1);
@@ -183,7 +186,7 @@ impl<'a, 'h> RequestContext<'a, 'h> {
         }
     }
 
-    /// What the request and its delivery contribute to the decision about an outcome.
+    /// The facts that decide, with an outcome, what becomes of it.
     pub(super) fn delivery_facts(&self) -> DeliveryFacts<'_> {
         let max = self.handler().settings.work_queue.as_ref().map_or(u32::MAX, |queue| queue.max_receives);
         DeliveryFacts {
@@ -201,7 +204,7 @@ impl<'a, 'h> RequestContext<'a, 'h> {
         }
     }
 
-    /// What streams of `account` are reconciled with.
+    /// The context in which streams of `account` are reconciled.
     pub(super) fn reconcile_context<'b>(&'b self, account: &'b Account<'b>) -> Context<'b> {
         let names_streams = matches!(self.request.scope, Scope::Streams(_));
         Context {
@@ -214,15 +217,14 @@ impl<'a, 'h> RequestContext<'a, 'h> {
                 reapply: self.reapply(),
                 by_name: self.request.manual && names_streams,
                 can_requeue: self.requeue_sender().is_some(),
-                // A sweep has its time for looking at every stream.
+                // A sweep needs its time for reaching every stream.
                 in_depth: names_streams,
             },
             deadline: self.deadline(),
         }
     }
 
-    /// The work that is left to do for `target`, in the name of the event that this request goes
-    /// back to.
+    /// A work item about `target`, with the origin of this request.
     pub(super) fn work_item_for(&self, target: WorkTarget, reason: String) -> WorkItem {
         let Request { trigger, work, options, .. } = self.request;
         let kind = if trigger.kind == TriggerKind::WorkItem { work.origin_kind } else { Some(trigger.kind) };
@@ -245,14 +247,14 @@ impl<'a, 'h> RequestContext<'a, 'h> {
         }
     }
 
-    /// The member account that the event happened in, if it did.
+    /// The member account that the event comes from, if any.
     pub(super) fn member_of_event(&self) -> Option<&'h str> {
         let account = self.request.trigger.account.as_deref()?;
         self.invocation.accounts.members().find(|member| *member == account)
     }
 
-    /// The account that the stream's ARN names; a bare name belongs to the function's own. What is
-    /// refused is refused before any call.
+    /// The account in the stream's ARN; a bare name belongs to the function's own account. A stream
+    /// that is not managed is rejected before any call.
     pub(super) async fn account_of(&self, stream: &StreamRef) -> Result<&'a Account<'h>, Failure> {
         self.check(stream)?;
         match stream {
@@ -285,13 +287,13 @@ impl<'a, 'h> RequestContext<'a, 'h> {
         }
     }
 
-    /// The account and the Region that a dead letter names, for the stream or for the whole event.
+    /// The account and the Region for the message attributes of a dead letter.
     pub(super) fn account_and_region(&self, stream: Option<&StreamRef>) -> AccountRegion {
         if let Some(StreamRef::Arn(arn)) = stream {
             return AccountRegion { account: Some(arn.account().to_owned()), region: Some(arn.region().to_owned()) };
         }
         let trigger = &self.request.trigger;
-        // An event may say anything, and SQS refuses a message whose attribute it cannot store.
+        // An event may contain any text, and SQS rejects a message with an invalid attribute.
         let account = self.member.clone().or_else(|| trigger.account.clone()).filter(|account| is_account(account));
         let region = trigger.region.clone().filter(|region| is_region(region));
         AccountRegion {

@@ -1,5 +1,5 @@
-//! Carries out what [`dispose`] decides about an outcome: requeues, marks the delivery for a retry,
-//! or writes a dead letter; then publishes and counts. It decides nothing itself.
+//! Carries out what [`dispose`] decides about an outcome: requeues the stream, marks the delivery
+//! for a retry, or writes a dead letter; then publishes and counts the outcome. It decides nothing.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::report::event::{OutcomeEvent, SOURCE, events};
 use crate::report::log::log_outcome;
 use crate::report::metrics::RequestCounters;
 
-/// What a request has come to so far.
+/// The results of a request so far.
 #[derive(Debug)]
 pub(super) struct RequestProgress {
     pub(super) summary: OutcomeSummary,
@@ -46,24 +46,24 @@ impl RequestProgress {
     }
 }
 
-/// Finishes the outcome of one stream.
+/// Finishes the outcome of one stream, which can be requeued.
 pub(super) async fn finish_stream(
     ctx: &RequestContext<'_, '_>,
     progress: &mut RequestProgress,
     stream: &StreamRef,
     outcome: Outcome,
 ) {
-    // A stream that was given by name is known by its ARN once it was looked at.
+    // The ARN of a stream that was given by name is known after the first call.
     let stream = outcome.seen.as_ref().map_or_else(|| stream.clone(), |seen| StreamRef::Arn(seen.arn.clone()));
     carry_out(ctx, progress, Some(&stream), outcome, &ctx.request.payload).await;
 }
 
-/// Finishes an outcome that is about the request as a whole.
+/// Finishes an outcome about the request as a whole.
 pub(super) async fn finish(ctx: &RequestContext<'_, '_>, progress: &mut RequestProgress, outcome: Outcome) {
     carry_out(ctx, progress, None, outcome, &ctx.request.payload).await;
 }
 
-/// Finishes an outcome that is about no single stream; a dead letter about it carries `event`.
+/// Finishes an outcome about no single stream; a dead letter about it carries `event`.
 pub(super) async fn finish_with_event(
     ctx: &RequestContext<'_, '_>,
     progress: &mut RequestProgress,
@@ -82,8 +82,8 @@ async fn carry_out(
     event: &Value,
 ) {
     let mut facts = ctx.delivery_facts();
-    // First the work item: if the queue refuses it, that is another outcome, to be decided about
-    // without the queue.
+    // If the queue refuses the work item, that changes the outcome, and what becomes of it is
+    // decided again, without the queue.
     let disposition = loop {
         let disposition = dispose(&outcome, &facts);
         let (Disposition::Requeue { delay, without_reapply }, Some(stream)) = (disposition, stream) else {
@@ -108,9 +108,9 @@ async fn carry_out(
         Disposition::DeadLetter { without_reapply } => {
             let event = if without_reapply { stripped_of_reapply(event.clone()) } else { event.clone() };
             if send_dead_letter(ctx, stream, &outcome, event).await {
-                progress.counters.stored += 1;
+                progress.counters.dead_letters += 1;
             } else {
-                progress.counters.not_stored += 1;
+                progress.counters.dead_letters_not_stored += 1;
             }
         }
     }
@@ -118,8 +118,8 @@ async fn carry_out(
     progress.summary.add(outcome);
 }
 
-/// The event for a dead letter about a key that was applied: a redrive verifies it, and does not
-/// apply it again.
+/// The event for a dead letter about a key that was applied: a redrive verifies the stream instead
+/// of applying the key again.
 fn stripped_of_reapply(mut event: Value) -> Value {
     if let Some(event) = event.as_object_mut() {
         event.remove("reapply");
@@ -127,8 +127,8 @@ fn stripped_of_reapply(mut event: Value) -> Value {
     event
 }
 
-/// Makes the stream a work item of its own. The outcome is then `deferred`; if the queue refuses
-/// the item, it is a failure.
+/// Sends a work item for the stream. `Ok` is the outcome `deferred`, `Err` the failure if the queue
+/// refuses the work item.
 async fn requeue(
     ctx: &RequestContext<'_, '_>,
     stream: &StreamRef,
@@ -158,15 +158,15 @@ async fn requeue(
     }
     match enqueue(ctx, sender, &item, delay).await {
         Ok(()) => {
-            let reason = format!("{}; it is looked at again in {} s", failure.message, delay.as_secs());
+            let reason = format!("{}; retried in {} s", failure.message, delay.as_secs());
             Ok(Outcome { status: Status::Deferred, reason, error: None, ..outcome.clone() })
         }
-        // What failed first says more than that the queue is not writable either.
+        // The first failure says more than the queue's.
         Err(_) => Err(outcome.clone()),
     }
 }
 
-/// Notes in the work item what the stream is waited for, and how far that has come.
+/// Notes in the work item why the stream waits, and what is known so far.
 fn remember_wait(ctx: &RequestContext<'_, '_>, item: &mut WorkItem, stream: &StreamRef, until: &DeferReason) {
     match until {
         DeferReason::Grace { since } => {
@@ -181,8 +181,8 @@ fn remember_wait(ctx: &RequestContext<'_, '_>, item: &mut WorkItem, stream: &Str
     }
 }
 
-/// Sends a work item. A refusal by the queue is retryable, whatever its code: the item itself is
-/// sound.
+/// Sends a work item. A refusal by the queue is retryable whatever its code, since the work itself
+/// did not fail.
 pub(super) async fn enqueue(
     ctx: &RequestContext<'_, '_>,
     sender: WorkQueueSender<'_>,
@@ -193,7 +193,7 @@ pub(super) async fn enqueue(
     sent.map_err(|error| error.failure.classed(Class::Retryable))
 }
 
-/// Sends work for which there is another way, if this one fails; says whether it was sent.
+/// Sends work that does not depend on the queue; returns whether it was sent.
 pub(super) async fn try_enqueue(
     ctx: &RequestContext<'_, '_>,
     sender: WorkQueueSender<'_>,
@@ -203,13 +203,13 @@ pub(super) async fn try_enqueue(
 ) -> bool {
     let sent = sender.send(work, delay, ctx.deadline().write_until()).await;
     if let Err(error) = &sent {
-        tracing::warn!(code = error.failure.code, error = %error.failure, what, "could not be queued");
+        tracing::warn!(code = error.failure.code, error = %error.failure, what, "work could not be queued");
     }
     sent.is_ok()
 }
 
-/// Writes a dead letter about a failure, and says whether it was stored. Otherwise it is logged
-/// whole.
+/// Writes a dead letter about a failure, and returns whether it was stored. If not, the whole dead
+/// letter is logged.
 async fn send_dead_letter(
     ctx: &RequestContext<'_, '_>,
     stream: Option<&StreamRef>,
@@ -224,15 +224,19 @@ async fn send_dead_letter(
     };
     let attempts = ctx.request.redrives.saturating_add(1);
     let place = ctx.account_and_region(stream);
-    let (letter, reduced) =
+    let (dead_letter, reduced) =
         DeadLetter::new(metadata, outcome.stream.clone(), failure, attempts, event.clone(), place).fitting();
     if reduced {
-        tracing::warn!(event = %event, "event is too large for a dead letter, which carries a reduced one; this is the whole");
+        tracing::warn!(
+            event = %event,
+            "event is too large for a dead letter, which carries a reduced event; this is the whole event"
+        );
     }
     let sent = match &ctx.handler().aws.dead_letters {
-        Some(queue) => {
-            queue.send(&letter, &letter.attributes(), ctx.deadline().write_until()).await.map_err(|error| error.failure)
-        }
+        Some(queue) => queue
+            .send(&dead_letter, &dead_letter.attributes(), ctx.deadline().write_until())
+            .await
+            .map_err(|error| error.failure),
         None => Err(Failure::new(
             Step::SendDeadLetter,
             code::NO_FAILURE_QUEUE,
@@ -241,13 +245,13 @@ async fn send_dead_letter(
         )),
     };
     if let Err(refused) = &sent {
-        tracing::error!(code = refused.code, error = %refused, letter = letter.body(), "dead letter could not be stored");
+        tracing::error!(code = refused.code, error = %refused, letter = dead_letter.body(), "dead letter could not be stored");
     }
     sent.is_ok()
 }
 
-/// Publishes the events about an outcome, some at a time. That they could not be published changes
-/// nothing about the outcome.
+/// Publishes the events about an outcome, in batches. A failure to publish does not change the
+/// outcome.
 async fn publish(ctx: &RequestContext<'_, '_>, progress: &mut RequestProgress, outcome: &Outcome) {
     let handler = ctx.handler();
     if handler.aws.events.is_none() || ctx.request.options.dry_run {
@@ -266,7 +270,7 @@ async fn publish(ctx: &RequestContext<'_, '_>, progress: &mut RequestProgress, o
     }
 }
 
-/// Publishes the events that are not published yet.
+/// Publishes the remaining events.
 pub(super) async fn flush_events(ctx: &RequestContext<'_, '_>, progress: &mut RequestProgress) {
     let entries = std::mem::take(&mut progress.events);
     let Some(bus) = &ctx.handler().aws.events else { return };
@@ -274,7 +278,23 @@ pub(super) async fn flush_events(ctx: &RequestContext<'_, '_>, progress: &mut Re
         if let Err(error) = bus.put(chunk, ctx.deadline().write_until()).await {
             progress.counters.events_not_sent += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
             let details: Vec<_> = chunk.iter().map(|entry| entry.detail.as_str()).collect();
-            tracing::error!(code = error.failure.code, error = %error.failure, events = details.join("\n"), "outcome events could not be sent");
+            tracing::error!(
+                code = error.failure.code,
+                error = %error.failure,
+                events = details.join("\n"),
+                "outcome events could not be sent"
+            );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::aws::sqs::LONGEST_DELAY;
+    use crate::decide::disposition::retry_delay;
+
+    #[test]
+    fn retry_delays_grow_up_to_what_sqs_accepts() {
+        assert_eq!(retry_delay(u32::MAX), LONGEST_DELAY);
     }
 }

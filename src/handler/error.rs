@@ -1,4 +1,4 @@
-//! Why an invocation fails, under a name that alarms and on-failure records can rely on.
+//! Failed invocations, with an `errorType` that alarms and on-failure records rely on.
 
 use lambda_runtime::Diagnostic;
 use serde_json::json;
@@ -7,32 +7,32 @@ use super::context::Invocation;
 use crate::domain::failure::{Class, Failure, Kind, Step, code};
 use crate::settings::SettingsError;
 
-/// An invocation that fails, so that Lambda retries it.
+/// A failed invocation, which Lambda retries.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", error_type.as_str())]
 pub struct InvocationError {
-    /// Stable: alarms and on-failure records are told apart by it.
+    /// Stable: alarms and on-failure records distinguish failures by it.
     pub error_type: ErrorType,
-    /// The answer's JSON, shortened to 4 KB: what was started but not confirmed is not lost.
+    /// The answer as JSON, shortened to 4 KB, so that a started but unconfirmed change is not lost.
     pub message: String,
 }
 
 /// Why an invocation fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorType {
-    /// A stream or a key had not settled when the time was up.
+    /// A stream or a key had not settled when the time ran out.
     StillUpdating,
-    /// AWS throttles.
+    /// AWS throttled the calls.
     Throttled,
-    /// The stream was not ACTIVE for as long as there was time.
+    /// The stream did not become ACTIVE before the time ran out.
     ResourceInUse,
     /// AWS or the network failed.
     AwsUnavailable,
     /// A dead letter could not be written.
     DeadLetterNotStored,
-    /// The settings are wrong.
+    /// The settings are invalid.
     Settings,
-    /// The policy is wrong, or cannot be read.
+    /// The policy is invalid or cannot be read.
     Policy,
 }
 
@@ -48,7 +48,7 @@ impl From<Kind> for ErrorType {
 }
 
 impl ErrorType {
-    /// The name in Lambda's answer.
+    /// The name in Lambda's response.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -64,7 +64,7 @@ impl ErrorType {
 }
 
 impl InvocationError {
-    /// The failure of an invocation that cannot work at all, because of its settings or policy.
+    /// The failure because of invalid settings or an invalid policy.
     #[must_use]
     pub fn of_settings(invocation: &Invocation, error: &SettingsError) -> Self {
         if error.is_policy() {
@@ -75,13 +75,13 @@ impl InvocationError {
         }
     }
 
-    /// The failure of an invocation that has no policy, and so must touch nothing.
+    /// The failure of an invocation without a policy, which must not touch any stream.
     pub(super) fn policy(invocation: &Invocation, failure: &Failure) -> Self {
         let message = json!({"requestId": invocation.request_id, "error": failure});
         Self { error_type: ErrorType::Policy, message: message.to_string() }
     }
 
-    /// The failure of an invocation of a function that cannot work at all, because of `problem`.
+    /// The failure because of a `problem` with the function's settings.
     #[must_use]
     pub fn settings(invocation: &Invocation, problem: &str) -> Self {
         let message = json!({
@@ -91,7 +91,8 @@ impl InvocationError {
                 "code": ErrorType::Settings.as_str(),
                 "class": Class::Terminal,
                 "message": problem,
-                "remedy": "correct the function's environment (the template's parameters), deploy, and feed the event back",
+                "remedy": "correct the function's environment (the template's parameters), deploy, \
+                           and redrive the event",
             },
         });
         Self { error_type: ErrorType::Settings, message: message.to_string() }

@@ -1,4 +1,4 @@
-//! Sweeps: every stream of one account, or of several, here or through the work queue.
+//! Sweeps: every stream of one or several accounts, in this invocation or through the work queue.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,8 +21,8 @@ use crate::sweep::fan_out::fan_out;
 use crate::sweep::filter::SweepFilter;
 use crate::sweep::{Pages, SweepInterrupted, sweep};
 
-/// Sweeps the accounts of `fleets`. Of several, a member account's sweep is work of its own where
-/// there is a queue: no account waits for another, and none hides another's failure.
+/// Sweeps the accounts of `fleets`. With a work queue, each member account's sweep becomes a work
+/// item of its own, so that accounts neither wait for each other nor hide each other's failures.
 ///
 /// Returns the stream after which an interrupted sweep continues.
 pub(super) async fn sweep_accounts(
@@ -53,18 +53,18 @@ pub(super) async fn sweep_accounts(
     continue_after
 }
 
-/// Sends the sweep of a member account to the work queue; `None` where that cannot be done.
+/// Sends the sweep of a member account to the work queue; `None` if it could not be sent.
 async fn enqueue_sweep(ctx: &RequestContext<'_, '_>, member: &str) -> Option<Outcome> {
     let sender = ctx.requeue_sender()?;
     let sweep = WorkTarget::Sweep { start_after: None, account: Some(member.to_owned()) };
     let item = ctx.work_item_for(sweep, "part of a sweep of several accounts".to_owned());
     let sent = try_enqueue(ctx, sender, "sweep of a member account", &item, Duration::ZERO).await;
-    let reason = format!("the streams of account {member} are work of their own");
+    let reason = format!("the sweep of account {member} was sent to the work queue");
     sent.then(|| Outcome::new(None, Status::Queued, reason, ctx.mode()))
 }
 
-/// Sweeps every stream of an account, the function's own if none is named. A cause that all of them
-/// share is found first, and is one failure.
+/// Sweeps every stream of an account, the function's own if none is named. A failure that all
+/// streams share, such as an unusable key, is found first and reported once.
 async fn sweep_account(
     mut ctx: RequestContext<'_, '_>,
     progress: &mut RequestProgress,
@@ -76,7 +76,7 @@ async fn sweep_account(
     let accounts = &ctx.invocation.accounts;
     let account = match &ctx.member {
         None => accounts.own(),
-        Some(member) => match accounts.member(member, &format!("the streams of {member}")).await {
+        Some(member) => match accounts.member(member, &format!("the streams of account {member}")).await {
             Ok(account) => account,
             Err(failure) => {
                 let event = event_of_sweep(&ctx, start_after.as_deref());
@@ -87,7 +87,7 @@ async fn sweep_account(
     };
     let keys = ctx.invocation.rules.keys_in(account.id, &ctx.handler().aws.region);
     let unusable = unusable_keys(account, &keys).await;
-    // Each key's failure is reported once, and does not keep the other keys' streams waiting.
+    // Each unusable key is reported once, and does not delay the streams of the other keys.
     if keys.len() > 1 && !unusable.is_empty() {
         ctx.retry_scope = RetryScope::AlsoOtherWork;
     }
@@ -123,7 +123,7 @@ async fn sweep_account(
     finish_interrupted(&ctx, progress, interrupted, start_after.as_ref()).await
 }
 
-/// Those of `keys` that cannot be applied, each with the reason.
+/// The unusable keys among `keys`, each with its failure.
 async fn unusable_keys<'k>(account: &Account<'_>, keys: &[&'k KeyRef]) -> Vec<(&'k KeyRef, Failure)> {
     let mut unusable = Vec::new();
     for key in keys {
@@ -150,7 +150,7 @@ async fn reconcile_each(
     sweep(pages, start_after, &context, each).await
 }
 
-/// Sends a work item for every stream; the workers do the rest.
+/// Sends a work item for every stream, which the workers reconcile.
 async fn enqueue_each(
     ctx: &RequestContext<'_, '_>,
     progress: &mut RequestProgress,
@@ -171,8 +171,8 @@ async fn enqueue_each(
     fan_out(pages, start_after, sender, ctx.mode(), item, each).await
 }
 
-/// What becomes of a sweep that got no further: its rest is queued, or it is retried from the
-/// beginning, or its rest is dead-lettered. Returns the stream that was reached last.
+/// Finishes a sweep that was interrupted: its rest is queued, or the request is retried, or the
+/// rest is dead-lettered. Returns the stream that was reached last.
 async fn finish_interrupted(
     ctx: &RequestContext<'_, '_>,
     progress: &mut RequestProgress,
@@ -189,26 +189,26 @@ async fn finish_interrupted(
     {
         return after;
     }
-    // Nothing was done yet: the event itself is retried. Otherwise the rest becomes a dead letter,
-    // which continues from there.
+    // If nothing was done yet, the request itself is retried. Otherwise a dead letter continues
+    // where the sweep stopped.
     let ctx = if advanced || out_of_time { &ctx.beside_other_work() } else { ctx };
     let rest = rest_of_sweep(ctx, after.as_deref());
     finish_with_event(ctx, progress, Outcome::failed(None, failure, ctx.mode()), &rest).await;
     after
 }
 
-/// Sends what is left of a sweep to the work queue; says whether it was sent.
+/// Sends the rest of a sweep to the work queue; returns whether it was sent.
 async fn enqueue_rest_of_sweep(ctx: &RequestContext<'_, '_>, after: Option<String>, failure: &Failure) -> bool {
     let Some(sender) = ctx.requeue_sender() else { return false };
-    let reason = format!("the rest of a sweep: {}", failure.message);
+    let reason = format!("the rest of an interrupted sweep: {}", failure.message);
     let item = ctx.work_item_for(WorkTarget::Sweep { start_after: after, account: ctx.member.clone() }, reason);
     let hops = ctx.request.work.hops;
     let delay = if failure.kind() == Kind::Unsettled { Duration::ZERO } else { retry_delay(hops + 1) };
     try_enqueue(ctx, sender, "rest of the sweep", &item, delay).await
 }
 
-/// What a dead letter about the whole sweep of an account carries: the request's payload, unless
-/// that concerns other accounts too.
+/// The event in a dead letter about an account's sweep: the request's payload, unless that concerns
+/// other accounts, too.
 fn event_of_sweep(ctx: &RequestContext<'_, '_>, start_after: Option<&str>) -> Value {
     match &ctx.member {
         Some(member) if ctx.request.trigger.account.as_ref() != Some(member) => rest_of_sweep(ctx, start_after),
@@ -216,12 +216,12 @@ fn event_of_sweep(ctx: &RequestContext<'_, '_>, start_after: Option<&str>) -> Va
     }
 }
 
-/// The request for what is left of the sweep: a manual one, or a work item where there is more to
-/// say.
+/// A payload that continues the sweep: a manual request, or a work item if there are facts to
+/// carry.
 fn rest_of_sweep(ctx: &RequestContext<'_, '_>, after: Option<&str>) -> Value {
     if ctx.facts.repointed_alias.is_some() || ctx.facts.rotated_key.is_some() || ctx.request.options.reapply {
         let sweep = WorkTarget::Sweep { start_after: after.map(str::to_owned), account: ctx.member.clone() };
-        return json!(ctx.work_item_for(sweep, "the rest of a sweep".to_owned()));
+        return json!(ctx.work_item_for(sweep, "the rest of an interrupted sweep".to_owned()));
     }
     let mut rest = json!({"sweep": true});
     for (name, value) in [("startAfter", after), ("account", ctx.member.as_deref())] {

@@ -1,5 +1,5 @@
-//! A key event: which keys it may concern, in which account, and when it is looked at again. What
-//! follows from it is for [`decide::key_event`](crate::decide::key_event) to say.
+//! Key events: looks up the configured keys that an event may concern, in the event's account. What
+//! follows is decided in [`decide::key_event`](crate::decide::key_event).
 
 use super::context::RequestContext;
 use super::delivery::try_enqueue;
@@ -10,7 +10,7 @@ use crate::domain::key::KeyRef;
 use crate::domain::key_event::KeyEvent;
 use crate::event::Fleets;
 
-/// The effect of the event on the configured keys, and the key that it concerns.
+/// What follows from the event, and the configured key that it concerns.
 pub(super) async fn assess<'a>(ctx: &RequestContext<'a, '_>, event: &KeyEvent) -> (KeyEventEffect, &'a KeyRef) {
     let (trigger, rules) = (&ctx.request.trigger, &ctx.invocation.rules);
     let own_region = &ctx.handler().aws.region;
@@ -18,7 +18,7 @@ pub(super) async fn assess<'a>(ctx: &RequestContext<'a, '_>, event: &KeyEvent) -
         && !own_region.is_empty()
         && region != own_region
     {
-        let reason = format!("it happened in {region}, streams of {own_region} are kept here");
+        let reason = format!("the event is from {region}; this function manages the streams of {own_region}");
         return (KeyEventEffect::Ignored(reason), &rules.key);
     }
     let mut keys = rules.keys_in(None, own_region);
@@ -26,18 +26,20 @@ pub(super) async fn assess<'a>(ctx: &RequestContext<'a, '_>, event: &KeyEvent) -
     if let (Some(account), Some(own), None) = (trigger.account.as_deref(), ctx.handler().settings.own_account(), member)
         && account != own
     {
-        // A bare id or name is a key of the managed accounts; only one that is named by ARN may be
-        // another account's.
+        // A key id or alias without an account belongs to the managed accounts; only a key that is
+        // configured by ARN may belong to another one.
         keys.retain(|key| is_named_by_arn(key));
         if keys.is_empty() {
-            let reason = format!("it happened in account {account}, which is neither the function's own nor a member");
+            let reason = format!(
+                "the event is from account {account}, which is neither the function's own nor a member account"
+            );
             return (KeyEventEffect::Ignored(reason), &rules.key);
         }
     }
     let facts =
         KeyEventFacts { event, account: trigger.account.as_deref(), region: trigger.region.as_deref(), age: ctx.age() };
-    // Keys are looked up in the account of the event. No role is assumed for a key that is none of
-    // the configured ones.
+    // Keys are looked up in the event's account. Its role is not assumed for a key that is not
+    // configured.
     let account = match member.filter(|_| keys.iter().any(|key| unrelated(&facts, key).is_none())) {
         None => ctx.invocation.accounts.own(),
         Some(member) => match ctx.invocation.accounts.member(member, &"the key").await {
@@ -56,18 +58,18 @@ pub(super) async fn assess<'a>(ctx: &RequestContext<'a, '_>, event: &KeyEvent) -
     most_severe(effects).unwrap_or((KeyEventEffect::Ignored(String::new()), &rules.key))
 }
 
-/// Sends the event to the work queue, to be looked at again when KMS shows the change everywhere;
-/// says whether it was sent.
+/// Sends the event to the work queue, to be handled again when KMS shows the change everywhere;
+/// returns whether it was sent.
 ///
-/// The event itself is sent, so that its age says when to stop.
+/// The event itself is sent, since its age says when to stop.
 pub(super) async fn enqueue_second_look(ctx: &RequestContext<'_, '_>, event: &KeyEvent) -> bool {
     let Some(sender) = ctx.sender().filter(|_| ctx.request.redrives == 0) else { return false };
     let Some(after) = second_look_after(event, ctx.age()) else { return false };
     try_enqueue(ctx, sender, "second look at the key", &ctx.request.payload, after).await
 }
 
-/// The accounts whose streams are to have `key`. A key or an alias that is named by ARN is the same
-/// for all; a bare id or name is another key in every account.
+/// The accounts whose streams are to have `key`. A key that is configured by ARN is the same for
+/// all accounts; a key id or alias without an account is a different key in each.
 pub(super) fn fleets_with(ctx: &RequestContext<'_, '_>, key: &KeyRef) -> Fleets {
     match ctx.member_of_event() {
         _ if is_named_by_arn(key) => Fleets::All,

@@ -1,8 +1,11 @@
-//! One invocation: from a payload to an answer, with nothing lost on the way.
+//! One invocation: from a payload to an answer, without losing anything.
 //!
-//! Every payload ends as a success, as a deliberate skip with its reason, as a dead letter that can
-//! be fed back, or as a failed invocation, which Lambda retries and finally sends to its on-failure
-//! destination. Nothing is both dead-lettered and retried.
+//! Every payload ends as a success, as a skip with its reason, as a dead letter that can be
+//! redriven, or as a failed invocation, which Lambda [retries] and finally sends to its
+//! [on-failure destination][destination]. Nothing is both dead-lettered and retried.
+//!
+//! [retries]: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+//! [destination]: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 
 mod accounts;
 mod context;
@@ -34,7 +37,7 @@ use crate::settings::Settings;
 pub use self::context::{Handler, Invocation};
 pub use self::error::{ErrorType, InvocationError};
 
-/// How much of its timeout an invocation may have used before it reaches the handler.
+/// How much of its timeout an invocation may have used before the handler starts.
 const STARTED_WITHIN: Duration = Duration::from_secs(5);
 
 impl Handler {
@@ -43,8 +46,8 @@ impl Handler {
         self.boxed(payload, invocation, false).await
     }
 
-    /// Handles one invocation without changing anything, whatever the payload asks for: nothing is
-    /// started, nothing is dead-lettered.
+    /// Handles one invocation as a dry run, whatever the payload asks for: it changes no stream and
+    /// writes no dead letter.
     pub async fn dry_run(&self, payload: &Value, invocation: &Invocation) -> Result<Value, InvocationError> {
         self.boxed(payload, invocation, true).await
     }
@@ -79,7 +82,7 @@ impl Handler {
         let share = match (&delivery, &self.settings.work_queue) {
             (_, None) => RateShare::Whole,
             (Delivery::Batch(_), Some(_)) => RateShare::Worker,
-            // In audit mode nothing fans out, and no worker has work.
+            // Audit mode sends no work items, so there are no workers.
             (Delivery::Direct(_), Some(_)) if *mode == Mode::Audit => RateShare::Whole,
             (Delivery::Direct(_), Some(_)) => RateShare::Direct,
         };
@@ -92,30 +95,31 @@ impl Handler {
         }
     }
 
-    /// Without a work queue the grace is waited for inside the invocation, which must leave time
-    /// for the work itself.
+    /// Without a work queue the function waits for the grace period within the invocation, which
+    /// must leave time for the work itself.
     fn grace_problem(&self, invocation: &Invocation) -> Option<String> {
         let Settings { iac_grace, work_queue, mode, .. } = &self.settings;
         let left = self.clock.until(invocation.deadline);
-        // The start of the invocation took some of its time already.
+        // A part of the timeout was used before the handler started.
         let timeout = left + STARTED_WITHIN;
         if *mode == Mode::Audit || work_queue.is_some() || left.is_zero() || *iac_grace * 2 <= timeout {
             return None;
         }
         Some(format!(
-            "IAC_GRACE_SECONDS is {}, more than half of the {} s that the invocation has: without WORK_QUEUE_URL the grace is waited for inside it. \
-             Set a timeout of at least {} s, a shorter grace, or a work queue",
+            "IAC_GRACE_SECONDS is {}, more than half of the {} s that the invocation has. Without WORK_QUEUE_URL the \
+             function waits for the grace period within the invocation. Set the timeout to at least {} s, shorten the \
+             grace period, or configure a work queue",
             iac_grace.as_secs(),
             left.as_secs(),
             iac_grace.as_secs() * 2
         ))
     }
 
-    /// An event or a request: answered, or failed so that Lambda retries it.
+    /// Handles a direct invocation: answers it, or fails it so that Lambda retries it.
     async fn direct(&self, requests: &[Request], shared: &InvocationContext<'_>) -> Result<Value, InvocationError> {
-        let worked = handle_requests(requests, None, shared).await;
-        let error_type = worked.iter().find_map(RequestResult::error_type);
-        let Some(report) = worked.into_iter().map(|worked| worked.report).reduce(Report::joined) else {
+        let results = handle_requests(requests, None, shared).await;
+        let error_type = results.iter().find_map(RequestResult::error_type);
+        let Some(report) = results.into_iter().map(|result| result.report).reduce(Report::joined) else {
             return Ok(Value::Null);
         };
         match error_type {
@@ -124,31 +128,38 @@ impl Handler {
         }
     }
 
-    /// A batch of SQS messages: the answer names those that are to come back.
+    /// Handles a batch of SQS messages: the answer is a [partial batch response] with those that
+    /// are to be delivered again.
+    ///
+    /// [partial batch response]: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     async fn batch(&self, messages: &[Message], shared: &InvocationContext<'_>) -> Value {
-        let worked = join_all(messages.iter().map(|message| self.message(message, shared))).await;
+        let results = join_all(messages.iter().map(|message| self.message(message, shared))).await;
         let failures: Vec<_> = messages
             .iter()
-            .zip(worked)
-            .filter(|(_, settled)| !settled)
+            .zip(results)
+            .filter(|(_, done)| !done)
             .map(|(message, _)| json!({"itemIdentifier": message.id}))
             .collect();
         json!({"batchItemFailures": failures})
     }
 
-    /// Works one message, and says whether it is settled. If not, it is handed back: hidden for a
-    /// while that grows with every receive.
+    /// Handles one message, and returns whether it is done. If not, it stays invisible for a time
+    /// that grows with every receive, and is then delivered again.
     async fn message(&self, message: &Message, shared: &InvocationContext<'_>) -> bool {
-        let worked = handle_requests(&message.requests, Some(message), shared).await;
-        if worked.iter().all(|worked| worked.error_type().is_none()) {
+        let results = handle_requests(&message.requests, Some(message), shared).await;
+        if results.iter().all(|result| result.error_type().is_none()) {
             return true;
         }
         if let (Some(work), Some(receipt_handle)) = (&self.aws.work, &message.receipt_handle) {
-            let hidden = work
+            let changed = work
                 .change_visibility(receipt_handle, retry_delay(message.receive_count), shared.deadline.write_until())
                 .await;
-            if let Err(error) = hidden {
-                tracing::warn!(code = error.failure.code, error = %error.failure, "message comes back when the queue's own time is over");
+            if let Err(error) = changed {
+                tracing::warn!(
+                    code = error.failure.code,
+                    error = %error.failure,
+                    "visibility timeout could not be changed, the message returns after that of the queue"
+                );
             }
         }
         false

@@ -1,4 +1,4 @@
-//! One request: which streams it concerns, and what its report says.
+//! One request: dispatches on what it is about, and reports the results.
 
 use std::time::Duration;
 
@@ -22,32 +22,32 @@ use crate::report::Report;
 use crate::report::log::log_report;
 use crate::report::metrics::{self, RequestCounters};
 
-/// So many streams that are named in one request are worked on at once; more become work of their
-/// own where there is a queue, whose workers may make more calls a second.
+/// How many streams of one request are reconciled at once. With a work queue, more become work
+/// items: the workers have a larger share of the rate limits.
 const MOST_AT_ONCE: usize = 50;
 
-/// So many work items are sent, ten at a time, before it is known of each that it was.
+/// How many work items are sent, in batches of ten, before their outcomes are finished.
 const SENT_AT_ONCE: usize = 100;
 
-/// How one request ended.
+/// The results of one request.
 pub(super) struct RequestResult {
     pub(super) report: Report,
     counters: RequestCounters,
-    /// The failure that Lambda or SQS is to retry.
+    /// The failure for which Lambda or SQS delivers the request again.
     retry: Option<Failure>,
 }
 
 impl RequestResult {
-    /// Why the delivery fails, if it does.
+    /// Why the delivery has to fail, if it does.
     pub(super) fn error_type(&self) -> Option<ErrorType> {
-        if self.counters.not_stored > 0 {
+        if self.counters.dead_letters_not_stored > 0 {
             return Some(ErrorType::DeadLetterNotStored);
         }
         self.retry.as_ref().map(|failure| failure.kind().into())
     }
 }
 
-/// Handles one request, and reports it.
+/// Handles one request: reconciles its streams, logs the report and emits the metrics.
 pub(super) async fn handle_request(ctx: &RequestContext<'_, '_>) -> RequestResult {
     let mut progress = RequestProgress::new(ctx);
     let (trigger, continue_after) = handle_scope(ctx, &mut progress).await;
@@ -61,7 +61,7 @@ pub(super) async fn handle_request(ctx: &RequestContext<'_, '_>) -> RequestResul
     RequestResult { report, counters, retry }
 }
 
-/// Does what the request asks for. Returns the trigger as the answer shows it, and the stream after
+/// Handles what the request is about. Returns the trigger for the answer, and the stream after
 /// which an interrupted sweep continues.
 async fn handle_scope(ctx: &RequestContext<'_, '_>, progress: &mut RequestProgress) -> (Trigger, Option<String>) {
     let mut trigger = ctx.request.trigger.clone();
@@ -87,8 +87,8 @@ async fn handle_scope(ctx: &RequestContext<'_, '_>, progress: &mut RequestProgre
                 trigger.kind = TriggerKind::Ignored;
                 trigger.reason = Some(reason);
             } else {
-                // KMS shows a change everywhere only after a while: what an event says is looked at
-                // now, and once more when that time is over.
+                // KMS is eventually consistent: the event is handled now, and once more when the
+                // change must be visible everywhere.
                 let is_looked_at_again = enqueue_second_look(ctx, event).await;
                 continue_after = handle_key_event(ctx, progress, effect, key, is_looked_at_again).await;
             }
@@ -97,8 +97,8 @@ async fn handle_scope(ctx: &RequestContext<'_, '_>, progress: &mut RequestProgre
     (trigger, continue_after)
 }
 
-/// Does what follows from an event about `key`. Returns the stream after which an interrupted sweep
-/// continues.
+/// Carries out the effect of an event about `key`. Returns the stream after which an interrupted
+/// sweep continues.
 async fn handle_key_event(
     ctx: &RequestContext<'_, '_>,
     progress: &mut RequestProgress,
@@ -115,7 +115,7 @@ async fn handle_key_event(
         }
         KeyEventEffect::KeyAtRisk(reason) => Outcome::new(None, Status::KeyAtRisk, reason, ctx.mode()),
         KeyEventEffect::Failed(failure) if is_looked_at_again && failure.kind() == Kind::KeyUnsettled => {
-            let reason = format!("{}; it is looked at again when KMS must have settled", failure.message);
+            let reason = format!("{}; the key is checked again when KMS must show the change", failure.message);
             Outcome::new(None, Status::Deferred, reason, ctx.mode())
         }
         KeyEventEffect::Failed(failure) => Outcome::failed(None, failure, ctx.mode()),
@@ -124,14 +124,15 @@ async fn handle_key_event(
     None
 }
 
-/// How long the streams must still wait, where the work came back too early and can be requeued.
+/// How long the streams still have to wait, if the work item came back too early and can be
+/// requeued.
 fn too_early<'h>(ctx: &RequestContext<'_, 'h>) -> Option<(WorkQueueSender<'h>, Duration)> {
     let left = (ctx.request.work.not_before? - ctx.now()).to_std().ok()?;
-    // SQS counts in seconds.
+    // SQS delays by whole seconds.
     ctx.requeue_sender().filter(|_| left > Duration::from_secs(1)).map(|sender| (sender, left))
 }
 
-/// Sends work that came back too early to the queue again.
+/// Requeues a work item that came back too early.
 async fn requeue_until(
     ctx: &RequestContext<'_, '_>,
     progress: &mut RequestProgress,
@@ -140,7 +141,7 @@ async fn requeue_until(
     left: Duration,
 ) {
     for stream in streams {
-        let reason = format!("not to be worked on for another {} s", left.as_secs());
+        let reason = format!("deferred for another {} s", left.as_secs());
         let item = ctx.work_item_for(WorkTarget::Stream(stream.clone()), reason.clone());
         let item = WorkItem { not_before: ctx.request.work.not_before, ..item };
         let name = Some(stream.to_string());
@@ -170,14 +171,14 @@ async fn reconcile_one(ctx: &RequestContext<'_, '_>, stream: &StreamRef) -> Outc
     }
 }
 
-/// Makes each of many streams a work item of its own. Those that the queue does not take fail.
+/// Sends a work item for each of many streams. Streams that the queue refuses fail.
 async fn enqueue_streams(
     ctx: &RequestContext<'_, '_>,
     progress: &mut RequestProgress,
     streams: &[StreamRef],
     sender: WorkQueueSender<'_>,
 ) {
-    let reason = format!("one of {} streams", streams.len());
+    let reason = format!("one of {} streams in the request", streams.len());
     for chunk in streams.chunks(SENT_AT_ONCE) {
         let checked: Vec<_> = chunk.iter().map(|stream| (stream, ctx.check(stream))).collect();
         let items: Vec<_> = checked

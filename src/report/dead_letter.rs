@@ -61,7 +61,7 @@ impl DeadLetter {
     /// handle `event`.
     #[must_use]
     pub fn new(
-        sender: DeadLetterMetadata<'_>,
+        metadata: DeadLetterMetadata<'_>,
         stream: Option<String>,
         error: Failure,
         attempts: u32,
@@ -72,9 +72,9 @@ impl DeadLetter {
             version: 1,
             kind: "enforcement-failure",
             stream,
-            occurred_at: sender.now.to_rfc3339_opts(SecondsFormat::Millis, true),
-            request_id: sender.request_id.to_owned(),
-            function: sender.function.to_owned(),
+            occurred_at: metadata.now.to_rfc3339_opts(SecondsFormat::Millis, true),
+            request_id: metadata.request_id.to_owned(),
+            function: metadata.function.to_owned(),
             error,
             attempts,
             event,
@@ -186,10 +186,10 @@ mod tests {
     use serde_json::json;
 
     fn letter(stream: Option<&str>, event: Value) -> DeadLetter {
-        let sender = DeadLetterMetadata { request_id: "request-1", function: "enforcer", now: DateTime::UNIX_EPOCH };
+        let metadata = DeadLetterMetadata { request_id: "request-1", function: "enforcer", now: DateTime::UNIX_EPOCH };
         let error = Failure::new(Step::DescribeKey, code::KEY_DISABLED, &"key", "the key is disabled");
         let place = AccountRegion { account: Some("111122223333".to_owned()), region: Some(String::new()) };
-        DeadLetter::new(sender, stream.map(str::to_owned), error, 2, event, place)
+        DeadLetter::new(metadata, stream.map(str::to_owned), error, 2, event, place)
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub fn log_outcome(outcome: &Outcome) {
     }
 }
 
-/// Logs the result of a request.
+/// Logs how a request was handled: every field is considered.
 pub fn log_report(report: &Report, counters: RequestCounters) {
     let Report { request_id: _, mode: _, trigger, outcomes: _, summary, outcomes_truncated: _, continue_after } =
         report;
@@ -56,8 +56,8 @@ pub fn log_report(report: &Report, counters: RequestCounters) {
         trigger = kind.as_str().unwrap_or_default(),
         ignored_because = trigger.reason.as_deref().unwrap_or_default(),
         summary = %summary,
-        dead_letters = counters.stored,
-        dead_letters_not_stored = counters.not_stored,
+        dead_letters = counters.dead_letters,
+        dead_letters_not_stored = counters.dead_letters_not_stored,
         continue_after = continue_after.as_deref().unwrap_or_default(),
         "request handled"
     );

@@ -49,14 +49,14 @@ const NEW: TimeDelta = TimeDelta::hours(24);
 /// The most values of one metric in a line, by the specification.
 const VALUES: usize = 100;
 
-/// What a request's metrics count besides outcomes.
+/// What is counted of a request besides its outcomes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RequestCounters {
     /// Dead letters that were stored.
-    pub stored: u64,
-    /// Dead letters that the queue refused, or that had no queue.
-    pub not_stored: u64,
-    /// Outcome events that could not be published.
+    pub dead_letters: u64,
+    /// Dead letters that could not be stored.
+    pub dead_letters_not_stored: u64,
+    /// Outcome events that could not be sent.
     pub events_not_sent: u64,
     /// 1 if an older policy was used, because the present one is malformed or could not be read.
     pub policy_errors: u64,
@@ -98,9 +98,9 @@ pub fn line(namespace: &str, function: &str, now: DateTime<Utc>, report: &Report
     if !unencrypted.is_empty() {
         put(TIME_UNENCRYPTED, "Seconds", json!(unencrypted));
     }
-    // Zeros too: an alarm cannot distinguish a metric that is never sent from one without errors.
-    put(DEAD_LETTERS, "Count", json!(counters.stored));
-    put(DEAD_LETTERS_NOT_STORED, "Count", json!(counters.not_stored));
+    // Zeros too: an alarm on a metric that is never sent cannot tell silence from health.
+    put(DEAD_LETTERS, "Count", json!(counters.dead_letters));
+    put(DEAD_LETTERS_NOT_STORED, "Count", json!(counters.dead_letters_not_stored));
     put(EVENTS_NOT_SENT, "Count", json!(counters.events_not_sent));
     put(POLICY_ERRORS, "Count", json!(counters.policy_errors));
     values.insert(
@@ -146,11 +146,11 @@ mod tests {
 
     #[test]
     fn a_line_counts_outcomes_times_new_streams_and_sends_zeros_for_what_alarms_watch() {
-        let mut tally = OutcomeSummary::of_targets();
+        let mut summary = OutcomeSummary::of_targets();
         for outcome in
             [encrypted(1, None, 900), encrypted(2, Some("alias/aws/kinesis"), 800), encrypted(25 * 60, None, 700)]
         {
-            tally.add(outcome);
+            summary.add(outcome);
         }
         let trigger = Trigger {
             kind: TriggerKind::Manual,
@@ -160,8 +160,8 @@ mod tests {
             account: None,
             region: None,
         };
-        let report = Report::new("request-1", Mode::Enforce, trigger, tally, None);
-        let counters = RequestCounters { stored: 1, policy_errors: 1, ..RequestCounters::default() };
+        let report = Report::new("request-1", Mode::Enforce, trigger, summary, None);
+        let counters = RequestCounters { dead_letters: 1, policy_errors: 1, ..RequestCounters::default() };
         let line: Value = serde_json::from_str(&line("Space", "enforcer", now(), &report, counters)).expect("JSON");
         assert_eq!((&line["Encrypted"], &line[TIME_TO_ENCRYPTED]), (&json!(3), &json!([900, 800, 700])));
         // Only of the first it is known: the second had a key, the third may have had one.

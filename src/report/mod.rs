@@ -32,13 +32,13 @@ pub struct OutcomeSummary {
 }
 
 impl OutcomeSummary {
-    /// The summary of named streams: all are listed, in their order.
+    /// A summary of named targets: all are listed, in their order.
     #[must_use]
     pub fn of_targets() -> Self {
         Self::default()
     }
 
-    /// The summary of a sweep: compliant streams are only counted, and failures are listed first.
+    /// A summary of a sweep: compliant streams are only counted, failures are listed first.
     #[must_use]
     pub fn of_sweep() -> Self {
         Self { sweeping: true, ..Self::default() }
@@ -102,23 +102,23 @@ pub struct Report {
 }
 
 impl Report {
-    /// The answer with the outcomes of `tally`.
+    /// The report of `summary`.
     #[must_use]
     pub fn new(
         request_id: &str,
         mode: Mode,
         trigger: Trigger,
-        mut tally: OutcomeSummary,
+        mut summary: OutcomeSummary,
         continue_after: Option<String>,
     ) -> Self {
-        tally.cut();
+        summary.cut();
         Self {
             request_id: request_id.to_owned(),
             mode,
             trigger,
-            outcomes: tally.listed,
-            summary: tally.counts.iter().map(|(status, count)| (status.as_str(), *count)).collect(),
-            outcomes_truncated: tally.dropped,
+            outcomes: summary.listed,
+            summary: summary.counts.iter().map(|(status, count)| (status.as_str(), *count)).collect(),
+            outcomes_truncated: summary.dropped,
             continue_after,
         }
     }
@@ -201,7 +201,7 @@ mod tests {
         Outcome::new(Some(name.to_owned()), status, "because", Mode::Enforce)
     }
 
-    fn report(tally: OutcomeSummary) -> Report {
+    fn report(summary: OutcomeSummary) -> Report {
         let trigger = Trigger {
             kind: TriggerKind::Scheduled,
             reason: None,
@@ -210,18 +210,18 @@ mod tests {
             account: None,
             region: None,
         };
-        Report::new("request", Mode::Enforce, trigger, tally, None)
+        Report::new("request", Mode::Enforce, trigger, summary, None)
     }
 
     #[test]
     fn a_sweep_lists_failures_first_and_compliant_streams_not_at_all() {
-        let mut tally = OutcomeSummary::of_sweep();
+        let mut summary = OutcomeSummary::of_sweep();
         for (name, status) in
             [("a", Status::Compliant), ("b", Status::Encrypted), ("c", Status::Failed), ("d", Status::Contested)]
         {
-            tally.add(outcome(name, status));
+            summary.add(outcome(name, status));
         }
-        let report = report(tally);
+        let report = report(summary);
         let names: Vec<_> = report.outcomes.iter().filter_map(|outcome| outcome.stream.as_deref()).collect();
         assert_eq!(names, ["c", "d", "b"]);
         assert_eq!(
@@ -233,12 +233,12 @@ mod tests {
 
     #[test]
     fn of_many_outcomes_the_failures_are_kept_and_all_are_counted() {
-        let mut tally = OutcomeSummary::of_sweep();
+        let mut summary = OutcomeSummary::of_sweep();
         for index in 0..2_000 {
-            tally.add(outcome(&index.to_string(), Status::Encrypted));
+            summary.add(outcome(&index.to_string(), Status::Encrypted));
         }
-        tally.add(outcome("late", Status::Failed));
-        let report = report(tally);
+        summary.add(outcome("late", Status::Failed));
+        let report = report(summary);
         assert_eq!(report.outcomes.len(), LISTED);
         assert_eq!(report.outcomes[0].stream.as_deref(), Some("late"));
         assert_eq!(report.summary["encrypted"], 2_000);
@@ -247,13 +247,13 @@ mod tests {
 
     #[test]
     fn an_error_message_is_an_answer_that_fits() {
-        let mut tally = OutcomeSummary::of_targets();
+        let mut summary = OutcomeSummary::of_targets();
         let failure = Failure::new(Step::Wait, code::STILL_UPDATING, &"orders", &"x".repeat(9_000));
-        tally.add(Outcome::failed(Some("orders".to_owned()), failure, Mode::Enforce));
+        summary.add(Outcome::failed(Some("orders".to_owned()), failure, Mode::Enforce));
         for _ in 0..50 {
-            tally.add(outcome("other", Status::Encrypted));
+            summary.add(outcome("other", Status::Encrypted));
         }
-        let text = report(tally).to_error_message();
+        let text = report(summary).to_error_message();
         assert!(text.len() <= ERROR_MESSAGE, "{}", text.len());
         let answer: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(answer["outcomes"][0]["error"]["code"], "StillUpdating");
@@ -264,11 +264,11 @@ mod tests {
     #[test]
     fn of_two_answers_that_are_joined_everything_is_counted_and_failures_are_kept() {
         let of = |status: Status, count: usize| {
-            let mut tally = OutcomeSummary::of_targets();
+            let mut summary = OutcomeSummary::of_targets();
             for index in 0..count {
-                tally.add(outcome(&format!("{} {index}", status.as_str()), status));
+                summary.add(outcome(&format!("{} {index}", status.as_str()), status));
             }
-            report(tally)
+            report(summary)
         };
         let joined = of(Status::Encrypted, 2)
             .joined(Report { continue_after: Some("orders".to_owned()), ..of(Status::Failed, 1) });
@@ -305,11 +305,11 @@ mod tests {
 
     #[test]
     fn what_matters_more_is_listed_first() {
-        let mut tally = OutcomeSummary::of_sweep();
+        let mut summary = OutcomeSummary::of_sweep();
         for status in Status::ALL.into_iter().rev() {
-            tally.add(outcome("orders", status));
+            summary.add(outcome("orders", status));
         }
-        let listed: Vec<_> = report(tally).outcomes.iter().map(|outcome| outcome.status.as_str()).collect();
+        let listed: Vec<_> = report(summary).outcomes.iter().map(|outcome| outcome.status.as_str()).collect();
         let order = [
             "failed",
             "contested",

@@ -8,11 +8,11 @@ use crate::event::WorkItem;
 use crate::sweep::filter::Prefilter;
 use crate::sweep::pages::{PageProgress, Pages, SweepInterrupted};
 
-/// Sends a work item, made by `item`, for every stream after the one named `start_after` that needs
-/// a look of its own, and hands the outcome of each, `queued` or `exempt`, to `each`.
+/// Sends a work item, created by `item`, for every stream after the one named `start_after` that
+/// has to be reconciled, and hands each outcome, `queued` or `exempt`, to `each`.
 ///
-/// A page's items are all sent before the next page is listed. Some of the last page may be sent
-/// twice when an interrupted fan-out is resumed, which is harmless; none is missing.
+/// All work items of a page are sent before the next page is listed. When an interrupted fan-out is
+/// resumed, some of a page may be sent twice, which is harmless.
 pub async fn fan_out(
     pages: &Pages<'_>,
     start_after: Option<String>,

@@ -1,8 +1,10 @@
-//! Which streams of a fleet need not be looked at one by one: those that a tag or a rule exempts,
-//! and those whose key is known to be unusable.
+//! Finds the streams of a sweep that need not be reconciled one by one: those that a tag or a rule
+//! exempts, and those whose key is known to be unusable.
 //!
-//! What a tag says here was read for all streams at once. It may only spare work: what is not found
-//! here is looked at like any other stream.
+//! Tags are read here for all streams at once, with [`GetResources`]. They may only spare work: a
+//! stream without a tag here is reconciled like any other.
+//!
+//! [`GetResources`]: https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
 
 use std::collections::HashMap;
 
@@ -15,7 +17,7 @@ use crate::domain::outcome::{Outcome, Status, Warning};
 use crate::domain::stream::StreamRef;
 use crate::policy::{EffectivePolicy, Exemption, PolicyDecision, Requirement, Subject, exempt_by_tag, exemption};
 
-/// What is known of an account's streams before each is looked at.
+/// What is known about an account's streams before they are reconciled.
 #[derive(Debug)]
 pub struct SweepFilter<'a> {
     by_tag: HashMap<String, (String, Option<NaiveDate>)>,
@@ -24,48 +26,52 @@ pub struct SweepFilter<'a> {
     today: NaiveDate,
 }
 
-/// What a sweep does about a stream.
+/// What a sweep does with a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Prefilter {
-    /// It is looked at.
+    /// It is reconciled.
     Reconcile,
     /// It is exempt.
     Exempt(Box<Outcome>),
-    /// It is left out: its key is unusable, which was reported once for all streams.
+    /// It is skipped: its key is unusable, which was reported once for all streams.
     LeaveOut,
 }
 
 impl<'a> SweepFilter<'a> {
-    /// Reads them. Where tags cannot be read, every stream's own tags decide. `unusable` are the
-    /// keys whose trouble was reported already.
+    /// Reads the exempt streams. If that fails, the tags of each stream decide when it is
+    /// reconciled. `unusable` are the keys that were reported already.
     pub async fn read(
         tagging: &Tagging,
         tag_key: Option<&str>,
         rules: &'a EffectivePolicy,
         unusable: &'a [&'a KeyRef],
         today: NaiveDate,
-        until: Instant,
+        deadline: Instant,
     ) -> Self {
         let mut by_tag = HashMap::new();
         if let Some(tag_key) = tag_key {
-            match tagging.streams_with(tag_key, until).await {
+            match tagging.streams_with(tag_key, deadline).await {
                 Ok(streams) => by_tag.extend(streams.into_iter().filter_map(|(arn, tags)| {
                     match exemption(&tags, tag_key, today) {
                         Exemption::Exempt { reason, until } => Some((arn.name().to_owned(), (reason, until))),
-                        // Expired, malformed or not there: that is found out, and told, where the
-                        // stream is looked at.
+                        // Expired, malformed or missing: found out and reported when the stream is
+                        // reconciled.
                         _ => None,
                     }
                 })),
                 Err(error) => {
-                    tracing::warn!(code = error.failure.code, error = %error.failure, "exempt streams could not be listed, each is looked at");
+                    tracing::warn!(
+                        code = error.failure.code,
+                        error = %error.failure,
+                        "exempt streams could not be listed, the tags of each stream are read instead"
+                    );
                 }
             }
         }
         Self { by_tag, rules, unusable, today }
     }
 
-    /// What to do about `stream`.
+    /// What to do with `stream`.
     #[must_use]
     pub fn of(&self, stream: &StreamRef) -> Prefilter {
         if let Some((reason, until)) = self.by_tag.get(stream.name()) {
@@ -84,8 +90,8 @@ impl<'a> SweepFilter<'a> {
         }
     }
 
-    fn exempt(&self, stream: &StreamRef, because: String, until: Option<NaiveDate>, rule: Option<&str>) -> Prefilter {
-        let outcome = Outcome::new(Some(stream.to_string()), Status::Exempt, because, self.rules.mode);
+    fn exempt(&self, stream: &StreamRef, reason: String, until: Option<NaiveDate>, rule: Option<&str>) -> Prefilter {
+        let outcome = Outcome::new(Some(stream.to_string()), Status::Exempt, reason, self.rules.mode);
         let warnings = until.is_none().then_some(Warning::ExemptionWithoutEnd).into_iter().collect();
         Prefilter::Exempt(Box::new(Outcome { warnings, rule: rule.map(str::to_owned), ..outcome }))
     }

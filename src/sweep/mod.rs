@@ -1,4 +1,4 @@
-//! Reconciles every stream of an account and Region, page by page, within one invocation.
+//! Sweeps every stream of an account and Region, page by page, within one invocation.
 
 pub mod fan_out;
 pub mod filter;
@@ -13,11 +13,14 @@ use crate::sweep::filter::Prefilter;
 
 pub use self::pages::{PageProgress, Pages, SweepInterrupted};
 
-/// How many streams are worked on at once. Most of a stream's time is waiting for it to become
-/// ACTIVE; ten waiting streams poll well below half of the account's 20 describes a second.
+/// How many streams are reconciled at once. Most of that time is waiting for a stream to become
+/// ACTIVE; ten waiting streams poll well below half of the account's 20 calls a second of
+/// [`DescribeStreamSummary`].
+///
+/// [`DescribeStreamSummary`]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStreamSummary.html
 const AT_ONCE: usize = 10;
 
-/// Works through all streams after the one named `start_after`; hands each outcome to `each` as
+/// Reconciles all streams after the one named `start_after`, and hands each outcome to `each` as
 /// soon as it is known, with the stream as it was listed.
 ///
 /// One stream's failure does not stop the others.

@@ -1,5 +1,5 @@
-//! The streams of one account and Region, page by page: what sweeping them and queueing them have
-//! in common.
+//! Lists the streams of one account and Region, page by page, whether they are then reconciled or
+//! queued.
 
 use crate::aws::kinesis::Streams;
 use crate::clock::Clock;
@@ -8,46 +8,46 @@ use crate::domain::failure::{Failure, Step, code};
 use crate::domain::stream::{StreamRef, StreamStatus};
 use crate::sweep::filter::{Prefilter, SweepFilter};
 
-/// The streams of an account, as far as a sweep concerns them.
+/// The streams that a sweep covers.
 #[derive(Clone, Copy, Debug)]
 pub struct Pages<'a> {
     /// Lists the streams.
     pub streams: &'a Streams,
-    /// Decides which of them need no look of their own.
+    /// Finds the streams that need not be reconciled one by one.
     pub filter: &'a SweepFilter<'a>,
-    /// Says when the time is up.
+    /// Compared with the deadline.
     pub clock: &'a Clock,
-    /// Until when to list and to work.
+    /// When to stop.
     pub deadline: Deadline,
 }
 
-/// Where a sweep stopped.
+/// An interrupted sweep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SweepInterrupted {
-    /// The last stream that was reached; `None` where none was.
+    /// The last stream that was reached; `None` if none was.
     pub after: Option<String>,
-    /// Why it went no further.
+    /// Why it was interrupted.
     pub failure: Failure,
 }
 
-/// How far the work on a page came.
+/// How much of a page was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PageProgress {
-    /// Every stream of the page was reached.
+    /// Every stream was reached.
     Complete,
-    /// The time was up.
+    /// The time ran out.
     OutOfTime {
-        /// The last stream that was reached; `None` where none of this page was.
+        /// The last stream that was reached; `None` if none of this page was.
         last: Option<String>,
     },
 }
 
 impl Pages<'_> {
-    /// Hands every page after the stream named `start_after` to `work`: its streams, without those
-    /// that are DELETING, each with what to do about it.
+    /// Hands the pages after the stream named `start_after` to `work`, without streams that are
+    /// DELETING.
     ///
-    /// A page is worked on to its end before the next one is listed. Whatever interrupts the sweep,
-    /// the streams that are not reached are those after a name, with which it can be resumed.
+    /// The next page is listed only when the work on a page is complete. An interrupted sweep has
+    /// therefore reached all streams up to a name, and can be resumed after it.
     pub async fn for_each(
         &self,
         start_after: Option<String>,
@@ -87,12 +87,10 @@ impl Pages<'_> {
 }
 
 fn out_of_time(reached: Option<String>) -> SweepInterrupted {
-    let after = reached.as_deref().unwrap_or("the beginning");
-    let failure = Failure::new(
-        Step::ListStreams,
-        code::OUT_OF_TIME,
-        &"the sweep",
-        &format!("the time was up; not reached are the streams after {after}"),
-    );
+    let detail = match &reached {
+        Some(name) => format!("the time ran out before the streams after {name} were reached"),
+        None => "the time ran out before any stream was reached".to_owned(),
+    };
+    let failure = Failure::new(Step::ListStreams, code::OUT_OF_TIME, &"the sweep", &detail);
     SweepInterrupted { after: reached, failure }
 }

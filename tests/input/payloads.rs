@@ -142,7 +142,7 @@ async fn feed_back(world: &World, body: &str) {
     // messages; of a letter that cannot be read the event is worked; and whoever wants no letter
     // gets none.
     let about_envelopes =
-        |message: &str| message.contains("a dead letter") || message.contains("envelopes around one another");
+        |message: &str| message.contains("the dead letter") || message.contains("envelopes around it");
     let of_a_letter = letter["error"]["message"].as_str().is_some_and(about_envelopes);
     let members = ["Records", "requestPayload", "deadLetter", "dryRun"];
     if of_a_letter || members.iter().any(|member| letter["event"].get(member).is_some()) {

@@ -79,7 +79,7 @@ async fn cancelling_the_deletion_leaves_the_key_disabled_and_the_answer_says_so(
     let outcome = world.outcome(&about("key-deletion-cancelled", &world.key)).await;
     assert_eq!(outcome["status"], "key-at-risk");
     assert!(
-        outcome["reason"].as_str().is_some_and(|reason| reason.contains("disabled until somebody enables it")),
+        outcome["reason"].as_str().is_some_and(|reason| reason.contains("disabled until it is enabled")),
         "{outcome:#}"
     );
 }
@@ -274,7 +274,10 @@ async fn an_alias_of_another_account_or_region_is_not_the_configured_one_though_
         let (kind, starts) = if ours { ("alias-repointed", 1) } else { ("ignored", 0) };
         assert_eq!((&answer["trigger"]["kind"], world.starts()), (&json!(kind), starts), "{answer:#}");
         if region == "eu-west-1" {
-            assert_eq!(answer["trigger"]["reason"], "it happened in eu-west-1, streams of us-east-1 are kept here");
+            assert_eq!(
+                answer["trigger"]["reason"],
+                "the event is from eu-west-1; this function manages the streams of us-east-1"
+            );
         }
     }
 }

@@ -117,7 +117,7 @@ async fn a_stream_of_an_account_that_is_not_listed_is_refused_before_any_call() 
         let message = outcome["error"]["message"].as_str().expect("a message");
         assert!(
             message.ends_with(
-                "this function keeps the streams of account 111122223333 and of the accounts in MEMBER_ACCOUNTS"
+                "this function manages the streams of account 111122223333 and of the accounts in MEMBER_ACCOUNTS"
             ),
             "{message}"
         );
@@ -129,7 +129,10 @@ async fn a_stream_of_an_account_that_is_not_listed_is_refused_before_any_call() 
 async fn a_function_without_members_says_whose_streams_it_keeps() {
     let outcome = World::new().outcome(&manual(&arn(STRANGER, "orders"))).await;
     let message = outcome["error"]["message"].as_str().expect("a message");
-    assert!(message.ends_with("ForeignAccount: this function keeps the streams of account 111122223333"), "{message}");
+    assert!(
+        message.ends_with("ForeignAccount: this function manages the streams of account 111122223333"),
+        "{message}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

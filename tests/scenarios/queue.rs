@@ -365,7 +365,7 @@ async fn what_is_sent_on_says_why_and_rests_longer_every_time() {
     let deferred =
         answer["outcomes"].as_array().expect("outcomes").iter().find(|outcome| outcome["status"] == "deferred");
     let reason = deferred.and_then(|outcome| outcome["reason"].as_str()).expect("a reason");
-    assert!(reason.contains("ServiceUnavailable") && reason.ends_with("; it is looked at again in 30 s"), "{reason}");
+    assert!(reason.contains("ServiceUnavailable") && reason.ends_with("; retried in 30 s"), "{reason}");
 }
 
 #[tokio::test(start_paused = true)]
