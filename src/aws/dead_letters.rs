@@ -128,7 +128,7 @@ struct Received {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-#[expect(clippy::struct_field_names, reason = "the members' names are the service's")]
+#[expect(clippy::struct_field_names, reason = "the field names are the service's")]
 struct Message {
     message_id: Option<String>,
     receipt_handle: Option<String>,

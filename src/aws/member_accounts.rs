@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::domain::failure::{Kind, Step, code};
 use crate::domain::member_accounts::MemberAccounts;
 
-/// The session's name. The member's `CloudTrail` shows it:
+/// The session's name. The member account's `CloudTrail` shows it:
 /// `assumed-role/<role>/kinesis-encryption-enforcer`.
 pub const SESSION: &str = "kinesis-encryption-enforcer";
 
@@ -30,7 +30,7 @@ pub const SESSION: &str = "kinesis-encryption-enforcer";
 /// waits for a stream.
 const MARGIN: Duration = Duration::from_mins(5);
 
-/// The members. The clients of a member are made when it is first used.
+/// The member accounts. The clients of each are made when it is first used.
 #[derive(Debug)]
 pub struct MemberClients(Vec<Member>);
 
@@ -44,14 +44,14 @@ pub struct Member {
     common: Arc<Common>,
 }
 
-/// What all members share.
+/// What all member accounts share.
 #[derive(Debug)]
 struct Common {
     sts: Client,
     calls: Arc<Calls>,
     clock: Clock,
     config: SdkConfig,
-    /// The function's own clients. Members share their queues, event bus and policy.
+    /// The function's own clients. Member accounts share their queues, event bus and policy.
     own: Aws,
     external_id: String,
 }
@@ -78,7 +78,7 @@ impl ProvideCredentials for Session {
     {
         let credentials = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
         Provided::ready(
-            credentials.ok_or_else(|| CredentialsError::not_loaded("the member's role has not been assumed")),
+            credentials.ok_or_else(|| CredentialsError::not_loaded("the member account's role has not been assumed")),
         )
     }
 }
@@ -103,7 +103,7 @@ impl MemberClients {
         Self(settings.accounts.iter().map(member).collect())
     }
 
-    /// All members.
+    /// All member accounts.
     pub fn iter(&self) -> impl Iterator<Item = &Member> {
         self.0.iter()
     }

@@ -119,8 +119,8 @@ impl Aws {
         aws
     }
 
-    /// The same with clients that act in the member `account`, by the credentials in `config`.
-    /// Queues, event bus and policy stay the function's own.
+    /// The same with clients that act in the member account `account`, by the credentials in
+    /// `config`. Queues, event bus and policy stay the function's own.
     fn in_account(&self, account: &str, config: &SdkConfig, calls: &Arc<Calls>) -> Self {
         let AccountClients { streams, encryption, history, keys, tagging } =
             AccountClients::new(config, self.encryption.is_some(), calls);

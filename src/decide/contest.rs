@@ -1,9 +1,11 @@
 //! Contested streams: another principal keeps changing the encryption of a stream.
 //!
-//! Terraform may do so at every apply, a second enforcer within seconds. So the key is re-applied after a delay that
-//! grows with every application, and at `MAX_APPLIES_PER_DAY` not at all, until a person has resolved the conflict.
+//! Terraform may do so at every apply, a second enforcer within seconds. So the key is re-applied
+//! after a delay that grows with every application, and at `MAX_APPLIES_PER_DAY` not at all, until
+//! a person has resolved the conflict.
 //!
-//! Sources: [StartStreamEncryption] (a key can be applied 25 times in a rolling 24 hours) and [CloudTrail records].
+//! Sources: [StartStreamEncryption] (a key can be applied 25 times in a rolling 24 hours) and
+//! [CloudTrail records].
 //!
 //! [StartStreamEncryption]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html
 //! [CloudTrail records]: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
@@ -21,12 +23,13 @@ use crate::domain::stream::StreamArn;
 /// How much of the quota is left to people.
 const LEFT_TO_PEOPLE: usize = 2;
 
-/// The delay before the key is applied again, by how often we applied it in the last 24 hours. The last is the longest
-/// delay of an SQS message.
+/// The delay before the key is applied again, by how often we applied it in the last 24 hours. The
+/// last is the longest delay of an SQS message.
 const DELAYS: [Duration; 4] = [Duration::ZERO, Duration::from_mins(1), Duration::from_mins(5), LONGEST];
 const LONGEST: Duration = Duration::from_mins(15);
 
-/// CloudTrail has whole seconds, and its own clock: two records this close to each other are one application.
+/// CloudTrail has whole seconds, and its own clock: two records this close to each other are one
+/// application.
 const SAME: TimeDelta = TimeDelta::milliseconds(1_500);
 
 /// What is known of the last 24 hours.
@@ -88,8 +91,9 @@ pub(super) struct ContestReport {
     pub(super) until: DateTime<Utc>,
 }
 
-/// What follows for `stream`, created at `created`, to which `key_id` is to be applied, when another principal may keep
-/// changing its encryption. `foreign_change` is the change that the event reports, or that a sweep found in the history.
+/// What follows for `stream`, created at `created`, to which `key_id` is to be applied, when
+/// another principal may keep changing its encryption. `foreign_change` is the change that the
+/// event reports, or that a sweep found in the history.
 pub(super) fn decide_contest(
     stream: &StreamArn,
     created: Option<DateTime<Utc>>,
@@ -153,7 +157,8 @@ pub fn foreign_changes(changes: &[Change], own_role: Option<&str>) -> HashMap<St
     newest
 }
 
-/// How often other principals changed the encryption of the stream `name`, as far as that was looked up.
+/// How often other principals changed the encryption of the stream `name`, as far as that was
+/// looked up.
 pub(super) fn count_of_foreign_changes(name: &str, evidence: &ChangeEvidence<'_>) -> usize {
     let changes = evidence.recorded.changes().iter().filter(|change| change.stream == name);
     changes.filter(|change| change.author(evidence.own_role, None) == Author::Theirs).count()

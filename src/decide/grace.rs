@@ -1,7 +1,9 @@
-//! The grace period: how long a stream is left alone that infrastructure as code may still be working on.
+//! The grace period: how long a stream is left alone that infrastructure as code may still be
+//! working on.
 //!
-//! Such a tool creates the stream, waits until it is ACTIVE, changes its retention, and only then encrypts it. If the
-//! stream is UPDATING for our sake at that moment, the tool fails with `ResourceInUseException`.
+//! Such a tool creates the stream, waits until it is ACTIVE, changes its retention, and only then
+//! encrypts it. If the stream is UPDATING for our sake at that moment, the tool fails with
+//! `ResourceInUseException`.
 
 use std::time::Duration;
 
@@ -15,9 +17,11 @@ const YOUNG: TimeDelta = TimeDelta::minutes(15);
 /// How often a stream is left alone for its grace period; then the key is applied all the same.
 const MOST_WAITS: u32 = 5;
 
-/// How much of the grace period `grace` is left at `now`, for a stream that was created at `created`.
+/// How much of the grace period `grace` is left at `now`, for a stream that was created at
+/// `created`.
 ///
-/// A tool is waited for after any of its changes; an unknown creator only while the stream is young.
+/// A tool is waited for after any of its changes; an unknown creator only while the stream is
+/// young.
 pub(super) fn remaining(
     grace: Duration,
     state: &GraceState,
@@ -32,8 +36,8 @@ pub(super) fn remaining(
     if !owed || state.deferrals >= MOST_WAITS {
         return Duration::ZERO;
     }
-    // A stream that was deleted and created again has been ACTIVE since then at most, whatever a work item says of the
-    // stream before it.
+    // A stream that was deleted and created again has been ACTIVE since then at most, whatever a
+    // work item says of the stream before it.
     let since = state.active_since.map(|since| created.map_or(since, |created| since.max(created)));
     let active = since.map(|since| (now - since).to_std().unwrap_or_default());
     grace.saturating_sub(active.unwrap_or_default())

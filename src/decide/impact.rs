@@ -1,8 +1,10 @@
-//! What applying another key to a stream means for those who write to it and read from it, as far as facts can be read.
+//! What applying another key to a stream means for those who write to it and read from it, as far
+//! as facts can be read.
 //!
-//! Producers and consumers use the key with their own permissions: producers need `kms:GenerateDataKey`, consumers
-//! `kms:Decrypt`. Consumers need the previous key, too, until the last record that it encrypted has passed the retention
-//! period. Source: [Permissions to use user-generated KMS keys][permissions].
+//! Producers and consumers use the key with their own permissions: producers need
+//! `kms:GenerateDataKey`, consumers `kms:Decrypt`. Consumers need the previous key, too, until the
+//! last record that it encrypted has passed the retention period. Source: [Permissions to use
+//! user-generated KMS keys][permissions].
 //!
 //! [permissions]: https://docs.aws.amazon.com/streams/latest/dev/permissions-user-key-KMS.html
 
@@ -127,7 +129,8 @@ fn delegates(policy: &Value, stream: &StreamArn) -> bool {
         && allowing(policy).filter(leaves_to_iam).any(|statement| covers(statement, "kms:GenerateDataKey"))
 }
 
-/// Whether the key policy allows `principal`, of another account, to decrypt. Conditions are assumed to be met.
+/// Whether the key policy allows `principal`, of another account, to decrypt. Conditions are
+/// assumed to be met.
 fn allows(policy: &Value, principal: &str) -> bool {
     let is_meant = |allowed: &str| {
         allowed == "*"

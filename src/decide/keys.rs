@@ -1,5 +1,5 @@
-//! Keys compared: the one that a stream is to have, the one that it has, and whether that is the same. Keys are never
-//! compared as texts; both sides are brought to a key ARN first.
+//! Keys compared: the one that a stream is to have, the one that it has, and whether that is the
+//! same. Keys are never compared as texts; both sides are brought to a key ARN first.
 
 use std::fmt;
 
@@ -10,8 +10,8 @@ use crate::domain::mode::OnOtherKey;
 /// The key that a stream is to have, after KMS was asked about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DesiredKey {
-    /// `alias/aws/kinesis`: applied and compared as that alias, never described. [DescribeKey] of a predefined alias
-    /// creates the key where there is none.
+    /// `alias/aws/kinesis`: applied and compared as that alias, never described. [DescribeKey] of a
+    /// predefined alias creates the key where there is none.
     ///
     /// [DescribeKey]: https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html
     AwsManaged,
@@ -69,7 +69,8 @@ pub enum CurrentKey {
         /// Whether it is acceptable in place of the desired key.
         fitness: OtherKeyFitness,
     },
-    /// With an alias or key that does not exist, or that may not be described: certainly not the desired key.
+    /// With an alias or key that does not exist, or that may not be described: certainly not the
+    /// desired key.
     Unresolvable {
         /// The `KeyId` as the stream shows it.
         key_id: String,
@@ -78,7 +79,8 @@ pub enum CurrentKey {
     Unreadable(Failure),
 }
 
-/// Whether a key other than the desired one is acceptable; looked up only under `ON_OTHER_KEY=accept`.
+/// Whether a key other than the desired one is acceptable; looked up only under
+/// `ON_OTHER_KEY=accept`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherKeyFitness {
     /// Nobody asked.
@@ -132,8 +134,8 @@ pub(super) enum Comparison<'a> {
     Unknown(&'a Failure),
 }
 
-/// Compares `keys`. `repointed_alias` is an alias that was re-pointed: what a stream that stores its key by that alias
-/// is really encrypted with is not documented.
+/// Compares `keys`. `repointed_alias` is an alias that was re-pointed: what a stream that stores
+/// its key by that alias is really encrypted with is not documented.
 pub(super) fn compare<'a>(
     keys: &'a Keys,
     on_other_key: OnOtherKey,

@@ -1,9 +1,10 @@
 //! What to do about one stream. Pure: no clock, no I/O, no log, and it cannot fail.
 //!
-//! [`decide`] is asked after every observation, before *and* after the key was applied: being in sync after a start is
-//! the verification; that the call was accepted never is. Where the answer depends on a fact that costs a call, it asks
-//! for the fact ([`Decision::Need`]) and is asked again. Nothing else decides what happens to a stream: `reconcile`
-//! fetches, waits and sends, and does exactly one thing after each decision.
+//! [`decide`] is asked after every observation, before *and* after the key was applied: being in
+//! sync after a start is the verification; that the call was accepted never is. Where the answer
+//! depends on a fact that costs a call, it asks for the fact ([`Decision::Need`]) and is asked
+//! again. Nothing else decides what happens to a stream: `reconcile` fetches, waits and sends, and
+//! does exactly one thing after each decision.
 
 pub mod contest;
 pub mod disposition;
@@ -35,17 +36,18 @@ use crate::domain::stream::{Description, StreamStatus};
 use crate::domain::trigger_facts::TriggerFacts;
 use crate::policy::{EffectivePolicy, Exemption, PolicyDecision, Requirement, Rule, Subject, exempt_by_tag, exemption};
 
-/// How long an accepted start may stay invisible (ACTIVE, with the old key) before it counts as lost.
+/// How long an accepted start may stay invisible (ACTIVE, with the old key) before it counts as
+/// lost.
 ///
-/// AWS gives no number. Recordings show UPDATING at the first describe after the call; thirty seconds are generous and
-/// still let Lambda's own retries work on the stream again soon.
+/// AWS gives no number. Recordings show UPDATING at the first describe after the call; thirty
+/// seconds are generous and still let Lambda's own retries work on the stream again soon.
 pub const VISIBILITY_LIMIT: Duration = Duration::from_secs(30);
 
 /// An observation older than this is repeated before a start.
 pub const FRESH: Duration = Duration::from_secs(2);
 
-/// How often a start that AWS throttles is sent in one invocation. "Rate exceeded" may mean that the quota of 25
-/// applications in 24 hours is used up, and then no repetition helps.
+/// How often a start that AWS throttles is sent in one invocation. "Rate exceeded" may mean that
+/// the quota of 25 applications in 24 hours is used up, and then no repetition helps.
 pub const MOST_STARTS: u32 = 4;
 
 /// Everything that the decision rests on.
@@ -90,8 +92,8 @@ pub struct Facts<'a, 'p> {
 }
 
 impl<'a, 'p> Facts<'a, 'p> {
-    /// A stream as it is described, with nothing in progress: nothing was started, nobody else changes it, and there is
-    /// all the time and the means to write.
+    /// A stream as it is described, with nothing in progress: nothing was started, nobody else
+    /// changes it, and there is all the time and the means to write.
     #[must_use]
     pub fn at_rest(
         stream: &'a Description,
@@ -141,12 +143,13 @@ pub struct Enforcement<'a> {
 pub struct RequestFacts {
     /// Why the key is to be re-applied where it is in place, if it is.
     pub reapply: Option<Reapply>,
-    /// Whether a person named the stream: that it does not exist is a failure then, and it is not deferred for what
-    /// other principals do.
+    /// Whether a person named the stream: that it does not exist is a failure then, and it is not
+    /// deferred for what other principals do.
     pub by_name: bool,
     /// Whether the stream can be requeued; otherwise it is waited for here.
     pub can_requeue: bool,
-    /// Whether the policy of a stream that is only judged is read, too: a call of its own, with a low rate limit.
+    /// Whether the policy of a stream that is only judged is read, too: a call of its own, with a
+    /// low rate limit.
     pub in_depth: bool,
 }
 
@@ -172,7 +175,8 @@ pub struct RefusedStart<'a> {
     pub retry_after: Option<Duration>,
 }
 
-/// Policies that say what applying the key would mean for those who use the stream; `None` where nobody asked.
+/// Policies that say what applying the key would mean for those who use the stream; `None` where
+/// nobody asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImpactFacts {
     /// The desired key's policy.
@@ -226,7 +230,8 @@ pub enum Fact {
     Impact,
     /// Who changed streams' encryption in the last 24 hours.
     ChangeHistory,
-    /// After how long a refused start could be sent again: drawn at random, so that many do not retry at once.
+    /// After how long a refused start could be sent again: drawn at random, so that many do not
+    /// retry at once.
     RetryDelay,
     /// The stream as it is now.
     FreshObservation,
@@ -248,8 +253,8 @@ pub enum Pending {
 pub enum PauseReason {
     /// Its creator may bring it into compliance, and must not find it UPDATING.
     Grace,
-    /// A start was refused because somebody changes the stream. Each start that is sent in vain is recorded by
-    /// CloudTrail, so they become ever rarer.
+    /// A start was refused because somebody changes the stream. Each start that is sent in vain is
+    /// recorded by CloudTrail, so they become ever rarer.
     InUse,
     /// A start was throttled.
     Throttled,
@@ -312,12 +317,14 @@ impl<'p> Deliberation<'_, 'p> {
         };
         match &stream.status {
             StreamStatus::Active => self.compare(requirement, keys),
-            // While a stream is UPDATING its description shows the old encryption: judging it would be judging the past.
+            // While a stream is UPDATING its description shows the old encryption: judging it would
+            // be judging the past.
             status => self.poll(Pending::Status(status.clone())),
         }
     }
 
-    /// What the policy says, with what is known of the stream. Exemptions that have expired are warned of.
+    /// What the policy says, with what is known of the stream. Exemptions that have expired are
+    /// warned of.
     fn policy(&mut self) -> PolicyDecision<'p> {
         let Facts { stream: Description { arn, mode, .. }, tags, enforcement, .. } = *self.facts;
         let subject = Subject { stream: arn, mode: mode.as_ref(), tags, today: self.today() };
@@ -329,7 +336,8 @@ impl<'p> Deliberation<'_, 'p> {
         decision
     }
 
-    /// What the exempt tag says; `None` while the tags have not been read. Where no tag exempts they need not be read.
+    /// What the exempt tag says; `None` while the tags have not been read. Where no tag exempts
+    /// they need not be read.
     fn exempt_tag(&self) -> Option<Exemption> {
         match self.facts.enforcement.exempt_tag_key {
             None => Some(Exemption::None),
@@ -343,7 +351,8 @@ impl<'p> Deliberation<'_, 'p> {
         let reason = match compare(keys, requirement.on_other_key, trigger.repointed_alias.as_ref()) {
             Comparison::Differs(reason) => reason,
             Comparison::Unknown(failure) => return Decision::Refuse(failure.clone()),
-            // Only the key that the stream has is re-applied: another one, which is accepted, stays.
+            // Only the key that the stream has is re-applied: another one, which is accepted,
+            // stays.
             Comparison::InSync(InSync::DesiredKey) => {
                 let rotated = trigger.rotated_key.as_ref();
                 match reapply::reason(request.reapply, &keys.desired, rotated, seen_changing) {
@@ -415,7 +424,8 @@ impl<'p> Deliberation<'_, 'p> {
         Some(Decision::Refuse(Failure::new(Step::Wait, code::OUT_OF_TIME, arn, &detail)))
     }
 
-    /// What applying the key would mean, where it is not applied: nothing is in a hurry, so facts are asked for.
+    /// What applying the key would mean, where it is not applied: nothing is in a hurry, so facts
+    /// are asked for.
     fn would_apply(&mut self, desired: &DesiredKey, reason: ApplyReason) -> Decision {
         let Facts { stream, impact, foreign_change, evidence, now, .. } = *self.facts;
         let Some(ImpactFacts { key_policy, stream_policy }) = impact else { return Decision::Need(Fact::Impact) };
@@ -434,8 +444,8 @@ impl<'p> Deliberation<'_, 'p> {
         Decision::Done(Settled::WouldApply(reason))
     }
 
-    /// What follows where another principal keeps changing the stream: it is deferred, or left alone. A person who names
-    /// the stream does not wait.
+    /// What follows where another principal keeps changing the stream: it is deferred, or left
+    /// alone. A person who names the stream does not wait.
     fn contest(&mut self, key_id: &str, reason: &ApplyReason) -> Option<Decision> {
         let Facts { stream, foreign_change, evidence, enforcement, request, now, .. } = *self.facts;
         if request.by_name || *reason == ApplyReason::Asked {
@@ -470,8 +480,9 @@ impl<'p> Deliberation<'_, 'p> {
             _ if failure.class == Class::Gone => return Decision::Done(Settled::Gone(failure.message.clone())),
             _ => return Decision::Refuse(failure.clone()),
         };
-        // AWS words a used-up quota exactly like throttling: the history tells them apart. A start that cannot succeed is
-        // not sent again: CloudTrail records each, until its newest pages hold nothing else.
+        // AWS words a used-up quota exactly like throttling: the history tells them apart. A start
+        // that cannot succeed is not sent again: CloudTrail records each, until its newest pages
+        // hold nothing else.
         if failure.code == "LimitExceededException" {
             if self.facts.evidence.recorded == Recorded::NotRead {
                 return Decision::Need(Fact::ChangeHistory);
@@ -509,7 +520,8 @@ impl<'p> Deliberation<'_, 'p> {
                 code::ACCEPTED_NOT_VISIBLE,
                 &format!("StartStreamEncryption was accepted, but the stream has not shown it for {seconds} s"),
             ),
-            // An UPDATING that was seen may have been a resharding; the start may never have arrived.
+            // An UPDATING that was seen may have been a resharding; the start may never have
+            // arrived.
             (false, _) => refuse(
                 code::START_UNCONFIRMED,
                 &format!(

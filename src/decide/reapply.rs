@@ -1,7 +1,7 @@
 //! Re-applying a key that a stream already has: asked for by a person, or by a rotation.
 //!
-//! A repeated [StartStreamEncryption] is accepted, sends the stream to UPDATING again and counts against the 25
-//! applications of a key in 24 hours, so it is sent once per request.
+//! A repeated [StartStreamEncryption] is accepted, sends the stream to UPDATING again and counts
+//! against the 25 applications of a key in 24 hours, so it is sent once per request.
 //!
 //! [StartStreamEncryption]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html
 
@@ -19,8 +19,8 @@ pub enum Reapply {
 
 /// Why `desired` is to be applied to a stream that has it, if it is.
 ///
-/// After a rotation, only streams of the rotated key are concerned, and not one that was seen changing: that may well
-/// be the application that the rotation asks for.
+/// After a rotation, only streams of the rotated key are concerned, and not one that was seen
+/// changing: that may well be the application that the rotation asks for.
 pub(super) fn reason(
     reapply: Option<Reapply>,
     desired: &DesiredKey,

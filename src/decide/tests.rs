@@ -1,4 +1,5 @@
-//! Decisions as values: a compliant stream is the starting point, and each test changes one thing of it.
+//! Decisions as values: a compliant stream is the starting point, and each test changes one thing
+//! of it.
 
 use std::sync::Arc;
 
@@ -20,7 +21,8 @@ const LONG_AGO: Duration = Duration::from_mins(1);
 const JUST_NOW: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// The facts about a stream, owned. [`World::compliant`] is in sync, and old enough for nobody to be waited for.
+/// The facts about a stream, owned. [`World::compliant`] is in sync, and old enough for nobody to
+/// be waited for.
 #[derive(Clone, Debug)]
 struct World {
     stream: Description,
@@ -437,7 +439,8 @@ fn an_old_observation_is_repeated_before_a_start() {
     assert_eq!(World { observed_ago: FRESH, ..world }.decide(), APPLY);
 }
 
-/// By who changed the stream, its age and how long it has been ACTIVE: how much of a minute's grace is left.
+/// By who changed the stream, its age and how long it has been ACTIVE: how much of a minute's grace
+/// is left.
 #[test]
 fn whoever_may_still_be_working_on_a_stream_is_waited_for() {
     use Actor::{InfrastructureAsCode as Tool, Other};

@@ -59,15 +59,15 @@ pub struct Change {
     pub role: Option<String>,
 }
 
-/// Who made a change, as far as it can be told.
+/// Who made a change, as far as is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Author {
     /// The function itself.
     Ours,
     /// Another principal.
     Theirs,
-    /// Nobody knows: the function's role is not known, and a start may have been sent by the function under earlier
-    /// settings. It is no evidence against anybody.
+    /// Nobody knows: the function's role is not known, and a start may have been sent by the
+    /// function under earlier settings. It is not evidence against anybody.
     Unknown,
 }
 
@@ -78,7 +78,8 @@ impl Change {
         matches!(self.kind, ChangeKind::Started { .. })
     }
 
-    /// Who made the change, given the function's role and, where the role is not known, the key that it applies.
+    /// Who made the change, given the function's role and, where the role is not known, the key
+    /// that it applies.
     #[must_use]
     pub fn author(&self, own_role: Option<&str>, own_key: Option<&str>) -> Author {
         match (own_role, &self.kind) {

@@ -11,7 +11,8 @@ pub enum IacTool {
     CloudFormation,
 }
 
-/// What a user agent, a source address or a principal contains, in lower case, where a tool made the call.
+/// What a user agent, a source address or a principal contains, in lower case, where a tool made
+/// the call.
 const MARKS: [(&str, IacTool); 4] = [
     ("terraform/", IacTool::Terraform),
     ("opentofu/", IacTool::Terraform),

@@ -6,7 +6,8 @@
 pub struct MemberAccounts {
     /// The name of the role in every member account, with its path if it has one.
     pub role_name: String,
-    /// The members, 12 digits each: nothing is ever done in an account that is not listed here.
+    /// The member accounts, 12 digits each: nothing is ever done in an account that is not listed
+    /// here.
     pub accounts: Vec<String>,
     /// The [external id][confused deputy] that the role's trust policy requires, so that nobody
     /// else who may use the function's account can make it assume the role.

@@ -1,5 +1,6 @@
-//! What a trigger says beyond where to look. It travels in work items, so that whatever process works on the stream
-//! later knows it too. It may delay what happens to a stream, or ask for a fresh look; it never decides.
+//! What a trigger says beyond where to look. It travels in work items, so that whatever process
+//! works on the stream later knows it too. It may delay what happens to a stream, or ask for a
+//! fresh look; it never decides.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -16,8 +17,8 @@ pub struct TriggerFacts {
     /// How far the grace period of the stream's creator has come.
     #[serde(rename = "hint", default, deserialize_with = "null_as_default")]
     pub grace: GraceState,
-    /// The alias that was re-pointed. What a stream that stores its key by this alias is really encrypted with is not
-    /// documented.
+    /// The alias that was re-pointed. What a stream that stores its key by this alias is really
+    /// encrypted with is not documented.
     #[serde(rename = "alias", default, skip_serializing_if = "Option::is_none", with = "as_text")]
     pub repointed_alias: Option<AliasName>,
     /// The key that was rotated. Streams that are to have another key are not concerned.
@@ -32,7 +33,8 @@ fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(des
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// An optional value as its text. A text that is no such value counts as absent: the stream is looked at all the same.
+/// An optional value as its text. A text that is no such value counts as absent: the stream is
+/// looked at all the same.
 mod as_text {
     use super::{Deserialize, Deserializer, Display, FromStr, Serializer};
 

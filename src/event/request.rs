@@ -94,7 +94,8 @@ pub enum Fleets {
     Own,
     /// The function's own account and every member account.
     All,
-    /// This account; the caller has to check that it is the own account or a member account.
+    /// This account; the caller has to check that it is the function's own account or a member
+    /// account.
     Account(String),
 }
 

@@ -74,8 +74,8 @@ impl<'a> Accounts<'a> {
         self.members.keys().copied()
     }
 
-    /// The account `id`, which `subject` belongs to, ready for calls. If the own account is not
-    /// known, every account counts as it.
+    /// The account `id`, which `subject` belongs to, ready for calls. If the function's own account
+    /// is not known, every account counts as it.
     pub(super) async fn get(&self, id: &str, subject: &(dyn Display + Sync)) -> Result<&Account<'a>, Failure> {
         if self.own_account.is_none_or(|own| own == id) { Ok(&self.own) } else { self.member(id, subject).await }
     }

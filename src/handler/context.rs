@@ -263,8 +263,9 @@ impl<'a, 'h> RequestContext<'a, 'h> {
         }
     }
 
-    /// Refuses a stream of another Region or partition, and one of another account than the event's: neither an event
-    /// nor a work item may point the function elsewhere. A bare name is a stream of the function's own account.
+    /// Refuses a stream of another Region or partition, and one of another account than the
+    /// event's: neither an event nor a work item may point the function elsewhere. A bare name is a
+    /// stream of the function's own account.
     pub(super) fn check(&self, stream: &StreamRef) -> Result<(), Failure> {
         let refuse = |code, detail: String| Err(Failure::new(Step::CheckTarget, code, stream, &detail));
         let region = &self.handler().aws.region;

@@ -34,13 +34,15 @@ impl<'a> KeyCache<'a> {
         Self { keys, region, deadline, looked: Mutex::default(), policies: Mutex::default() }
     }
 
-    /// The key `wanted`, in canonical form, with the reason why it must not be applied now, if there is one.
+    /// The key `wanted`, in canonical form, with the reason why it must not be applied now, if
+    /// there is one.
     pub async fn desired(&self, wanted: &KeyRef) -> Result<DesiredKey, Failure> {
         if wanted.is_aws_managed() {
             return Ok(DesiredKey::AwsManaged);
         }
         match wanted {
-            // KMS is Regional: its endpoint here does not know a key there, and "not found" would mislead.
+            // KMS is Regional: its endpoint here does not know a key there, and "not found" would
+            // mislead.
             KeyRef::Arn(arn) if arn.region() != self.region => Ok(DesiredKey::Key {
                 arn: arn.clone(),
                 trouble: Some(in_other_region(wanted, arn.region(), self.region)),

@@ -11,12 +11,12 @@ use crate::domain::stream::StreamRef;
 
 /// Lets one request at a time work on a stream.
 ///
-/// A batch may hold two messages about one stream, and a person may name it both by name and by ARN. Side by side, each
-/// would observe the stream before the other acted, and both would start it. One after the other, the second finds the
-/// stream compliant.
+/// A batch may hold two messages about one stream, and a person may name it both by name and by
+/// ARN. Side by side, each would observe the stream before the other acted, and both would start
+/// it. One after the other, the second finds the stream compliant.
 ///
-/// The second goes on from what the first has started, whether that was accepted, lost or cannot be seen yet: an
-/// invocation starts a stream once.
+/// The second goes on from what the first has started, whether that was accepted, lost or cannot be
+/// seen yet: an invocation starts a stream once.
 #[derive(Debug, Default)]
 pub struct StreamLocks(Mutex<HashMap<String, StreamLock>>);
 

@@ -1,7 +1,8 @@
-//! Reconciles one stream: observe, decide, do exactly one thing, until nothing is left to do or the time is up.
+//! Reconciles one stream: observe, decide, do exactly one thing, until nothing is left to do or the
+//! time is up.
 //!
-//! The thinking happens in [`decide`](crate::decide). This module fetches the facts that are asked for, sends the start,
-//! and waits. It cannot fail: the [`Outcome`] says how it ended.
+//! The thinking happens in [`decide`](crate::decide). This module fetches the facts that are asked
+//! for, sends the start, and waits. It cannot fail: the [`Outcome`] says how it ended.
 
 pub mod change_history;
 pub mod key_cache;
@@ -127,7 +128,8 @@ struct Reconciliation<'a> {
     target: StreamRef,
     arn: Option<StreamArn>,
     observation: Option<Observation>,
-    /// What is known of the stream. Deleted and created again it is another stream, of which nothing is known.
+    /// What is known of the stream. Deleted and created again it is another stream, of which
+    /// nothing is known.
     incarnation: Incarnation,
     /// The start that another request of this invocation sent.
     earlier_attempt: Option<locks::Attempt>,
@@ -244,12 +246,14 @@ impl<'a> Reconciliation<'a> {
         decision
     }
 
-    /// The last change of the stream's encryption by another principal: what the event says, or what a sweep found.
+    /// The last change of the stream's encryption by another principal: what the event says, or
+    /// what a sweep found.
     fn foreign_change(&self, name: &str) -> Option<&'a ForeignChange> {
         self.context.trigger.foreign_change.as_ref().or_else(|| self.context.from_history?.get(name))
     }
 
-    /// Sleeps until the next poll is due; never past the time for working, so that one last observation follows.
+    /// Sleeps until the next poll is due; never past the time for working, so that one last
+    /// observation follows.
     async fn poll(&mut self, since: Instant) {
         let now = self.now();
         let next = now + self.context.account.streams.calls().jittered(poll_interval(now - since));

@@ -13,7 +13,8 @@ use crate::domain::failure::{Failure, Kind};
 use crate::domain::outcome::Warning;
 use crate::domain::stream::{Description, StreamRef, StreamStatus};
 
-/// The longest time for which a stream that AWS calls in use is left alone before it is started again.
+/// The longest time for which a stream that AWS calls in use is left alone before it is started
+/// again.
 const LONGEST_IN_USE_DELAY: Duration = Duration::from_secs(32);
 
 /// What was seen at one moment.
@@ -76,7 +77,8 @@ impl Reconciliation<'_> {
             // From here on the observation ages, however long KMS takes to answer.
             (described, self.now())
         };
-        // The key is looked up beside it, into the cache: unless a rule says otherwise it is the one that is needed.
+        // The key is looked up beside it, into the cache: unless a rule says otherwise it is the
+        // one that is needed.
         let warm_up = account.keys.desired(&self.context.enforcement.policy.key);
         let ((described, at), _) = tokio::join!(described, warm_up);
         let description = described.map_err(|error| error.failure)?;

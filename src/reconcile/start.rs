@@ -9,7 +9,8 @@ use crate::domain::failure::Kind;
 use crate::domain::outcome::Warning;
 
 impl Reconciliation<'_> {
-    /// Sends [StartStreamEncryption], once. After an answer that was lost the stream is observed, never started again.
+    /// Sends [StartStreamEncryption], once. After an answer that was lost the stream is observed,
+    /// never started again.
     ///
     /// [StartStreamEncryption]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html
     pub(super) async fn start(&mut self, encryption: &Encryption, reason: ApplyReason) -> Next {

@@ -98,7 +98,7 @@ pub fn line(namespace: &str, function: &str, now: DateTime<Utc>, report: &Report
     if !unencrypted.is_empty() {
         put(TIME_UNENCRYPTED, "Seconds", json!(unencrypted));
     }
-    // Zeros too: an alarm on a metric that is never sent cannot tell silence from health.
+    // Zeros too: an alarm on a metric that is never sent cannot distinguish silence from health.
     put(DEAD_LETTERS, "Count", json!(counters.dead_letters));
     put(DEAD_LETTERS_NOT_STORED, "Count", json!(counters.dead_letters_not_stored));
     put(EVENTS_NOT_SENT, "Count", json!(counters.events_not_sent));

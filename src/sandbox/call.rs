@@ -12,7 +12,7 @@ pub struct Call {
     pub operation: String,
     /// The stream that the call named, by name or by ARN.
     pub stream: Option<String>,
-    /// The members of the request.
+    /// The fields of the request.
     pub request: Value,
     /// `Ok` if AWS carried the call out, otherwise the error code. `ConnectionDropped` if AWS never
     /// received the call.

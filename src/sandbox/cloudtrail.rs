@@ -1,6 +1,6 @@
 //! Records of calls: in CloudTrail's event history, and as events on the account's event bus.
 //!
-//! A record has the members of CloudTrail's [record contents]. Its details, oddities included, are
+//! A record has the fields of CloudTrail's [record contents]. Its details, oddities included, are
 //! those of recordings of 2026-09-19 for Kinesis and of the [log entries] in the KMS developer
 //! guide.
 //!
@@ -185,8 +185,8 @@ fn user_identity(model: &Model, caller: &Caller, now: DateTime<Utc>) -> Value {
     }
 }
 
-/// Members of a request as CloudTrail writes them: as sent, with a small first letter. The keys of
-/// tags keep theirs.
+/// The fields of a request as CloudTrail writes them: as sent, with the first character in lower
+/// case. The keys of tags keep theirs.
 fn camel_members(members: &Map<String, Value>) -> Value {
     let renamed = members.iter().map(|(member, value)| {
         let value = match value {

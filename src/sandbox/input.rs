@@ -1,10 +1,10 @@
-//! Reads the members of a JSON request and checks them like the services do.
+//! Reads the fields of a JSON request and checks them like the services do.
 
 use serde_json::{Map, Value};
 
 use super::service_error::ServiceError;
 
-/// The members of a request. Each method checks the member that it reads.
+/// The fields of a request. Each method checks the field that it reads.
 #[derive(Clone, Copy)]
 pub(crate) struct Input<'a>(pub(crate) &'a Map<String, Value>);
 
@@ -107,8 +107,8 @@ pub(crate) fn each_object<'a>(member: &str, list: &'a [Value]) -> Result<Vec<Inp
     list.iter().map(|value| value.as_object().map(Input).ok_or_else(|| mistyped(member, "an object"))).collect()
 }
 
-/// A member's name as validation messages and CloudTrail write it, with a small first letter:
-/// `streamName`, `streamARN`.
+/// A field's name as validation messages and CloudTrail write it, with the first character in lower
+/// case: `streamName`, `streamARN`.
 pub(crate) fn camel(member: &str) -> String {
     let mut letters = member.chars();
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())

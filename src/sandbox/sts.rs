@@ -18,7 +18,7 @@ pub(crate) const OPERATION: &str = "AssumeRole";
 
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
-/// The members of the form, if it asks for [`OPERATION`].
+/// The fields of the form, if it asks for [`OPERATION`].
 pub(crate) fn form(body: &[u8]) -> Option<Value> {
     let form: Map<_, _> = form_urlencoded::parse(body)
         .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))

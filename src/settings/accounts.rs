@@ -45,7 +45,7 @@ fn members(environment: &Environment, problems: &mut Vec<Problem>) -> Option<Mem
     if own_role.is_none() {
         problems.push(Problem::missing(
             OWN_ROLE_ARN,
-            "set it where MEMBER_ACCOUNTS is set: it tells the function's own account from the members",
+            "set it where MEMBER_ACCOUNTS is set: it distinguishes the function's own account from the member accounts",
         ));
     }
     let own: Vec<_> = own_role.unwrap_or_default().split(':').collect();

@@ -186,7 +186,8 @@ impl Settings {
         self.own_role_arn.as_deref().and_then(role_account)
     }
 
-    /// The ARNs of the roles that the function acts with: its own, and those in the members.
+    /// The ARNs of the roles that the function acts with: its own, and those in the member
+    /// accounts.
     #[must_use]
     pub fn own_roles(&self) -> Vec<String> {
         let of_members =

@@ -78,7 +78,7 @@ PLACES = {
     "build": lambda: files(texts.comments, "Makefile", "*.toml", ".cargo/*.toml", "deploy/**/*.tf"),
 }
 # The places that `make prose` checks.
-ENFORCED = ["documents", "architecture", "help", "template", "build"]
+ENFORCED = ["documents", "architecture", "help", "template", "build", "source"]
 
 
 def phrases(text):

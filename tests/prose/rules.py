@@ -129,7 +129,7 @@ RULES = [
         allows=("take it from there", "takes one action"),
     ),
     Rule(
-        r"(?<!the group )members?(?! accounts?)(?! roles?)(?! stacks?)",
+        r"(?<!the group )members?(?! accounts?)(?! roles?)(?! stacks?)(?! must (?:not|have|satisfy))",
         "member account",
         finds=("the role in a member", "its members", "every member's stack"),
         allows=(
@@ -138,6 +138,7 @@ RULES = [
             "the member role",
             "the member stack",
             "member-role",
+            "Member must not be null",
         ),
     ),
     Rule(

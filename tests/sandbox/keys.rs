@@ -7,7 +7,8 @@ use kinesis_encryption_enforcer::sandbox::KeyState;
 
 use super::support::{ACCOUNT, REGION, World, pass, refused};
 
-/// KMS developer guide: <https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id>.
+/// KMS developer guide:
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id>.
 #[tokio::test(start_paused = true)]
 async fn a_key_is_found_by_all_four_forms() {
     let world = World::new();
@@ -41,8 +42,8 @@ async fn a_missing_key_or_alias_is_not_found() {
     }
 }
 
-/// <https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html>: describing a predefined
-/// AWS alias creates the AWS managed key.
+/// <https://docs.aws.amazon.com/kms/latest/APIReference/API_DescribeKey.html>: describing a
+/// predefined AWS alias creates the AWS managed key.
 #[tokio::test(start_paused = true)]
 async fn describing_the_managed_alias_creates_the_key() {
     let world = World::new();

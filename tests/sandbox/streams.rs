@@ -64,8 +64,9 @@ async fn a_stream_is_named_by_name_or_arn_and_both_must_agree() {
     .await;
 }
 
-/// 100 names a page: <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListStreams.html>. Some
-/// emulators return no `NextToken`.
+/// 100 names a page:
+/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListStreams.html>. Some emulators
+/// return no `NextToken`.
 #[tokio::test(start_paused = true)]
 async fn streams_are_listed_in_pages_of_100_with_or_without_a_token() {
     for next_token in [true, false] {

@@ -120,7 +120,8 @@ async fn a_stream_that_never_becomes_active_is_never_started() {
     assert!(outcome["error"]["message"].as_str().expect("a message").contains("not started"), "{outcome:#}");
 }
 
-/// Works on `orders`, which is deleted after its first start and created again as `second` before it is observed again.
+/// Works on `orders`, which is deleted after its first start and created again as `second` before
+/// it is observed again.
 async fn recreated_after_the_first_start(world: &World, second: NewStream) -> Result<Value, InvocationError> {
     world.account.configure(|options| options.deleting = Duration::ZERO);
     world.account.script(ScriptedAction::after(START).later(Duration::from_millis(300)).delete_stream());

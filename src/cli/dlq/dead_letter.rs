@@ -1,10 +1,13 @@
 //! A message on the dead-letter queue, in one form for every service that writes one.
 //!
 //! Sources:
-//! * [Lambda: invocation records](https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html)
-//! * [EventBridge: dead-letter queues](https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html),
-//!   with the message attributes of an undelivered event
-//! * [SQS: `ReceiveMessage`](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html),
+//! * [Lambda: invocation
+//!   records](https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html)
+//! * [EventBridge: dead-letter
+//!   queues](https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html), with the
+//!   message attributes of an undelivered event
+//! * [SQS:
+//!   `ReceiveMessage`](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html),
 //!   with the attribute `DeadLetterQueueSourceArn`
 
 use std::time::Duration;

@@ -29,7 +29,8 @@ use crate::settings::Environment;
 /// How many empty responses in a row end the reading of the queue. One is not enough: SQS can
 /// return an empty response although there are messages.
 ///
-/// Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html>.
+/// Source:
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html>.
 const EMPTY_RESPONSES: u32 = 2;
 
 #[derive(Debug, clap::Args)]

@@ -26,7 +26,8 @@ use crate::domain::stream::StreamRef;
 
 /// How long after ACTIVE a stream may still store records that are not encrypted.
 ///
-/// Source: <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html>.
+/// Source:
+/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html>.
 const UNENCRYPTED_RECORDS: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]

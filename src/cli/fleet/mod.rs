@@ -221,7 +221,8 @@ impl Target {
             locks: StreamLocks::default(),
             clock,
         };
-        // A plan warns of principals that would undo a change. Before an apply, the person has seen the plan.
+        // A plan warns of principals that would undo a change. Before an apply, the person has seen
+        // the plan.
         let from_history = if work.encryption.is_none() { Some(account.history.foreign_changes().await) } else { None };
         let trigger = TriggerFacts::default();
         let patience = if work.encryption.is_some() { LONG_PATIENCE } else { PATIENCE };

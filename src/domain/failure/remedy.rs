@@ -77,7 +77,7 @@ impl Kind {
             }
             (Self::NotAdmitted, _) => {
                 "Deploy deploy/member-role.yaml in the member account, with the role name, the ExternalId and the \
-                 function's role of this stack; if the function's role was recreated, update the member's stack. \
+                 function's role of this stack; if the function's role was recreated, update the member account's stack. \
                  Check whether a service control policy denies sts:AssumeRole, and whether the Region is enabled \
                  in the member account."
             }
@@ -146,7 +146,7 @@ fn action(step: Step) -> &'static str {
              sqs:SendMessage on the work queue"
         }
         Step::Probe => "kinesis:PutRecord on the stream, and kms:GenerateDataKey on the key",
-        Step::AssumeRole => "sts:AssumeRole on the member's role",
+        Step::AssumeRole => "sts:AssumeRole on the member account's role",
         Step::PutEvents => "events:PutEvents on the bus in OUTCOME_EVENT_BUS",
         Step::ChangeVisibility => "sqs:ChangeMessageVisibility on the queue in WORK_QUEUE_URL",
         Step::GetPolicy => "kms:GetKeyPolicy on the key, kinesis:GetResourcePolicy on the stream",
