@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::cloudtrail::CloudTrailRecord;
 use super::stream::StreamArn;
 
 /// How often a key can be applied in [`QUOTA_WINDOW`], by [StartStreamEncryption].
@@ -102,17 +103,6 @@ struct Parameters {
     key_id: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Record {
-    event_name: String,
-    event_time: Option<DateTime<Utc>>,
-    error_code: Option<String>,
-    request_parameters: Option<Parameters>,
-    user_identity: Option<Value>,
-    user_agent: Option<String>,
-}
-
 impl Change {
     /// Reads a record; `None` if it is not a successful change of a stream's encryption.
     ///
@@ -120,28 +110,21 @@ impl Change {
     /// name in place of the account.
     #[must_use]
     pub fn read(record: &Value) -> Option<Self> {
-        let Record { event_name, event_time, error_code, request_parameters, user_identity, user_agent } =
-            Record::deserialize(record).ok()?;
-        let Parameters { stream_name, stream_arn, key_id } = request_parameters?;
+        let record = CloudTrailRecord::deserialize(record).ok().filter(|record| record.error_code.is_none())?;
+        let Parameters { stream_name, stream_arn, key_id } =
+            Parameters::deserialize(record.request_parameters.as_ref()?).ok()?;
         let of_arn = || Some(stream_arn?.parse::<StreamArn>().ok()?.name().to_owned());
-        let kind = match event_name.as_str() {
+        let kind = match record.event_name.as_str() {
             "StartStreamEncryption" => ChangeKind::Started { key_id: key_id.unwrap_or_default() },
             "StopStreamEncryption" => ChangeKind::Stopped,
             _ => return None,
         };
-        if error_code.is_some() {
-            return None;
-        }
-        let identity = |pointer: &str| user_identity.as_ref()?.pointer(pointer)?.as_str().map(str::to_owned);
         Some(Self {
-            at: event_time?,
+            at: record.at()?,
             stream: stream_name.or_else(of_arn)?,
             kind,
-            by: Principal {
-                arn: identity("/arn").or_else(|| identity("/invokedBy")).or_else(|| identity("/principalId")),
-                user_agent,
-            },
-            role: identity("/sessionContext/sessionIssuer/arn"),
+            by: record.principal(),
+            role: record.role().map(str::to_owned),
         })
     }
 }

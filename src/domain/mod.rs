@@ -2,6 +2,7 @@
 //! runtime, no clock, no log.
 
 pub mod arn;
+pub mod cloudtrail;
 pub mod encryption_change;
 pub mod failure;
 pub mod grace;

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::parsed::{check_version, is_kind};
+use super::parsed::check_version;
 use crate::domain::stream::StreamRef;
 
 pub(super) fn is_dead_letter(payload: &Value) -> bool {
-    is_kind(payload, "enforcement-failure")
+    payload.get("kind").is_some_and(|kind| kind == "enforcement-failure")
 }
 
 /// What a redrive needs of a dead letter.
@@ -21,7 +21,7 @@ pub(super) struct DeadLetter<'a> {
 
 impl<'a> DeadLetter<'a> {
     pub(super) fn read(payload: &'a Value) -> Result<Self, String> {
-        check_version(payload, "the dead letter")?;
+        check_version(payload.get("version"), "the dead letter")?;
         let stream = match payload.get("stream") {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => {

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::request::{Request, RequestOptions, Scope, Trigger, TriggerKind, WorkItemContext};
+use super::request::{RequestOptions, Scope, Trigger, TriggerKind, WorkItemContext};
 use crate::domain::arn::{Malformed, is_account};
 use crate::domain::text::shorten;
 use crate::domain::trigger_facts::TriggerFacts;
@@ -70,12 +70,6 @@ impl ParsedTrigger {
     pub(super) fn unknown(reason: impl Into<String>) -> Self {
         Self::new(Err(Rejection::unknown(reason)), Origin::default())
     }
-
-    /// The request that was redriven `redrives` times, with its innermost `payload`.
-    pub(super) fn into_request(self, redrives: u32, payload: Value) -> Request {
-        let Self { trigger, scope, options, facts, work, manual } = self;
-        Request { trigger, scope, options, facts, work, manual, redrives, payload }
-    }
 }
 
 /// The event's id, and when and where it happened.
@@ -124,14 +118,9 @@ fn in_terms_of_json(message: &str) -> String {
 /// The version of dead letters and work items that this program writes, and the only one it reads.
 const VERSION: u64 = 1;
 
-/// Whether `payload` is of this kind of our own messages.
-pub(super) fn is_kind(payload: &Value, kind: &str) -> bool {
-    payload.get("kind").and_then(Value::as_str) == Some(kind)
-}
-
 /// Rejects what another version of this program wrote; `what` names it.
-pub(super) fn check_version(payload: &Value, what: &str) -> Result<(), String> {
-    match payload.get("version") {
+pub(super) fn check_version(version: Option<&Value>, what: &str) -> Result<(), String> {
+    match version {
         Some(version) if version.as_u64() == Some(VERSION) => Ok(()),
         Some(version) => Err(format!("{what} has version {version}, this function reads version {VERSION}")),
         None => Err(format!("{what} has no version")),

@@ -140,9 +140,10 @@ impl<'a> Reader<'a> {
     }
 
     /// One request: the only place where it is made, and counted against the room.
-    fn request(&mut self, trigger: ParsedTrigger, redrives: u32, payload: Value) -> Vec<Request> {
+    fn request(&mut self, parsed: ParsedTrigger, redrives: u32, payload: Value) -> Vec<Request> {
         self.room = self.room.saturating_sub(1);
-        vec![trigger.into_request(redrives, payload)]
+        let ParsedTrigger { trigger, scope, options, facts, work, manual } = parsed;
+        vec![Request { trigger, scope, options, facts, work, manual, redrives, payload }]
     }
 
     /// Reads a payload without an envelope.

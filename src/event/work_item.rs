@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::parsed::{Origin, ParsedTrigger, check_version, checked_account, is_kind, typed};
+use super::parsed::{Origin, ParsedTrigger, check_version, checked_account, typed};
 use super::request::{Scope, TriggerKind, WorkItemContext};
 use crate::domain::arn::Malformed;
 use crate::domain::stream::{StreamName, StreamRef};
@@ -143,13 +143,13 @@ pub struct WorkItem {
 }
 
 pub(super) fn is_work_item(payload: &Value) -> bool {
-    is_kind(payload, "work-item")
+    payload.get("kind").is_some_and(|kind| kind == "work-item")
 }
 
 /// Reads a work item. Its trigger has the id and the time of the event that led to it, so that the
 /// logs of both can be joined.
 pub(super) fn read(payload: &Value) -> ParsedTrigger {
-    let item: WorkItem = match check_version(payload, "the work item").and_then(|()| typed(payload)) {
+    let item: WorkItem = match check_version(payload.get("version"), "the work item").and_then(|()| typed(payload)) {
         Ok(item) => item,
         Err(reason) => {
             return ParsedTrigger { scope: Scope::Unknown { retryable: true }, ..ParsedTrigger::unknown(reason) };
