@@ -706,7 +706,8 @@ proptest! {
             prop_assert!(world.observed_ago <= FRESH && !world.time_left.is_zero());
             prop_assert_eq!(world.tags.as_deref(), Some(&[][..]), "tags were read, and exempt nothing");
             prop_assert!(world.keys_known().desired.trouble().is_none());
-            prop_assert!(world.trigger.grace.actor.is_none() || world.keys_known().current == key(DESIRED) || world.iac_grace.is_zero());
+            let grace = grace::remaining(world.iac_grace, &world.trigger.grace, world.stream.created, now());
+            prop_assert_eq!(grace, Duration::ZERO);
         }
     }
 
