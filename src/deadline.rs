@@ -36,13 +36,13 @@ impl Deadline {
         Self { work: end - reserve, look: end - reserve / 2, write: end - reserve / 10 }
     }
 
-    /// The deadline for waiting and for calls that change something.
+    /// The deadline for waiting: after it nothing is started.
     #[must_use]
     pub fn work_until(&self) -> Instant {
         self.work
     }
 
-    /// The deadline for reading calls.
+    /// The deadline for the answer of a call, a start included.
     #[must_use]
     pub fn look_until(&self) -> Instant {
         self.look

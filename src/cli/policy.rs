@@ -406,7 +406,7 @@ fn action(
         Decision::Poll(Pending::Status(status)) => {
             (PENDING, format!("wait until the stream is ACTIVE, then decide: it is {status}"))
         }
-        Decision::Refuse(failure) => (FAILED, format!("{RED}none{RED:#}, because of a failure: {failure}")),
+        Decision::Fail(failure) => (FAILED, format!("{RED}none{RED:#}, because of a failure: {failure}")),
         Decision::Poll(_) | Decision::Pause(..) | Decision::Defer(_) | Decision::Need(_) => {
             (PENDING, "describe the stream again, then decide".to_owned())
         }

@@ -203,6 +203,15 @@ mod tests {
 
     const ORDERS: &str = "arn:aws:kinesis:us-east-1:111122223333:stream/orders";
 
+    #[test]
+    fn a_delivery_of_one_part_may_be_retried_as_a_whole() {
+        for (parts, scope) in
+            [(0, RetryScope::ThisRequestOnly), (1, RetryScope::ThisRequestOnly), (2, RetryScope::AlsoOtherWork)]
+        {
+            assert_eq!(RetryScope::of(parts), scope, "{parts}");
+        }
+    }
+
     /// The facts of an event about one stream, in a stack with both queues.
     fn event() -> DeliveryFacts<'static> {
         DeliveryFacts {

@@ -1,5 +1,5 @@
-//! The grace period: how long a stream is left alone that infrastructure as code may still be
-//! working on.
+//! The grace period: how long the function leaves a stream alone because an
+//! infrastructure-as-code tool may still be working on it.
 //!
 //! Such a tool creates the stream, waits until it is ACTIVE, changes its retention, and only then
 //! encrypts it. If the stream is UPDATING for our sake at that moment, the tool fails with
@@ -20,8 +20,8 @@ const MOST_WAITS: u32 = 5;
 /// How much of the grace period `grace` is left at `now`, for a stream that was created at
 /// `created`.
 ///
-/// A tool is waited for after any of its changes; an unknown creator only while the stream is
-/// young.
+/// A tool is waited for after its CreateStream, StartStreamEncryption or StopStreamEncryption; an
+/// unknown creator only while the stream is young.
 pub(super) fn remaining(
     grace: Duration,
     state: &GraceState,

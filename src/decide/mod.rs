@@ -46,7 +46,7 @@ pub const VISIBILITY_LIMIT: Duration = Duration::from_secs(30);
 /// An observation older than this is repeated before a start.
 pub const FRESH: Duration = Duration::from_secs(2);
 
-/// How often a start that AWS throttles is sent in one invocation. "Rate exceeded" may mean that
+/// How many times at most a start that AWS throttles is sent in one invocation. "Rate exceeded" may mean that
 /// the quota of 25 applications in 24 hours is used up, and then no repetition helps.
 pub const MOST_STARTS: u32 = 4;
 
@@ -67,7 +67,7 @@ pub struct Facts<'a, 'p> {
     pub start: Option<StartFacts>,
     /// The start that AWS has just refused, if it did.
     pub refusal: Option<RefusedStart<'a>>,
-    /// The last refusal that was backed off from, if there was one.
+    /// The last refusal after which the start was put off, if there was one.
     pub last_refusal: Option<&'a Failure>,
     /// Whether the stream was seen in another state than ACTIVE.
     pub seen_changing: bool,
@@ -143,8 +143,8 @@ pub struct Enforcement<'a> {
 pub struct RequestFacts {
     /// Why the key is to be re-applied where it is in place, if it is.
     pub reapply: Option<Reapply>,
-    /// Whether a person named the stream: that it does not exist is a failure then, and it is not
-    /// deferred for what other principals do.
+    /// Whether a person named the stream: that it does not exist is a failure then, and a contested
+    /// stream is not deferred. The grace period still applies.
     pub by_name: bool,
     /// Whether the stream can be requeued; otherwise it is waited for here.
     pub can_requeue: bool,
@@ -201,7 +201,7 @@ pub enum Decision {
     /// Work on the stream later, in another invocation.
     Defer(Deferral),
     /// Nothing can be done.
-    Refuse(Failure),
+    Fail(Failure),
 }
 
 /// How a stream is where nothing is left to do.
@@ -219,7 +219,7 @@ pub enum Settled {
     Gone(String),
 }
 
-/// A fact that costs something.
+/// A fact that `reconcile` has to obtain: by a call, by a random draw, or by a fresh look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fact {
     /// The stream's tags.
@@ -303,7 +303,7 @@ impl<'p> Deliberation<'_, 'p> {
             PolicyDecision::NeedsTags { .. } => return Decision::Need(Fact::Tags),
             PolicyDecision::Undecided { rule, missing } => {
                 let detail = format!("whether rule {rule} matches depends on {missing}, which is not known");
-                return self.refuse(Step::ApplyPolicy, code::POLICY_UNDECIDED, &detail);
+                return self.fail(Step::ApplyPolicy, code::POLICY_UNDECIDED, &detail);
             }
         };
         self.requirement = Some(requirement);
@@ -312,11 +312,11 @@ impl<'p> Deliberation<'_, 'p> {
         }
         let keys = match keys {
             None => return Decision::Need(Fact::Keys),
-            Some(Err(failure)) => return Decision::Refuse(failure.clone()),
+            Some(Err(failure)) => return Decision::Fail(failure.clone()),
             Some(Ok(keys)) => keys,
         };
         match &stream.status {
-            StreamStatus::Active => self.compare(requirement, keys),
+            StreamStatus::Active => self.decide_active(requirement, keys),
             // While a stream is UPDATING its description shows the old encryption: judging it would
             // be judging the past.
             status => self.poll(Pending::Status(status.clone())),
@@ -346,11 +346,11 @@ impl<'p> Deliberation<'_, 'p> {
     }
 
     /// The stream is ACTIVE, and both its keys are known.
-    fn compare(&mut self, requirement: Requirement<'p>, keys: &Keys) -> Decision {
+    fn decide_active(&mut self, requirement: Requirement<'p>, keys: &Keys) -> Decision {
         let Facts { start, trigger, request, seen_changing, .. } = *self.facts;
         let reason = match compare(keys, requirement.on_other_key, trigger.repointed_alias.as_ref()) {
             Comparison::Differs(reason) => reason,
-            Comparison::Unknown(failure) => return Decision::Refuse(failure.clone()),
+            Comparison::Unknown(failure) => return Decision::Fail(failure.clone()),
             // Only the key that the stream has is re-applied: another one, which is accepted,
             // stays.
             Comparison::InSync(InSync::DesiredKey) => {
@@ -378,11 +378,11 @@ impl<'p> Deliberation<'_, 'p> {
         match self.exempt_tag() {
             None => return Decision::Need(Fact::Tags),
             Some(Exemption::Exempt { reason, until }) => return self.exempt(exempt_by_tag(&reason, until), until),
-            Some(Exemption::Malformed { why }) => return self.refuse(Step::ListTags, code::EXEMPTION_MALFORMED, &why),
+            Some(Exemption::Malformed { why }) => return self.fail(Step::ListTags, code::EXEMPTION_MALFORMED, &why),
             Some(Exemption::None | Exemption::Expired { .. }) => {}
         }
         if let Some(trouble) = keys.desired.trouble() {
-            return Decision::Refuse(trouble.clone());
+            return Decision::Fail(trouble.clone());
         }
         if !may_write {
             return self.would_apply(&keys.desired, reason);
@@ -390,7 +390,7 @@ impl<'p> Deliberation<'_, 'p> {
         if time_left.is_zero() {
             let detail = format!("the time was up before the start ({reason})");
             let out_of_time = || Failure::new(Step::StartStreamEncryption, code::OUT_OF_TIME, &stream.arn, &detail);
-            return Decision::Refuse(last_refusal.cloned().unwrap_or_else(out_of_time));
+            return Decision::Fail(last_refusal.cloned().unwrap_or_else(out_of_time));
         }
         if let Some(decision) = self.contest(keys.desired.key_id(), &reason) {
             return decision;
@@ -421,7 +421,7 @@ impl<'p> Deliberation<'_, 'p> {
              time is up",
             left.as_secs_f64().ceil()
         );
-        Some(Decision::Refuse(Failure::new(Step::Wait, code::OUT_OF_TIME, arn, &detail)))
+        Some(Decision::Fail(Failure::new(Step::Wait, code::OUT_OF_TIME, arn, &detail)))
     }
 
     /// What applying the key would mean, where it is not applied: nothing is in a hurry, so facts
@@ -445,7 +445,7 @@ impl<'p> Deliberation<'_, 'p> {
     }
 
     /// What follows where another principal keeps changing the stream: it is deferred, or left
-    /// alone. A person who names the stream does not wait.
+    /// alone. A person who names the stream is not delayed by that.
     fn contest(&mut self, key_id: &str, reason: &ApplyReason) -> Option<Decision> {
         let Facts { stream, foreign_change, evidence, enforcement, request, now, .. } = *self.facts;
         if request.by_name || *reason == ApplyReason::Asked {
@@ -466,19 +466,19 @@ impl<'p> Deliberation<'_, 'p> {
                     self.warnings.push(Warning::UndoneBy { by, at, times: report.undone });
                 }
                 let failure = Failure::new(Step::StartStreamEncryption, code::CONTESTED, arn, &report.to_string());
-                Some(Decision::Refuse(failure.remedied(report.remedy(key_id))))
+                Some(Decision::Fail(failure.remedied(report.remedy(key_id))))
             }
         }
     }
 
-    /// AWS refused a start in so many words.
+    /// AWS answered a start with an error.
     fn after_refusal(&self, refusal: RefusedStart<'_>) -> Decision {
         let RefusedStart { failure, count, retry_after } = refusal;
         let pause = match failure.kind() {
             Kind::InUse => PauseReason::InUse,
             Kind::Throttled => PauseReason::Throttled,
             _ if failure.class == Class::Gone => return Decision::Done(Settled::Gone(failure.message.clone())),
-            _ => return Decision::Refuse(failure.clone()),
+            _ => return Decision::Fail(failure.clone()),
         };
         // AWS words a used-up quota exactly like throttling: the history tells them apart. A start
         // that cannot succeed is not sent again: CloudTrail records each, until its newest pages
@@ -488,12 +488,12 @@ impl<'p> Deliberation<'_, 'p> {
                 return Decision::Need(Fact::ChangeHistory);
             }
             if let Some(used_up) = self.quota_used_up() {
-                return Decision::Refuse(used_up);
+                return Decision::Fail(used_up);
             }
         }
         let Some(retry_after) = retry_after else { return Decision::Need(Fact::RetryDelay) };
         if pause == PauseReason::Throttled && (count >= MOST_STARTS || retry_after >= self.facts.time_left) {
-            return Decision::Refuse(failure.clone());
+            return Decision::Fail(failure.clone());
         }
         Decision::Pause(retry_after, pause)
     }
@@ -509,20 +509,20 @@ impl<'p> Deliberation<'_, 'p> {
     /// The stream is ACTIVE and not compliant although a start was sent.
     fn after_start(&self, StartFacts { accepted, seen_updating, ago }: StartFacts) -> Decision {
         let seconds = VISIBILITY_LIMIT.as_secs();
-        let refuse = |code, detail: &str| self.refuse(Step::Wait, code, detail);
+        let fail = |code, detail: &str| self.fail(Step::Wait, code, detail);
         match (accepted, seen_updating) {
-            (true, true) => refuse(
+            (true, true) => fail(
                 code::UNDONE,
                 "after the key was applied the stream became ACTIVE without it: another principal changed it in between",
             ),
             _ if ago < VISIBILITY_LIMIT => self.poll(if accepted { Pending::NotVisible } else { Pending::Unconfirmed }),
-            (true, false) => refuse(
+            (true, false) => fail(
                 code::ACCEPTED_NOT_VISIBLE,
                 &format!("StartStreamEncryption was accepted, but the stream has not shown it for {seconds} s"),
             ),
             // An UPDATING that was seen may have been a resharding; the start may never have
             // arrived.
-            (false, _) => refuse(
+            (false, _) => fail(
                 code::START_UNCONFIRMED,
                 &format!(
                     "the answer to StartStreamEncryption was lost, and the stream does not have the key after {seconds} s"
@@ -538,14 +538,14 @@ impl<'p> Deliberation<'_, 'p> {
             return Decision::Poll(pending);
         }
         if let (None, Some(refusal)) = (start, last_refusal) {
-            return Decision::Refuse(refusal.clone());
+            return Decision::Fail(refusal.clone());
         }
         let started = match start {
             Some(StartFacts { accepted: true, .. }) => "started, not yet confirmed",
             Some(StartFacts { accepted: false, .. }) => "perhaps started, not yet confirmed",
             None => "not started",
         };
-        self.refuse(Step::Wait, code::STILL_UPDATING, &format!("{started}: {pending}, and the time is up"))
+        self.fail(Step::Wait, code::STILL_UPDATING, &format!("{started}: {pending}, and the time is up"))
     }
 
     fn exempt(&mut self, because: String, until: Option<NaiveDate>) -> Decision {
@@ -555,8 +555,8 @@ impl<'p> Deliberation<'_, 'p> {
         Decision::Done(Settled::Exempt(because))
     }
 
-    fn refuse(&self, step: Step, code: &str, detail: &str) -> Decision {
-        Decision::Refuse(Failure::new(step, code, &self.facts.stream.arn, detail))
+    fn fail(&self, step: Step, code: &str, detail: &str) -> Decision {
+        Decision::Fail(Failure::new(step, code, &self.facts.stream.arn, detail))
     }
 
     fn today(&self) -> NaiveDate {

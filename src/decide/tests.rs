@@ -191,7 +191,7 @@ impl World {
 
     fn refused_with(&self) -> String {
         match self.decide() {
-            Decision::Refuse(failure) => failure.code,
+            Decision::Fail(failure) => failure.code,
             other => panic!("not refused: {other:?}"),
         }
     }
@@ -263,7 +263,7 @@ fn the_keys_are_looked_up_when_the_policy_has_said_which_and_what_cannot_be_look
     assert_eq!(World { keys: None, ..World::compliant() }.decide(), Decision::Need(Fact::Keys));
     let world = World { keys: Some(Err(trouble())), ..World::compliant() };
     for status in [StreamStatus::Active, StreamStatus::Updating] {
-        assert_eq!(world.clone().with_status(status).decide(), Decision::Refuse(trouble()));
+        assert_eq!(world.clone().with_status(status).decide(), Decision::Fail(trouble()));
     }
 }
 
@@ -318,11 +318,11 @@ fn another_enabled_customer_key_is_accepted_only_where_the_setting_says_so() {
 fn a_current_key_that_cannot_be_judged_is_not_replaced() {
     let failure = Failure::new(Step::DescribeKey, code::PRESENT_KEY_UNREADABLE, &OTHER, "");
     let world = World::unencrypted().with_current(CurrentKey::Unreadable(failure.clone()));
-    assert_eq!(world.decide(), Decision::Refuse(failure));
+    assert_eq!(world.decide(), Decision::Fail(failure));
 }
 
 #[test]
-fn tags_are_read_only_for_a_stream_that_is_about_to_be_touched() {
+fn tags_are_read_only_for_a_stream_that_would_get_the_key_or_where_a_rule_depends_on_them() {
     assert_eq!(World::compliant().decide(), IN_SYNC);
     assert_eq!(World { tags: None, ..World::unencrypted() }.decide(), Decision::Need(Fact::Tags));
     let rule = r#"{"name": "legacy", "match": {"tags": {"team": "*"}}, "mode": "exempt", "reason": "legacy"}"#;
@@ -357,11 +357,11 @@ fn a_rule_that_cannot_be_decided_leaves_the_stream_alone() {
 #[test]
 fn an_unusable_key_is_never_applied_and_is_at_risk_where_it_is_in_place() {
     let world = World::unencrypted().with_desired(desired(Some(trouble())));
-    assert_eq!(world.decide(), Decision::Refuse(trouble()));
+    assert_eq!(world.decide(), Decision::Fail(trouble()));
     let mut in_place = world.clone().with_current(key(DESIRED));
     assert_eq!(in_place.decide(), Decision::Done(Settled::KeyAtRisk(trouble())));
     in_place.request.reapply = Some(Reapply::Asked);
-    assert_eq!(in_place.decide(), Decision::Refuse(trouble()));
+    assert_eq!(in_place.decide(), Decision::Fail(trouble()));
     // An exempt stream is no failure even then.
     assert!(matches!(world.with_tag("load test").decide(), Decision::Done(Settled::Exempt(_))));
 }
@@ -418,7 +418,7 @@ fn at_the_deadline_the_last_observation_says_how_far_it_came() {
         (Some(started(false, true, JUST_NOW)), "perhaps started, not yet confirmed"),
     ] {
         let world = end(World { start, ..World::unencrypted() }).with_status(StreamStatus::Updating);
-        let Decision::Refuse(failure) = world.decide() else { panic!("{world:?}") };
+        let Decision::Fail(failure) = world.decide() else { panic!("{world:?}") };
         assert_eq!(failure.code, code::STILL_UPDATING);
         assert!(failure.message.contains(says), "{}", failure.message);
     }

@@ -54,7 +54,7 @@ pub struct Context<'a> {
     pub deadline: Deadline,
 }
 
-/// What an account is worked in with. Whatever is looked up is looked up once per invocation.
+/// The clients and caches for one account. Whatever is looked up is looked up once per invocation.
 #[derive(Debug)]
 pub struct Account<'a> {
     /// Reads streams.
@@ -170,7 +170,7 @@ impl<'a> Reconciliation<'a> {
             next = match self.decide() {
                 Decision::Done(settled) => return ReconcileResult::Settled(settled),
                 Decision::Defer(deferral) => return ReconcileResult::Deferred(deferral),
-                Decision::Refuse(failure) => return failure.into(),
+                Decision::Fail(failure) => return failure.into(),
                 Decision::Need(Fact::FreshObservation) => Next::Observe,
                 Decision::Need(fact) => match self.fetch(fact).await {
                     Ok(()) => Next::Decide,
