@@ -105,15 +105,15 @@ pub(super) fn decide_contest(
 ) -> ContestDecision {
     let since = window(created, now);
     let recorded = evidence.recorded.changes().iter();
-    let changes: Vec<_> = recorded.filter(|change| change.stream == stream.name() && change.at >= since).collect();
-    let by = |author: Author| {
-        changes.iter().copied().filter(move |change| change.author(evidence.own_role, Some(key_id)) == author)
-    };
-    let others: Vec<_> = by(Author::Theirs).collect();
+    let changes = recorded.filter(|change| change.stream == stream.name() && change.at >= since);
+    // A start by an unknown author is not evidence of a contest; once there is one, it is part of
+    // the report.
+    let (ours, others): (Vec<_>, Vec<_>) =
+        changes.partition(|change| change.author(evidence.own_role, Some(key_id)) == Author::Ours);
     let handed_on = foreign_change.map(|change| change.applied.as_slice()).unwrap_or_default();
-    let ours = by(Author::Ours).map(|change| change.at);
-    let applied = merged(evidence.accepted.iter().chain(handed_on).copied().chain(ours), since);
-    let starts_of_others = others.iter().copied().chain(by(Author::Unknown)).filter(|change| change.is_start());
+    let applied =
+        merged(evidence.accepted.iter().chain(handed_on).copied().chain(ours.iter().map(|change| change.at)), since);
+    let starts_of_others = others.iter().filter(|change| change.is_start());
     let mut starts: Vec<_> = applied.iter().copied().chain(starts_of_others.map(|change| change.at)).collect();
     starts.sort_unstable();
     let stop = |times: &[DateTime<Utc>], most: usize| {
@@ -220,7 +220,12 @@ impl ContestReport {
     pub(super) fn remedy(&self, key_id: &str) -> String {
         let by = self.last.as_ref().map(|last| &last.by);
         let mut names = by.into_iter().flat_map(|by| [by.user_agent.as_deref(), by.arn.as_deref()]).flatten();
-        let change = match names.find_map(IacTool::named_in) {
+        let tool = |text: &str| {
+            // A role of CloudFormation's has its name, not the service's host name.
+            let of_cloudformation = || text.to_ascii_lowercase().contains("cloudformation");
+            IacTool::named_in(text).or_else(|| of_cloudformation().then_some(IacTool::CloudFormation))
+        };
+        let change = match names.find_map(tool) {
             Some(IacTool::Terraform) => {
                 format!(
                     "in its aws_kinesis_stream resource set encryption_type = \"KMS\" and kms_key_id = \"{key_id}\""
@@ -410,6 +415,30 @@ mod tests {
             decide_contest(&stream(), None, Some(&suspicion()), &past, "alias/a", 5, now()),
             ContestDecision::Apply
         );
+    }
+
+    #[test]
+    fn without_a_role_a_start_with_another_key_is_no_evidence_but_is_named_once_there_is_a_contest() {
+        let other = Change { kind: ChangeKind::Started { key_id: "alias/b".to_owned() }, ..started(2, false) };
+        assert_eq!(foreign_changes(std::slice::from_ref(&other), None), HashMap::new());
+        let accepted: Vec<_> = (1..=5).map(minutes_ago).collect();
+        let recorded = [other.clone()];
+        let evidence = evidence(&accepted, Some(&recorded), None);
+        let decision = decide_contest(&stream(), None, None, &evidence, "alias/a", 5, now());
+        let ContestDecision::Stop(report) = decision else { unreachable!("{decision:?}") };
+        assert_eq!((report.last, report.undone, report.used), (Some(ForeignChange::from(&other)), 1, 6));
+    }
+
+    #[test]
+    fn of_each_stream_the_newest_change_by_another_principal_is_found() {
+        let clicks = Change { stream: "clicks".to_owned(), ..started(3, false) };
+        let changes = [started(1, true), change(2, ChangeKind::Stopped, false), clicks.clone(), started(4, false)];
+        let found = foreign_changes(&changes, Some(OWN));
+        let expected = [("orders", &changes[1]), ("clicks", &clicks)];
+        let expected = expected.map(|(name, change)| (name.to_owned(), ForeignChange::from(change)));
+        assert_eq!(found, HashMap::from(expected));
+        let evidence = evidence(&[], Some(&changes), Some(OWN));
+        assert_eq!(count_of_foreign_changes("orders", &evidence), 2);
     }
 
     #[test]

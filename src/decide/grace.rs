@@ -20,8 +20,8 @@ const MOST_WAITS: u32 = 5;
 /// How much of the grace period `grace` is left at `now`, for a stream that was created at
 /// `created`.
 ///
-/// A tool is waited for after its CreateStream, StartStreamEncryption or StopStreamEncryption; an
-/// unknown creator only while the stream is young.
+/// A tool is waited for after its `CreateStream`, `StartStreamEncryption` or
+/// `StopStreamEncryption`; an unknown creator only while the stream is young.
 pub(super) fn remaining(
     grace: Duration,
     state: &GraceState,

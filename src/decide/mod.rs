@@ -46,8 +46,8 @@ pub const VISIBILITY_LIMIT: Duration = Duration::from_secs(30);
 /// An observation older than this is repeated before a start.
 pub const FRESH: Duration = Duration::from_secs(2);
 
-/// How many times at most a start that AWS throttles is sent in one invocation. "Rate exceeded" may mean that
-/// the quota of 25 applications in 24 hours is used up, and then no repetition helps.
+/// How many times at most a start that AWS throttles is sent in one invocation. "Rate exceeded" may
+/// mean that the quota of 25 applications in 24 hours is used up, and then no repetition helps.
 pub const MOST_STARTS: u32 = 4;
 
 /// Everything that the decision rests on.

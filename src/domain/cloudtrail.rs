@@ -1,8 +1,9 @@
 //! One record of CloudTrail, as events and the history hold it.
 //!
-//! Real records have three pitfalls. `requestParameters` holds the stream's name or its ARN, as the caller sent it, and
-//! is `null` for a denied call. For a call by name, `resources[]` holds the *stream name* in the place of the account, so
-//! it is never read. `userIdentity` has a `sessionContext` for roles only.
+//! Real records have three pitfalls. `requestParameters` holds the stream's name or its ARN, as the
+//! caller sent it, and is `null` for a denied call. For a call by name, `resources[]` holds the
+//! *stream name* in the place of the account, so it is never read. `userIdentity` has a
+//! `sessionContext` for roles only.
 //!
 //! Source: CloudTrail User Guide, [*CloudTrail record contents*][record].
 //!
@@ -15,8 +16,8 @@ use serde_json::Value;
 use super::encryption_change::Principal;
 use super::iac::IacTool;
 
-/// The fields of a record that are read. The type in `aws_lambda_events` has no `errorCode`, and requires fields that
-/// service events lack.
+/// The fields of a record that are read. The type in `aws_lambda_events` has no `errorCode`, and
+/// requires fields that service events lack.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CloudTrailRecord {
@@ -44,7 +45,8 @@ impl CloudTrailRecord {
         self.event_time.as_deref()?.parse().ok()
     }
 
-    /// The ARN of the role whose credentials were used. IAM users, the root user and AWS services have none.
+    /// The ARN of the role whose credentials were used. IAM users, the root user and AWS services
+    /// have none.
     #[must_use]
     pub fn role(&self) -> Option<&str> {
         self.identity("/sessionContext/sessionIssuer/arn")
@@ -64,8 +66,9 @@ impl CloudTrailRecord {
         names.into_iter().flatten().find_map(IacTool::named_in)
     }
 
-    /// Whether the caller made the call itself and says with what: neither a service made it on somebody's behalf nor is
-    /// the user agent missing. "AWS Internal" is a service that acts for an unknown principal.
+    /// Whether the caller made the call itself and says with what: neither a service made it on
+    /// somebody's behalf nor is the user agent missing. "AWS Internal" is a service that acts for
+    /// an unknown principal.
     #[must_use]
     pub fn is_direct(&self) -> bool {
         self.invoked_by().is_none() && self.user_agent.as_deref().is_some_and(|agent| agent != "AWS Internal")

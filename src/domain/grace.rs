@@ -18,8 +18,8 @@ pub enum Actor {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GraceState {
-    /// Who created the stream or changed its encryption. Absent if that is unknown: the grace period
-    /// then applies to a young stream.
+    /// Who created the stream or changed its encryption. Absent if that is unknown: the grace
+    /// period then applies to a young stream.
     pub actor: Option<Actor>,
     /// Since when every description of the stream showed ACTIVE.
     #[serde(rename = "quietSince")]

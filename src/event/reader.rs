@@ -136,7 +136,12 @@ impl<'a> Reader<'a> {
 
     /// A request that is rejected because of its envelope.
     fn refused(&mut self, reason: String, payload: &Value, redrives: u32) -> Vec<Request> {
-        self.request(ParsedTrigger::unknown(reason), redrives, innermost(payload))
+        let payload = innermost(payload);
+        // A work item that was refused for what it came in may be delivered by itself the next
+        // time.
+        let retryable = work_item::is_work_item(&payload);
+        let rejected = ParsedTrigger { scope: Scope::Unknown { retryable }, ..ParsedTrigger::unknown(reason) };
+        self.request(rejected, redrives, payload)
     }
 
     /// One request: the only place where it is made, and counted against the room.

@@ -468,6 +468,24 @@ fn a_wrapped_batch_contributes_a_thousand_requests_and_keeps_the_rest() {
 }
 
 #[test]
+fn a_work_item_that_is_refused_may_be_retried_and_keeps_its_origin() {
+    let item = json!({"version": 1, "kind": "work-item", "stream": "orders", "origin": {"eventId": "e1"}});
+    let full =
+        sqs([sqs((0..1_000).map(|n| json!({ "stream": format!("s{n}") }).to_string())).to_string(), item.to_string()]);
+    let Delivery::Batch(messages) = read(&full, &[]) else { panic!("not a batch") };
+    let [refused] = &messages[1].requests[..] else { panic!("{:?}", messages[1].requests) };
+    assert_eq!((&refused.scope, &refused.payload), (&Scope::Unknown { retryable: true }, &item));
+
+    let mut both = item;
+    both["sweep"] = json!({ "startAfter": null });
+    let [refused] = &direct(&both)[..] else { panic!("one request") };
+    assert_eq!(
+        (&refused.scope, refused.trigger.event_id.as_deref()),
+        (&Scope::Unknown { retryable: true }, Some("e1"))
+    );
+}
+
+#[test]
 fn every_request_of_a_delivery_is_reached() {
     let batch = sqs(["orders", "payments"].map(|name| json!({ "stream": name }).to_string()));
     for (payload, expected) in [(batch, 2), (json!({ "stream": "orders" }), 1)] {

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::parsed::{Origin, ParsedTrigger, check_version, checked_account, typed};
+use super::parsed::{Origin, ParsedTrigger, Rejection, check_version, checked_account, typed};
 use super::request::{Scope, TriggerKind, WorkItemContext};
 use crate::domain::arn::Malformed;
 use crate::domain::stream::{StreamName, StreamRef};
@@ -152,7 +152,12 @@ pub(super) fn read(payload: &Value) -> ParsedTrigger {
     let item: WorkItem = match check_version(payload.get("version"), "the work item").and_then(|()| typed(payload)) {
         Ok(item) => item,
         Err(reason) => {
-            return ParsedTrigger { scope: Scope::Unknown { retryable: true }, ..ParsedTrigger::unknown(reason) };
+            // The logs of the event that the work goes back to name the item all the same.
+            let origin = payload.get("origin").and_then(|origin| ItemOrigin::deserialize(origin).ok());
+            let ItemOrigin { event_id, event_time, .. } = origin.unwrap_or_default();
+            let origin = Origin { event_id, event_time, ..Origin::default() };
+            let rejected = ParsedTrigger::new(Err(Rejection::unknown(reason)), origin);
+            return ParsedTrigger { scope: Scope::Unknown { retryable: true }, ..rejected };
         }
     };
     let WorkItem { target, origin, hops, not_before, expires_at, facts, reapply, reported, .. } = item;

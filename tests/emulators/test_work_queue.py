@@ -33,9 +33,9 @@ def test_letters_that_are_moved_back_are_worked_when_their_cause_is_gone(account
     assert {name: account.state(name)[1] for name in NAMES[:3]} == dict.fromkeys(NAMES[:3])
 
     account.enable_key()
-    assert "3 letters" in enforcer_program("dlq", "list")
+    assert "3 messages received" in enforcer_program("dlq", "list")
     # docs/EMULATORS.md: `no-move-task`.
-    assert "3 redriven, 0 stay" in enforcer_program("dlq", "redrive", "--code", "KeyDisabled")
+    assert "redrove 3 messages, 0 left" in enforcer_program("dlq", "redrive", "--code", "KeyDisabled")
     account.drain(enforcer)
 
     assert {name: account.state(name) for name in NAMES[:3]} == dict.fromkeys(NAMES[:3], ("ACTIVE", account.key))
