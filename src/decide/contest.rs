@@ -418,6 +418,22 @@ mod tests {
     }
 
     #[test]
+    fn two_records_a_second_and_a_half_apart_are_one_and_further_apart_are_two() {
+        for (milliseconds, count) in [(1_500, 1), (1_501, 2)] {
+            let later = minutes_ago(1) + TimeDelta::milliseconds(milliseconds);
+            assert_eq!(merged([minutes_ago(1), later].into_iter(), minutes_ago(9)).len(), count);
+            // The change that the event reports, beside the one that the history has.
+            let accepted: Vec<_> = (2..=6).map(minutes_ago).collect();
+            let recorded = [change(1, ChangeKind::Stopped, false)];
+            let reported = ForeignChange { at: later, ..suspicion() };
+            let ContestDecision::Stop(report) = asked(Some(&reported), &accepted, Some(&recorded)) else {
+                unreachable!("{milliseconds}")
+            };
+            assert_eq!(report.undone, count);
+        }
+    }
+
+    #[test]
     fn without_a_role_a_start_with_another_key_is_no_evidence_but_is_named_once_there_is_a_contest() {
         let other = Change { kind: ChangeKind::Started { key_id: "alias/b".to_owned() }, ..started(2, false) };
         assert_eq!(foreign_changes(std::slice::from_ref(&other), None), HashMap::new());
