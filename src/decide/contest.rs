@@ -259,7 +259,7 @@ fn seconds(at: DateTime<Utc>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::encryption_change::Principal;
+    use crate::domain::cloudtrail::Principal;
 
     const OWN: &str = "arn:aws:iam::111122223333:role/enforcer";
 

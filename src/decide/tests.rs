@@ -7,7 +7,8 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::encryption_change::{Change, ChangeKind, Principal};
+use crate::domain::cloudtrail::Principal;
+use crate::domain::encryption_change::{Change, ChangeKind};
 use crate::domain::grace::Actor;
 use crate::domain::key::{AliasName, KeyArn};
 use crate::domain::mode::OnOtherKey;

@@ -10,11 +10,22 @@
 //! [record]: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::encryption_change::Principal;
 use super::iac::IacTool;
+
+/// Who made a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Principal {
+    /// The ARN of the user or of the role's session; the service's name if a service made the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arn: Option<String>,
+    /// The user agent: it shows the tool that made the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+}
 
 /// The fields of a record that are read. The type in `aws_lambda_events` has no `errorCode`, and
 /// requires fields that service events lack.

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::cloudtrail::CloudTrailRecord;
+use super::cloudtrail::{CloudTrailRecord, Principal};
 use super::stream::StreamArn;
 
 /// How often a key can be applied in [`QUOTA_WINDOW`], by [StartStreamEncryption].
@@ -19,18 +19,6 @@ pub const START_QUOTA: usize = 25;
 
 /// The rolling window of [`START_QUOTA`] and of `MAX_APPLIES_PER_DAY`.
 pub const QUOTA_WINDOW: TimeDelta = TimeDelta::hours(24);
-
-/// Who made a call.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Principal {
-    /// The ARN of the user or of the role's session; the service's name if a service made the call.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub arn: Option<String>,
-    /// The user agent: it shows the tool that made the call.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user_agent: Option<String>,
-}
 
 /// How a call changed a stream's encryption.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

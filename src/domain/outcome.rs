@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::domain::encryption_change::Principal;
+use crate::domain::cloudtrail::Principal;
 use crate::domain::failure::{Class, Failure};
 use crate::domain::mode::Mode;
 use crate::domain::stream::Description;
