@@ -418,6 +418,15 @@ mod tests {
     }
 
     #[test]
+    fn a_role_of_cloudformation_gets_its_remedy_whatever_the_user_agent() {
+        let by =
+            Principal { arn: Some("arn:aws:sts::1:assumed-role/CloudFormation-exec/x".to_owned()), user_agent: None };
+        let last = Some(ForeignChange { by, ..suspicion() });
+        let report = ContestReport { applied: 5, used: 5, last, undone: 5, until: now() };
+        assert!(report.remedy("alias/a").contains("AWS::Kinesis::Stream"), "{}", report.remedy("alias/a"));
+    }
+
+    #[test]
     fn two_records_a_second_and_a_half_apart_are_one_and_further_apart_are_two() {
         for (milliseconds, count) in [(1_500, 1), (1_501, 2)] {
             let later = minutes_ago(1) + TimeDelta::milliseconds(milliseconds);
