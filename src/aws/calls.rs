@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use super::error::{CallError, Fate};
 use super::rate_limit::RateLimiter;
 use crate::clock::Clock;
+use crate::domain::delay::doubled;
 use crate::domain::failure::{Kind, Step};
 
 /// How often a reading call is tried. With the delays below this takes about 45 seconds; a longer
@@ -136,12 +137,6 @@ impl Calls {
     fn fraction(&self) -> f64 {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).f64()
     }
-}
-
-/// The `count`-th delay, where `first` is the first and each is twice the one before, up to
-/// `longest`.
-pub(crate) fn doubled(first: Duration, count: u32, longest: Duration) -> Duration {
-    first.saturating_mul(1 << count.saturating_sub(1).min(16)).min(longest)
 }
 
 /// Whole milliseconds, as logs and answers give them.

@@ -34,7 +34,7 @@ use crate::domain::mode::Mode;
 use crate::settings::Settings;
 
 pub use calls::Calls;
-pub(crate) use calls::{doubled, millis};
+pub(crate) use calls::millis;
 pub use error::{CallError, Fate};
 
 /// The IAM actions that the calls in this module need; the template's role grants exactly these.

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::calls::Calls;
 use super::error::{CallError, Fate};
 use super::service::Client;
+use crate::domain::delay::LONGEST_SQS_DELAY;
 use crate::domain::failure::{Failure, Step};
 use crate::domain::text::ascii_json;
 
@@ -65,11 +66,6 @@ struct Stored {
 /// [SendMessageBatch]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
 pub const BATCH: usize = 10;
 
-/// The longest [`DelaySeconds`][SendMessage] of SQS.
-///
-/// [SendMessage]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-pub const LONGEST_DELAY: Duration = Duration::from_mins(15);
-
 /// The work queue. Lambda receives its messages and deletes them.
 #[derive(Clone, Debug)]
 pub struct WorkQueue {
@@ -113,7 +109,7 @@ impl WorkQueue {
 pub struct WorkQueueSender<'a>(&'a WorkQueue);
 
 impl WorkQueueSender<'_> {
-    /// Sends an item by `SendMessage`; it becomes visible after `delay`, at most [`LONGEST_DELAY`].
+    /// Sends an item by `SendMessage`; it becomes visible after `delay`, at most [`LONGEST_SQS_DELAY`].
     pub async fn send(
         &self,
         work: &(impl Serialize + Sync),
@@ -183,6 +179,6 @@ struct NotSent {
 
 fn seconds(delay: Duration) -> i32 {
     // Rounded up: work that becomes visible too early has to be deferred again.
-    let seconds = delay.min(LONGEST_DELAY).as_millis().div_ceil(1_000);
+    let seconds = delay.min(LONGEST_SQS_DELAY).as_millis().div_ceil(1_000);
     i32::try_from(seconds).unwrap_or(i32::MAX)
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
+use crate::domain::delay::LONGEST_SQS_DELAY;
 use crate::domain::encryption_change::{Author, Change, ChangeKind, ForeignChange, QUOTA_WINDOW, START_QUOTA};
 use crate::domain::iac::IacTool;
 use crate::domain::stream::StreamArn;
@@ -25,8 +26,7 @@ const LEFT_TO_PEOPLE: usize = 2;
 
 /// The delay before the key is applied again, by how often we applied it in the last 24 hours. The
 /// last is the longest delay of an SQS message.
-const DELAYS: [Duration; 4] = [Duration::ZERO, Duration::from_mins(1), Duration::from_mins(5), LONGEST];
-const LONGEST: Duration = Duration::from_mins(15);
+const DELAYS: [Duration; 4] = [Duration::ZERO, Duration::from_mins(1), Duration::from_mins(5), LONGEST_SQS_DELAY];
 
 /// CloudTrail has whole seconds, and its own clock: two records this close to each other are one
 /// application.
@@ -138,9 +138,9 @@ pub(super) fn decide_contest(
     }
     match foreign_change {
         Some(change) if !change.delay_served => {
-            let by_count = DELAYS.get(applied.len()).copied().unwrap_or(LONGEST);
+            let by_count = DELAYS.get(applied.len()).copied().unwrap_or(LONGEST_SQS_DELAY);
             let is_known = matches!(evidence.recorded, Recorded::Read(_));
-            let delay = if is_known { by_count } else { LONGEST };
+            let delay = if is_known { by_count } else { LONGEST_SQS_DELAY };
             if delay.is_zero() { ContestDecision::Apply } else { ContestDecision::Defer(delay, applied) }
         }
         _ => ContestDecision::Apply,
@@ -383,7 +383,7 @@ mod tests {
 
     #[test]
     fn a_history_that_cannot_be_read_means_the_longest_rest_and_what_is_remembered_still_stops_it() {
-        assert_eq!(asked(Some(&suspicion()), &[], None), ContestDecision::Defer(LONGEST, vec![]));
+        assert_eq!(asked(Some(&suspicion()), &[], None), ContestDecision::Defer(LONGEST_SQS_DELAY, vec![]));
         let remembered: Vec<_> = (1..=5).map(minutes_ago).collect();
         assert!(matches!(asked(Some(&suspicion()), &remembered, None), ContestDecision::Stop(_)));
         // A schedule comes with no suspicion, and must not go on either.

@@ -6,16 +6,12 @@
 
 use std::time::Duration;
 
+use crate::domain::delay::{LONGEST_SQS_DELAY, doubled};
 use crate::domain::failure::{Class, Kind, code};
 use crate::domain::outcome::{Outcome, Warning};
 
 /// The first delay of work that is retried through the queue; each further delay is twice as long.
 const FIRST_RETRY_DELAY: Duration = Duration::from_secs(30);
-
-/// The longest delay that SQS accepts for a message: [`SendMessage`, `DelaySeconds`][SendMessage].
-///
-/// [SendMessage]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-const LONGEST_RETRY_DELAY: Duration = Duration::from_mins(15);
 
 /// What becomes of an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,8 +181,7 @@ fn requeue(outcome: &Outcome, facts: &DeliveryFacts<'_>) -> Option<Disposition> 
 /// How long work waits after its `count`-th failure: 30 s, doubled with each, up to 15 minutes.
 #[must_use]
 pub fn retry_delay(count: u32) -> Duration {
-    let doublings = count.saturating_sub(1).min(16);
-    FIRST_RETRY_DELAY.saturating_mul(1 << doublings).min(LONGEST_RETRY_DELAY)
+    doubled(FIRST_RETRY_DELAY, count, LONGEST_SQS_DELAY)
 }
 
 /// Whether the key was applied, or may have been.
@@ -202,6 +197,11 @@ mod tests {
     use crate::domain::outcome::{DeferReason, Deferral, Status};
 
     const ORDERS: &str = "arn:aws:kinesis:us-east-1:111122223333:stream/orders";
+
+    #[test]
+    fn retry_delays_grow_up_to_what_sqs_accepts() {
+        assert_eq!(retry_delay(u32::MAX), LONGEST_SQS_DELAY);
+    }
 
     #[test]
     fn a_delivery_of_one_part_may_be_retried_as_a_whole() {
@@ -506,7 +506,7 @@ mod tests {
                     Disposition::Requeue { delay, .. } => {
                         assert!(facts.can_requeue && outcome.stream.is_some() && !facts.dry_run, "{}", row());
                         assert!(outcome.deferral.is_some() || (retryable && !facts.manual), "{}", row());
-                        assert!(delay <= LONGEST_RETRY_DELAY, "{}", row());
+                        assert!(delay <= LONGEST_SQS_DELAY, "{}", row());
                     }
                     Disposition::RetryDelivery => {
                         assert!(retryable && alone && !facts.manual, "{}", row());

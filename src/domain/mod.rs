@@ -3,6 +3,7 @@
 
 pub mod arn;
 pub mod cloudtrail;
+pub mod delay;
 pub mod encryption_change;
 pub mod failure;
 pub mod grace;

@@ -2,6 +2,7 @@
 //! works on the stream later knows it too. It may delay what happens to a stream, or ask for a
 //! fresh look; it never decides.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -27,6 +28,19 @@ pub struct TriggerFacts {
     /// The change of the stream's encryption that another principal made.
     #[serde(rename = "suspicion", default, skip_serializing_if = "Option::is_none")]
     pub foreign_change: Option<ForeignChange>,
+}
+
+impl TriggerFacts {
+    /// The last change of the stream `name` by another principal: what the trigger says, or else what a sweep found in
+    /// the history.
+    #[must_use]
+    pub fn foreign_change_of<'a>(
+        &'a self,
+        name: &str,
+        from_history: Option<&'a HashMap<String, ForeignChange>>,
+    ) -> Option<&'a ForeignChange> {
+        self.foreign_change.as_ref().or_else(|| from_history?.get(name))
+    }
 }
 
 fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {

@@ -154,7 +154,7 @@ impl<'a, 'h> RequestContext<'a, 'h> {
     /// The last change of the stream's encryption by another principal, from the event or from
     /// CloudTrail.
     pub(super) fn foreign_change(&self, name: &str) -> Option<&ForeignChange> {
-        self.facts.foreign_change.as_ref().or_else(|| self.from_history.get(name))
+        self.facts.foreign_change_of(name, Some(&self.from_history))
     }
 
     /// Whether a trigger of this kind led to the request, directly or through work items.

@@ -287,14 +287,3 @@ pub(super) async fn flush_events(ctx: &RequestContext<'_, '_>, progress: &mut Re
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::aws::sqs::LONGEST_DELAY;
-    use crate::decide::disposition::retry_delay;
-
-    #[test]
-    fn retry_delays_grow_up_to_what_sqs_accepts() {
-        assert_eq!(retry_delay(u32::MAX), LONGEST_DELAY);
-    }
-}

@@ -225,7 +225,7 @@ impl<'a> Reconciliation<'a> {
                 deferrals: state.grace_waits,
             },
             trigger,
-            foreign_change: self.foreign_change(observation.description.arn.name()),
+            foreign_change: trigger.foreign_change_of(observation.description.arn.name(), self.context.from_history),
             evidence: ChangeEvidence {
                 accepted: accepted.as_deref().unwrap_or_default(),
                 recorded: account.history.recorded(),
@@ -244,12 +244,6 @@ impl<'a> Reconciliation<'a> {
             }
         }
         decision
-    }
-
-    /// The last change of the stream's encryption by another principal: what the event says, or
-    /// what a sweep found.
-    fn foreign_change(&self, name: &str) -> Option<&'a ForeignChange> {
-        self.context.trigger.foreign_change.as_ref().or_else(|| self.context.from_history?.get(name))
     }
 
     /// Sleeps until the next poll is due; never past the time for working, so that one last

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::locks::Attempt;
 use super::{Reconciliation, StartAttempt};
-use crate::aws::doubled;
 use crate::decide::{ApplyReason, Fact, ImpactFacts, Keys};
+use crate::domain::delay::doubled;
 use crate::domain::failure::{Failure, Kind};
 use crate::domain::outcome::Warning;
 use crate::domain::stream::{Description, StreamRef, StreamStatus};
