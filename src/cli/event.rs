@@ -171,7 +171,7 @@ async fn in_sandbox(environment: Environment, payload: Value) -> Result<(Handler
                     }
                 }
             }
-            Scope::Nothing | Scope::Unknown { .. } => {}
+            Scope::Nothing | Scope::NotReached | Scope::Unknown { .. } => {}
         }
     }
     if alias_exists {

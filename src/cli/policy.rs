@@ -395,6 +395,7 @@ fn action(
             Settled::InSync(in_sync) => (SUCCESS, format!("{GREEN}none{GREEN:#}: {in_sync}")),
             Settled::Exempt(reason) => (SUCCESS, format!("{YELLOW}none{YELLOW:#}: {reason}")),
             Settled::Gone(_) => (SUCCESS, "none: the stream is being deleted".to_owned()),
+            Settled::LeftToSweep(what) => (PENDING, format!("none for now: {what}")),
             Settled::WouldApply(reason) => {
                 (PENDING, format!("{YELLOW}report{YELLOW:#} without a change (audit mode): {reason}{unless}"))
             }

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
+use crate::domain::cloudtrail::Principal;
 use crate::domain::delay::LONGEST_SQS_DELAY;
 use crate::domain::encryption_change::{Author, Change, ChangeKind, ForeignChange, QUOTA_WINDOW, START_QUOTA};
 use crate::domain::iac::IacTool;
@@ -52,14 +53,17 @@ pub enum Recorded<'a> {
     NotRead,
     /// It cannot be read.
     Unreadable,
-    /// The changes, newest first.
+    /// Some of the changes, newest first: the history is too long to be read as a whole. Others can
+    /// make it so with calls that AWS denies, so what is missing is not known not to have happened.
+    Partial(&'a [Change]),
+    /// All changes by the function, newest first, and by others as far as they could be read.
     Read(&'a [Change]),
 }
 
 impl<'a> Recorded<'a> {
     fn changes(self) -> &'a [Change] {
         match self {
-            Self::Read(changes) => changes,
+            Self::Partial(changes) | Self::Read(changes) => changes,
             Self::NotRead | Self::Unreadable => &[],
         }
     }
@@ -148,11 +152,20 @@ pub(super) fn decide_contest(
 }
 
 /// By stream name, the newest change that another principal made.
+///
+/// Of a history that was read in part, a key that the function applied is evidence as well: if the
+/// stream does not have it, somebody changed the stream later, by a call that was not read.
 #[must_use]
-pub fn foreign_changes(changes: &[Change], own_role: Option<&str>) -> HashMap<String, ForeignChange> {
+pub fn foreign_changes(recorded: Recorded<'_>, own_role: Option<&str>) -> HashMap<String, ForeignChange> {
     let mut newest = HashMap::new();
-    for change in changes.iter().filter(|change| change.author(own_role, None) == Author::Theirs) {
+    for change in recorded.changes().iter().filter(|change| change.author(own_role, None) == Author::Theirs) {
         newest.entry(change.stream.clone()).or_insert_with(|| ForeignChange::from(change));
+    }
+    if let Recorded::Partial(changes) = recorded {
+        for change in changes.iter().filter(|change| change.author(own_role, None) == Author::Ours) {
+            let unread = Change { kind: ChangeKind::Stopped, by: Principal::default(), role: None, ..change.clone() };
+            newest.entry(change.stream.clone()).or_insert_with(|| ForeignChange::from(&unread));
+        }
     }
     newest
 }
@@ -259,7 +272,6 @@ fn seconds(at: DateTime<Utc>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::cloudtrail::Principal;
 
     const OWN: &str = "arn:aws:iam::111122223333:role/enforcer";
 
@@ -392,6 +404,29 @@ mod tests {
     }
 
     #[test]
+    fn a_history_that_was_read_in_part_means_the_longest_delay_and_what_was_read_still_stops_it() {
+        let decided = |recorded: &[Change]| {
+            let past = ChangeEvidence { accepted: &[], recorded: Recorded::Partial(recorded), own_role: Some(OWN) };
+            decide_contest(&stream(), None, Some(&suspicion()), &past, "alias/a", 5, now())
+        };
+        assert_eq!(decided(&[]), ContestDecision::Defer(LONGEST_SQS_DELAY, vec![]));
+        let own: Vec<_> = (1..=5).map(|count| started(10 * count, true)).collect();
+        assert_eq!(decided(&own[..1]), ContestDecision::Defer(LONGEST_SQS_DELAY, vec![minutes_ago(10)]));
+        assert!(matches!(decided(&own), ContestDecision::Stop(_)));
+    }
+
+    #[test]
+    fn of_a_history_that_was_read_in_part_a_stream_that_we_started_is_suspect_and_no_other() {
+        let clicks = Change { stream: "clicks".to_owned(), ..change(3, ChangeKind::Stopped, false) };
+        let changes = [started(1, true), clicks.clone(), Change { stream: "clicks".to_owned(), ..started(9, true) }];
+        let unread = ForeignChange { at: minutes_ago(1), by: Principal::default(), ..suspicion() };
+        let expected = [("orders", unread), ("clicks", ForeignChange::from(&clicks))];
+        let expected: HashMap<_, _> = expected.map(|(name, change)| (name.to_owned(), change)).into();
+        assert_eq!(foreign_changes(Recorded::Partial(&changes), Some(OWN)), expected);
+        assert_eq!(foreign_changes(Recorded::Read(&changes), Some(OWN)).len(), 1);
+    }
+
+    #[test]
     fn the_last_of_the_allowance_is_left_to_people_whoever_spent_it() {
         let recorded: Vec<_> = (0..23).map(|index| started(10 * (index + 1), index == 0)).collect();
         let ContestDecision::Stop(contest) = asked(Some(&suspicion()), &[], Some(&recorded)) else { unreachable!() };
@@ -445,7 +480,7 @@ mod tests {
     #[test]
     fn without_a_role_a_start_with_another_key_is_no_evidence_but_is_named_once_there_is_a_contest() {
         let other = Change { kind: ChangeKind::Started { key_id: "alias/b".to_owned() }, ..started(2, false) };
-        assert_eq!(foreign_changes(std::slice::from_ref(&other), None), HashMap::new());
+        assert_eq!(foreign_changes(Recorded::Read(std::slice::from_ref(&other)), None), HashMap::new());
         let accepted: Vec<_> = (1..=5).map(minutes_ago).collect();
         let recorded = [other.clone()];
         let evidence = evidence(&accepted, Some(&recorded), None);
@@ -458,7 +493,7 @@ mod tests {
     fn of_each_stream_the_newest_change_by_another_principal_is_found() {
         let clicks = Change { stream: "clicks".to_owned(), ..started(3, false) };
         let changes = [started(1, true), change(2, ChangeKind::Stopped, false), clicks.clone(), started(4, false)];
-        let found = foreign_changes(&changes, Some(OWN));
+        let found = foreign_changes(Recorded::Read(&changes), Some(OWN));
         let expected = [("orders", &changes[1]), ("clicks", &clicks)];
         let expected = expected.map(|(name, change)| (name.to_owned(), ForeignChange::from(change)));
         assert_eq!(found, HashMap::from(expected));

@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use crate::domain::delay::{LONGEST_SQS_DELAY, doubled};
-use crate::domain::failure::{Class, Kind, code};
-use crate::domain::outcome::{Outcome, Warning};
+use crate::domain::failure::{Class, Failure, Kind, code};
+use crate::domain::outcome::{DeferReason, Outcome, Warning};
 
 /// The first delay of work that is retried through the queue; each further delay is twice as long.
 const FIRST_RETRY_DELAY: Duration = Duration::from_secs(30);
@@ -93,6 +93,9 @@ pub struct DeliveryFacts<'a> {
     pub reapply: bool,
     /// Whether there is a work queue that may be used, and the work has hops left.
     pub can_requeue: bool,
+    /// Whether there is a work queue that may be used. A wait for AWS is bounded by its age, not by
+    /// its hops.
+    pub can_wait: bool,
     /// How often the work was requeued already.
     pub hops: u32,
     /// The messages of failures that a sweep reported once for all its streams.
@@ -123,6 +126,7 @@ pub fn dispose(outcome: &Outcome, facts: &DeliveryFacts<'_>) -> Disposition {
         scheduled,
         reapply: _,
         can_requeue: _,
+        can_wait: _,
         hops: _,
         reported,
         has_dead_letter_queue,
@@ -160,12 +164,14 @@ pub fn dispose(outcome: &Outcome, facts: &DeliveryFacts<'_>) -> Disposition {
 
 /// The work item that `outcome` leads to, if it does.
 fn requeue(outcome: &Outcome, facts: &DeliveryFacts<'_>) -> Option<Disposition> {
-    outcome.stream.as_ref().filter(|_| facts.can_requeue)?;
+    outcome.stream.as_ref()?;
     if let Some(deferral) = &outcome.deferral {
-        // A deferred stream has not been touched.
-        return Some(Disposition::Requeue { delay: deferral.after, without_reapply: false });
+        let waits = matches!(deferral.until, DeferReason::Unsettled { .. });
+        let requeue = Disposition::Requeue { delay: deferral.after, without_reapply: has_applied(outcome) };
+        return (if waits { facts.can_wait } else { facts.can_requeue }).then_some(requeue);
     }
-    let failure = outcome.error.as_ref().filter(|failure| failure.class == Class::Retryable && !facts.manual)?;
+    let is_retried = |failure: &&Failure| failure.class == Class::Retryable && !facts.manual && facts.can_requeue;
+    let failure = outcome.error.as_ref().filter(is_retried)?;
     let unsettled = failure.kind() == Kind::Unsettled;
     // A message that is handed back uses up one of its receives, and the key is not re-applied at
     // the next. A healthy stream that has not settled, and a re-application, therefore continue as
@@ -192,9 +198,9 @@ fn has_applied(outcome: &Outcome) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::failure::{Failure, Step};
+    use crate::domain::failure::Step;
     use crate::domain::mode::Mode;
-    use crate::domain::outcome::{DeferReason, Deferral, Status};
+    use crate::domain::outcome::{Deferral, Status};
 
     const ORDERS: &str = "arn:aws:kinesis:us-east-1:111122223333:stream/orders";
 
@@ -223,6 +229,7 @@ mod tests {
             scheduled: false,
             reapply: false,
             can_requeue: true,
+            can_wait: true,
             hops: 0,
             reported: &[],
             has_dead_letter_queue: true,
@@ -251,6 +258,15 @@ mod tests {
             Deferral { after: Duration::from_secs(after), until: DeferReason::Contest { applied: Vec::new() } };
         let outcome = Outcome::new(Some(ORDERS.to_owned()), Status::Deferred, "", Mode::Enforce);
         Outcome { deferral: Some(deferral), ..outcome }
+    }
+
+    fn waiting(after: u64) -> Outcome {
+        let until = DeferReason::Unsettled { what: "not started: the stream is UPDATING".to_owned() };
+        Outcome { deferral: Some(Deferral { after: Duration::from_secs(after), until }), ..deferred(after) }
+    }
+
+    fn is_wait(deferral: &Deferral) -> bool {
+        matches!(deferral.until, DeferReason::Unsettled { .. })
     }
 
     const THROTTLED: &str = "LimitExceededException";
@@ -350,8 +366,19 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_waits_for_aws_is_requeued_whatever_its_hops_and_without_reapplying_what_was_applied() {
+        let used_up = DeliveryFacts { can_requeue: false, hops: 12, ..work_item() };
+        check(&waiting(45), &used_up, requeue_in(45));
+        check(&deferred(45), &used_up, Disposition::Answer);
+        let started = Outcome { applied: true, ..waiting(45) };
+        let verify = Disposition::Requeue { delay: Duration::from_secs(45), without_reapply: true };
+        check(&started, &work_item(), verify);
+        check(&waiting(45), &DeliveryFacts { can_requeue: false, can_wait: false, ..event() }, Disposition::Answer);
+    }
+
+    #[test]
     fn what_the_queue_refused_is_disposed_of_without_it() {
-        let refused = DeliveryFacts { can_requeue: false, ..work_item() };
+        let refused = DeliveryFacts { can_requeue: false, can_wait: false, ..work_item() };
         check(&failed(UNSETTLED), &refused, Disposition::RetryDelivery);
         let refused = DeliveryFacts { retry_scope: RetryScope::AlsoOtherWork, ..refused };
         check(&failed(UNSETTLED), &refused, DEAD_LETTER);
@@ -462,6 +489,8 @@ mod tests {
         outcomes.extend(codes.into_iter().map(|code| Outcome { applied: true, ..failed(code) }));
         outcomes.push(failed("ResourceNotFoundException"));
         outcomes.push(deferred(60));
+        outcomes.push(waiting(60));
+        outcomes.push(Outcome { applied: true, ..waiting(60) });
         outcomes.push(Outcome::new(None, Status::Encrypted, "", Mode::Enforce));
         outcomes
     }
@@ -469,7 +498,7 @@ mod tests {
     /// All combinations of facts with `outcome`.
     fn each_row(outcome: &Outcome, mut check: impl FnMut(&DeliveryFacts<'_>)) {
         let message: Vec<_> = outcome.error.iter().map(|failure| failure.message.clone()).collect();
-        for bits in 0..1_u32 << 11 {
+        for bits in 0..1_u32 << 12 {
             let is_set = |bit: u32| bits & 1 << bit != 0;
             let count = if is_set(8) { 5 } else { 1 };
             check(&DeliveryFacts {
@@ -480,7 +509,8 @@ mod tests {
                 no_dead_letter: is_set(4),
                 scheduled: is_set(5),
                 reapply: is_set(6),
-                can_requeue: is_set(7),
+                can_requeue: is_set(7) && is_set(11),
+                can_wait: is_set(11),
                 hops: 3,
                 reported: if is_set(9) { &message } else { &[] },
                 has_dead_letter_queue: is_set(10),
@@ -501,10 +531,14 @@ mod tests {
                         let reason = facts.dry_run || facts.no_dead_letter || nobody_to_inform;
                         assert!(outcome.error.is_none() || reason, "{}", row());
                         let dropped = outcome.deferral.is_some() && facts.can_requeue && !facts.dry_run;
-                        assert!(!dropped, "{}", row());
+                        let waits = outcome.deferral.as_ref().is_some_and(is_wait) && facts.can_wait && !facts.dry_run;
+                        assert!(!dropped && !waits, "{}", row());
                     }
-                    Disposition::Requeue { delay, .. } => {
-                        assert!(facts.can_requeue && outcome.stream.is_some() && !facts.dry_run, "{}", row());
+                    Disposition::Requeue { delay, without_reapply } => {
+                        let waits = outcome.deferral.as_ref().is_some_and(is_wait) && facts.can_wait;
+                        let may = facts.can_requeue || waits;
+                        assert!(may && outcome.stream.is_some() && !facts.dry_run, "{}", row());
+                        assert!(without_reapply || !outcome.applied, "{}", row());
                         assert!(outcome.deferral.is_some() || (retryable && !facts.manual), "{}", row());
                         assert!(delay <= LONGEST_SQS_DELAY, "{}", row());
                     }
@@ -529,7 +563,8 @@ mod tests {
     fn what_is_disposed_of_without_the_queue_is_never_requeued() {
         for outcome in outcomes() {
             each_row(&outcome, |facts| {
-                let again = dispose(&outcome, &DeliveryFacts { can_requeue: false, ..*facts });
+                let refused = DeliveryFacts { can_requeue: false, can_wait: false, ..*facts };
+                let again = dispose(&outcome, &refused);
                 assert!(!matches!(again, Disposition::Requeue { .. }), "{outcome:?} {facts:?}");
             });
         }

@@ -12,6 +12,7 @@ mod grace;
 pub mod impact;
 pub mod key_event;
 mod keys;
+mod patience;
 mod reapply;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,8 @@ use self::contest::{ChangeEvidence, ContestDecision, Recorded};
 use self::impact::KeyChange;
 pub use self::keys::{ApplyReason, CurrentKey, DesiredKey, InSync, Keys, OtherKeyFitness};
 use self::keys::{Comparison, compare};
+use self::patience::LongWait;
+pub use self::patience::QueueUse;
 pub use self::reapply::Reapply;
 use crate::domain::PolicyDocument;
 use crate::domain::encryption_change::{ForeignChange, START_QUOTA};
@@ -46,6 +49,15 @@ pub const VISIBILITY_LIMIT: Duration = Duration::from_secs(30);
 /// An observation older than this is repeated before a start.
 pub const FRESH: Duration = Duration::from_secs(2);
 
+/// For how long a stream has to be shown ACTIVE without the key that was applied, after it was
+/// UPDATING, before somebody else is said to have changed it: descriptions are eventually
+/// consistent.
+pub const SECOND_LOOK: Duration = Duration::from_secs(5);
+
+/// What a person can do about a stream that has been changing for too long.
+const STUCK: &str = "Find out what keeps the stream CREATING or UPDATING (DescribeStreamSummary, CloudTrail), or ask AWS \
+                     Support; then redrive the dead letter. The next sweep looks at the stream again.";
+
 /// How many times at most a start that AWS throttles is sent in one invocation. "Rate exceeded" may
 /// mean that the quota of 25 applications in 24 hours is used up, and then no repetition helps.
 pub const MOST_STARTS: u32 = 4;
@@ -57,6 +69,8 @@ pub struct Facts<'a, 'p> {
     pub stream: &'a Description,
     /// How long ago that was asked for.
     pub observed_ago: Duration,
+    /// How long after the first observation of this invocation that was.
+    pub in_hand: Duration,
     /// The stream's tags; `None` while they have not been read.
     pub tags: Option<&'a [(String, String)]>,
     /// Its keys, or why they cannot be told; `None` while they have not been looked up.
@@ -105,6 +119,7 @@ impl<'a, 'p> Facts<'a, 'p> {
         Self {
             stream,
             observed_ago: Duration::ZERO,
+            in_hand: Duration::ZERO,
             tags: None,
             keys: Some(keys),
             impact: None,
@@ -143,11 +158,20 @@ pub struct Enforcement<'a> {
 pub struct RequestFacts {
     /// Why the key is to be re-applied where it is in place, if it is.
     pub reapply: Option<Reapply>,
-    /// Whether a person named the stream: that it does not exist is a failure then, and a contested
-    /// stream is not deferred. The grace period still applies.
+    /// Whether the key that is in place is not to be re-applied although the request asks for it: it
+    /// came by the work queue, and descends neither from a direct request nor from a rotation.
+    pub reapply_refused: bool,
+    /// Whether a person named the stream: that it does not exist is a failure then. The grace period
+    /// still applies.
     pub by_name: bool,
+    /// Whether a person made the request directly. Nobody can tell who wrote a message of the work
+    /// queue.
+    pub by_person: bool,
     /// Whether the stream can be requeued; otherwise it is waited for here.
     pub can_requeue: bool,
+    /// What led to the request, if a stream that AWS is still changing can wait in the work queue;
+    /// otherwise it is waited for here, until the time is up.
+    pub queue: Option<QueueUse>,
     /// Whether the policy of a stream that is only judged is read, too: a call of its own, with a
     /// low rate limit.
     pub in_depth: bool,
@@ -160,6 +184,9 @@ pub struct StartFacts {
     pub accepted: bool,
     /// Whether the stream has been seen UPDATING since.
     pub seen_updating: bool,
+    /// For how long the stream, once UPDATING, has been shown ACTIVE without the key; `None` where
+    /// the last observation is the first to show it.
+    pub undone_for: Option<Duration>,
     /// How long before the observation it was sent.
     pub ago: Duration,
 }
@@ -217,6 +244,8 @@ pub enum Settled {
     KeyAtRisk(Failure),
     /// It does not exist any more, or is being deleted: what says so.
     Gone(String),
+    /// AWS is still changing it, and the next scheduled sweep looks at it again: what says so.
+    LeftToSweep(String),
 }
 
 /// A fact that `reconcile` has to obtain: by a call, by a random draw, or by a fresh look.
@@ -246,6 +275,8 @@ pub enum Pending {
     NotVisible,
     /// The start's answer was lost, and the stream does not show it, or not yet.
     Unconfirmed,
+    /// The stream became ACTIVE without the key after a start of ours: one description may be stale.
+    Undone,
 }
 
 /// Why a stream is left alone for a moment.
@@ -356,8 +387,16 @@ impl<'p> Deliberation<'_, 'p> {
             Comparison::InSync(InSync::DesiredKey) => {
                 let rotated = trigger.rotated_key.as_ref();
                 match reapply::reason(request.reapply, &keys.desired, rotated, seen_changing) {
-                    Some(reason) if start.is_none() => reason,
-                    _ => return in_sync(keys),
+                    Some(reason) if start.is_none() => match self.may_not_reapply(requirement, keys) {
+                        Some(decision) => return decision,
+                        None => reason,
+                    },
+                    _ => {
+                        if request.reapply_refused {
+                            self.warn_of_reapplication(reapply::FROM_QUEUE);
+                        }
+                        return in_sync(keys);
+                    }
                 }
             }
             Comparison::InSync(in_sync) => return Decision::Done(Settled::InSync(in_sync)),
@@ -366,6 +405,34 @@ impl<'p> Deliberation<'_, 'p> {
             None => self.may_apply(requirement, keys, reason),
             Some(start) => self.after_start(start),
         }
+    }
+
+    /// What follows if a key that is in place is not to be re-applied, or not yet.
+    ///
+    /// Whoever can write to the work queue can ask for it, so it obeys `MAX_APPLIES_PER_DAY`, which
+    /// the history tells. The stream is compliant in any case.
+    fn may_not_reapply(&mut self, requirement: Requirement<'p>, keys: &Keys) -> Option<Decision> {
+        let Facts { stream: Description { arn, created, .. }, evidence, enforcement, request, now, .. } = *self.facts;
+        if request.by_person || !self.facts.may_write || requirement.mode != Mode::Enforce {
+            return None;
+        }
+        let max = enforcement.max_applies;
+        let because = match evidence.recorded {
+            Recorded::NotRead => return Some(Decision::Need(Fact::ChangeHistory)),
+            Recorded::Unreadable => reapply::WITHOUT_HISTORY.to_owned(),
+            Recorded::Partial(_) | Recorded::Read(_) => {
+                match contest::decide_contest(arn, *created, None, &evidence, keys.desired.key_id(), max, now) {
+                    ContestDecision::Stop(report) => report.to_string(),
+                    ContestDecision::Apply | ContestDecision::Defer(..) => return None,
+                }
+            }
+        };
+        self.warn_of_reapplication(&because);
+        Some(in_sync(keys))
+    }
+
+    fn warn_of_reapplication(&mut self, because: &str) {
+        self.warnings.push(Warning::NotReapplied { because: because.to_owned() });
     }
 
     /// The key is to be applied, unless something speaks against it.
@@ -448,7 +515,7 @@ impl<'p> Deliberation<'_, 'p> {
     /// alone. A person who names the stream is not delayed by that.
     fn contest(&mut self, key_id: &str, reason: &ApplyReason) -> Option<Decision> {
         let Facts { stream, foreign_change, evidence, enforcement, request, now, .. } = *self.facts;
-        if request.by_name || *reason == ApplyReason::Asked {
+        if request.by_person && (request.by_name || *reason == ApplyReason::Asked) {
             return None;
         }
         if foreign_change.is_some() && evidence.recorded == Recorded::NotRead {
@@ -495,6 +562,11 @@ impl<'p> Deliberation<'_, 'p> {
         if pause == PauseReason::Throttled && (count >= MOST_STARTS || retry_after >= self.facts.time_left) {
             return Decision::Fail(failure.clone());
         }
+        if pause == PauseReason::InUse
+            && let Some(wait) = self.wait_elsewhere(retry_after, &format!("not started: {}", failure.message))
+        {
+            return wait;
+        }
         Decision::Pause(retry_after, pause)
     }
 
@@ -507,10 +579,12 @@ impl<'p> Deliberation<'_, 'p> {
     }
 
     /// The stream is ACTIVE and not compliant although a start was sent.
-    fn after_start(&self, StartFacts { accepted, seen_updating, ago }: StartFacts) -> Decision {
+    fn after_start(&self, StartFacts { accepted, seen_updating, undone_for, ago }: StartFacts) -> Decision {
         let seconds = VISIBILITY_LIMIT.as_secs();
         let fail = |code, detail: &str| self.fail(Step::Wait, code, detail);
         match (accepted, seen_updating) {
+            // One stale description must not accuse anybody.
+            (true, true) if undone_for.is_none_or(|shown| shown < SECOND_LOOK) => self.poll(Pending::Undone),
             (true, true) => fail(
                 code::UNDONE,
                 "after the key was applied the stream became ACTIVE without it: another principal changed it in between",
@@ -531,21 +605,50 @@ impl<'p> Deliberation<'_, 'p> {
         }
     }
 
-    /// Waits for AWS as long as there is time.
+    /// Waits for AWS: in place as long as that pays, then in the work queue. Without one it waits
+    /// in place as long as there is time.
     fn poll(&self, pending: Pending) -> Decision {
         let Facts { time_left, start, last_refusal, .. } = *self.facts;
+        let started = match start {
+            Some(StartFacts { accepted: true, .. }) => "started, not yet confirmed",
+            Some(StartFacts { accepted: false, .. }) => "perhaps started, not yet confirmed",
+            None => "not started",
+        };
+        // The second look follows within seconds, and only this invocation knows of its start.
+        let here = pending == Pending::Undone && !time_left.is_zero();
+        if let Some(wait) = self.wait_elsewhere(Duration::ZERO, &format!("{started}: {pending}")).filter(|_| !here) {
+            return wait;
+        }
         if !time_left.is_zero() {
             return Decision::Poll(pending);
         }
         if let (None, Some(refusal)) = (start, last_refusal) {
             return Decision::Fail(refusal.clone());
         }
-        let started = match start {
-            Some(StartFacts { accepted: true, .. }) => "started, not yet confirmed",
-            Some(StartFacts { accepted: false, .. }) => "perhaps started, not yet confirmed",
-            None => "not started",
-        };
         self.fail(Step::Wait, code::STILL_UPDATING, &format!("{started}: {pending}, and the time is up"))
+    }
+
+    /// What follows if the stream, about which `what` is known, is not to be waited for in place
+    /// for another `pause`.
+    fn wait_elsewhere(&self, pause: Duration, what: &str) -> Option<Decision> {
+        let Facts { stream, start, in_hand, trigger, request, now, time_left, .. } = *self.facts;
+        let queue = request.queue.filter(|_| self.facts.may_write)?;
+        let waited = start.map_or(in_hand, |start| start.ago);
+        if waited + pause < patience::in_place(queue, start.is_some()) && pause < time_left {
+            return None;
+        }
+        Some(match patience::afterwards(queue, start.is_some(), trigger.wait, now) {
+            LongWait::InQueue(after) => {
+                Decision::Defer(Deferral { after, until: DeferReason::Unsettled { what: what.to_owned() } })
+            }
+            LongWait::LeftToSweep => Decision::Done(Settled::LeftToSweep(what.to_owned())),
+            LongWait::TooLong => {
+                let hours = trigger.wait.since.map_or(0, |since| (now - since).num_hours());
+                let detail = format!("{what}, after {hours} hours in the work queue");
+                let failure = Failure::new(Step::Wait, code::STILL_UPDATING, &stream.arn, &detail);
+                Decision::Fail(failure.classed(Class::Terminal).remedied(STUCK.to_owned()))
+            }
+        })
     }
 
     fn exempt(&mut self, because: String, until: Option<NaiveDate>) -> Decision {
@@ -578,6 +681,7 @@ impl fmt::Display for Pending {
             Self::Status(status) => write!(f, "the stream is {status}"),
             Self::NotVisible => f.write_str("the start was accepted and does not show yet"),
             Self::Unconfirmed => f.write_str("the start's answer was lost and nothing shows yet"),
+            Self::Undone => f.write_str("the stream became ACTIVE without the key, and is looked at once more"),
         }
     }
 }

@@ -8,6 +8,14 @@
 use super::keys::{ApplyReason, DesiredKey};
 use crate::domain::key::KeyArn;
 
+/// Why a key is not re-applied although a message asks for it.
+pub(super) const FROM_QUEUE: &str =
+    "the request came by the work queue, and descends neither from a direct request nor from a rotation";
+
+/// Why a key is not re-applied while the change history is unreadable.
+pub(super) const WITHOUT_HISTORY: &str =
+    "the change history cannot be read: how often the key was applied in the last 24 hours is not known";
+
 /// Why a key that is in place is to be applied again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reapply {

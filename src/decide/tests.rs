@@ -28,6 +28,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 struct World {
     stream: Description,
     observed_ago: Duration,
+    in_hand: Duration,
     tags: Option<Vec<(String, String)>>,
     keys: Option<Result<Keys, Failure>>,
     impact: Option<ImpactFacts>,
@@ -51,10 +52,11 @@ struct World {
 enum History {
     NotRead,
     Unreadable,
+    Partial(Vec<Change>),
     Read(Vec<Change>),
 }
 
-use History::{NotRead, Read, Unreadable};
+use History::{NotRead, Partial, Read, Unreadable};
 
 fn now() -> DateTime<Utc> {
     "2026-11-24T12:00:00Z".parse().expect("a time")
@@ -77,6 +79,7 @@ impl World {
                 consumers: Some(0),
             },
             observed_ago: JUST_NOW,
+            in_hand: Duration::ZERO,
             tags: None,
             keys: Some(Ok(Keys { desired: desired(None), current: key(DESIRED) })),
             impact: None,
@@ -150,6 +153,7 @@ impl World {
         decide(&Facts {
             stream: &self.stream,
             observed_ago: self.observed_ago,
+            in_hand: self.in_hand,
             tags: self.tags.as_deref(),
             keys: self.keys.as_ref(),
             impact: self.impact.as_ref(),
@@ -169,6 +173,7 @@ impl World {
                 recorded: match &self.history {
                     NotRead => Recorded::NotRead,
                     Unreadable => Recorded::Unreadable,
+                    Partial(changes) => Recorded::Partial(changes),
                     Read(changes) => Recorded::Read(changes),
                 },
                 own_role: Some(OWN_ROLE),
@@ -220,7 +225,7 @@ fn trouble() -> Failure {
 }
 
 fn started(accepted: bool, seen_updating: bool, ago: Duration) -> StartFacts {
-    StartFacts { accepted, seen_updating, ago }
+    StartFacts { accepted, seen_updating, undone_for: None, ago }
 }
 
 fn refused_start(code: &str, count: u32, retry_after: Option<Duration>) -> (Failure, u32, Option<Duration>) {
@@ -361,7 +366,7 @@ fn an_unusable_key_is_never_applied_and_is_at_risk_where_it_is_in_place() {
     assert_eq!(world.decide(), Decision::Fail(trouble()));
     let mut in_place = world.clone().with_current(key(DESIRED));
     assert_eq!(in_place.decide(), Decision::Done(Settled::KeyAtRisk(trouble())));
-    in_place.request.reapply = Some(Reapply::Asked);
+    in_place.request = RequestFacts { reapply: Some(Reapply::Asked), by_person: true, ..in_place.request };
     assert_eq!(in_place.decide(), Decision::Fail(trouble()));
     // An exempt stream is no failure even then.
     assert!(matches!(world.with_tag("load test").decide(), Decision::Done(Settled::Exempt(_))));
@@ -370,14 +375,14 @@ fn an_unusable_key_is_never_applied_and_is_at_risk_where_it_is_in_place() {
 #[test]
 fn a_key_that_is_in_place_is_re_applied_once_where_somebody_asked() {
     let mut world = World { tags: Some(Vec::new()), ..World::compliant() };
-    world.request.reapply = Some(Reapply::Asked);
+    world.request = RequestFacts { reapply: Some(Reapply::Asked), by_person: true, ..world.request };
     assert_eq!(world.decide(), Decision::Apply(ApplyReason::Asked));
     assert_eq!(World { start: Some(started(true, true, JUST_NOW)), ..world }.decide(), IN_SYNC);
 }
 
 #[test]
 fn a_rotation_re_applies_the_rotated_key_to_streams_that_have_it_unless_they_were_seen_changing() {
-    let mut world = World { tags: Some(Vec::new()), ..World::compliant() };
+    let mut world = World { tags: Some(Vec::new()), history: Read(vec![]), ..World::compliant() };
     world.request.reapply = Some(Reapply::Rotated);
     for (rotated, seen_changing, decision) in [
         (Some(DESIRED), false, Decision::Apply(ApplyReason::Rotated)),
@@ -404,10 +409,137 @@ fn after_a_start_a_stream_is_never_started_again() {
     assert_eq!(after(started(true, false, JUST_NOW)).decide(), Decision::Poll(Pending::NotVisible));
     assert_eq!(after(started(false, false, JUST_NOW)).decide(), Decision::Poll(Pending::Unconfirmed));
     assert_eq!(after(started(false, true, JUST_NOW)).decide(), Decision::Poll(Pending::Unconfirmed));
-    assert_eq!(after(started(true, true, JUST_NOW)).refused_with(), code::UNDONE);
+    assert_eq!(after(started(true, true, JUST_NOW)).decide(), Decision::Poll(Pending::Undone));
     assert_eq!(after(started(true, false, VISIBILITY_LIMIT)).refused_with(), code::ACCEPTED_NOT_VISIBLE);
     assert_eq!(after(started(false, false, VISIBILITY_LIMIT)).refused_with(), code::START_UNCONFIRMED);
     assert_eq!(after(started(false, true, VISIBILITY_LIMIT)).refused_with(), code::START_UNCONFIRMED);
+}
+
+#[test]
+fn nobody_is_accused_of_undoing_a_start_by_one_description() {
+    let shown_for = |undone_for| {
+        let start = StartFacts { undone_for, ..started(true, true, LONG_AGO) };
+        let mut world = World { start: Some(start), ..World::unencrypted() };
+        world.request.queue = Some(QueueUse::Message);
+        world
+    };
+    for undone_for in [None, Some(Duration::ZERO), Some(SECOND_LOOK - Duration::from_millis(1))] {
+        assert_eq!(shown_for(undone_for).decide(), Decision::Poll(Pending::Undone), "{undone_for:?}");
+    }
+    assert_eq!(shown_for(Some(SECOND_LOOK)).refused_with(), code::UNDONE);
+    let late = World { time_left: Duration::ZERO, ..shown_for(None) };
+    let Decision::Defer(Deferral { until: DeferReason::Unsettled { what }, .. }) = late.decide() else {
+        panic!("{:?}", late.decide())
+    };
+    assert!(what.starts_with("started, not yet confirmed: the stream became ACTIVE without the key"), "{what}");
+}
+
+/// By what led to the request, and by whether the stream was started: how many seconds it is waited
+/// for in place, and after how many seconds it is looked at again.
+#[test]
+fn a_stream_that_aws_is_changing_is_waited_for_in_place_only_as_long_as_that_pays() {
+    let updating = World::unencrypted().with_status(StreamStatus::Updating);
+    for (queue, start, in_place, afterwards) in [
+        (QueueUse::Direct, false, 30, 30),
+        (QueueUse::Message, false, 3, 30),
+        (QueueUse::ScheduledSweep, false, 0, 300),
+        (QueueUse::Direct, true, 60, 30),
+        (QueueUse::Message, true, 60, 30),
+        (QueueUse::ScheduledSweep, true, 60, 30),
+    ] {
+        let after = |milliseconds: u64| {
+            let ago = Duration::from_millis(milliseconds);
+            let start = start.then(|| started(true, true, ago));
+            // The stream has been in hand for longer than since its start.
+            let in_hand = if start.is_some() { ago + MINUTE } else { ago };
+            let mut world = World { start, in_hand, ..updating.clone() };
+            world.request.queue = Some(queue);
+            world.decide()
+        };
+        let waits = Decision::Poll(Pending::Status(StreamStatus::Updating));
+        if in_place > 0 {
+            assert_eq!(after(in_place * 1_000 - 1), waits, "{queue:?} {start}");
+        }
+        let what = if start { "started, not yet confirmed" } else { "not started" };
+        let until = DeferReason::Unsettled { what: format!("{what}: the stream is UPDATING") };
+        let deferred = Decision::Defer(Deferral { after: Duration::from_secs(afterwards), until });
+        assert_eq!(after(in_place * 1_000), deferred, "{queue:?} {start}");
+    }
+    // Without a work queue the time of the invocation is the limit.
+    let without = World { in_hand: 4 * MINUTE, ..updating };
+    assert_eq!(without.decide(), Decision::Poll(Pending::Status(StreamStatus::Updating)));
+}
+
+#[test]
+fn a_wait_in_the_queue_ends_by_its_age_in_a_dead_letter_or_with_the_next_sweep() {
+    let waited = |queue, hours| {
+        let mut world = World { in_hand: MINUTE, ..World::unencrypted().with_status(StreamStatus::Updating) };
+        world.request = RequestFacts { queue: Some(queue), ..RequestFacts::default() };
+        world.trigger.wait.since = Some(now() - TimeDelta::hours(hours));
+        world.decide()
+    };
+    assert!(matches!(waited(QueueUse::Message, 47), Decision::Defer(_)));
+    let Decision::Fail(failure) = waited(QueueUse::Message, 48) else { panic!("{:?}", waited(QueueUse::Message, 48)) };
+    assert_eq!((failure.code.as_str(), failure.class), (code::STILL_UPDATING, Class::Terminal));
+    assert!(failure.message.contains("not started: the stream is UPDATING, after 48 hours"), "{}", failure.message);
+    assert!(failure.remedy.contains("what keeps the stream"), "{}", failure.remedy);
+    let left = Decision::Done(Settled::LeftToSweep("not started: the stream is UPDATING".to_owned()));
+    assert_eq!(waited(QueueUse::ScheduledSweep, 1), left);
+}
+
+#[test]
+fn a_stream_that_aws_calls_in_use_is_waited_for_as_one_that_is_updating() {
+    let refused = |queue, in_hand| {
+        let refusal = Some(refused_start("ResourceInUseException", 1, Some(Duration::from_secs(2))));
+        let mut world = World { refusal, in_hand: Duration::from_secs(in_hand), ..World::unencrypted() };
+        world.request.queue = Some(queue);
+        world.decide()
+    };
+    let pause = Decision::Pause(Duration::from_secs(2), PauseReason::InUse);
+    assert_eq!(refused(QueueUse::Direct, 27), pause);
+    assert_eq!(refused(QueueUse::Message, 0), pause);
+    for decision in [refused(QueueUse::Direct, 28), refused(QueueUse::Message, 1), refused(QueueUse::ScheduledSweep, 0)]
+    {
+        let Decision::Defer(Deferral { until: DeferReason::Unsettled { what }, .. }) = decision else {
+            panic!("{decision:?}")
+        };
+        assert!(what.starts_with("not started: ") && what.contains("ResourceInUseException"), "{what}");
+    }
+}
+
+#[test]
+fn a_message_that_asks_for_the_key_to_be_re_applied_obeys_the_limit_and_a_person_does_not() {
+    let mut world = World { tags: Some(Vec::new()), ..World::compliant() };
+    for reapply in [Reapply::Asked, Reapply::Rotated] {
+        world.trigger.rotated_key = Some(arn(DESIRED));
+        world.request.reapply = Some(reapply);
+        let own = |count: i64| (1..=count).map(|minutes| start_of(10 * minutes, Some(OWN_ROLE))).collect::<Vec<_>>();
+        assert_eq!(world.decide(), Decision::Need(Fact::ChangeHistory), "{reapply:?}");
+        for history in [Read(own(4)), Partial(own(4))] {
+            let world = World { history, ..world.clone() };
+            assert!(matches!(world.decide(), Decision::Apply(_)), "{reapply:?}: {:?}", world.decide());
+        }
+        for (history, says) in
+            [(Read(own(5)), "we applied the key 5 times"), (Partial(own(5)), "5 times"), (Unreadable, "cannot be read")]
+        {
+            let Verdict { decision, warnings, .. } = World { history, ..world.clone() }.verdict();
+            assert_eq!(decision, IN_SYNC, "{reapply:?}");
+            let [Warning::NotReapplied { because }] = &warnings[..] else { panic!("{warnings:?}") };
+            assert!(because.contains(says), "{because}");
+        }
+        let mut by_person = World { history: Read(own(24)), ..world.clone() };
+        by_person.request.by_person = true;
+        if reapply == Reapply::Asked {
+            assert_eq!(by_person.decide(), Decision::Apply(ApplyReason::Asked));
+        }
+    }
+    world.request = RequestFacts { reapply: None, reapply_refused: true, ..world.request };
+    let Verdict { decision, warnings, .. } = world.verdict();
+    assert_eq!(decision, IN_SYNC);
+    assert!(
+        matches!(&warnings[..], [Warning::NotReapplied { because }] if because.contains("work queue")),
+        "{warnings:?}"
+    );
 }
 
 #[test]
@@ -532,9 +664,11 @@ fn what_another_principal_changed_is_re_encrypted_later_and_later_and_in_the_end
     // A person who names the stream, or asks for the key to be re-applied, does not wait.
     let mut by_name = world.clone();
     by_name.request.by_name = true;
+    assert_eq!(by_name.refused_with(), code::CONTESTED, "anybody may have written the message");
+    by_name.request.by_person = true;
     assert_eq!(by_name.decide(), APPLY);
     let mut asked = world.with_current(key(DESIRED));
-    asked.request.reapply = Some(Reapply::Asked);
+    asked.request = RequestFacts { reapply: Some(Reapply::Asked), by_person: true, ..asked.request };
     assert_eq!(asked.decide(), Decision::Apply(ApplyReason::Asked));
 }
 
@@ -661,19 +795,25 @@ fn any_world() -> impl Strategy<Value = World> {
         (any::<bool>(), any::<bool>(), 0..90_u64).prop_map(|(accepted, seen_updating, ago)| StartFacts {
             accepted,
             seen_updating,
+            undone_for: (ago > 30).then_some(Duration::from_secs(ago / 5)),
             ago: Duration::from_secs(ago),
         }),
     );
     let history = prop_oneof![
         Just(NotRead),
         Just(Unreadable),
+        Just(Partial(vec![])),
         (0..26_i64).prop_map(|count| Read((0..count).map(|minutes| start_of(minutes + 1, Some(OWN_ROLE))).collect())),
     ];
     let reapply = prop::option::of(prop_oneof![Just(Reapply::Asked), Just(Reapply::Rotated)]);
+    let queue =
+        prop::option::of(prop_oneof![Just(QueueUse::Direct), Just(QueueUse::Message), Just(QueueUse::ScheduledSweep)]);
+    let request = (reapply, queue, any::<bool>());
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     let times = (0..5_u64, 0..300_u64, 0..90_i64);
-    (current, status, tags, refusal, start, history, reapply, flags, times).prop_map(
-        |(current, status, tags, refusal, start, history, reapply, flags, (observed, left, age))| {
+    (current, status, tags, refusal, start, history, request, flags, times).prop_map(
+        |(current, status, tags, refusal, start, history, request, flags, (observed, left, age))| {
+            let (reapply, queue, by_person) = request;
             let (may_write, can_requeue, by_name, foreign, iac, unusable) = flags;
             let mut world = World {
                 tags,
@@ -683,7 +823,15 @@ fn any_world() -> impl Strategy<Value = World> {
                 may_write,
                 observed_ago: Duration::from_secs(observed),
                 time_left: Duration::from_secs(left),
-                request: RequestFacts { reapply, by_name, can_requeue, in_depth: false },
+                request: RequestFacts {
+                    reapply,
+                    reapply_refused: false,
+                    by_name,
+                    by_person,
+                    can_requeue,
+                    queue,
+                    in_depth: false,
+                },
                 ..World::compliant()
             }
             .with_current(current)

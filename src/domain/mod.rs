@@ -16,6 +16,7 @@ pub mod outcome;
 pub mod stream;
 pub mod text;
 pub mod trigger_facts;
+pub mod wait;
 
 /// The resource policy of a key or a stream, `None` if it has none; or why it cannot be read.
 pub type PolicyDocument = Result<Option<serde_json::Value>, String>;

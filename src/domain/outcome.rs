@@ -131,6 +131,11 @@ pub enum Warning {
     },
     /// The response to `StartStreamEncryption` was lost; the status is that of later descriptions.
     StartAnswerLost,
+    /// The stream has the key, which was to be re-applied, but was not.
+    NotReapplied {
+        /// Why not.
+        because: String,
+    },
 }
 
 /// The result for one stream, or for a key or request that concerns them all.
@@ -190,6 +195,11 @@ pub enum DeferReason {
     Contest {
         /// When the function applied the key in the last 24 hours, as far as is known.
         applied: Vec<DateTime<Utc>>,
+    },
+    /// AWS is still changing it, and it has been waited for in place long enough.
+    Unsettled {
+        /// What was started, and what is being waited for.
+        what: String,
     },
 }
 

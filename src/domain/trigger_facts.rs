@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::encryption_change::ForeignChange;
 use super::grace::GraceState;
 use super::key::{AliasName, KeyArn};
+use super::wait::WaitState;
 
 /// The facts that a trigger brings along, as a work item carries them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,9 @@ pub struct TriggerFacts {
     /// The change of the stream's encryption that another principal made.
     #[serde(rename = "suspicion", default, skip_serializing_if = "Option::is_none")]
     pub foreign_change: Option<ForeignChange>,
+    /// How long the stream has waited in the work queue.
+    #[serde(default, skip_serializing_if = "WaitState::is_none", deserialize_with = "null_as_default")]
+    pub wait: WaitState,
 }
 
 impl TriggerFacts {

@@ -73,6 +73,9 @@ pub enum Scope {
         /// work items of two versions are in the queue.
         retryable: bool,
     },
+    /// Several requests of a payload, which were not reached before the time was up: the handler
+    /// makes such a request of them, no reader does.
+    NotReached,
     /// These streams: at least one, each once.
     Streams(Vec<StreamRef>),
     /// Every stream of an account in the Region, in the order of their names, from the one after
@@ -151,6 +154,14 @@ pub struct Request {
     /// The innermost payload, which a dead letter carries. Never a dead letter itself; a JSON
     /// string if the payload was not JSON.
     pub payload: Value,
+}
+
+impl Request {
+    /// The streams that it names.
+    #[must_use]
+    pub fn streams(&self) -> &[StreamRef] {
+        if let Scope::Streams(streams) = &self.scope { streams } else { &[] }
+    }
 }
 
 /// One message of an SQS batch, with the requests found in it.

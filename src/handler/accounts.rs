@@ -13,12 +13,12 @@ use std::sync::OnceLock;
 use tokio::sync::OnceCell;
 
 use crate::aws::Aws;
-use crate::aws::member_accounts::Member;
+use crate::aws::member_accounts::{Member, SESSION};
 use crate::aws::rate_limit::RateShare;
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::domain::failure::{Failure, Step, code};
-use crate::reconcile::change_history::ChangeHistory;
+use crate::reconcile::change_history::{ChangeHistory, OwnIdentity};
 use crate::reconcile::key_cache::KeyCache;
 use crate::reconcile::{self, StreamLocks};
 use crate::settings::Settings;
@@ -49,16 +49,19 @@ pub(super) struct Accounts<'a> {
 }
 
 impl<'a> Accounts<'a> {
-    /// The accounts of an invocation, whose calls in each are limited to `share`.
+    /// The accounts of an invocation of the function named `function`, whose calls in each are
+    /// limited to `share`.
     pub(super) fn new(
         settings: &'a Settings,
         aws: &'a Aws,
         clock: &'a Clock,
         deadline: Deadline,
-        share: RateShare,
+        (share, function): (RateShare, &'a str),
     ) -> Self {
         let own_account = settings.own_account();
-        let own = open(clock, deadline, share, aws, (own_account, settings.own_role_arn.as_deref()));
+        // Lambda names the session of the function's role after the function.
+        let own_identity = OwnIdentity { role: settings.own_role_arn.as_deref(), session: Some(function) };
+        let own = open(clock, deadline, share, aws, (own_account, own_identity));
         let entry = |member: &'a Member| MemberEntry { member, assumed: OnceCell::new(), account: OnceLock::new() };
         let members = aws.members.iter().flat_map(|members| members.iter());
         let members = members.map(|member| (member.account(), entry(member))).collect();
@@ -88,7 +91,8 @@ impl<'a> Accounts<'a> {
         let assume_role =
             || async { member.assume_role(self.deadline.look_until()).await.map_err(|error| error.failure) };
         assumed.get_or_init(assume_role).await.clone()?;
-        let names = (Some(member.account()), Some(member.role_arn()));
+        let identity = OwnIdentity { role: Some(member.role_arn()), session: Some(SESSION) };
+        let names = (Some(member.account()), identity);
         Ok(account.get_or_init(|| open(self.clock, self.deadline, self.share, member.clients(), names)))
     }
 
@@ -104,13 +108,13 @@ impl<'a> Accounts<'a> {
     }
 }
 
-/// The account with this id, in which the function acts with this role.
+/// The account with this id, in which the function has this identity.
 fn open<'a>(
     clock: &'a Clock,
     deadline: Deadline,
     share: RateShare,
     aws: &'a Aws,
-    (id, role): (Option<&'a str>, Option<&'a str>),
+    (id, identity): (Option<&'a str>, OwnIdentity<'a>),
 ) -> Account<'a> {
     aws.streams.limit_by(share);
     Account {
@@ -119,7 +123,7 @@ fn open<'a>(
         at_work: reconcile::Account {
             streams: &aws.streams,
             keys: KeyCache::new(&aws.keys, &aws.region, deadline.look_until()),
-            history: ChangeHistory::new(&aws.history, role, clock, deadline.look_until()),
+            history: ChangeHistory::new(&aws.history, identity, clock, deadline.look_until()),
             locks: StreamLocks::default(),
             clock,
         },

@@ -12,13 +12,14 @@ use crate::aws::kinesis::Encryption;
 use crate::aws::sqs::WorkQueueSender;
 use crate::clock::Clock;
 use crate::deadline::Deadline;
-use crate::decide::Reapply;
 use crate::decide::disposition::{DeliveryFacts, Receive, RetryScope};
+use crate::decide::{QueueUse, Reapply};
 use crate::domain::arn::{is_account, is_region, partition_of};
 use crate::domain::encryption_change::ForeignChange;
 use crate::domain::failure::{Failure, Step, code};
 use crate::domain::mode::Mode;
 use crate::domain::stream::StreamRef;
+use crate::domain::text::ascii_json;
 use crate::domain::trigger_facts::TriggerFacts;
 use crate::event::{ItemOrigin, MOST_HOPS, Message, Request, Scope, TriggerKind, WorkItem, WorkTarget};
 use crate::policy::EffectivePolicy;
@@ -65,6 +66,9 @@ pub(super) struct InvocationContext<'h> {
 /// only verified.
 const REAPPLY_WITHIN: TimeDelta = TimeDelta::hours(24);
 
+/// A payload with more bytes than this is not repeated in the dead letter of each of its streams.
+const LARGE_PAYLOAD: usize = 16 * 1024;
+
 /// The facts of one request, or of one part of it. A part, such as the sweep of one account, has
 /// its own context, derived from that of the request.
 #[derive(Clone)]
@@ -75,6 +79,13 @@ pub(super) struct RequestContext<'a, 'h> {
     pub(super) message: Option<&'a Message>,
     /// What a retry of the delivery would repeat.
     pub(super) retry_scope: RetryScope,
+    /// What it would repeat if nothing of this request had been done.
+    pub(super) delivery_scope: RetryScope,
+    /// How many streams the payload names, in all its requests.
+    pub(super) streams_in_payload: usize,
+    /// Whether the payload names several streams and is large: dead letters about each of them carry
+    /// a part of it.
+    pub(super) large_payload: bool,
     /// Facts from the trigger that decisions need besides the target.
     pub(super) facts: TriggerFacts,
     /// The member account that is being swept; `None` for the function's own account.
@@ -90,10 +101,12 @@ impl<'a, 'h> RequestContext<'a, 'h> {
     pub(super) fn new(
         invocation: &'a InvocationContext<'h>,
         request: &'a Request,
-        requests: usize,
+        requests: &[Request],
         message: Option<&'a Message>,
     ) -> Self {
-        let targets = if let Scope::Streams(streams) = &request.scope { streams.len() } else { 1 };
+        let targets = request.streams().len();
+        let large_payload = targets > 1 && ascii_json(&request.payload).len() > LARGE_PAYLOAD;
+        let delivery_scope = RetryScope::of(requests.len());
         // An operator who redrives a dead letter has resolved the conflict, and expects a new dead
         // letter for what still fails.
         let redriven = request.redrives > 0;
@@ -102,7 +115,10 @@ impl<'a, 'h> RequestContext<'a, 'h> {
             invocation,
             request,
             message,
-            retry_scope: RetryScope::of(requests).max(RetryScope::of(targets)),
+            retry_scope: delivery_scope.max(RetryScope::of(targets)),
+            delivery_scope,
+            streams_in_payload: requests.iter().map(|request| request.streams().len()).sum(),
+            large_payload,
             facts: TriggerFacts { foreign_change, ..request.facts.clone() },
             member: None,
             from_history: HashMap::new(),
@@ -129,6 +145,11 @@ impl<'a, 'h> RequestContext<'a, 'h> {
 
     pub(super) fn now(&self) -> DateTime<Utc> {
         self.handler().clock.utc()
+    }
+
+    /// Whether there is time to begin something.
+    pub(super) fn has_time(&self) -> bool {
+        self.handler().clock.instant() < self.deadline().work_until()
     }
 
     /// How old the event is.
@@ -177,13 +198,32 @@ impl<'a, 'h> RequestContext<'a, 'h> {
         if received_before || expired {
             None
         } else if options.reapply {
-            Some(Reapply::Asked)
+            (!self.reapply_refused()).then_some(Reapply::Asked)
         } else {
             let wanted = self.handler().settings.on_key_rotation == OnKeyRotation::Reapply;
             let due = self.age().is_some_and(|age| age >= TimeDelta::zero() && age < REAPPLY_WITHIN);
             let rotated = self.comes_from(TriggerKind::KeyRotated);
             (wanted && rotated && due && *redrives == 0).then_some(Reapply::Rotated)
         }
+    }
+
+    /// Whether a message asks to re-apply the key that descends neither from a direct request nor
+    /// from a rotation: it is no work item of such a trigger, and no dead letter of such a request.
+    fn reapply_refused(&self) -> bool {
+        let Request { options, work, redrives, .. } = self.request;
+        let descends = *redrives > 0 || matches!(work.origin_kind, Some(TriggerKind::Manual | TriggerKind::KeyRotated));
+        self.message.is_some() && options.reapply && !descends
+    }
+
+    /// What led to the request, if its streams can wait in the work queue. A dry run has to answer
+    /// now.
+    fn queue_use(&self) -> Option<QueueUse> {
+        self.sender()?;
+        Some(match self.message {
+            None => QueueUse::Direct,
+            Some(_) if self.comes_from(TriggerKind::Scheduled) => QueueUse::ScheduledSweep,
+            Some(_) => QueueUse::Message,
+        })
     }
 
     /// The facts that decide, with an outcome, what becomes of it.
@@ -198,6 +238,7 @@ impl<'a, 'h> RequestContext<'a, 'h> {
             scheduled: self.comes_from(TriggerKind::Scheduled),
             reapply: self.reapply().is_some(),
             can_requeue: self.requeue_sender().is_some(),
+            can_wait: self.sender().is_some(),
             hops: self.request.work.hops,
             reported: &self.reported,
             has_dead_letter_queue: self.handler().aws.dead_letters.is_some(),
@@ -215,8 +256,11 @@ impl<'a, 'h> RequestContext<'a, 'h> {
             from_history: Some(&self.from_history),
             request: RequestFacts {
                 reapply: self.reapply(),
+                reapply_refused: self.reapply_refused(),
                 by_name: self.request.manual && names_streams,
+                by_person: self.request.manual && self.message.is_none(),
                 can_requeue: self.requeue_sender().is_some(),
+                queue: self.queue_use(),
                 // A sweep needs its time for reaching every stream.
                 in_depth: names_streams,
             },

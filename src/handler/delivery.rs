@@ -16,9 +16,10 @@ use crate::domain::failure::{Class, Failure, Step, code};
 use crate::domain::grace::GraceState;
 use crate::domain::outcome::{DeferReason, Deferral, Outcome, Status};
 use crate::domain::stream::StreamRef;
+use crate::domain::wait::WaitState;
 use crate::event::{WorkItem, WorkTarget};
 use crate::report::OutcomeSummary;
-use crate::report::dead_letter::{DeadLetter, DeadLetterMetadata};
+use crate::report::dead_letter::{DeadLetter, DeadLetterMetadata, narrowed};
 use crate::report::event::{OutcomeEvent, SOURCE, events};
 use crate::report::log::log_outcome;
 use crate::report::metrics::RequestCounters;
@@ -32,6 +33,8 @@ pub(super) struct RequestProgress {
     pub(super) retry: Option<Failure>,
     /// Outcome events that are not published yet.
     events: Vec<Entry>,
+    /// Whether the whole event was logged, of which dead letters carry a part.
+    event_logged: bool,
 }
 
 impl RequestProgress {
@@ -42,8 +45,25 @@ impl RequestProgress {
             counters: RequestCounters { policy_errors, ..RequestCounters::default() },
             retry: None,
             events: Vec::new(),
+            event_logged: false,
         }
     }
+}
+
+/// What became of one outcome.
+pub(super) struct Settlement {
+    outcome: Outcome,
+    /// The failure that Lambda or SQS is to retry.
+    retry: Option<Failure>,
+    letter: Option<LetterResult>,
+}
+
+/// What became of a dead letter.
+#[derive(Clone, Copy)]
+struct LetterResult {
+    stored: bool,
+    /// Whether it carries a part of the event only.
+    truncated: bool,
 }
 
 /// Finishes the outcome of one stream, which can be requeued.
@@ -53,14 +73,13 @@ pub(super) async fn finish_stream(
     stream: &StreamRef,
     outcome: Outcome,
 ) {
-    // The ARN of a stream that was given by name is known after the first call.
-    let stream = outcome.seen.as_ref().map_or_else(|| stream.clone(), |seen| StreamRef::Arn(seen.arn.clone()));
-    carry_out(ctx, progress, Some(&stream), outcome, &ctx.request.payload).await;
+    let settlement = settle_stream(ctx, stream, outcome).await;
+    record(ctx, progress, settlement).await;
 }
 
 /// Finishes an outcome about the request as a whole.
 pub(super) async fn finish(ctx: &RequestContext<'_, '_>, progress: &mut RequestProgress, outcome: Outcome) {
-    carry_out(ctx, progress, None, outcome, &ctx.request.payload).await;
+    finish_with_event(ctx, progress, outcome, &ctx.request.payload).await;
 }
 
 /// Finishes an outcome about no single stream; a dead letter about it carries `event`.
@@ -70,17 +89,54 @@ pub(super) async fn finish_with_event(
     outcome: Outcome,
     event: &Value,
 ) {
-    carry_out(ctx, progress, None, outcome, event).await;
+    let settlement = carry_out(ctx, None, outcome, event).await;
+    record(ctx, progress, settlement).await;
 }
 
-/// Does what is decided about an outcome, then publishes and counts it.
-async fn carry_out(
+/// Does what is decided about the outcome of one stream. Streams can be settled side by side.
+pub(super) async fn settle_stream(ctx: &RequestContext<'_, '_>, stream: &StreamRef, outcome: Outcome) -> Settlement {
+    // The ARN of a stream that was given by name is known after the first call.
+    let stream = outcome.seen.as_ref().map_or_else(|| stream.clone(), |seen| StreamRef::Arn(seen.arn.clone()));
+    carry_out(ctx, Some(&stream), outcome, &ctx.request.payload).await
+}
+
+/// Publishes and counts what became of an outcome.
+pub(super) async fn record(ctx: &RequestContext<'_, '_>, progress: &mut RequestProgress, settlement: Settlement) {
+    let outcome = publish(ctx, progress, settlement).await;
+    progress.summary.add(outcome);
+}
+
+/// The same, without counting the outcome, which is returned.
+pub(super) async fn publish(
     ctx: &RequestContext<'_, '_>,
     progress: &mut RequestProgress,
+    Settlement { outcome, retry, letter }: Settlement,
+) -> Outcome {
+    progress.retry = progress.retry.take().or(retry);
+    if let Some(LetterResult { stored, truncated }) = letter {
+        if stored {
+            progress.counters.dead_letters += 1;
+        } else {
+            progress.counters.dead_letters_not_stored += 1;
+        }
+        if truncated && !std::mem::replace(&mut progress.event_logged, true) {
+            tracing::warn!(
+                event = %ctx.request.payload,
+                "event is too large for a dead letter, which carries a part of it; this is the whole event"
+            );
+        }
+    }
+    add_events(ctx, progress, &outcome).await;
+    outcome
+}
+
+/// Does what is decided about an outcome.
+async fn carry_out(
+    ctx: &RequestContext<'_, '_>,
     stream: Option<&StreamRef>,
     mut outcome: Outcome,
     event: &Value,
-) {
+) -> Settlement {
     let mut facts = ctx.delivery_facts();
     // If the queue refuses the work item, that changes the outcome, and what becomes of it is
     // decided again, without the queue.
@@ -96,26 +152,21 @@ async fn carry_out(
             }
             Err(refused) => {
                 outcome = refused;
-                facts.can_requeue = false;
+                (facts.can_requeue, facts.can_wait) = (false, false);
             }
         }
     };
     log_outcome(&outcome);
+    let (mut retry, mut letter) = (None, None);
     match disposition {
         Disposition::Answer | Disposition::Requeue { .. } => {}
         Disposition::AlreadyReported(reason) => tracing::debug!(reason, "no dead letter is written"),
-        Disposition::RetryDelivery => progress.retry.clone_from(&outcome.error),
+        Disposition::RetryDelivery => retry.clone_from(&outcome.error),
         Disposition::DeadLetter { without_reapply } => {
-            let event = if without_reapply { stripped_of_reapply(event.clone()) } else { event.clone() };
-            if send_dead_letter(ctx, stream, &outcome, event).await {
-                progress.counters.dead_letters += 1;
-            } else {
-                progress.counters.dead_letters_not_stored += 1;
-            }
+            letter = Some(send_dead_letter(ctx, stream, &outcome, event, without_reapply).await);
         }
     }
-    publish(ctx, progress, &outcome).await;
-    progress.summary.add(outcome);
+    Settlement { outcome, retry, letter }
 }
 
 /// The event for a dead letter about a key that was applied: a redrive verifies the stream instead
@@ -136,11 +187,14 @@ async fn requeue(
     delay: Duration,
     without_reapply: bool,
 ) -> Result<Outcome, Outcome> {
-    let Some(sender) = ctx.requeue_sender() else { return Err(outcome.clone()) };
+    let Some(sender) = ctx.sender() else { return Err(outcome.clone()) };
     let target = WorkTarget::Stream(stream.clone());
     let Some(failure) = &outcome.error else {
         let mut item = ctx.work_item_for(target, outcome.reason.clone());
         item.not_before = TimeDelta::from_std(delay).ok().map(|delay| ctx.now() + delay);
+        if without_reapply {
+            item.expires_at = Some(ctx.now());
+        }
         if let Some(Deferral { until, .. }) = &outcome.deferral {
             remember_wait(ctx, &mut item, stream, until);
         }
@@ -148,7 +202,8 @@ async fn requeue(
             Ok(()) => Ok(outcome.clone()),
             Err(refused) => {
                 let failed = Outcome::failed(outcome.stream.clone(), refused, ctx.mode());
-                Err(Outcome { key: outcome.key.clone(), previous_key: outcome.previous_key.clone(), ..failed })
+                let Outcome { status, reason, error, .. } = failed;
+                Err(Outcome { status, reason, error, deferral: None, ..outcome.clone() })
             }
         };
     };
@@ -178,7 +233,15 @@ fn remember_wait(ctx: &RequestContext<'_, '_>, item: &mut WorkItem, stream: &Str
             let waited = |known| ForeignChange { applied: applied.clone(), delay_served: true, ..known };
             item.facts.foreign_change = known.map(waited);
         }
+        DeferReason::Unsettled { .. } => {
+            // Its age bounds such a wait.
+            item.hops = ctx.request.work.hops;
+            item.facts.wait = ctx.facts.wait.again(ctx.now());
+            return;
+        }
     }
+    // The stream is ACTIVE: AWS is no longer waited for.
+    item.facts.wait = WaitState::default();
 }
 
 /// Sends a work item. A refusal by the queue is retryable whatever its code, since the work itself
@@ -208,15 +271,15 @@ pub(super) async fn try_enqueue(
     sent.is_ok()
 }
 
-/// Writes a dead letter about a failure, and returns whether it was stored. If not, the whole dead
-/// letter is logged.
+/// Writes a dead letter about a failure. If it cannot be stored, the whole dead letter is logged.
 async fn send_dead_letter(
     ctx: &RequestContext<'_, '_>,
     stream: Option<&StreamRef>,
     outcome: &Outcome,
-    event: Value,
-) -> bool {
-    let Some(failure) = outcome.error.clone() else { return true };
+    event: &Value,
+    without_reapply: bool,
+) -> LetterResult {
+    let Some(failure) = outcome.error.clone() else { return LetterResult { stored: true, truncated: false } };
     let metadata = DeadLetterMetadata {
         request_id: &ctx.invocation.invocation.request_id,
         function: &ctx.handler().function,
@@ -224,14 +287,13 @@ async fn send_dead_letter(
     };
     let attempts = ctx.request.redrives.saturating_add(1);
     let place = ctx.account_and_region(stream);
-    let (dead_letter, reduced) =
-        DeadLetter::new(metadata, outcome.stream.clone(), failure, attempts, event.clone(), place).fitting();
-    if reduced {
-        tracing::warn!(
-            event = %event,
-            "event is too large for a dead letter, which carries a reduced event; this is the whole event"
-        );
-    }
+    // A large event is not repeated for each of its streams.
+    let narrowed = stream.filter(|_| ctx.large_payload).map(|stream| narrowed(event, stream));
+    let (event, narrowed) = narrowed.map_or_else(|| (event.clone(), false), |event| (event, true));
+    let event = if without_reapply { stripped_of_reapply(event) } else { event };
+    let dead_letter = DeadLetter::new(metadata, outcome.stream.clone(), failure, attempts, event, place);
+    let dead_letter = if narrowed { dead_letter.with_part_of_event() } else { dead_letter };
+    let (dead_letter, reduced) = dead_letter.fitting();
     let sent = match &ctx.handler().aws.dead_letters {
         Some(queue) => queue
             .send(&dead_letter, &dead_letter.attributes(), ctx.deadline().write_until())
@@ -247,12 +309,12 @@ async fn send_dead_letter(
     if let Err(refused) = &sent {
         tracing::error!(code = refused.code, error = %refused, letter = dead_letter.body(), "dead letter could not be stored");
     }
-    sent.is_ok()
+    LetterResult { stored: sent.is_ok(), truncated: narrowed || reduced }
 }
 
 /// Publishes the events about an outcome, in batches. A failure to publish does not change the
 /// outcome.
-async fn publish(ctx: &RequestContext<'_, '_>, progress: &mut RequestProgress, outcome: &Outcome) {
+async fn add_events(ctx: &RequestContext<'_, '_>, progress: &mut RequestProgress, outcome: &Outcome) {
     let handler = ctx.handler();
     if handler.aws.events.is_none() || ctx.request.options.dry_run {
         return;

@@ -14,10 +14,12 @@ mod error;
 mod fleet;
 mod key_event;
 mod request;
+mod rest;
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
 use tracing::Instrument;
 
@@ -86,7 +88,7 @@ impl Handler {
             (Delivery::Direct(_), Some(_)) if *mode == Mode::Audit => RateShare::Whole,
             (Delivery::Direct(_), Some(_)) => RateShare::Direct,
         };
-        let accounts = Accounts::new(&self.settings, &self.aws, &self.clock, deadline, share);
+        let accounts = Accounts::new(&self.settings, &self.aws, &self.clock, deadline, (share, &self.function));
         let old_policy = trouble.is_some();
         let shared = InvocationContext { handler: self, invocation, deadline, accounts, rules, old_policy };
         match delivery {
@@ -166,16 +168,38 @@ impl Handler {
     }
 }
 
+/// How many requests of one payload are handled at once. A forged payload can hold a thousand.
+const REQUESTS_AT_ONCE: usize = 20;
+
 async fn handle_requests(
     requests: &[Request],
     message: Option<&Message>,
     invocation: &InvocationContext<'_>,
 ) -> Vec<RequestResult> {
-    join_all(requests.iter().map(|request| async move {
+    let handled = stream::iter(requests.iter().enumerate()).map(|(index, request)| async move {
+        let ctx = RequestContext::new(invocation, request, requests, message);
+        if requests.len() > 1 && !ctx.has_time() {
+            return (index, Err(request));
+        }
         let correlation_id = request.trigger.event_id.as_deref().unwrap_or(&invocation.invocation.request_id);
         let span = tracing::info_span!("request", correlation_id);
-        let ctx = RequestContext::new(invocation, request, requests.len(), message);
-        handle_request(&ctx).instrument(span).await
-    }))
-    .await
+        (index, Ok(handle_request(&ctx).instrument(span).await))
+    });
+    let mut handled: Vec<_> = handled.buffer_unordered(REQUESTS_AT_ONCE).collect().await;
+    handled.sort_by_key(|(index, _)| *index);
+    let (mut results, mut not_reached) = (Vec::new(), Vec::new());
+    for (_, result) in handled {
+        match result {
+            Ok(result) => results.push(result),
+            Err(request) => not_reached.push(request),
+        }
+    }
+    for rest in rest::in_letters(&not_reached) {
+        let mut ctx = RequestContext::new(invocation, &rest, std::slice::from_ref(&rest), message);
+        if !results.is_empty() {
+            ctx = ctx.beside_other_work();
+        }
+        results.push(handle_request(&ctx).await);
+    }
+    results
 }

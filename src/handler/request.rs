@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
+use serde_json::json;
 
 use super::context::RequestContext;
-use super::delivery::{RequestProgress, enqueue, finish, finish_stream, flush_events};
+use super::delivery::{
+    RequestProgress, enqueue, finish, finish_stream, finish_with_event, flush_events, publish, settle_stream,
+};
 use super::error::ErrorType;
 use super::fleet::sweep_accounts;
 use super::key_event::{assess, enqueue_second_look, fleets_with};
 use crate::aws::sqs::WorkQueueSender;
+use crate::decide::disposition::RetryScope;
 use crate::decide::key_event::KeyEventEffect;
 use crate::domain::failure::{Class, Failure, Kind, Step, code};
 use crate::domain::key::KeyRef;
@@ -25,6 +29,10 @@ use crate::report::metrics::{self, RequestCounters};
 /// How many streams of one request are reconciled at once. With a work queue, more become work
 /// items: the workers have a larger share of the rate limits.
 const MOST_AT_ONCE: usize = 50;
+
+/// How many streams of one message are reconciled with it; more become work items. As many as a
+/// batch of work items has: the other messages of the batch are answered with this one.
+const MOST_OF_MESSAGE: usize = 10;
 
 /// How many work items are sent, in batches of ten, before their outcomes are finished.
 const SENT_AT_ONCE: usize = 100;
@@ -72,6 +80,11 @@ async fn handle_scope(ctx: &RequestContext<'_, '_>, progress: &mut RequestProgre
             let reason = trigger.reason.clone().unwrap_or_default();
             let failure = Failure::new(Step::ReadEvent, code::UNKNOWN_PAYLOAD, &"the payload", &reason);
             let failure = if *retryable { failure.classed(Class::Retryable) } else { failure };
+            finish(ctx, progress, Outcome::failed(None, failure, ctx.mode())).await;
+        }
+        Scope::NotReached => {
+            let reason = trigger.reason.clone().unwrap_or_default();
+            let failure = Failure::new(Step::Wait, code::OUT_OF_TIME, &"the rest of the payload", &reason);
             finish(ctx, progress, Outcome::failed(None, failure, ctx.mode())).await;
         }
         Scope::Streams(streams) => match too_early(ctx) {
@@ -154,13 +167,34 @@ async fn requeue_until(
 }
 
 async fn reconcile_streams(ctx: &RequestContext<'_, '_>, progress: &mut RequestProgress, streams: &[StreamRef]) {
-    let is_for_the_queue = ctx.message.is_none() && !ctx.request.options.no_dead_letter && streams.len() > MOST_AT_ONCE;
-    if let Some(sender) = ctx.sender().filter(|_| is_for_the_queue) {
+    let most = if ctx.message.is_some() { MOST_OF_MESSAGE } else { MOST_AT_ONCE };
+    let is_for_the_queue = !ctx.request.options.no_dead_letter && ctx.streams_in_payload > most;
+    if let Some(sender) = ctx.requeue_sender().filter(|_| is_for_the_queue) {
         return enqueue_streams(ctx, progress, streams, sender).await;
     }
-    let outcomes = join_all(streams.iter().map(|stream| reconcile_one(ctx, stream))).await;
-    for (stream, outcome) in streams.iter().zip(outcomes) {
-        finish_stream(ctx, progress, stream, outcome).await;
+    // Each is settled as it ends: others may take until the time is up.
+    let settled = stream::iter(streams.iter().enumerate()).map(|(index, stream)| async move {
+        if streams.len() > 1 && !ctx.has_time() {
+            return (index, Err(stream));
+        }
+        let outcome = reconcile_one(ctx, stream).await;
+        (index, Ok(settle_stream(ctx, stream, outcome).await))
+    });
+    let mut settled = std::pin::pin!(settled.buffer_unordered(MOST_AT_ONCE));
+    let (mut outcomes, mut not_reached) = (Vec::new(), Vec::new());
+    while let Some((index, settlement)) = settled.next().await {
+        match settlement {
+            Ok(settlement) => outcomes.push((index, publish(ctx, progress, settlement).await)),
+            Err(stream) => not_reached.push(stream),
+        }
+    }
+    outcomes.sort_by_key(|(index, _)| *index);
+    let reached = outcomes.len();
+    outcomes.into_iter().for_each(|(_, outcome)| progress.summary.add(outcome));
+    if !not_reached.is_empty() {
+        let detail = "the time was up before they were reached".to_owned();
+        let failure = (code::OUT_OF_TIME, detail);
+        finish_rest(ctx, progress, &not_reached, reached, failure).await;
     }
 }
 
@@ -171,7 +205,8 @@ async fn reconcile_one(ctx: &RequestContext<'_, '_>, stream: &StreamRef) -> Outc
     }
 }
 
-/// Sends a work item for each of many streams. Streams that the queue refuses fail.
+/// Sends a work item for each of many streams. The streams that the queue does not take are one
+/// failure.
 async fn enqueue_streams(
     ctx: &RequestContext<'_, '_>,
     progress: &mut RequestProgress,
@@ -179,21 +214,55 @@ async fn enqueue_streams(
     sender: WorkQueueSender<'_>,
 ) {
     let reason = format!("one of {} streams in the request", streams.len());
-    for chunk in streams.chunks(SENT_AT_ONCE) {
-        let checked: Vec<_> = chunk.iter().map(|stream| (stream, ctx.check(stream))).collect();
-        let items: Vec<_> = checked
+    let mut managed = Vec::new();
+    for stream in streams {
+        match ctx.check(stream) {
+            Ok(()) => managed.push(stream),
+            Err(failure) => {
+                let outcome = Outcome::failed(Some(stream.to_string()), failure, ctx.mode());
+                finish_stream(ctx, progress, stream, outcome).await;
+            }
+        }
+    }
+    let mut queued = 0;
+    for chunk in managed.chunks(SENT_AT_ONCE) {
+        let items: Vec<_> = chunk
             .iter()
-            .filter(|(_, check)| check.is_ok())
-            .map(|(stream, _)| ctx.work_item_for(WorkTarget::Stream((*stream).clone()), reason.clone()))
+            .map(|stream| ctx.work_item_for(WorkTarget::Stream((*stream).clone()), reason.clone()))
             .collect();
-        let sent = sender.send_all(&items, ctx.deadline().look_until()).await.map_err(|error| error.failure);
-        for (stream, check) in checked {
-            let name = Some(stream.to_string());
-            let outcome = match check.and_then(|()| sent.clone()) {
-                Ok(()) => Outcome::new(name, Status::Queued, reason.clone(), ctx.mode()),
-                Err(failure) => Outcome::failed(name, failure, ctx.mode()),
-            };
+        if let Err(error) = sender.send_all(&items, ctx.deadline().look_until()).await {
+            let rest = &managed[queued..];
+            let failure =
+                (error.failure.code.as_str(), format!("the work queue did not take them: {}", error.failure.message));
+            return finish_rest(ctx, progress, rest, queued, failure).await;
+        }
+        queued += chunk.len();
+        for stream in chunk {
+            let outcome = Outcome::new(Some(stream.to_string()), Status::Queued, reason.clone(), ctx.mode());
             finish_stream(ctx, progress, stream, outcome).await;
         }
     }
+}
+
+/// Finishes the streams of a request that were not reached, after `reached` that were: one failure
+/// for all of them, whose dead letter asks for exactly these.
+async fn finish_rest(
+    ctx: &RequestContext<'_, '_>,
+    progress: &mut RequestProgress,
+    rest: &[&StreamRef],
+    reached: usize,
+    (code, detail): (&str, String),
+) {
+    let names: Vec<_> = rest.iter().map(ToString::to_string).collect();
+    let detail = format!("{detail}; the first is {}", names.first().map_or("none", String::as_str));
+    let subject = format!("{} of {} streams", rest.len(), rest.len() + reached);
+    let failure = Failure::new(Step::Wait, code, &subject, &detail).classed(Class::Retryable);
+    let mut event = json!({"streams": names});
+    if ctx.request.options.reapply {
+        event["reapply"] = json!(true);
+    }
+    // Where nothing was done, the delivery can be repeated as it is.
+    let scope = if reached == 0 { ctx.delivery_scope } else { RetryScope::AlsoOtherWork };
+    let ctx = RequestContext { retry_scope: scope, ..ctx.clone() };
+    finish_with_event(&ctx, progress, Outcome::failed(None, failure, ctx.mode()), &event).await;
 }

@@ -5,39 +5,53 @@ use std::collections::HashMap;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use crate::aws::history::History;
+use crate::aws::history::{ChangesRead, History};
 use crate::clock::Clock;
 use crate::decide::contest::{Recorded, foreign_changes};
-use crate::domain::encryption_change::{Change, ForeignChange, QUOTA_WINDOW};
+use crate::domain::encryption_change::{ForeignChange, QUOTA_WINDOW};
 
 /// The changes of streams' encryption in one account.
 #[derive(Debug)]
 pub struct ChangeHistory<'a> {
     history: &'a History,
-    own_role: Option<&'a str>,
+    identity: OwnIdentity<'a>,
     clock: &'a Clock,
     deadline: Instant,
-    read: OnceCell<Option<Vec<Change>>>,
+    read: OnceCell<Option<ChangesRead>>,
+}
+
+/// What distinguishes the function's own changes from others', as far as it is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OwnIdentity<'a> {
+    /// The ARN of the function's role in the account.
+    pub role: Option<&'a str>,
+    /// The name of the role's session, by which `CloudTrail` finds the function's calls.
+    pub session: Option<&'a str>,
 }
 
 impl<'a> ChangeHistory<'a> {
-    /// A history that has not been read, for a function with the role `own_role`.
+    /// A history that has not been read, for a function with this identity.
     #[must_use]
-    pub fn new(history: &'a History, own_role: Option<&'a str>, clock: &'a Clock, deadline: Instant) -> Self {
-        Self { history, own_role, clock, deadline, read: OnceCell::new() }
+    pub fn new(history: &'a History, identity: OwnIdentity<'a>, clock: &'a Clock, deadline: Instant) -> Self {
+        Self { history, identity, clock, deadline, read: OnceCell::new() }
     }
 
     /// The function's role, which distinguishes its own changes from others'.
     #[must_use]
     pub fn own_role(&self) -> Option<&'a str> {
-        self.own_role
+        self.identity.role
     }
 
     /// Reads the changes of streams' encryption, unless that was done already.
     pub async fn read(&self) {
         let read = Box::pin(async {
-            match self.history.since(self.clock.utc() - QUOTA_WINDOW, self.deadline).await {
-                Ok(changes) => Some(changes),
+            match self.history.since(self.clock.utc() - QUOTA_WINDOW, self.identity.session, self.deadline).await {
+                Ok(read) => {
+                    if !read.complete {
+                        tracing::warn!(changes = read.changes.len(), "change history is too long to be read");
+                    }
+                    Some(read)
+                }
                 Err(error) => {
                     tracing::warn!(
                         code = error.failure.code,
@@ -57,16 +71,14 @@ impl<'a> ChangeHistory<'a> {
         match self.read.get() {
             None => Recorded::NotRead,
             Some(None) => Recorded::Unreadable,
-            Some(Some(changes)) => Recorded::Read(changes),
+            Some(Some(ChangesRead { changes, complete: true })) => Recorded::Read(changes),
+            Some(Some(ChangesRead { changes, complete: false })) => Recorded::Partial(changes),
         }
     }
 
     /// By stream name, the newest change that another principal made.
     pub async fn foreign_changes(&self) -> HashMap<String, ForeignChange> {
         self.read().await;
-        match self.recorded() {
-            Recorded::Read(changes) => foreign_changes(changes, self.own_role),
-            Recorded::NotRead | Recorded::Unreadable => HashMap::new(),
-        }
+        foreign_changes(self.recorded(), self.identity.role)
     }
 }

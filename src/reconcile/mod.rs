@@ -24,7 +24,7 @@ use crate::aws::kinesis::{Encryption, Streams};
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::decide::contest::ChangeEvidence;
-use crate::decide::{Decision, Fact, Facts, PauseReason, RefusedStart, Settled, StartFacts, Verdict, decide};
+use crate::decide::{Decision, Fact, Facts, PauseReason, Pending, RefusedStart, Settled, StartFacts, Verdict, decide};
 pub use crate::decide::{Enforcement, RequestFacts};
 use crate::domain::encryption_change::ForeignChange;
 use crate::domain::failure::{Class, Failure};
@@ -112,6 +112,8 @@ struct StartAttempt {
     at: Instant,
     accepted: bool,
     seen_updating: bool,
+    /// Since when the stream, once UPDATING, is shown ACTIVE without the key.
+    undone_since: Option<Instant>,
 }
 
 /// What is to be done after a decision was carried out.
@@ -134,6 +136,8 @@ struct Reconciliation<'a> {
     /// The start that another request of this invocation sent.
     earlier_attempt: Option<locks::Attempt>,
     requirement: Option<Requirement<'a>>,
+    /// When the stream was first observed.
+    first_observed: Option<Instant>,
     /// When the first wait began.
     first_wait: Option<Instant>,
     waited: Duration,
@@ -154,6 +158,7 @@ impl<'a> Reconciliation<'a> {
             incarnation: Incarnation { active_since, grace_waits: deferrals, ..Incarnation::default() },
             earlier_attempt: None,
             requirement: None,
+            first_observed: None,
             first_wait: None,
             waited: Duration::ZERO,
         }
@@ -181,7 +186,10 @@ impl<'a> Reconciliation<'a> {
                     // Without the means to write nothing is ever applied, whatever was decided.
                     None => return ReconcileResult::Settled(Settled::WouldApply(reason)),
                 },
-                Decision::Poll(_) => {
+                Decision::Poll(pending) => {
+                    if pending == Pending::Undone {
+                        self.remember_undone();
+                    }
                     let since = self.incarnation.polling_since.unwrap_or_else(|| self.now());
                     self.poll(since).await;
                     Next::Observe
@@ -204,12 +212,14 @@ impl<'a> Reconciliation<'a> {
         let Verdict { decision, requirement, warnings } = decide(&Facts {
             stream: &observation.description,
             observed_ago: now - observation.at,
+            in_hand: self.first_observed.map_or(Duration::ZERO, |first| observation.at - first),
             tags: state.tags.as_deref(),
             keys: observation.keys.as_ref(),
             impact: observation.impact.as_ref(),
-            start: self.start_sent().map(|StartAttempt { at, accepted, seen_updating }| StartFacts {
+            start: self.start_sent().map(|StartAttempt { at, accepted, seen_updating, undone_since }| StartFacts {
                 accepted,
                 seen_updating,
+                undone_for: undone_since.map(|since| observation.at - since),
                 ago: observation.at - at,
             }),
             refusal: state.refusal.as_ref().map(|refusal| RefusedStart {

@@ -108,7 +108,9 @@ impl Reconciliation<'_> {
         let start = state.start.as_mut().or(self.earlier_attempt.as_mut().map(|attempt| &mut attempt.start));
         if let (StreamStatus::Updating, Some(start)) = (status, start) {
             start.seen_updating = true;
+            start.undone_since = None;
         }
+        self.first_observed.get_or_insert(at);
         if let Some(since) = self.first_wait {
             self.waited = at - since;
         }
@@ -117,6 +119,15 @@ impl Reconciliation<'_> {
     /// The start that was sent in this invocation, for this request or for one before it.
     pub(super) fn start_sent(&self) -> Option<StartAttempt> {
         self.incarnation.start.or(self.earlier_attempt.map(|attempt| attempt.start))
+    }
+
+    /// Notes that the last observation shows the stream ACTIVE without the key that was applied.
+    pub(super) fn remember_undone(&mut self) {
+        let shown = self.observation.as_ref().map(|observation| observation.at);
+        let earlier = self.earlier_attempt.as_mut().map(|attempt| &mut attempt.start);
+        if let Some(start) = self.incarnation.start.as_mut().or(earlier) {
+            start.undone_since = start.undone_since.or(shown);
+        }
     }
 
     /// The start that the next request about the stream goes on from.

@@ -30,6 +30,9 @@ impl Reconciliation<'_> {
                     Outcome::failed(stream.clone(), failure.classed(Class::Terminal), mode)
                 }
                 Settled::Gone(reason) => new(Status::Gone, reason),
+                Settled::LeftToSweep(what) => {
+                    new(Status::Deferred, format!("{what}; the next scheduled sweep looks at it again"))
+                }
             },
             ReconcileResult::Deferred(deferral) => {
                 let outcome = new(Status::Deferred, reason_of(&deferral));
@@ -57,6 +60,7 @@ fn reason_of(Deferral { after, until }: &Deferral) -> String {
             "another principal changed the stream's encryption, to which we applied the key {} times in 24 hours",
             applied.len()
         ),
+        DeferReason::Unsettled { what } => what.clone(),
     };
     format!("{because}: it is looked at again in {} s", after.as_secs_f64().ceil())
 }

@@ -41,7 +41,7 @@ impl Reconciliation<'_> {
                 return Next::Decide;
             }
         };
-        state.start = Some(StartAttempt { at, accepted, seen_updating: false });
+        state.start = Some(StartAttempt { at, accepted, seen_updating: false, undone_since: None });
         state.apply_reason = Some(reason);
         state.last_refusal = None;
         // The wait for the change has its own schedule, whatever was waited for before.

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::domain::failure::Failure;
+use crate::domain::stream::StreamRef;
 use crate::domain::text::ascii_json;
 
 /// The most bytes of a body. The event of a larger dead letter is reduced: SQS accepts at most
@@ -90,6 +91,12 @@ impl DeadLetter {
         ascii_json(self)
     }
 
+    /// The dead letter, whose event is a part of the whole.
+    #[must_use]
+    pub fn with_part_of_event(self) -> Self {
+        Self { event_truncated: true, ..self }
+    }
+
     /// The dead letter in a size that SQS accepts, and whether its event had to be reduced.
     #[must_use]
     pub fn fitting(mut self) -> (Self, bool) {
@@ -162,6 +169,42 @@ const RECOGNISED: [&str; 42] = [
     "version",
 ];
 
+/// The part of an event with many streams that a dead letter about one of them carries: of each
+/// list, the entries that mention the stream.
+#[must_use]
+pub fn narrowed(event: &Value, stream: &StreamRef) -> Value {
+    let named = [stream.to_string(), stream.name().to_owned()];
+    let mut part = event.clone();
+    narrow(&mut part, &named);
+    if ascii_json(&part).len() > LARGEST_PART { reduced(&part) } else { part }
+}
+
+/// The most bytes of a part of an event that is not reduced.
+const LARGEST_PART: usize = 64 * 1024;
+
+fn narrow(value: &mut Value, named: &[String]) {
+    match value {
+        Value::Array(list) => {
+            if list.iter().any(|entry| mentions(entry, named)) {
+                list.retain(|entry| mentions(entry, named));
+            }
+            list.iter_mut().for_each(|entry| narrow(entry, named));
+        }
+        Value::Object(object) => object.values_mut().for_each(|field| narrow(field, named)),
+        _ => {}
+    }
+}
+
+/// Whether one of the texts in `value` is the stream's ARN or name.
+fn mentions(value: &Value, named: &[String]) -> bool {
+    match value {
+        Value::String(text) => named.contains(text),
+        Value::Array(list) => list.iter().any(|entry| mentions(entry, named)),
+        Value::Object(object) => object.values().any(|field| mentions(field, named)),
+        _ => false,
+    }
+}
+
 /// The most characters of a text, and the most entries of a list, in a reduced event.
 const KEPT: usize = 1_000;
 
@@ -229,6 +272,19 @@ mod tests {
             json!({"id": "event-1", "source": "aws.kinesis", "detail": {"eventName": "CreateStream", "requestParameters": {"streamName": "orders"}}})
         );
         assert_eq!(body["eventTruncated"], true);
+    }
+
+    #[test]
+    fn of_a_large_event_the_letter_about_one_stream_carries_what_mentions_it() {
+        let stream = |name: &str| format!("arn:aws:kinesis:us-east-1:111122223333:stream/{name}");
+        let finding = |name: &str| json!({"Id": name, "Resources": [{"Id": stream(name)}, {"Id": stream("clicks")}]});
+        let event = json!({"id": "event-1", "resources": ["a", "b"], "detail": {"findings": [finding("orders"), finding("x")]}});
+        let part = narrowed(&event, &stream("orders").parse().expect("a stream"));
+        let kept = json!({"Id": "orders", "Resources": [{"Id": stream("orders")}]});
+        assert_eq!(part, json!({"id": "event-1", "resources": ["a", "b"], "detail": {"findings": [kept]}}));
+        let manual = json!({"streams": ["orders", stream("x"), "clicks"], "reapply": true});
+        let part = narrowed(&manual, &stream("x").parse().expect("a stream"));
+        assert_eq!(part, json!({"streams": [stream("x")], "reapply": true}));
     }
 
     #[test]

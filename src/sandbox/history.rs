@@ -26,11 +26,11 @@ pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) ->
             "You can specify only one attribute.".to_owned(),
         ));
     }
-    let name = match attributes.first() {
+    let wanted = match attributes.first() {
         None => None,
         Some(attribute) => {
-            attribute.one_of("AttributeKey", &["EventName"])?;
-            attribute.text("AttributeValue")?
+            attribute.one_of("AttributeKey", &["EventName", "Username"])?;
+            attribute.text("AttributeKey")?.zip(attribute.text("AttributeValue")?)
         }
     };
     let seconds = |member: &str| input.0.get(member).and_then(Value::as_f64);
@@ -45,8 +45,12 @@ pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) ->
         .map_or(Ok(0), str::parse)
         .map_err(|_| ServiceError::new("InvalidNextTokenException", String::new()))?;
     let shown = |record: &&HistoryRecord| later(record.at, model.options.history_lag) <= now && in_time(record.at);
-    let named = |record: &&HistoryRecord| name.is_none_or(|name| record.detail["eventName"] == name);
-    let found: Vec<_> = model.history.iter().rev().filter(shown).filter(named).collect();
+    let is_wanted = |record: &&HistoryRecord| match wanted {
+        None => true,
+        Some(("Username", name)) => user_name(&record.detail) == Some(name),
+        Some((_, name)) => record.detail["eventName"] == name,
+    };
+    let found: Vec<_> = model.history.iter().rev().filter(shown).filter(is_wanted).collect();
     let page: Vec<_> = found.iter().skip(skip).take(most).map(|record| event(record)).collect();
     let next = (skip + page.len() < found.len()).then(|| (skip + page.len()).to_string());
     let mut answer = json!({ "Events": page });
@@ -54,6 +58,16 @@ pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) ->
         answer["NextToken"] = json!(next);
     }
     Ok(answer)
+}
+
+/// `Username` of an event: the IAM user's name, or the name of the role's session, as the [sample
+/// of the command][sample] shows it.
+///
+/// [sample]: https://docs.aws.amazon.com/cli/latest/reference/cloudtrail/lookup-events.html
+fn user_name(detail: &Value) -> Option<&str> {
+    let identity = &detail["userIdentity"];
+    let session = || Some(identity["arn"].as_str()?.split_once(":assumed-role/")?.1.rsplit_once('/')?.1);
+    identity["userName"].as_str().or_else(session)
 }
 
 fn event(record: &HistoryRecord) -> Value {
@@ -64,7 +78,7 @@ fn event(record: &HistoryRecord) -> Value {
         "EventSource": detail["eventSource"],
         "EventTime": record.at.timestamp(),
         "ReadOnly": "false",
-        "Username": detail.pointer("/userIdentity/userName"),
+        "Username": user_name(detail),
         "Resources": [],
         "CloudTrailEvent": detail.to_string(),
     })

@@ -33,7 +33,7 @@ use crate::domain::outcome::Outcome;
 use crate::domain::stream::{StreamRef, StreamStatus};
 use crate::domain::trigger_facts::TriggerFacts;
 use crate::policy::{EffectivePolicy, Policy};
-use crate::reconcile::change_history::ChangeHistory;
+use crate::reconcile::change_history::{ChangeHistory, OwnIdentity};
 use crate::reconcile::key_cache::KeyCache;
 use crate::reconcile::{Account, Context, Enforcement, RequestFacts, StreamLocks, reconcile};
 use crate::settings::{Environment, Settings};
@@ -214,10 +214,11 @@ impl Target {
     ) {
         let Self { aws, rules, settings, clock, .. } = self;
         let until = clock.instant() + A_DAY;
+        let own = OwnIdentity { role: settings.own_role_arn.as_deref(), session: None };
         let account = Account {
             streams: &aws.streams,
             keys: KeyCache::new(&aws.keys, &aws.region, until),
-            history: ChangeHistory::new(&aws.history, settings.own_role_arn.as_deref(), clock, until),
+            history: ChangeHistory::new(&aws.history, own, clock, until),
             locks: StreamLocks::default(),
             clock,
         };
@@ -233,7 +234,12 @@ impl Target {
                 enforcement: Enforcement::new(settings, rules),
                 trigger: &trigger,
                 from_history: from_history.as_ref(),
-                request: RequestFacts { by_name: work.asked_for, in_depth: true, ..RequestFacts::default() },
+                request: RequestFacts {
+                    by_name: work.asked_for,
+                    by_person: true,
+                    in_depth: true,
+                    ..RequestFacts::default()
+                },
                 deadline: Deadline::at(clock.wall() + patience, clock),
             };
             async move { reconcile(&stream, &context).await }

@@ -1,0 +1,52 @@
+//! The requests of a payload that were not reached before the time was up.
+
+use serde_json::{Value, json};
+
+use crate::event::{Request, Scope, Trigger, TriggerKind};
+use crate::report::dead_letter::LARGEST;
+
+/// One request for all of `not_reached`, whose dead letter holds them as a batch that can be
+/// redriven; several where one would be too large.
+pub(super) fn in_letters(not_reached: &[&Request]) -> Vec<Request> {
+    let mut rests: Vec<Request> = Vec::new();
+    let mut size = usize::MAX;
+    for request in not_reached {
+        // A payload that is no JSON is a string, and is sent as it is.
+        let body = request.payload.as_str().map_or_else(|| request.payload.to_string(), str::to_owned);
+        let record = json!({"messageId": "not-reached", "eventSource": "aws:sqs", "body": body});
+        let length = record.to_string().len();
+        // Escaped once more, as it may have to be, it is at most twice as long.
+        if size.saturating_add(length) > LARGEST / 2 {
+            rests.push(empty(request));
+            size = 0;
+        }
+        size += length;
+        if let Some(rest) = rests.last_mut()
+            && let Some(records) = rest.payload.get_mut("Records").and_then(Value::as_array_mut)
+        {
+            rest.redrives = rest.redrives.max(request.redrives);
+            records.push(record);
+        }
+    }
+    for rest in &mut rests {
+        let count = rest.payload["Records"].as_array().map_or(0, Vec::len);
+        rest.trigger.reason = Some(format!("the time was up before {count} requests of the payload were reached"));
+    }
+    rests
+}
+
+/// A request without its payloads, in the name of the first of them.
+fn empty(first: &Request) -> Request {
+    let Trigger { event_id, account, region, .. } = first.trigger.clone();
+    let trigger = Trigger { kind: TriggerKind::Unknown, reason: None, event_id, event_time: None, account, region };
+    Request {
+        trigger,
+        scope: Scope::NotReached,
+        options: crate::event::RequestOptions::default(),
+        facts: crate::domain::trigger_facts::TriggerFacts::default(),
+        work: crate::event::WorkItemContext::default(),
+        manual: false,
+        redrives: first.redrives,
+        payload: json!({"Records": []}),
+    }
+}
