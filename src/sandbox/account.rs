@@ -1,6 +1,7 @@
 //! The account as demonstrations and tests use it: prepare it, then inspect it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use chrono::{DateTime, Utc};
@@ -42,6 +43,7 @@ pub struct NewStream {
 enum InitialChange {
     Creating,
     Updating,
+    UpdatingFor(Duration),
     StuckUpdating,
     Deleting,
 }
@@ -106,6 +108,12 @@ impl NewStream {
     /// Makes the stream UPDATING for [`Options::updating`], without changing it.
     pub fn updating(mut self) -> Self {
         self.change = Some(InitialChange::Updating);
+        self
+    }
+
+    /// Makes the stream UPDATING for this time, without changing it: a resharding may take hours.
+    pub fn updating_for(mut self, time: Duration) -> Self {
+        self.change = Some(InitialChange::UpdatingFor(time));
         self
     }
 
@@ -264,6 +272,7 @@ impl Account {
                 let (target, ends) = match change {
                     InitialChange::Creating => (Target::Created, Some(later(now, model.options.creating))),
                     InitialChange::Updating => (Target::Unchanged, Some(later(now, model.options.updating))),
+                    InitialChange::UpdatingFor(time) => (Target::Unchanged, Some(later(now, time))),
                     InitialChange::StuckUpdating => (Target::Unchanged, None),
                     InitialChange::Deleting => (Target::Gone, Some(later(now, model.options.deleting))),
                 };

@@ -404,6 +404,59 @@ async fn a_long_history_is_read_as_far_as_time_allows_and_leaves_others_room() {
     assert_eq!(world.starts(), 3);
 }
 
+/// Somebody stops encryption seven times, each time behind a flood of refused calls, and each time a
+/// new process meets it. After how many seconds the stream was encrypted again, each time that it
+/// was.
+async fn undone_behind_a_flood(world: &World, flood: impl AsyncFn()) -> Vec<i64> {
+    world.account.configure(|options| options.history_lag = Duration::ZERO);
+    world.account.identity("terraform", Identity::role("deployer", "ci"));
+    let terraform = world.kinesis("terraform");
+    world.stream(NewStream::named("orders").encrypted_with(&world.key));
+    let mut lasted = Vec::new();
+    for _ in 0..7 {
+        stop(&terraform, "orders", &world.key).await;
+        let stopped = world.clock.instant();
+        let stops = world.account.take_events();
+        flood().await;
+        drop(world.account.take_events());
+        for event in stops {
+            world.run(&event).await.expect("an answer");
+        }
+        world.drain().await;
+        if world.account.snapshot("orders").is_some_and(|stream| stream.key_id.is_none()) {
+            break;
+        }
+        lasted.push(i64::try_from((world.clock.instant() - stopped).as_secs()).expect("few"));
+        drop(world.account.take_events());
+        tokio::time::sleep(Duration::from_mins(1)).await;
+    }
+    lasted
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_floods_the_history_with_refused_calls_does_not_hide_our_own() {
+    let world = World::new().with_work_queue();
+    let lasted = undone_behind_a_flood(&world, async || drop(flood(&world, 350).await)).await;
+    assert_eq!((lasted.len(), starts_of(&world, OWN)), (MOST, MOST), "{lasted:?}");
+    assert_eq!(contested(&world.letters())["error"]["class"], "contested");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_history_that_is_flooded_in_our_own_name_is_unknown_and_means_the_longest_delay() {
+    let world = World::new().with_work_queue();
+    // A role of somebody else, whose session has the name of the function's.
+    world.account.identity("mimic", Identity::role("mimic", "enforcer"));
+    let mimic = world.kinesis("mimic");
+    let flood = async || {
+        for index in 0..1_100 {
+            let start = mimic.start_stream_encryption().stream_name(format!("gone-{index}"));
+            start.encryption_type("KMS".into()).key_id(&world.key).send().await.expect_err("gone");
+        }
+    };
+    let lasted = undone_behind_a_flood(&world, flood).await;
+    assert!(lasted.len() >= MOST && lasted.iter().all(|seconds| *seconds >= 900), "{lasted:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_applications_to_a_namesake_that_is_gone_do_not_count() {
     let (world, terraform) = world();

@@ -23,4 +23,5 @@ mod rules;
 mod support;
 mod table;
 mod together;
+mod waiting;
 mod warnings;
