@@ -38,7 +38,7 @@ pub(crate) use calls::millis;
 pub use error::{CallError, Fate};
 
 /// The IAM actions that the calls in this module need; the template's role grants exactly these.
-pub const ACTIONS: [&str; 14] = [
+pub const ACTIONS: [&str; 15] = [
     "cloudtrail:LookupEvents",
     "events:PutEvents",
     "kinesis:DescribeStreamSummary",
@@ -49,6 +49,7 @@ pub const ACTIONS: [&str; 14] = [
     "kms:DescribeKey",
     "kms:GetKeyPolicy",
     "sqs:ChangeMessageVisibility",
+    "sqs:GetQueueAttributes",
     "sqs:SendMessage",
     "ssm:GetParameter",
     "sts:AssumeRole",

@@ -1,8 +1,13 @@
 //! Limits the rate of the function's calls, so that other callers in the account are not throttled.
 //!
-//! AWS's [limits][limits] apply to an account and Region, and to everybody in it. Concurrent
-//! invocations together stay under half of each limit: each limits itself to its [`RateShare`] of
-//! that half.
+//! AWS's [limits][limits] apply to an account and Region, and to everybody in it. The workers of the
+//! queue and one direct invocation together stay under half of each limit: each limits itself to its
+//! [`RateShare`] of that half.
+//!
+//! Nothing limits how many direct invocations run at once but the function's reserved concurrency:
+//! twenty `CreateStream` events at the same time are twenty executions, which together make more
+//! calls than half of the limit for some seconds. What AWS then throttles is retried, ever more
+//! slowly.
 //!
 //! [limits]: https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
 
@@ -38,6 +43,16 @@ impl RateShare {
             Self::Whole => 1.0,
             Self::Worker => 0.4,
             Self::Direct => 0.2,
+        }
+    }
+
+    /// How many calls an invocation may make at once after a pause in which it made none. The next
+    /// event of a warm process must not stand in line for a call that nobody else wants to make. A
+    /// worker has no such need: a batch is many calls in any case.
+    fn burst(self) -> u32 {
+        match self {
+            Self::Whole | Self::Direct => 4,
+            Self::Worker => 1,
         }
     }
 }
@@ -97,7 +112,7 @@ impl RateLimiters {
     /// The limiters of an invocation with this share.
     #[must_use]
     pub fn with(share: RateShare) -> Self {
-        let limiter = |api: Api| RateLimiter::new(api.rate(share));
+        let limiter = |api: Api| RateLimiter::new(api.rate(share), share.burst());
         Self {
             describe: limiter(Api::DescribeStreamSummary),
             list: limiter(Api::ListStreams),
@@ -109,7 +124,8 @@ impl RateLimiters {
     /// From now on, an invocation with this share is limited.
     pub(super) fn set(&self, share: RateShare) {
         for api in Api::ALL {
-            self.of(api).state().interval = interval(api.rate(share));
+            let mut state = self.of(api).state();
+            (state.interval, state.burst) = (interval(api.rate(share)), share.burst());
         }
     }
 
@@ -123,15 +139,17 @@ impl RateLimiters {
     }
 }
 
-/// The limiter of one API: it spaces calls an interval apart. Unused time is not saved up, so a new
-/// worker does not send a burst.
+/// The limiter of one API: it spaces calls an interval apart, after a burst of a few. Time in which
+/// no call was made is saved up for one burst, and for no more.
 #[derive(Debug)]
 pub(super) struct RateLimiter(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
     interval: Duration,
-    /// When the next call may be made.
+    /// How many calls may be made at once after a pause.
+    burst: u32,
+    /// When the next call may be made, if no burst were allowed.
     next: Option<Instant>,
     /// The factor of the interval: it doubles when AWS throttles, and shrinks with every call that
     /// is not throttled.
@@ -139,19 +157,23 @@ struct State {
 }
 
 impl RateLimiter {
-    fn new(rate: f64) -> Self {
-        Self(Mutex::new(State { interval: interval(rate), next: None, stretch: 1.0 }))
+    fn new(rate: f64, burst: u32) -> Self {
+        Self(Mutex::new(State { interval: interval(rate), burst, next: None, stretch: 1.0 }))
     }
 
     /// Reserves the time of the next call; `None`, and no reservation, if that is not before
     /// `deadline`.
     pub(super) fn reserve(&self, now: Instant, deadline: Instant) -> Option<Instant> {
         let mut state = self.state();
-        let reserve = state.next.map_or(now, |next| next.max(now));
+        let interval = state.interval.mul_f64(state.stretch);
+        // While AWS throttles there is no burst.
+        let ahead = if state.stretch > 1.0 { 0 } else { state.burst.saturating_sub(1) };
+        let next = state.next.map_or(now, |next| next.max(now));
+        let reserve = next.checked_sub(interval * ahead).map_or(now, |earliest| earliest.max(now));
         if reserve >= deadline {
             return None;
         }
-        state.next = Some(reserve + state.interval.mul_f64(state.stretch));
+        state.next = Some(next + interval);
         Some(reserve)
     }
 
@@ -194,8 +216,24 @@ mod tests {
     }
 
     #[test]
-    fn a_new_pace_does_not_burst_and_an_idle_one_saves_nothing_up() {
-        let (limiter, now) = (RateLimiter::new(10.0), start());
+    fn a_burst_of_a_few_calls_is_saved_up_and_no_more() {
+        let (limiter, now) = (RateLimiter::new(2.0, 4), start());
+        let far = now + Duration::from_mins(1);
+        let turns = |from: Instant, count| -> Vec<u128> {
+            (0..count).filter_map(|_| limiter.reserve(from, far)).map(|turn| (turn - from).as_millis()).collect()
+        };
+        assert_eq!(turns(now, 6), [0, 0, 0, 0, 500, 1_000]);
+        // Half a burst is back after a second, all of it after a long time, and never two.
+        assert_eq!(turns(now + Duration::from_secs(2), 3), [0, 0, 500]);
+        assert_eq!(turns(now + Duration::from_secs(30), 5), [0, 0, 0, 0, 500]);
+        // What AWS throttles is not sent in bursts.
+        limiter.slow_down();
+        assert_eq!(turns(now + Duration::from_secs(50), 3), [0, 1_000, 2_000]);
+    }
+
+    #[test]
+    fn the_pace_of_a_worker_does_not_burst_and_an_idle_one_saves_nothing_up() {
+        let (limiter, now) = (RateLimiter::new(10.0, RateShare::Worker.burst()), start());
         let far = now + Duration::from_mins(1);
         let turns: Vec<_> =
             (0..3).filter_map(|_| limiter.reserve(now, far)).map(|reserve| (reserve - now).as_millis()).collect();
@@ -208,7 +246,7 @@ mod tests {
 
     #[test]
     fn throttling_stretches_the_pace_up_to_a_limit_and_success_brings_it_back() {
-        let (limiter, now) = (RateLimiter::new(10.0), start());
+        let (limiter, now) = (RateLimiter::new(10.0, 1), start());
         let gap = || {
             let far = now + Duration::from_hours(1);
             let first = limiter.reserve(now, far).expect("a turn");
@@ -233,12 +271,12 @@ mod tests {
         };
         assert_eq!(gap(), 250);
         limiters.set(RateShare::Direct);
-        assert_eq!(gap(), 500);
+        assert_eq!([gap(), gap(), gap()], [0, 500, 500]);
     }
 
     #[test]
     fn a_turn_that_would_come_too_late_is_not_taken() {
-        let (limiter, now) = (RateLimiter::new(10.0), start());
+        let (limiter, now) = (RateLimiter::new(10.0, 1), start());
         let deadline = now + Duration::from_millis(100);
         assert!(limiter.reserve(now, deadline).is_some());
         assert_eq!(limiter.reserve(now, deadline), None);

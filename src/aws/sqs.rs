@@ -3,9 +3,11 @@
 //! SQS refuses a message that holds certain characters (most control characters, U+FFFE and
 //! U+FFFF), and events may hold any. So the senders take a value, and escape its JSON to ASCII.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -66,6 +68,9 @@ struct Stored {
 /// [SendMessageBatch]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
 pub const BATCH: usize = 10;
 
+/// How many batches are sent at the same time.
+const BATCHES_AT_ONCE: usize = 4;
+
 /// The work queue. Lambda receives its messages and deletes them.
 #[derive(Clone, Debug)]
 pub struct WorkQueue {
@@ -87,6 +92,20 @@ impl WorkQueue {
         self.sends.then_some(WorkQueueSender(self))
     }
 
+    /// About how many messages wait to be received, by [GetQueueAttributes]: neither those that are
+    /// delayed nor those that are being worked on.
+    ///
+    /// [GetQueueAttributes]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html
+    pub async fn waiting(&self, deadline: Instant) -> Result<u64, CallError> {
+        const NAME: &str = "ApproximateNumberOfMessages";
+        let step = Step::ReadQueue;
+        let input = json!({"QueueUrl": self.queue_url, "AttributeNames": [NAME]});
+        let call = || self.client.call::<Attributes>("GetQueueAttributes", &input, step, &self.queue_url);
+        let answer = self.calls.read(step, &self.queue_url, deadline, call).await?;
+        let count = answer.attributes.get(NAME).and_then(|count| count.parse().ok());
+        count.ok_or_else(|| CallError::unreadable(step, &self.queue_url))
+    }
+
     /// Makes a received message visible again after `delay`, by [ChangeMessageVisibility].
     ///
     /// [ChangeMessageVisibility]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
@@ -102,6 +121,13 @@ impl WorkQueue {
         let call = || self.client.call::<IgnoredAny>("ChangeMessageVisibility", &input, step, &self.queue_url);
         self.calls.read(step, &self.queue_url, deadline, call).await.map(|_| ())
     }
+}
+
+/// The answer of `GetQueueAttributes`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Attributes {
+    attributes: HashMap<String, String>,
 }
 
 /// Sends work items.
@@ -127,11 +153,11 @@ impl WorkQueueSender<'_> {
     /// Sends items by `SendMessageBatch`, [`BATCH`] a call. The entries of a batch that SQS refuses
     /// are sent again: a message may be duplicated, but none is lost.
     pub async fn send_all(&self, work: &[impl Serialize + Sync], deadline: Instant) -> Result<(), CallError> {
-        for batch in work.chunks(BATCH) {
+        let send = |batch: &[_]| {
             let entry = |(index, item)| json!({"Id": format!("{index}"), "MessageBody": ascii_json(item)});
-            self.send_batch(batch.iter().enumerate().map(entry).collect(), deadline).await?;
-        }
-        Ok(())
+            self.send_batch(batch.iter().enumerate().map(entry).collect(), deadline)
+        };
+        stream::iter(work.chunks(BATCH).map(send)).buffer_unordered(BATCHES_AT_ONCE).try_collect().await
     }
 
     async fn send_batch(&self, mut entries: Vec<Value>, deadline: Instant) -> Result<(), CallError> {

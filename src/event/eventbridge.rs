@@ -6,6 +6,7 @@
 //! [events]: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-structure.html
 //! [services]: https://docs.aws.amazon.com/eventbridge/latest/ref/events.html
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::detail::Event;
@@ -13,6 +14,10 @@ use super::parsed::{Origin, Parsed, ParsedTrigger, Rejection, typed};
 use super::request::{Fleets, Scope, TriggerKind};
 use super::{cloudtrail, config, kms, securityhub};
 use crate::domain::encryption_change::{Change, ForeignChange};
+
+/// The field that the function adds to a key event before it sends it to the work queue, to be
+/// looked at once more. EventBridge's own events have no such field.
+pub const FIRST_LOOK: &str = "sweptWith";
 
 pub(super) fn read(payload: &Value, own_roles: &[String]) -> ParsedTrigger {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
@@ -27,6 +32,7 @@ pub(super) fn read(payload: &Value, own_roles: &[String]) -> ParsedTrigger {
     let origin =
         Origin { event_id, event_time: event.time, account: event.account.clone(), region: event.region.clone() };
     let mut reading = ParsedTrigger::new(find(&event, own_roles), origin);
+    reading.work.swept_with = payload.get(FIRST_LOOK).and_then(|keys| Vec::deserialize(keys).ok());
     if event.source == "aws.kinesis" {
         reading.facts.grace.actor = cloudtrail::actor(&event);
         if matches!(reading.trigger.kind, TriggerKind::EncryptionStopped | TriggerKind::EncryptionChanged) {

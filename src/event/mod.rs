@@ -20,6 +20,7 @@ mod work_item;
 
 use serde_json::Value;
 
+pub use self::eventbridge::FIRST_LOOK;
 pub use self::request::{
     Delivery, Fleets, Message, Payload, Request, RequestOptions, Scope, Trigger, TriggerKind, WorkItemContext,
 };

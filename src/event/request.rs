@@ -132,6 +132,9 @@ pub struct WorkItemContext {
     pub expires_at: Option<DateTime<Utc>>,
     /// The messages of key failures that the sweep has reported once for all streams.
     pub reported: Vec<String>,
+    /// Of a key event that is looked at for the second time: the keys, in canonical form, with which
+    /// the sweep at the first look was made. Absent if there was none.
+    pub swept_with: Option<Vec<String>>,
 }
 
 /// One request, out of its envelopes.

@@ -175,6 +175,6 @@ pub(super) fn read(payload: &Value) -> ParsedTrigger {
     let mut parsed = ParsedTrigger::new(Ok((TriggerKind::WorkItem, scope)), origin);
     parsed.options.reapply = reapply;
     parsed.facts = facts;
-    parsed.work = WorkItemContext { origin_kind: kind, hops, not_before, expires_at, reported };
+    parsed.work = WorkItemContext { origin_kind: kind, hops, not_before, expires_at, reported, swept_with: None };
     parsed
 }

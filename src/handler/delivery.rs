@@ -35,6 +35,10 @@ pub(super) struct RequestProgress {
     events: Vec<Entry>,
     /// Whether the whole event was logged, of which dead letters carry a part.
     event_logged: bool,
+    /// Why a sweep was not made, if it was left to others.
+    pub(super) left_to_others: Option<String>,
+    /// The keys with which a sweep was made that reached every stream.
+    pub(super) swept_with: Option<Vec<String>>,
 }
 
 impl RequestProgress {
@@ -46,6 +50,8 @@ impl RequestProgress {
             retry: None,
             events: Vec::new(),
             event_logged: false,
+            left_to_others: None,
+            swept_with: None,
         }
     }
 }

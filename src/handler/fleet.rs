@@ -15,7 +15,7 @@ use crate::domain::failure::{Class, Failure, Kind};
 use crate::domain::key::KeyRef;
 use crate::domain::outcome::{Outcome, Status};
 use crate::domain::stream::StreamRef;
-use crate::event::{Fleets, WorkTarget};
+use crate::event::{Fleets, Request, TriggerKind, WorkTarget};
 use crate::report::OutcomeSummary;
 use crate::sweep::fan_out::fan_out;
 use crate::sweep::filter::SweepFilter;
@@ -32,6 +32,10 @@ pub(super) async fn sweep_accounts(
     start_after: Option<String>,
 ) -> Option<String> {
     progress.summary = OutcomeSummary::of_sweep();
+    if let Some(reason) = left_to_others(ctx).await {
+        progress.left_to_others = Some(reason);
+        return None;
+    }
     let members: Vec<_> = match fleets {
         Fleets::Own => vec![],
         Fleets::All => ctx.invocation.accounts.members().collect(),
@@ -51,6 +55,30 @@ pub(super) async fn sweep_accounts(
         continue_after = continue_after.or(after);
     }
     continue_after
+}
+
+/// How many messages may wait in the work queue before a sweep is left to the next one.
+const MOST_WAITING: u64 = 50;
+
+/// Why a sweep that nobody asked for in person is not made now, if so: the work of an earlier one
+/// still waits. The waiting messages look at their streams in any case, and the schedule at all.
+async fn left_to_others(ctx: &RequestContext<'_, '_>) -> Option<String> {
+    let Request { manual, trigger, redrives, .. } = ctx.request;
+    let by_person = *redrives > 0 || *manual && ctx.message.is_none();
+    // A work item is a part of a sweep, which was begun already.
+    if by_person || trigger.kind == TriggerKind::WorkItem || ctx.sender().is_none() {
+        return None;
+    }
+    match ctx.handler().aws.work.as_ref()?.waiting(ctx.deadline().look_until()).await {
+        Ok(waiting) if waiting > MOST_WAITING => Some(format!(
+            "about {waiting} messages of earlier work wait in the work queue: the sweep is left to the next one"
+        )),
+        Ok(_) => None,
+        Err(error) => {
+            tracing::warn!(code = error.failure.code, error = %error.failure, "length of the work queue is not known");
+            None
+        }
+    }
 }
 
 /// Sends the sweep of a member account to the work queue; `None` if it could not be sent.
@@ -86,7 +114,15 @@ async fn sweep_account(
         },
     };
     let keys = ctx.invocation.rules.keys_in(account.id, &ctx.handler().aws.region);
-    let unusable = unusable_keys(account, &keys).await;
+    let looked_up = look_up(account, &keys).await;
+    let desired: Vec<_> =
+        looked_up.iter().filter_map(|(_, key)| Some(key.as_ref().ok()?.key_id().to_owned())).collect();
+    if ctx.request.work.swept_with.as_ref() == Some(&desired) {
+        progress.left_to_others =
+            Some("the keys are what they were at the first look, which led to a sweep with them".to_owned());
+        return None;
+    }
+    let unusable = unusable(looked_up);
     // Each unusable key is reported once, and does not delay the streams of the other keys.
     if keys.len() > 1 && !unusable.is_empty() {
         ctx.retry_scope = RetryScope::AlsoOtherWork;
@@ -119,18 +155,28 @@ async fn sweep_account(
         Some(sender) => enqueue_each(&ctx, progress, &pages, sender, start_after.clone()).await,
         None => reconcile_each(&ctx, progress, account, &pages, start_after.clone()).await,
     };
-    let Err(interrupted) = ended else { return None };
+    let Err(interrupted) = ended else {
+        progress.swept_with = Some(desired).filter(|desired| desired.len() == keys.len() && unusable.is_empty());
+        return None;
+    };
     finish_interrupted(&ctx, progress, interrupted, start_after.as_ref()).await
 }
 
-/// The unusable keys among `keys`, each with its failure.
-async fn unusable_keys<'k>(account: &Account<'_>, keys: &[&'k KeyRef]) -> Vec<(&'k KeyRef, Failure)> {
-    let mut unusable = Vec::new();
+/// Each of `keys` in canonical form, or why it cannot be looked up.
+async fn look_up<'k>(account: &Account<'_>, keys: &[&'k KeyRef]) -> Vec<(&'k KeyRef, Result<DesiredKey, Failure>)> {
+    let mut found = Vec::new();
     for key in keys {
-        if let Err(failure) | Ok(DesiredKey::Key { trouble: Some(failure), .. }) =
-            account.at_work.keys.desired(key).await
-        {
-            unusable.push((*key, failure));
+        found.push((*key, account.at_work.keys.desired(key).await));
+    }
+    found
+}
+
+/// The unusable keys, each with its failure.
+fn unusable<'k>(keys: Vec<(&'k KeyRef, Result<DesiredKey, Failure>)>) -> Vec<(&'k KeyRef, Failure)> {
+    let mut unusable = Vec::new();
+    for (key, found) in keys {
+        if let Err(failure) | Ok(DesiredKey::Key { trouble: Some(failure), .. }) = found {
+            unusable.push((key, failure));
         }
     }
     unusable

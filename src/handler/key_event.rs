@@ -1,6 +1,8 @@
 //! Key events: looks up the configured keys that an event may concern, in the event's account. What
 //! follows is decided in [`decide::key_event`](crate::decide::key_event).
 
+use serde_json::json;
+
 use super::context::RequestContext;
 use super::delivery::try_enqueue;
 use crate::decide::key_event::{
@@ -8,7 +10,7 @@ use crate::decide::key_event::{
 };
 use crate::domain::key::KeyRef;
 use crate::domain::key_event::KeyEvent;
-use crate::event::Fleets;
+use crate::event::{FIRST_LOOK, Fleets};
 
 /// What follows from the event, and the configured key that it concerns.
 pub(super) async fn assess<'a>(ctx: &RequestContext<'a, '_>, event: &KeyEvent) -> (KeyEventEffect, &'a KeyRef) {
@@ -59,13 +61,22 @@ pub(super) async fn assess<'a>(ctx: &RequestContext<'a, '_>, event: &KeyEvent) -
 }
 
 /// Sends the event to the work queue, to be handled again when KMS shows the change everywhere;
-/// returns whether it was sent.
+/// returns whether it was sent. `swept_with` are the keys of the sweep that the event has led to.
 ///
 /// The event itself is sent, since its age says when to stop.
-pub(super) async fn enqueue_second_look(ctx: &RequestContext<'_, '_>, event: &KeyEvent) -> bool {
+pub(super) async fn enqueue_second_look(
+    ctx: &RequestContext<'_, '_>,
+    event: &KeyEvent,
+    swept_with: Option<Vec<String>>,
+) -> bool {
     let Some(sender) = ctx.sender().filter(|_| ctx.request.redrives == 0) else { return false };
     let Some(after) = second_look_after(event, ctx.age()) else { return false };
-    try_enqueue(ctx, sender, "second look at the key", &ctx.request.payload, after).await
+    let mut payload = ctx.request.payload.clone();
+    if let Some(object) = payload.as_object_mut() {
+        object.remove(FIRST_LOOK);
+        object.extend(swept_with.map(|keys| (FIRST_LOOK.to_owned(), json!(keys))));
+    }
+    try_enqueue(ctx, sender, "second look at the key", &payload, after).await
 }
 
 /// The accounts whose streams are to have `key`. A key that is configured by ARN is the same for

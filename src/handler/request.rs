@@ -17,6 +17,7 @@ use crate::decide::disposition::RetryScope;
 use crate::decide::key_event::KeyEventEffect;
 use crate::domain::failure::{Class, Failure, Kind, Step, code};
 use crate::domain::key::KeyRef;
+use crate::domain::key_event::KeyEvent;
 use crate::domain::outcome::{Outcome, Status};
 use crate::domain::stream::StreamRef;
 use crate::domain::trigger_facts::TriggerFacts;
@@ -97,41 +98,53 @@ async fn handle_scope(ctx: &RequestContext<'_, '_>, progress: &mut RequestProgre
         Scope::Key(event) => {
             let (effect, key) = assess(ctx, event).await;
             if let KeyEventEffect::Ignored(reason) = effect {
-                trigger.kind = TriggerKind::Ignored;
-                trigger.reason = Some(reason);
+                (trigger.kind, trigger.reason) = (TriggerKind::Ignored, Some(reason));
             } else {
-                // KMS is eventually consistent: the event is handled now, and once more when the
-                // change must be visible everywhere.
-                let is_looked_at_again = enqueue_second_look(ctx, event).await;
-                continue_after = handle_key_event(ctx, progress, effect, key, is_looked_at_again).await;
+                continue_after = handle_key_event(ctx, progress, event, effect, key).await;
             }
         }
+    }
+    // A sweep that was left to others asked for nothing.
+    if let Some(reason) = progress.left_to_others.take().filter(|_| progress.summary.is_empty()) {
+        (trigger.kind, trigger.reason) = (TriggerKind::Ignored, Some(reason));
     }
     (trigger, continue_after)
 }
 
 /// Carries out the effect of an event about `key`. Returns the stream after which an interrupted
 /// sweep continues.
+///
+/// KMS is eventually consistent: the event is handled now, and once more when the change must be
+/// visible everywhere.
 async fn handle_key_event(
     ctx: &RequestContext<'_, '_>,
     progress: &mut RequestProgress,
+    event: &KeyEvent,
     effect: KeyEventEffect,
     key: &KeyRef,
-    is_looked_at_again: bool,
 ) -> Option<String> {
     let outcome = match effect {
         KeyEventEffect::Ignored(_) => return None,
         KeyEventEffect::Sweep { repointed_alias, rotated_key } => {
             let facts = TriggerFacts { repointed_alias, rotated_key, ..ctx.facts.clone() };
             let ctx = RequestContext { facts, ..ctx.clone() };
-            return sweep_accounts(&ctx, progress, &fleets_with(&ctx, key), None).await;
+            let continue_after = sweep_accounts(&ctx, progress, &fleets_with(&ctx, key), None).await;
+            enqueue_second_look(&ctx, event, progress.swept_with.take()).await;
+            return continue_after;
         }
-        KeyEventEffect::KeyAtRisk(reason) => Outcome::new(None, Status::KeyAtRisk, reason, ctx.mode()),
-        KeyEventEffect::Failed(failure) if is_looked_at_again && failure.kind() == Kind::KeyUnsettled => {
-            let reason = format!("{}; the key is checked again when KMS must show the change", failure.message);
-            Outcome::new(None, Status::Deferred, reason, ctx.mode())
+        KeyEventEffect::KeyAtRisk(reason) => {
+            enqueue_second_look(ctx, event, None).await;
+            Outcome::new(None, Status::KeyAtRisk, reason, ctx.mode())
         }
-        KeyEventEffect::Failed(failure) => Outcome::failed(None, failure, ctx.mode()),
+        KeyEventEffect::Failed(failure) => {
+            let is_looked_at_again = enqueue_second_look(ctx, event, None).await;
+            if is_looked_at_again && failure.kind() == Kind::KeyUnsettled {
+                let reason = format!("{}; the key is checked again when KMS must show the change", failure.message);
+                Outcome::new(None, Status::Deferred, reason, ctx.mode())
+            } else {
+                Outcome::failed(None, failure, ctx.mode())
+            }
+        }
     };
     finish(ctx, progress, Outcome { key: Some(key.to_string()), ..outcome }).await;
     None

@@ -44,6 +44,12 @@ impl OutcomeSummary {
         Self { sweeping: true, ..Self::default() }
     }
 
+    /// Whether there is no outcome yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
     /// Counts `outcome`, and lists it if there is room or it is more important than another.
     pub fn add(&mut self, outcome: Outcome) {
         *self.counts.entry(outcome.status).or_default() += 1;

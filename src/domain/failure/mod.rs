@@ -50,6 +50,8 @@ pub enum Step {
     SendWorkItem,
     /// `sqs:ChangeMessageVisibility` on the work queue.
     ChangeVisibility,
+    /// `sqs:GetQueueAttributes` of the work queue.
+    ReadQueue,
     /// `kinesis:PutRecord`, by `enforcer apply --probe`.
     Probe,
     /// `events:PutEvents`.
@@ -80,6 +82,7 @@ impl Step {
             Self::SendDeadLetter => "send-dead-letter",
             Self::SendWorkItem => "send-work-item",
             Self::ChangeVisibility => "change-visibility",
+            Self::ReadQueue => "read-queue",
             Self::Probe => "probe",
             Self::PutEvents => "put-events",
             Self::HandleDeadLetters => "handle-dead-letters",
@@ -108,6 +111,7 @@ impl Step {
             Self::Wait => "waiting for",
             Self::SendDeadLetter | Self::SendWorkItem => "SendMessage to",
             Self::ChangeVisibility => "ChangeMessageVisibility on",
+            Self::ReadQueue => "GetQueueAttributes of",
             Self::Probe => "PutRecord to",
             Self::PutEvents => "PutEvents to",
             Self::HandleDeadLetters => "handling dead letters:",
@@ -205,7 +209,7 @@ impl fmt::Display for Failure {
 mod tests {
     use super::*;
 
-    const STEPS: [Step; 19] = [
+    const STEPS: [Step; 20] = [
         Step::ReadEvent,
         Step::CheckTarget,
         Step::DescribeStream,
@@ -222,6 +226,7 @@ mod tests {
         Step::SendDeadLetter,
         Step::SendWorkItem,
         Step::ChangeVisibility,
+        Step::ReadQueue,
         Step::Probe,
         Step::PutEvents,
         Step::HandleDeadLetters,
@@ -364,6 +369,7 @@ mod tests {
             (Step::SendDeadLetter, "sqs:SendMessage"),
             (Step::SendWorkItem, "WORK_QUEUE_URL"),
             (Step::ChangeVisibility, "sqs:ChangeMessageVisibility"),
+            (Step::ReadQueue, "sqs:GetQueueAttributes"),
             (Step::Probe, "kinesis:PutRecord"),
             (Step::PutEvents, "events:PutEvents"),
             (Step::HandleDeadLetters, "sqs:ReceiveMessage"),

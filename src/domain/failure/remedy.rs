@@ -149,6 +149,7 @@ fn action(step: Step) -> &'static str {
         Step::AssumeRole => "sts:AssumeRole on the member account's role",
         Step::PutEvents => "events:PutEvents on the bus in OUTCOME_EVENT_BUS",
         Step::ChangeVisibility => "sqs:ChangeMessageVisibility on the queue in WORK_QUEUE_URL",
+        Step::ReadQueue => "sqs:GetQueueAttributes on the queue in WORK_QUEUE_URL",
         Step::GetPolicy => "kms:GetKeyPolicy on the key, kinesis:GetResourcePolicy on the stream",
         Step::LookupEvents => "cloudtrail:LookupEvents",
         Step::ReadPolicy => "ssm:GetParameter on the parameter in POLICY_PARAMETER",
