@@ -17,7 +17,7 @@ use crate::domain::grace::GraceState;
 use crate::domain::outcome::{DeferReason, Deferral, Outcome, Status};
 use crate::domain::stream::StreamRef;
 use crate::domain::wait::WaitState;
-use crate::event::{WorkItem, WorkTarget};
+use crate::event::{TriggerKind, WorkItem, WorkTarget};
 use crate::report::OutcomeSummary;
 use crate::report::dead_letter::{DeadLetter, DeadLetterMetadata, narrowed};
 use crate::report::event::{OutcomeEvent, SOURCE, events};
@@ -44,9 +44,14 @@ pub(super) struct RequestProgress {
 impl RequestProgress {
     pub(super) fn new(ctx: &RequestContext<'_, '_>) -> Self {
         let policy_errors = u64::from(ctx.invocation.old_policy);
+        let is_the_schedules = ctx.message.is_none() && ctx.request.trigger.kind == TriggerKind::Scheduled;
         Self {
             summary: OutcomeSummary::of_targets(),
-            counters: RequestCounters { policy_errors, ..RequestCounters::default() },
+            counters: RequestCounters {
+                policy_errors,
+                scheduled_sweeps: u64::from(is_the_schedules),
+                ..RequestCounters::default()
+            },
             retry: None,
             events: Vec::new(),
             event_logged: false,

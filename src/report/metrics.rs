@@ -37,6 +37,9 @@ pub const EVENTS_NOT_SENT: &str = "EventsNotSent";
 /// The metric of requests that used an older policy, because the present one is malformed or could
 /// not be read.
 pub const POLICY_ERRORS: &str = "PolicyErrors";
+/// The metric of requests that the schedule made: nothing else writes it, not even a zero, so that
+/// its absence shows that the schedule does not invoke the function.
+pub const SCHEDULED_SWEEPS: &str = "ScheduledSweeps";
 /// The metric of how long new streams were not encrypted, in seconds: from their creation until
 /// they were ACTIVE with the key.
 pub const TIME_UNENCRYPTED: &str = "TimeUnencrypted";
@@ -60,6 +63,9 @@ pub struct RequestCounters {
     pub events_not_sent: u64,
     /// 1 if an older policy was used, because the present one is malformed or could not be read.
     pub policy_errors: u64,
+    /// 1 if the schedule itself made the request: neither a work item that it led to, nor a message
+    /// that was redriven through the work queue.
+    pub scheduled_sweeps: u64,
 }
 
 /// The line of metrics of one request.
@@ -103,6 +109,9 @@ pub fn line(namespace: &str, function: &str, now: DateTime<Utc>, report: &Report
     put(DEAD_LETTERS_NOT_STORED, "Count", json!(counters.dead_letters_not_stored));
     put(EVENTS_NOT_SENT, "Count", json!(counters.events_not_sent));
     put(POLICY_ERRORS, "Count", json!(counters.policy_errors));
+    if counters.scheduled_sweeps > 0 {
+        put(SCHEDULED_SWEEPS, "Count", json!(counters.scheduled_sweeps));
+    }
     values.insert(
         "_aws".to_owned(),
         json!({
@@ -161,6 +170,10 @@ mod tests {
             region: None,
         };
         let report = Report::new("request-1", Mode::Enforce, trigger, summary, None);
+        let scheduled = RequestCounters { scheduled_sweeps: 1, ..RequestCounters::default() };
+        let scheduled: Value =
+            serde_json::from_str(&line("Space", "enforcer", now(), &report, scheduled)).expect("JSON");
+        assert_eq!(scheduled[SCHEDULED_SWEEPS], 1);
         let counters = RequestCounters { dead_letters: 1, policy_errors: 1, ..RequestCounters::default() };
         let line: Value = serde_json::from_str(&line("Space", "enforcer", now(), &report, counters)).expect("JSON");
         assert_eq!((&line["Encrypted"], &line[TIME_TO_ENCRYPTED]), (&json!(3), &json!([900, 800, 700])));
@@ -169,6 +182,7 @@ mod tests {
         assert_eq!((&line[DEAD_LETTERS], &line[DEAD_LETTERS_NOT_STORED]), (&json!(1), &json!(0)));
         assert_eq!((&line[EVENTS_NOT_SENT], &line[POLICY_ERRORS]), (&json!(0), &json!(1)));
         let metrics = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().expect("metrics");
+        assert_eq!(line.get(SCHEDULED_SWEEPS), None, "its absence is what the alarm watches");
         let unit =
             |name: &str| metrics.iter().find(|metric| metric["Name"] == name).map(|metric| metric["Unit"].clone());
         assert_eq!(

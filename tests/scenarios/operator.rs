@@ -111,6 +111,34 @@ async fn letters_and_events_are_counted_whether_they_were_stored_or_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_the_schedules_own_requests_count_as_scheduled_sweeps() {
+    let world = World::new().with_work_queue();
+    world.stream(NewStream::named("orders"));
+    let mut handler = world.handler();
+    handler.emit = |line| METRICS.with_borrow_mut(|lines| lines.push(serde_json::from_str(line).expect("JSON")));
+    let counted = || {
+        let lines = METRICS.take();
+        assert!(!lines.is_empty());
+        lines.iter().filter_map(|line| line.get("ScheduledSweeps").cloned()).collect::<Vec<_>>()
+    };
+    world.run_with(&handler, &event("scheduled"), 300).await.expect("an answer");
+    assert_eq!(counted(), [1]);
+    // The work items of the sweep.
+    world.batch_with(&handler).await.expect("a batch");
+    assert!(counted().is_empty());
+    for payload in [json!({"sweep": true}), manual("orders"), event("stream-created"), event("unknown")] {
+        world.run_with(&handler, &payload, 300).await.expect("an answer");
+        assert!(counted().is_empty(), "{payload}");
+    }
+    // A person who redrives a dead letter of the schedule does not prove that the schedule works.
+    world.drain().await;
+    METRICS.take();
+    world.enqueue(&event("scheduled"));
+    world.batch_with(&handler).await.expect("a batch");
+    assert!(counted().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rehearsal_says_what_would_be_done_and_does_nothing_whatever_the_payload_asks_for() {
     let world = World::new();
     world.stream(NewStream::named("orders"));
