@@ -14,6 +14,7 @@ const EVENTS: &str = include_str!("../docs/EVENTS.md");
 const PREVENT: &str = include_str!("../docs/PREVENT.md");
 const FAILURE: &str = include_str!("../src/domain/failure/code.rs");
 const TEMPLATE: &str = include_str!("../template.yaml");
+const MEMBER_TEMPLATE: &str = include_str!("../deploy/member-role.yaml");
 
 /// What stands in headings of the third level, word by word.
 fn headings(document: &str) -> BTreeSet<&str> {
@@ -22,7 +23,11 @@ fn headings(document: &str) -> BTreeSet<&str> {
 
 /// The names of the template's resources of a type.
 fn resources(kind: &str) -> Vec<&'static str> {
-    let lines: Vec<_> = TEMPLATE.lines().collect();
+    resources_in(TEMPLATE, kind)
+}
+
+fn resources_in(template: &'static str, kind: &str) -> Vec<&'static str> {
+    let lines: Vec<_> = template.lines().collect();
     let found: Vec<_> = lines
         .windows(2)
         .filter(|pair| pair[1].trim() == format!("Type: {kind}"))
@@ -60,7 +65,8 @@ fn the_runbook_has_a_section_for_every_alarm_and_every_code() {
     let codes = FAILURE.lines().filter_map(|line| line.trim().strip_prefix("pub const ")?.split('"').nth(1));
     let codes: Vec<_> = codes.collect();
     assert!(codes.len() > 20, "{codes:?}");
-    for section in resources("AWS::CloudWatch::Alarm").into_iter().chain(codes).chain(OF_AWS) {
+    let alarms = [TEMPLATE, MEMBER_TEMPLATE].map(|template| resources_in(template, "AWS::CloudWatch::Alarm")).concat();
+    for section in alarms.into_iter().chain(codes).chain(OF_AWS) {
         assert!(sections.contains(section), "{section}");
     }
 }

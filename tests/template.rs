@@ -20,6 +20,8 @@ use serde_json::{Map, Value, json};
 use serde_yaml_ng::Value as Yaml;
 
 const OWN_ROLE: &str = "arn:aws:iam::111122223333:role/kinesis-encryption-enforcer";
+const STACK_ID: &str =
+    "arn:aws:cloudformation:us-east-1:111122223333:stack/enforcer/0a1b2c3d-4e5f-6789-abcd-ef0123456789";
 const QUEUE_URL: &str = "https://sqs.us-east-1.amazonaws.com/111122223333/dead-letters";
 const WORK_QUEUE_URL: &str = "https://sqs.us-east-1.amazonaws.com/111122223333/work";
 const STREAMS: &str = "arn:aws:kinesis:us-east-1:111122223333:stream/*";
@@ -32,6 +34,7 @@ const MEMBERS: [(&str, &str); 3] = [
     ("MemberExternalId", EXTERNAL_ID),
 ];
 const EXTERNAL_ID: &str = "orders-7";
+const MANAGED_ALIAS: &str = "arn:aws:kms:us-east-1:111122223333:alias/aws/kinesis";
 const FOREIGN_KEY: &str = "arn:aws:kms:us-east-1:444455556666:key/0987dcba-09fe-87dc-65ba-ab0987654321";
 
 const HUB_BUS: &str = "arn:aws:events:us-east-1:111122223333:event-bus/default";
@@ -244,6 +247,9 @@ impl Stack {
             }
             "Fn::Equals" => json!(argument[0] == argument[1]),
             "Fn::Not" => json!(!argument[0].as_bool().expect("a condition")),
+            "Fn::And" => json!(argument.as_array().expect("conditions").iter().all(|one| one == true)),
+            "Fn::Or" => json!(argument.as_array().expect("conditions").iter().any(|one| one == true)),
+            "Fn::Condition" => json!(self.holds(&text(&argument))),
             other => panic!("this test does not know {other}"),
         })
     }
@@ -255,6 +261,7 @@ impl Stack {
             ("AWS::Region", _) => json!("us-east-1"),
             ("AWS::AccountId", _) => json!("111122223333"),
             ("AWS::StackName", _) => json!("enforcer"),
+            ("AWS::StackId", _) => json!(STACK_ID),
             ("DeadLetterQueue", _) => json!(QUEUE_URL),
             ("WorkQueue", _) => json!(WORK_QUEUE_URL),
             (attribute, _) if attribute.contains('.') => json!(format!("<{attribute}>")),
@@ -408,20 +415,59 @@ fn of_roles_the_function_may_take_on_the_members_and_only_where_there_are_member
     assert_eq!(Stack::new(&[]).of_type("AWS::Events::EventBusPolicy").len(), 0);
 }
 
+/// Source: `events:source` is multi-valued, and `ForAllValues` holds where the key is absent:
+/// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-conditions.html>
+fn of_these_sources_alone(sources: &Value) -> Map<String, Value> {
+    let condition = json!({
+        "ForAllValues:StringEquals": {"events:source": sources},
+        "Null": {"events:source": "false"},
+    });
+    condition.as_object().expect("an object").clone()
+}
+
 #[test]
-fn members_may_forward_to_the_default_bus_and_nobody_else() {
+fn members_may_only_forward_events_to_the_default_bus_and_only_of_the_sources_that_their_rules_match() {
     let policies = Stack::new(&MEMBERS).of_type("AWS::Events::EventBusPolicy");
+    let mut condition = of_these_sources_alone(&json!(["aws.kinesis", "aws.kms"]));
+    condition.insert("Bool".to_owned(), json!({"events:eventBusInvocation": "true"}));
     let expected = json!({
         "EventBusName": "default",
-        "StatementId": "enforcer-members",
+        "StatementId": "member-accounts-0a1b2c3d-4e5f-6789-abcd-ef0123456789",
         "Statement": {
             "Effect": "Allow",
             "Principal": {"AWS": ["444455556666", "777788889999"]},
             "Action": "events:PutEvents",
             "Resource": HUB_BUS,
+            "Condition": condition,
         },
     });
     assert_eq!(policies.into_values().collect::<Vec<_>>(), [expected]);
+    let forwarded: BTreeSet<_> = Stack::in_member(&[])
+        .of_type("AWS::Events::Rule")
+        .values()
+        .flat_map(|rule| strings(&rule["EventPattern"]["source"]))
+        .collect();
+    assert_eq!(forwarded, set(&["aws.kinesis", "aws.kms"]));
+}
+
+#[test]
+fn the_statement_id_of_the_bus_policy_is_short_enough_however_long_the_name_of_the_stack() {
+    // The longest name that CloudFormation accepts. EventBridge accepts 64 characters.
+    let long_id = STACK_ID.replace("/enforcer/", &format!("/{}/", "x".repeat(128)));
+    let policy = &template()["Resources"]["MemberEventsPolicy"]["Properties"]["StatementId"];
+    let statement_id = Stack::new(&MEMBERS).value(policy).expect("a value");
+    let statement_id = statement_id.as_str().expect("a text");
+    assert!(statement_id.len() <= 64, "{statement_id}");
+    assert!(!policy.to_string().contains("AWS::StackName"), "{policy}");
+    assert!(long_id.rsplit('/').next().is_some_and(|id| statement_id.ends_with(id)), "{statement_id}");
+}
+
+#[test]
+fn the_function_publishes_under_its_own_source_alone() {
+    let statements = Stack::new(&[("OutcomeEventBus", "default")]).statements();
+    let statement = statements.iter().find(|statement| statement["Action"] == "events:PutEvents").expect("a statement");
+    let own = of_these_sources_alone(&json!("kinesis-encryption-enforcer"));
+    assert_eq!(statement["Condition"], Value::Object(own));
 }
 
 #[test]
@@ -485,8 +531,9 @@ fn start_stream_encryption_is_allowed_in_a_member_on_its_streams_and_the_keys_th
         let found: BTreeSet<_> = start.flat_map(|statement| strings(&statement["Resource"])).collect();
         assert_eq!(found, set(&[&[STREAMS], keys].concat()), "{key_arns}");
     };
-    check("", &[KEYS_HERE]);
+    check("", &[KEYS_HERE, MANAGED_ALIAS]);
     check(FOREIGN_KEY, &[FOREIGN_KEY]);
+    check(MANAGED_ALIAS, &[MANAGED_ALIAS]);
 }
 
 #[test]
@@ -533,7 +580,12 @@ fn a_member_forwards_what_the_functions_own_rules_take_to_its_bus_but_not_the_fu
         assert_eq!(pattern, own[&id]["EventPattern"].to_string(), "{id}");
         assert_eq!(
             rule["Targets"],
-            json!([{"Id": "Enforcer", "Arn": HUB_BUS, "RoleArn": "<ForwardRole.Arn>"}]),
+            json!([{
+                "Id": "Enforcer",
+                "Arn": HUB_BUS,
+                "RoleArn": "<ForwardRole.Arn>",
+                "DeadLetterConfig": {"Arn": "<ForwardDeadLetterQueue.Arn>"},
+            }]),
             "{id}"
         );
     }
@@ -586,6 +638,10 @@ fn start_stream_encryption_is_allowed_on_the_streams_and_on_the_keys_that_the_ke
     check("arn:aws:kms:us-east-1:111122223333:alias/orders", "", &[KEYS_HERE]);
     check("alias/orders", &foreign_and_own, &[FOREIGN_KEY, KEY_ARN]);
     check(KEY_ARN, FOREIGN_KEY, &[FOREIGN_KEY]);
+    // The function applies it by this name, and AWS does not document which of its ARNs is authorised.
+    check("alias/aws/kinesis", "", &[KEYS_HERE, MANAGED_ALIAS]);
+    check(MANAGED_ALIAS, "", &[KEYS_HERE, MANAGED_ALIAS]);
+    check("alias/aws/kinesis", &foreign_and_own, &[FOREIGN_KEY, KEY_ARN, MANAGED_ALIAS]);
 }
 
 #[test]
@@ -698,16 +754,16 @@ fn every_rule_hands_over_the_whole_event_and_leaves_what_it_could_not_on_the_dea
 }
 
 #[test]
-fn the_dead_letter_queue_takes_messages_of_the_rules_that_are_there_and_of_nothing_else() {
-    for given in [
-        &[][..],
-        &[("WatchConfig", "false")],
-        &[("WatchSecurityHub", "false")],
-        &[("WatchConfig", "false"), ("WatchSecurityHub", "false")],
+fn a_dead_letter_queue_takes_messages_of_the_rules_that_are_there_and_of_nothing_else() {
+    for (stack, queue) in [
+        (Stack::new(&[]), QUEUE_URL),
+        (Stack::new(&[("WatchConfig", "false")]), QUEUE_URL),
+        (Stack::new(&[("WatchSecurityHub", "false")]), QUEUE_URL),
+        (Stack::new(&[("WatchConfig", "false"), ("WatchSecurityHub", "false")]), QUEUE_URL),
+        (Stack::in_member(&[]), "<ForwardDeadLetterQueue>"),
     ] {
-        let stack = Stack::new(given);
         let policies = stack.of_type("AWS::SQS::QueuePolicy");
-        let of_this_queue: Vec<_> = policies.values().filter(|policy| policy["Queues"] == json!([QUEUE_URL])).collect();
+        let of_this_queue: Vec<_> = policies.values().filter(|policy| policy["Queues"] == json!([queue])).collect();
         let [policy] = of_this_queue[..] else { panic!("one policy: {of_this_queue:?}") };
         let statements = policy["PolicyDocument"]["Statement"].as_array().expect("statements");
         let allowed: Vec<_> = statements.iter().filter(|statement| statement["Effect"] == "Allow").collect();
@@ -729,16 +785,98 @@ fn the_dead_letter_queue_takes_messages_of_the_rules_that_are_there_and_of_nothi
     }
 }
 
+/// The logical ids of the queues of this kind of resource that `value` names in `!GetAtt Queue.Arn`.
+fn queue_in(template: &Value, value: &Value) -> Option<String> {
+    let (id, attribute) = value["Fn::GetAtt"].as_str()?.split_once('.')?;
+    let is_queue = template["Resources"][id]["Type"] == "AWS::SQS::Queue" && attribute == "Arn";
+    is_queue.then(|| id.to_owned())
+}
+
 #[test]
-fn the_dead_letter_queue_keeps_letters_fourteen_days_and_no_queue_needs_a_kms_key() {
-    let queues = Stack::new(&[]).of_type("AWS::SQS::Queue");
-    assert!(queues.values().all(|queue| queue["SqsManagedSseEnabled"] == true), "{queues:?}");
-    let queue = &queues["DeadLetterQueue"];
-    let days = queue["MessageRetentionPeriod"].as_u64().expect("seconds") / 86400;
-    assert_eq!(days, 14);
-    for (id, resource) in Stack::new(&[]).resources() {
-        for property in ["KmsKeyId", "KmsMasterKeyId", "KmsKeyArn"] {
-            assert!(resource["Properties"].get(property).is_none(), "{id} would be encrypted with a KMS key");
+fn whatever_hands_something_over_leaves_what_it_could_not_on_a_queue_with_an_alarm() {
+    for (file, least) in [("template.yaml", 10), ("deploy/member-role.yaml", 4)] {
+        let template = template_in(file);
+        let resources = template["Resources"].as_object().expect("resources");
+        let mut queues = BTreeSet::new();
+        let mut handing_over = 0;
+        for (id, resource) in resources {
+            let properties = &resource["Properties"];
+            // Raw, so that what only some parameters create is here, too.
+            let targets: Vec<&Value> = match resource["Type"].as_str().expect("a type") {
+                "AWS::Events::Rule" => properties["Targets"].as_array().expect("targets").iter().collect(),
+                "AWS::Scheduler::Schedule" => vec![&properties["Target"]],
+                "AWS::Serverless::Function" => {
+                    let failed = &properties["EventInvokeConfig"]["DestinationConfig"]["OnFailure"];
+                    queues.insert(queue_in(&template, &failed["Destination"]).expect("an on-failure destination"));
+                    vec![]
+                }
+                "AWS::Lambda::EventSourceMapping" => {
+                    let source = queue_in(&template, &properties["EventSourceArn"]).expect("a queue");
+                    let redrive = &template["Resources"][&source]["Properties"]["RedrivePolicy"];
+                    queues.insert(queue_in(&template, &redrive["deadLetterTargetArn"]).expect("a redrive policy"));
+                    vec![]
+                }
+                // Whatever else delivers events has to be added above.
+                "AWS::Pipes::Pipe" | "AWS::Events::Archive" | "AWS::SNS::Subscription" => panic!("{file}: {id}"),
+                _ => vec![],
+            };
+            assert!(!targets.is_empty() || resource["Type"] != "AWS::Events::Rule", "{id} has no target");
+            for target in targets {
+                let queue = queue_in(&template, &target["DeadLetterConfig"]["Arn"]);
+                queues.insert(queue.unwrap_or_else(|| panic!("{file}: {id} has a target without a dead-letter queue")));
+                handing_over += 1;
+            }
+        }
+        assert!(handing_over >= least, "{file}: {handing_over}");
+        assert_eq!(queues.len(), 1, "{queues:?}");
+        for queue in queues {
+            let shown = |alarm: &Value| {
+                alarm.to_string().contains("ApproximateNumberOfMessagesVisible")
+                    && alarm.to_string().contains(&format!("{queue}.QueueName"))
+            };
+            let alarms = resources.values().filter(|resource| resource["Type"] == "AWS::CloudWatch::Alarm");
+            assert_eq!(alarms.filter(|alarm| shown(alarm) && alarm.get("Condition").is_none()).count(), 1, "{queue}");
+        }
+    }
+}
+
+#[test]
+fn what_a_member_could_not_forward_raises_one_alarm_there_and_what_no_queue_holds_does_too() {
+    const TOPIC: &str = "arn:aws:sns:us-east-1:444455556666:alarms";
+    let stack = Stack::in_member(&[("AlarmTopicArn", TOPIC)]);
+    let alarms = stack.of_type("AWS::CloudWatch::Alarm");
+    assert_eq!(alarms.keys().collect::<Vec<_>>(), ["ForwardingAlarm"]);
+    let alarm = &alarms["ForwardingAlarm"];
+    assert_eq!((&alarm["AlarmActions"], &alarm["OKActions"]), (&json!([TOPIC]), &json!([TOPIC])));
+    assert_eq!(alarm["TreatMissingData"], "notBreaching");
+    assert_eq!((&alarm["ComparisonOperator"], &alarm["Threshold"]), (&json!("GreaterThanThreshold"), &json!(0)));
+    assert!(alarm["AlarmDescription"].as_str().expect("a text").ends_with("docs/RUNBOOK.md, section ForwardingAlarm"));
+    let metrics = alarm["Metrics"].as_array().expect("metrics");
+    let lost: BTreeSet<_> = metrics
+        .iter()
+        .map(|metric| &metric["MetricStat"]["Metric"])
+        .filter(|metric| metric["MetricName"] == "InvocationsFailedToBeSentToDlq")
+        .map(|metric| metric["Dimensions"][0]["Value"].as_str().expect("a rule").to_owned())
+        .collect();
+    let rules: BTreeSet<_> = stack.of_type("AWS::Events::Rule").into_keys().map(|id| format!("<{id}>")).collect();
+    assert_eq!(lost, rules);
+    assert_eq!(Stack::in_member(&[]).properties("ForwardingAlarm")["AlarmActions"], json!([]));
+}
+
+#[test]
+fn every_queue_keeps_messages_fourteen_days_the_most_that_sqs_allows_and_no_queue_needs_a_kms_key() {
+    for stack in [Stack::new(&[]), Stack::in_member(&[])] {
+        for (id, queue) in stack.of_type("AWS::SQS::Queue") {
+            assert_eq!(
+                (&queue["MessageRetentionPeriod"], &queue["SqsManagedSseEnabled"]),
+                (&json!(1_209_600), &json!(true)),
+                "{id}"
+            );
+        }
+        for (id, resource) in stack.resources() {
+            for property in ["KmsKeyId", "KmsMasterKeyId", "KmsKeyArn"] {
+                assert!(resource["Properties"].get(property).is_none(), "{id} would be encrypted with a KMS key");
+            }
         }
     }
 }
@@ -787,16 +925,24 @@ fn the_work_queue_hides_a_message_for_six_times_the_longest_timeout() {
 }
 
 #[test]
-fn work_becomes_a_letter_before_it_expires_and_the_letter_outlasts_it() {
+fn no_message_of_the_work_queue_is_deleted_by_retention_before_a_dead_letter_or_a_long_alarm() {
     let stack = Stack::new(&[]);
-    let (work, letters) = (stack.properties("WorkQueue"), stack.properties("DeadLetterQueue"));
+    let (work, letters, alarm) =
+        (stack.properties("WorkQueue"), stack.properties("DeadLetterQueue"), stack.properties("WorkQueueAlarm"));
     let seconds = |queue: &Value, property: &str| queue[property].as_u64().expect("seconds");
     let retention = seconds(&work, "MessageRetentionPeriod");
-    // Every attempt crashes, and so takes a visibility timeout.
+    // What is received again and again, because every attempt crashes, and takes a visibility timeout:
+    // SQS moves it. It keeps its age, and most of the retention is left to read it.
     let most = template()["Parameters"]["WorkQueueMaxReceives"]["MaxValue"].as_u64().expect("a number");
-    assert!(retention >= 4 * 86400 && retention > most * seconds(&work, "VisibilityTimeout"), "{retention}");
-    // A message that SQS moves keeps its age: a week to read the letter is left.
-    assert!(retention + 7 * 86400 <= seconds(&letters, "MessageRetentionPeriod"), "{retention}");
+    let moved_after = most * seconds(&work, "VisibilityTimeout");
+    assert!(moved_after + 7 * 86400 <= seconds(&letters, "MessageRetentionPeriod"), "{moved_after}");
+    assert!(moved_after + 7 * 86400 <= retention, "{moved_after}");
+    // What is never received, because the function or the mapping does not work: the alarm is on for at
+    // least 13 days before SQS deletes it.
+    let on_after = alarm["Threshold"].as_u64().expect("seconds") + alarm["Period"].as_u64().expect("seconds");
+    assert_eq!(alarm["EvaluationPeriods"], 1);
+    assert!(on_after + 13 * 86400 <= retention, "{on_after}");
+    assert!(alarm.get("Condition").is_none() && template()["Resources"]["WorkQueueAlarm"].get("Condition").is_none());
 }
 
 #[test]
@@ -827,6 +973,17 @@ fn the_function_works_on_the_queue_in_every_mode_with_as_many_workers_as_calls_a
             "{given:?}"
         );
     }
+}
+
+#[test]
+fn concurrency_is_reserved_only_where_it_is_asked_for_and_leaves_room_for_the_workers() {
+    assert!(Stack::new(&[]).properties("Function").get("ReservedConcurrentExecutions").is_none());
+    let reserved = Stack::new(&[("ReservedConcurrency", "10")]);
+    assert_eq!(reserved.properties("Function")["ReservedConcurrentExecutions"], "10");
+    // tests/template/check.py tries that the pattern refuses what is less.
+    let accepted = template()["Parameters"]["ReservedConcurrency"]["ConstraintDescription"].clone();
+    let least = accepted.as_str().and_then(|text| text.split("from ").nth(1)?.split(' ').next()?.parse::<u32>().ok());
+    assert!(least.is_some_and(|least| least >= rate_limit::WORKERS + 3), "{accepted}");
 }
 
 #[test]
@@ -864,10 +1021,37 @@ fn every_alarm_names_its_section_of_the_runbook_and_tells_whom_the_parameters_na
         }
     }
     assert_eq!(Stack::new(&[]).of_type("AWS::SNS::Topic").len(), 0);
-    let scheduled = |expression| {
-        Stack::new(&[("ScheduleExpression", expression)]).of_type("AWS::CloudWatch::Alarm").contains_key("SilenceAlarm")
+}
+
+#[test]
+fn silence_is_that_of_the_schedule_whatever_else_invokes_the_function() {
+    use kinesis_encryption_enforcer::report::metrics::SCHEDULED_SWEEPS;
+    let check = |expression: &str, hours: &str, periods: Option<&Value>| {
+        let stack = Stack::new(&[("ScheduleExpression", expression), ("SilenceAlarmHours", hours)]);
+        let alarms = stack.of_type("AWS::CloudWatch::Alarm");
+        let alarm = alarms.get("SilenceAlarm");
+        assert_eq!(alarm.map(|alarm| &alarm["EvaluationPeriods"]), periods, "{expression} {hours}");
+        let Some(alarm) = alarm else { return };
+        assert_eq!(
+            (&alarm["Namespace"], &alarm["MetricName"]),
+            (&json!(DEFAULT_METRICS_NAMESPACE), &json!(SCHEDULED_SWEEPS))
+        );
+        assert_eq!(alarm["Dimensions"], json!([{"Name": "FunctionName", "Value": "<Function>"}]));
+        // Nothing but a scheduled request writes the metric, so its absence is what is wrong.
+        assert_eq!((&alarm["TreatMissingData"], &alarm["Period"]), (&json!("breaching"), &json!(3600)));
+        assert_eq!(
+            (&alarm["Statistic"], &alarm["ComparisonOperator"], &alarm["Threshold"]),
+            (&json!("Sum"), &json!("LessThanThreshold"), &json!(1))
+        );
     };
-    assert!(scheduled("rate(1 hour)") && !scheduled("rate(1 day)") && !scheduled(""));
+    check("rate(1 hour)", "", Some(&json!(3)));
+    check("rate(1 hour)", "6", Some(&json!("6")));
+    check("rate(6 hours)", "18", Some(&json!("18")));
+    check("cron(0 3 * * ? *)", "72", Some(&json!("72")));
+    // Nobody has said how often it is to fire.
+    check("rate(6 hours)", "", None);
+    check("", "", None);
+    check("", "18", None);
 }
 
 #[test]
@@ -899,18 +1083,25 @@ fn the_topic_of_the_alarms_takes_those_of_this_account_and_nothing_without_tls()
 fn alarms_and_the_dashboard_show_the_metrics_that_the_function_emits_and_the_dashboard_all_of_them() {
     use kinesis_encryption_enforcer::domain::outcome::Status;
     use kinesis_encryption_enforcer::report::metrics::{
-        DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, EVENTS_NOT_SENT, POLICY_ERRORS, TIME_TO_ENCRYPTED, TIME_UNENCRYPTED,
-        metric_of,
+        DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, EVENTS_NOT_SENT, POLICY_ERRORS, SCHEDULED_SWEEPS, TIME_TO_ENCRYPTED,
+        TIME_UNENCRYPTED, metric_of,
     };
-    let others =
-        [DEAD_LETTERS, DEAD_LETTERS_NOT_STORED, EVENTS_NOT_SENT, POLICY_ERRORS, TIME_TO_ENCRYPTED, TIME_UNENCRYPTED];
+    let others = [
+        DEAD_LETTERS,
+        DEAD_LETTERS_NOT_STORED,
+        EVENTS_NOT_SENT,
+        POLICY_ERRORS,
+        SCHEDULED_SWEEPS,
+        TIME_TO_ENCRYPTED,
+        TIME_UNENCRYPTED,
+    ];
     let emitted = Status::ALL.map(metric_of).into_iter().chain(others);
     let emitted: BTreeSet<_> = emitted.map(str::to_owned).collect();
     let stack = Stack::new(&[("OutcomeEventBus", "default"), ("PolicyParameter", "policy")]);
     let own = json!(DEFAULT_METRICS_NAMESPACE);
     let alarms = stack.of_type("AWS::CloudWatch::Alarm").into_values().filter(|alarm| alarm["Namespace"] == own);
     let alarmed: BTreeSet<_> = alarms.map(|alarm| alarm["MetricName"].as_str().expect("a name").to_owned()).collect();
-    assert!(alarmed.len() == 6 && alarmed.is_subset(&emitted), "{alarmed:?}");
+    assert!(alarmed.len() == 7 && alarmed.is_subset(&emitted), "{alarmed:?}");
 
     let body = stack.properties("Dashboard")["DashboardBody"].as_str().expect("a text").to_owned();
     let body: Value = serde_json::from_str(&body).expect("JSON");

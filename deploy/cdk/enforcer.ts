@@ -38,6 +38,8 @@ interface Parameter {
 // the same value, or the same value as another; a branch is never taken; or a resource that is not
 // created refers to one that is not created either, or to none.
 const OF_CONSTANT_CONDITIONS = ['W8003', 'W9053', 'W1028', 'W2503', 'E3510'];
+// The warning of the CDK that a string is given where CloudFormation expects a number.
+const OF_NUMBERS_AS_STRINGS = 'W9003';
 
 /**
  * The resources of template.yaml, with the values of its parameters.
@@ -74,6 +76,10 @@ export class EnforcerStack extends Stack {
         reason: 'All conditions of the template are constants here.',
       });
     }
+    Validations.of(this).acknowledge({
+      id: `CloudFormation-Validate::${OF_NUMBERS_AS_STRINGS}`,
+      reason: 'Numbers that may be empty are parameters of type String. Their patterns accept only numbers.',
+    });
   }
 }
 

@@ -16,8 +16,8 @@ variable "kms_key_arns" {
   default     = null
 
   validation {
-    condition     = var.kms_key_arns == null ? true : alltrue([for one in var.kms_key_arns : can(regex("^$|^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|mrk-[0-9a-fA-F]{32})$", one))])
-    error_message = "kms_key_arns must be key ARNs (arn:aws:kms:<region>:<account>:key/<key ID>)."
+    condition     = var.kms_key_arns == null ? true : alltrue([for one in var.kms_key_arns : can(regex("^$|^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(alias/aws/kinesis|key/([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|mrk-[0-9a-fA-F]{32}))$", one))])
+    error_message = "kms_key_arns must be key ARNs (arn:aws:kms:<region>:<account>:key/<key ID>) or the ARN of alias/aws/kinesis."
   }
 }
 
@@ -105,13 +105,24 @@ variable "max_applies_per_day" {
 }
 
 variable "schedule_expression" {
-  description = "When to check all streams. Events are delivered on a best-effort basis, and only the schedule finds the streams of events that were not delivered. Empty: never."
+  description = "When to check all streams. Events are delivered on a best-effort basis, and only the schedule finds the streams of events that were not delivered. With another schedule than the default, set SilenceAlarmHours too. Empty: never."
   type        = string
   default     = null
 
   validation {
     condition     = var.schedule_expression == null ? true : can(regex("^$|^(rate|cron)\\(.+\\)$", var.schedule_expression))
     error_message = "schedule_expression must be rate(...) or cron(...), or empty."
+  }
+}
+
+variable "silence_alarm_hours" {
+  description = "After how many hours without a scheduled sweep SilenceAlarm fires (2 to 168): about three times the interval of the schedule, such as 18 for rate(6 hours). Empty: 3 with the default schedule, and no alarm with another one."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.silence_alarm_hours == null ? true : can(regex("^$|^([2-9]|[1-9][0-9]|1[0-5][0-9]|16[0-8])$", var.silence_alarm_hours))
+    error_message = "silence_alarm_hours must be a number of hours from 2 to 168, or empty."
   }
 }
 
@@ -179,6 +190,17 @@ variable "work_queue_max_receives" {
   validation {
     condition     = var.work_queue_max_receives == null ? true : var.work_queue_max_receives >= 5 && var.work_queue_max_receives <= 50
     error_message = "work_queue_max_receives must be between 5 and 50."
+  }
+}
+
+variable "reserved_concurrency" {
+  description = "How many executions of the function may run at the same time, taken from the account's concurrency (recommended: 10, if the account's quota is the usual 1,000). If very many events arrive at once, the others wait in Lambda for up to six hours. Empty: no limit, so that such events may use all the concurrency that other functions have not reserved."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.reserved_concurrency == null ? true : can(regex("^$|^([5-9]|[1-9][0-9]{1,3})$", var.reserved_concurrency))
+    error_message = "reserved_concurrency must be a number from 5 to 9999, or empty."
   }
 }
 
@@ -278,6 +300,7 @@ locals {
     PolicyParameter      = var.policy_parameter
     MaxAppliesPerDay     = tostring(var.max_applies_per_day)
     ScheduleExpression   = var.schedule_expression
+    SilenceAlarmHours    = var.silence_alarm_hours
     WatchConfig          = tostring(var.watch_config)
     WatchSecurityHub     = tostring(var.watch_security_hub)
     MemberRoleName       = var.member_role_name
@@ -285,6 +308,7 @@ locals {
     MemberExternalId     = var.member_external_id
     Timeout              = tostring(var.timeout)
     WorkQueueMaxReceives = tostring(var.work_queue_max_receives)
+    ReservedConcurrency  = var.reserved_concurrency
     Architecture         = var.architecture
     LogLevel             = var.log_level
     LogRetentionDays     = tostring(var.log_retention_days)

@@ -39,9 +39,14 @@ PATTERNS = {
         ["", "orders", "alias/", KEY_ID[:-1], "arn:aws:kms:us-east-1:1111:key/" + KEY_ID, "arn:aws:kinesis:us-east-1:111122223333:stream/orders",
          KEY_ARN + " ", f"arn:aws:kms:us-east-1:111122223333:{KEY_ID}"],
     ),
-    "KmsKeyArns": (["", KEY_ARN], ["*", "alias/orders", KEY_ID, "arn:aws:kms:us-east-1:111122223333:alias/orders", KEY_ARN + " "]),
+    "KmsKeyArns": (
+        ["", KEY_ARN, "arn:aws:kms:us-east-1:111122223333:alias/aws/kinesis"],
+        ["*", "alias/orders", KEY_ID, "arn:aws:kms:us-east-1:111122223333:alias/orders", "arn:aws:kms:us-east-1:111122223333:alias/aws/kinesis-2", KEY_ARN + " "],
+    ),
     "ExemptTagKey": (["", "kinesis-encryption-enforcer:exempt", "x" * 128], ["aws:exempt", "x" * 129]),
     "ScheduleExpression": (["", "rate(1 hour)", "cron(0 3 * * ? *)"], ["1 hour", "rate()"]),
+    "SilenceAlarmHours": (["", "2", "18", "168"], ["0", "1", "169", "3.5", "-3", "18 "]),
+    "ReservedConcurrency": (["", "5", "10", "1000"], ["0", "1", "4", "05", "10000", "none", "10 "]),
     "MetricsNamespace": (["KinesisEncryptionEnforcer", "Security/Kinesis #1"], ["", ":x", "a*b", "x" * 256]),
     "PolicyParameter": (["", "policy", "/kinesis/policy", "/a/b-c/d.e"], ["/", "a//b", "my policy", "arn:aws:ssm:us-east-1:1:parameter/a"]),
     "OutcomeEventBus": (["", "default", "security/events"], ["my bus", "arn:aws:events:us-east-1:1:event-bus/a"]),
@@ -59,6 +64,7 @@ MEMBER_PATTERNS = {
     "ExternalId": (["orders-7", "a:b/c"], ["", "x", "a b", "x" * 1225]),
     "RoleName": (["enforcer", "x" * 64], ["", "a/b", "x" * 65]),
     "KmsKeyArns": PATTERNS["KmsKeyArns"],
+    "AlarmTopicArn": PATTERNS["AlarmTopicArn"],
 }
 
 

@@ -30,10 +30,13 @@ import interface  # noqa: E402
 
 # Of every kind of parameter, and each other than its default.
 OTHER_PARAMETERS = {
-    "KmsKeyId": "alias/streams",
+    "KmsKeyId": "alias/aws/kinesis",
     "KmsKeyArns": "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab,"
     "arn:aws:kms:us-east-1:444455556666:key/mrk-1234abcd12ab34cd56ef1234567890ab",
     "Timeout": 60,
+    "ScheduleExpression": "rate(6 hours)",
+    "SilenceAlarmHours": "18",
+    "ReservedConcurrency": 10,
     "Policy": '{"version": 1, "rules": []}',
     "WatchConfig": "false",
     "OutcomeEventBus": "security",
@@ -94,6 +97,8 @@ DEPLOYMENTS = [
             "KmsKeyArns": "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
             "PolicyParameter": "/kinesis/policy",
             "ScheduleExpression": "rate(1 day)",
+            "SilenceAlarmHours": "72",
+            "ReservedConcurrency": "10",
             "WatchConfig": "false",
             "WatchSecurityHub": "false",
             "OutcomeEventBus": "default",
@@ -102,7 +107,7 @@ DEPLOYMENTS = [
         {"Enforcing", "KeyArnsGiven", "PolicyParameterGiven", "Scheduled", "OutcomeEventBusGiven", "AlarmEmailGiven", "DashboardWanted"},
     ),
     (
-        {"MemberRoleName": "enforcer", "MemberAccounts": "444455556666,777788889999", "MemberExternalId": "orders-7", "ShowDashboard": "false"},
+        {"KmsKeyId": "alias/aws/kinesis", "MemberRoleName": "enforcer", "MemberAccounts": "444455556666,777788889999", "MemberExternalId": "orders-7", "ShowDashboard": "false"},
         {"Enforcing", "MembersGiven", "Scheduled", "WatchingConfig", "WatchingSecurityHub"},
     ),
 ]
