@@ -104,9 +104,40 @@ fn events_names_every_sample_and_every_rule_with_its_pattern() {
 }
 
 #[test]
+fn the_cost_of_a_sweep_is_what_its_events_cost() {
+    const HOURS_A_MONTH: u32 = 730;
+    let cost = include_str!("../docs/COST.md");
+    let says = |text: &str| assert!(cost.contains(text), "{text}");
+    let dollars = |events: u32, cents: u32, of: u32| {
+        let cents = (f64::from(events) * f64::from(cents) / f64::from(of)).round();
+        format!("${:.2}", cents / 100.0)
+    };
+    // The prices: $2.00 per 100,000 events of a further trail, $4.00 per million for GuardDuty, $0.03
+    // per 10,000 calls of KMS.
+    let trail = |events| dollars(events, 200, 100_000);
+    for text in ["$2.00 per 100,000", "$4.00 per million", "$0.03 per 10,000"] {
+        says(text);
+    }
+    // Of 1,000 compliant streams, one call each.
+    for (every_hours, shown) in [(1, "730,000"), (6, "121,667")] {
+        let events = (HOURS_A_MONTH * 1000).div_ceil(every_hours);
+        assert_eq!(events.to_string(), shown.replace(',', ""));
+        for text in [shown, &trail(events), &dollars(events, 400, 1_000_000)] {
+            says(text);
+        }
+    }
+    // Twelve calls of Kinesis to KMS in five minutes.
+    let calls = 12 * 12 * HOURS_A_MONTH;
+    assert_eq!(calls, 105_120);
+    for text in ["105,120", &trail(calls), &dollars(calls, 3, 10_000)] {
+        says(text);
+    }
+}
+
+#[test]
 fn the_service_control_policies_deny() {
     let policies = blocks(PREVENT);
-    assert_eq!(policies.len(), 3);
+    assert_eq!(policies.len(), 4);
     for policy in policies {
         assert_eq!((&policy["Version"], &policy["Statement"][0]["Effect"]), (&"2012-10-17".into(), &"Deny".into()));
     }

@@ -1102,6 +1102,8 @@ fn alarms_and_the_dashboard_show_the_metrics_that_the_function_emits_and_the_das
     let alarms = stack.of_type("AWS::CloudWatch::Alarm").into_values().filter(|alarm| alarm["Namespace"] == own);
     let alarmed: BTreeSet<_> = alarms.map(|alarm| alarm["MetricName"].as_str().expect("a name").to_owned()).collect();
     assert!(alarmed.len() == 7 && alarmed.is_subset(&emitted), "{alarmed:?}");
+    let cost = read(&root().join("docs/COST.md"));
+    assert!(cost.contains(&format!("up to {} of the function's own", emitted.len())), "{}", emitted.len());
 
     let body = stack.properties("Dashboard")["DashboardBody"].as_str().expect("a text").to_owned();
     let body: Value = serde_json::from_str(&body).expect("JSON");
