@@ -893,7 +893,8 @@ fn what_fails_for_good_goes_to_the_dead_letter_queue_after_two_retries() {
     // Lambda waits one minute, then two, between three attempts.
     let longest = template()["Parameters"]["Timeout"]["MaxValue"].as_u64().expect("seconds") * 3 + 60 + 120;
     assert!(invoke["MaximumEventAgeInSeconds"].as_u64().expect("seconds") > longest);
-    assert_eq!(function["RecursiveLoop"], "Terminate");
+    // Chains through the queue are bounded by the function: a wait may have two hundred invocations.
+    assert_eq!(function["RecursiveLoop"], "Allow");
 }
 
 #[test]

@@ -187,10 +187,17 @@ async fn reconcile_streams(ctx: &RequestContext<'_, '_>, progress: &mut RequestP
     }
     // Each is settled as it ends: others may take until the time is up.
     let settled = stream::iter(streams.iter().enumerate()).map(|(index, stream)| async move {
-        if streams.len() > 1 && !ctx.has_time() {
+        let several = streams.len() > 1;
+        if several && !ctx.has_time() {
             return (index, Err(stream));
         }
         let outcome = reconcile_one(ctx, stream).await;
+        // The rate limit allowed not even one look in time.
+        let unseen =
+            outcome.seen.is_none() && outcome.error.as_ref().is_some_and(|error| error.code == code::OUT_OF_TIME);
+        if several && unseen {
+            return (index, Err(stream));
+        }
         (index, Ok(settle_stream(ctx, stream, outcome).await))
     });
     let mut settled = std::pin::pin!(settled.buffer_unordered(MOST_AT_ONCE));

@@ -13,6 +13,7 @@ mod fleet;
 mod grace;
 mod in_the_middle;
 mod keys;
+mod load;
 mod members;
 mod one_stream;
 mod operator;
