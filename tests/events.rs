@@ -350,6 +350,7 @@ fn keeps_its_promises(payload: &Value) {
             match scope {
                 Scope::Nothing => assert_eq!(trigger.kind, TriggerKind::Ignored),
                 Scope::Unknown { .. } => assert_eq!(trigger.kind, TriggerKind::Unknown),
+                Scope::NotReached => unreachable!("no reader makes it"),
                 Scope::Streams(streams) => assert!(!streams.is_empty()),
                 Scope::Fleet { .. } | Scope::Key(_) => {}
             }

@@ -155,6 +155,7 @@ pub struct Enforcement<'a> {
 
 /// What the request says about how its streams are reconciled.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own; the tests vary one at a time")]
 pub struct RequestFacts {
     /// Why the key is to be re-applied where it is in place, if it is.
     pub reapply: Option<Reapply>,

@@ -208,7 +208,7 @@ impl<'a, 'h> RequestContext<'a, 'h> {
     }
 
     /// Whether a message asks to re-apply the key that descends neither from a direct request nor
-    /// from a rotation: it is no work item of such a trigger, and no dead letter of such a request.
+    /// from a rotation, neither as a work item nor as a dead letter.
     fn reapply_refused(&self) -> bool {
         let Request { options, work, redrives, .. } = self.request;
         let descends = *redrives > 0 || matches!(work.origin_kind, Some(TriggerKind::Manual | TriggerKind::KeyRotated));

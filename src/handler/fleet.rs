@@ -172,7 +172,7 @@ async fn look_up<'k>(account: &Account<'_>, keys: &[&'k KeyRef]) -> Vec<(&'k Key
 }
 
 /// The unusable keys, each with its failure.
-fn unusable<'k>(keys: Vec<(&'k KeyRef, Result<DesiredKey, Failure>)>) -> Vec<(&'k KeyRef, Failure)> {
+fn unusable(keys: Vec<(&KeyRef, Result<DesiredKey, Failure>)>) -> Vec<(&KeyRef, Failure)> {
     let mut unusable = Vec::new();
     for (key, found) in keys {
         if let Err(failure) | Ok(DesiredKey::Key { trouble: Some(failure), .. }) = found {

@@ -183,7 +183,8 @@ async fn handle_requests(
         }
         let correlation_id = request.trigger.event_id.as_deref().unwrap_or(&invocation.invocation.request_id);
         let span = tracing::info_span!("request", correlation_id);
-        (index, Ok(handle_request(&ctx).instrument(span).await))
+        // Boxed: one of these is some 15 KB, and a payload may hold many.
+        (index, Ok(Box::pin(handle_request(&ctx)).instrument(span).await))
     });
     let mut handled: Vec<_> = handled.buffer_unordered(REQUESTS_AT_ONCE).collect().await;
     handled.sort_by_key(|(index, _)| *index);
@@ -199,7 +200,7 @@ async fn handle_requests(
         if !results.is_empty() {
             ctx = ctx.beside_other_work();
         }
-        results.push(handle_request(&ctx).await);
+        results.push(Box::pin(handle_request(&ctx)).await);
     }
     results
 }

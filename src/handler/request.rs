@@ -210,7 +210,9 @@ async fn reconcile_streams(ctx: &RequestContext<'_, '_>, progress: &mut RequestP
     }
     outcomes.sort_by_key(|(index, _)| *index);
     let reached = outcomes.len();
-    outcomes.into_iter().for_each(|(_, outcome)| progress.summary.add(outcome));
+    for (_, outcome) in outcomes {
+        progress.summary.add(outcome);
+    }
     if !not_reached.is_empty() {
         let detail = "the time was up before they were reached".to_owned();
         let failure = (code::OUT_OF_TIME, detail);

@@ -11,7 +11,7 @@ pub(super) fn in_letters(not_reached: &[&Request]) -> Vec<Request> {
     let mut rests: Vec<Request> = Vec::new();
     let mut size = usize::MAX;
     for request in not_reached {
-        // A payload that is no JSON is a string, and is sent as it is.
+        // A payload that was not JSON is a string, and is sent unchanged.
         let body = request.payload.as_str().map_or_else(|| request.payload.to_string(), str::to_owned);
         let record = json!({"messageId": "not-reached", "eventSource": "aws:sqs", "body": body});
         let length = record.to_string().len();

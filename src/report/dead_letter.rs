@@ -188,9 +188,15 @@ fn narrow(value: &mut Value, named: &[String]) {
             if list.iter().any(|entry| mentions(entry, named)) {
                 list.retain(|entry| mentions(entry, named));
             }
-            list.iter_mut().for_each(|entry| narrow(entry, named));
+            for entry in list {
+                narrow(entry, named);
+            }
         }
-        Value::Object(object) => object.values_mut().for_each(|field| narrow(field, named)),
+        Value::Object(object) => {
+            for field in object.values_mut() {
+                narrow(field, named);
+            }
+        }
         _ => {}
     }
 }

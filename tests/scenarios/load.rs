@@ -102,7 +102,9 @@ async fn what_is_not_reached_of_a_message_is_one_dead_letter_that_can_be_redrive
     );
 
     world.account.clear_faults();
-    letters.iter().for_each(|letter| world.enqueue(letter));
+    for letter in &letters {
+        world.enqueue(letter);
+    }
     world.account.purge("dead-letters");
     world.drain().await;
     assert_eq!((encrypted(&world, &names), world.letters().len()), (60, 0));
