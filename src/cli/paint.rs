@@ -130,7 +130,7 @@ pub(super) fn warning_text(warning: &Value) -> String {
                 field("because")
             )
         }
-        "not-reapplied" => "the key was not re-applied",
+        "not-reapplied" => format!("the key was not re-applied: {}", field("because")),
         "start-answer-lost" => "the response to StartStreamEncryption was lost; the outcome is what \
                                 DescribeStreamSummary showed afterwards"
             .to_owned(),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::context::RequestContext;
-use crate::aws::events::{AT_ONCE, Entry};
+use crate::aws::events::{AT_ONCE, Entry, NotPublished};
 use crate::aws::sqs::WorkQueueSender;
 use crate::decide::disposition::{Disposition, dispose};
 use crate::domain::encryption_change::ForeignChange;
@@ -348,12 +348,13 @@ pub(super) async fn flush_events(ctx: &RequestContext<'_, '_>, progress: &mut Re
     let entries = std::mem::take(&mut progress.events);
     let Some(bus) = &ctx.handler().aws.events else { return };
     for chunk in entries.chunks(AT_ONCE) {
-        if let Err(error) = bus.put(chunk, ctx.deadline().write_until()).await {
-            progress.counters.events_not_sent += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
-            let details: Vec<_> = chunk.iter().map(|entry| entry.detail.as_str()).collect();
+        if let Err(NotPublished { entries: lost, failure }) = bus.put(chunk, ctx.deadline().write_until()).await {
+            progress.counters.events_not_sent += u64::try_from(lost.len()).unwrap_or(u64::MAX);
+            let details: Vec<_> =
+                lost.iter().filter_map(|index| chunk.get(*index)).map(|entry| &*entry.detail).collect();
             tracing::error!(
-                code = error.failure.code,
-                error = %error.failure,
+                code = failure.code,
+                error = %failure,
                 events = details.join("\n"),
                 "outcome events could not be sent"
             );

@@ -57,6 +57,24 @@ impl Match {
     }
 }
 
+/// Entries of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entries {
+    /// Every other one, beginning with the first.
+    EveryOther,
+    /// The one at this index.
+    At(usize),
+}
+
+impl Entries {
+    pub(crate) fn contain(self, index: usize) -> bool {
+        match self {
+            Self::EveryOther => index.is_multiple_of(2),
+            Self::At(only) => index == only,
+        }
+    }
+}
+
 /// What a fault does to a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Effect {
@@ -65,8 +83,8 @@ pub(crate) enum Effect {
     None,
     /// AWS returns an error and does nothing.
     Error(ServiceError),
-    /// AWS refuses every other entry of a batch and carries out the rest.
-    EntriesRefused(ServiceError),
+    /// AWS refuses these entries of a batch and carries out the rest.
+    EntriesRefused(Entries, ServiceError),
     /// The connection breaks before AWS receives the call.
     Dropped,
     /// AWS carries the call out, but its answer is lost.
@@ -141,9 +159,18 @@ impl Fault {
 
     /// AWS refuses every other entry of a batch, beginning with the first, with this error and
     /// `SenderFault` false. It carries out the rest.
-    pub fn entries_refused(mut self, code: &str, message: &str) -> Self {
-        self.effect =
-            Effect::EntriesRefused(ServiceError { code: code.to_owned(), message: message.to_owned(), status: 200 });
+    pub fn entries_refused(self, code: &str, message: &str) -> Self {
+        self.refusing(Entries::EveryOther, code, message)
+    }
+
+    /// AWS refuses the entry of a batch at `index` with this error, and carries out the rest.
+    pub fn entry_refused(self, index: usize, code: &str, message: &str) -> Self {
+        self.refusing(Entries::At(index), code, message)
+    }
+
+    fn refusing(mut self, entries: Entries, code: &str, message: &str) -> Self {
+        let refusal = ServiceError { code: code.to_owned(), message: message.to_owned(), status: 200 };
+        self.effect = Effect::EntriesRefused(entries, refusal);
         self
     }
 

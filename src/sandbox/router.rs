@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::call::Call;
 use super::cloudtrail::{self, RecordedCall};
 use super::endpoint::Endpoint;
-use super::fault::Effect;
+use super::fault::{Effect, Entries};
 use super::identity::{Caller, Identity};
 use super::input::Input;
 use super::model::Model;
@@ -219,7 +219,7 @@ async fn apply(endpoint: &Endpoint, call: ParsedCall, faults: CallFaults) -> Res
             return Ok(Response { body: body.clone(), ..respond(endpoint, call.service, Ok(Value::Null)) });
         }
         Effect::Error(refusal) => Err(refusal.clone()),
-        Effect::EntriesRefused(refusal) => refuse_entries(endpoint, &call, refusal),
+        Effect::EntriesRefused(entries, refusal) => refuse_entries(endpoint, &call, *entries, refusal),
         Effect::None
         | Effect::AnswerLost
         | Effect::AnswerGarbled
@@ -249,23 +249,37 @@ async fn apply(endpoint: &Endpoint, call: ParsedCall, faults: CallFaults) -> Res
             Ok(Response { body: answer.body.chars().take(answer.body.len() / 2).collect(), ..answer })
         }
         Effect::AnswerReplaced(body) => Ok(Response { body, ..answer }),
-        Effect::None | Effect::Error(_) | Effect::EntriesRefused(_) | Effect::Intercepted(_) => Ok(answer),
+        Effect::None | Effect::Error(_) | Effect::EntriesRefused(..) | Effect::Intercepted(_) => Ok(answer),
     }
 }
 
-/// Refuses every other entry of a batch, beginning with the first, and carries out the rest.
-fn refuse_entries(endpoint: &Endpoint, call: &ParsedCall, refusal: &ServiceError) -> Result<Value, ServiceError> {
+/// Refuses these entries of a batch, and carries out the rest.
+fn refuse_entries(
+    endpoint: &Endpoint,
+    call: &ParsedCall,
+    which: Entries,
+    refusal: &ServiceError,
+) -> Result<Value, ServiceError> {
+    let ServiceError { code, message, status: _ } = refusal;
     let entries = call.input.get("Entries").and_then(Value::as_array).cloned().unwrap_or_default();
-    let (refused, done): (Vec<_>, Vec<_>) = entries.into_iter().enumerate().partition(|(index, _)| index % 2 == 0);
+    let (refused, done): (Vec<_>, Vec<_>) =
+        entries.into_iter().enumerate().partition(|(index, _)| which.contain(*index));
     let mut input = call.input.clone();
     input.insert("Entries".to_owned(), done.iter().map(|(_, entry)| entry.clone()).collect());
     let mut answer = if done.is_empty() {
-        json!({ "Successful": [], "Failed": [] })
+        json!({ "Successful": [], "Failed": [], "Entries": [] })
     } else {
         endpoint.with(|model, now| call.service.answer(model, &call.operation, Input(&input), now))?
     };
+    // EventBridge answers in the order of the request, SQS in two lists.
+    if let Some(results) = answer.get_mut("Entries").and_then(Value::as_array_mut) {
+        for (index, _) in &refused {
+            results.insert(*index, json!({ "ErrorCode": code, "ErrorMessage": message }));
+        }
+        let failed = results.iter().filter(|result| result.get("ErrorCode").is_some()).count();
+        answer["FailedEntryCount"] = json!(failed);
+    }
     if let Some(failed) = answer.get_mut("Failed").and_then(Value::as_array_mut) {
-        let ServiceError { code, message, status: _ } = refusal;
         failed.extend(
             refused
                 .iter()

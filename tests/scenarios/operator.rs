@@ -139,6 +139,29 @@ async fn only_the_schedules_own_requests_count_as_scheduled_sweeps() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_ten_events_the_one_that_was_refused_counts_as_lost() {
+    // A throttled entry is sent again a few times, a malformed one never.
+    for (code, index, more) in [
+        ("MalformedDetail", 3, 0),
+        ("NotAuthorizedForSourceException", 9, 0),
+        ("ThrottlingException", 0, 3),
+        ("InternalFailure", 0, 3),
+    ] {
+        let world = World::new().with("OUTCOME_EVENT_BUS", "security");
+        for index in 0..10 {
+            world.stream(NewStream::named(&format!("s{index}")));
+        }
+        world.account.fault(Fault::on("PutEvents").entry_refused(index, code, "no"));
+        let mut handler = world.handler();
+        handler.emit = |line| METRICS.with_borrow_mut(|lines| lines.push(serde_json::from_str(line).expect("JSON")));
+        world.run_with(&handler, &json!({"sweep": true}), 300).await.expect("an answer");
+        let line = METRICS.take().pop().expect("a line");
+        assert_eq!((&line["EventsNotSent"], world.account.count("PutEvents")), (&json!(1), 1 + more), "{code}");
+        assert_eq!(world.account.put_events().len(), 9, "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rehearsal_says_what_would_be_done_and_does_nothing_whatever_the_payload_asks_for() {
     let world = World::new();
     world.stream(NewStream::named("orders"));

@@ -86,3 +86,26 @@ async fn without_a_bus_nobody_is_told() {
     assert_eq!(world.outcome(&event("stream-created")).await["status"], "encrypted");
     assert_eq!(world.account.count("PutEvents"), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_ten_events_only_the_refused_one_is_sent_again() {
+    let world = World::new().with("OUTCOME_EVENT_BUS", "default");
+    for index in 0..10 {
+        world.stream(NewStream::named(&format!("s{index:02}")));
+    }
+    for call in 1..=2 {
+        let fault = Fault::on("PutEvents").nth(call..=call);
+        world.account.fault(fault.entry_refused(if call == 1 { 3 } else { 0 }, "ThrottlingException", "slow down"));
+    }
+    world.run(&json!({"sweep": true})).await.expect("an answer");
+    let sent: Vec<_> = world
+        .account
+        .calls()
+        .iter()
+        .filter(|call| call.operation == "PutEvents")
+        .map(|call| call.request["Entries"].as_array().map_or(0, Vec::len))
+        .collect();
+    let streams: std::collections::BTreeSet<_> =
+        told(&world).iter().map(|event| event["resources"][0].to_string()).collect();
+    assert_eq!((sent, told(&world).len(), streams.len()), (vec![10, 1, 1], 10, 10));
+}
