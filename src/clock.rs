@@ -13,7 +13,11 @@ use tokio::time::Instant;
 /// A clone is another handle of the same clock. The clock is also the AWS SDK's [`TimeSource`], so
 /// that requests are signed with the same time.
 #[derive(Clone, Debug)]
-pub struct Clock(Arc<RwLock<Anchor>>);
+pub struct Clock {
+    anchor: Arc<RwLock<Anchor>>,
+    /// Whether the machine's time is this clock's time, and not one that a test has set.
+    is_machines: bool,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Anchor {
@@ -26,14 +30,14 @@ impl Clock {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place where wall time enters the program")]
     pub fn system() -> Self {
-        Self::starting_at(SystemTime::now())
+        Self { is_machines: true, ..Self::starting_at(SystemTime::now()) }
     }
 
     /// A clock that shows `wall` now. With tokio's time paused, it advances only with tokio's time.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place where monotonic time is read")]
     pub fn starting_at(wall: SystemTime) -> Self {
-        Self(Arc::new(RwLock::new(Anchor { wall, instant: Instant::now() })))
+        Self { anchor: Arc::new(RwLock::new(Anchor { wall, instant: Instant::now() })), is_machines: false }
     }
 
     /// Reads the machine's time again.
@@ -47,7 +51,16 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "the one place where wall time enters the program")]
     pub fn resync(&self) {
         let anchor = Anchor { wall: SystemTime::now(), instant: Instant::now() };
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = anchor;
+        *self.anchor.write().unwrap_or_else(PoisonError::into_inner) = anchor;
+    }
+
+    /// Reads the machine's time again because AWS rejected a signature for its time: the
+    /// environment may have been frozen, or its time set, within an invocation. A clock that
+    /// started at another time keeps it.
+    pub fn correct(&self) {
+        if self.is_machines {
+            self.resync();
+        }
     }
 
     /// The monotonic time now.
@@ -77,7 +90,7 @@ impl Clock {
     }
 
     fn anchor(&self) -> Anchor {
-        *self.0.read().unwrap_or_else(PoisonError::into_inner)
+        *self.anchor.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

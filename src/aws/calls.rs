@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::error::{CallError, Fate};
+use super::member_accounts::RoleSession;
 use super::rate_limit::RateLimiter;
 use crate::clock::Clock;
 use crate::domain::delay::doubled;
@@ -30,6 +31,8 @@ pub struct Calls {
     clock: Clock,
     // Seeded, so that a test that waits is the same every time.
     random: Mutex<fastrand::Rng>,
+    /// The session of the member account's role whose credentials these calls are signed with.
+    session: Option<RoleSession>,
 }
 
 impl Calls {
@@ -37,12 +40,21 @@ impl Calls {
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         let seed = clock.utc().timestamp_nanos_opt().unwrap_or_default().unsigned_abs();
-        Self { clock, random: Mutex::new(fastrand::Rng::with_seed(seed)) }
+        Self { clock, random: Mutex::new(fastrand::Rng::with_seed(seed)), session: None }
+    }
+
+    /// Calls that are signed with the credentials of `session`, which is renewed if AWS refuses it.
+    pub(super) fn signed_by(&self, session: RoleSession) -> Self {
+        let random = self.random.lock().unwrap_or_else(PoisonError::into_inner).fork();
+        Self { clock: self.clock.clone(), random: Mutex::new(random), session: Some(session) }
     }
 
     /// Makes a call that changes nothing, and retries it until `deadline`.
     ///
     /// Throttling, failures inside AWS and lost answers are retried: reading twice does no harm.
+    /// Each attempt is [signed again](Self::sign_again) where that helps. Refused credentials are not
+    /// retried otherwise: in a terminal the command is to fail at once, and Lambda retries the
+    /// event.
     pub(super) async fn read<T, F>(
         &self,
         step: Step,
@@ -55,7 +67,7 @@ impl Calls {
     {
         let mut attempt = 1;
         loop {
-            let error = match self.once(step, subject, deadline, call()).await {
+            let error = match self.sign_again(step, subject, deadline, &call).await {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
@@ -74,6 +86,45 @@ impl Calls {
             attempt += 1;
             sleep(delay).await;
         }
+    }
+
+    /// Makes a call; if AWS refuses its signature, makes it once more with a new one where that may
+    /// help: with the time read again, or with a new session of the member account's role.
+    ///
+    /// Only a refusal that AWS spelled out is followed by a second call, so at most one of them
+    /// takes effect.
+    pub(super) async fn sign_again<T, F>(
+        &self,
+        step: Step,
+        subject: &(dyn Display + Sync),
+        deadline: Instant,
+        call: impl Fn() -> F,
+    ) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
+        let used = self.session.as_ref().map(RoleSession::generation);
+        let error = match self.once(step, subject, deadline, call()).await {
+            Err(error) if error.fate == Fate::Refused => error,
+            answered => return answered,
+        };
+        let helps = match (error.failure.kind(), &self.session, used) {
+            (Kind::Clock, ..) => {
+                self.clock.correct();
+                true
+            }
+            (_, Some(session), Some(used)) => session.renew_after(&error.failure, used, deadline).await?,
+            _ => false,
+        };
+        if !helps {
+            return Err(error);
+        }
+        tracing::warn!(
+            step = step.as_str(),
+            code = error.failure.code,
+            "signature was refused, signing the call again"
+        );
+        self.once(step, subject, deadline, call()).await
     }
 
     /// Makes a call as soon as `limiter` allows it; fails at once if that is not before `deadline`.

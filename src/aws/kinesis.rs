@@ -236,8 +236,8 @@ impl Encryption {
         accepted.entry(stream.name().to_owned()).or_default().push(now);
     }
 
-    /// [StartStreamEncryption], sent once. `Ok` means that the change has begun; describe the
-    /// stream to see its end.
+    /// [StartStreamEncryption], sent once, and once more only if AWS refused its signature. `Ok`
+    /// means that the change has begun; describe the stream to see its end.
     ///
     /// [StartStreamEncryption]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html
     pub async fn start(&self, stream: &StreamArn, key_id: &str, deadline: Instant) -> Result<(), CallError> {
@@ -248,8 +248,8 @@ impl Encryption {
             .stream_arn(stream.as_str())
             .encryption_type(EncryptionType::Kms)
             .key_id(key_id);
-        let call = async { request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error)) };
-        let sent = self.calls.once(step, stream, deadline, call).await.map(|_| ());
+        let call = || async { request.clone().send().await.map_err(|error| CallError::from_sdk(step, stream, &error)) };
+        let sent = self.calls.sign_again(step, stream, deadline, call).await.map(|_| ());
         // A call whose answer was lost may have been accepted, so it counts.
         if !matches!(&sent, Err(CallError { fate: Fate::Refused, .. })) {
             self.remember(stream);

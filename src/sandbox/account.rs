@@ -16,6 +16,7 @@ use super::key_state::KeyState;
 use super::model::{Change, Model, NewKey, Queue, Role, Stream, Target, later};
 use super::options::Options;
 use super::script::ScriptedAction;
+use super::service_error::ServiceError;
 use crate::clock::Clock;
 
 /// A handle on one AWS account in one Region. Clones share the account.
@@ -371,6 +372,19 @@ impl Account {
         self.endpoint.add_member(account.clone(), member.endpoint.clone());
         let role = Role { account, name: role.to_owned(), external_id: external_id.to_owned() };
         self.with(|model, _| model.roles.insert(arn, role));
+    }
+
+    /// Ends the sessions of all roles that were assumed here, as by a deleted role or by [revoked
+    /// sessions]: from now on their calls are refused with this error. Sessions of roles that are
+    /// assumed from now on are not affected.
+    ///
+    /// [revoked sessions]: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_revoke-sessions.html
+    pub fn end_sessions(&self, code: &str, message: &str) {
+        self.with(|model, _| {
+            for session in model.sessions.values_mut() {
+                session.refusal = Some(ServiceError::new(code, message));
+            }
+        });
     }
 
     /// Adds a fault, which applies from now on.

@@ -38,7 +38,7 @@ pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) ->
     let (access_key, token) = (format!("ASIA{}", model.hex(16).to_ascii_uppercase()), model.hex(64));
     let expires = later(now, model.options.session);
     let identity = Identity::role(&role.name, session);
-    let held = Session { account: role.account.clone(), identity, token: token.clone(), expires };
+    let held = Session { account: role.account.clone(), identity, token: token.clone(), expires, refusal: None };
     model.sessions.insert(access_key.clone(), held);
     let plain = role.name.rsplit('/').next().unwrap_or_default();
     Ok(json!({
@@ -57,7 +57,8 @@ pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) ->
 
 /// The session that an access key belongs to; `None` for a key that STS has not issued.
 ///
-/// A call with another session's token, or after the session has expired, is refused.
+/// A call with another session's token, or after the session has expired or has been ended, is
+/// refused.
 pub(crate) fn session_of(
     model: &Model,
     access_key: &str,
@@ -73,7 +74,7 @@ pub(crate) fn session_of(
         Some(session) if now >= session.expires => {
             Err(ServiceError::new("ExpiredTokenException", "The security token included in the request is expired"))
         }
-        Some(session) => Ok(Some(session.clone())),
+        Some(session) => session.refusal.clone().map_or_else(|| Ok(Some(session.clone())), Err),
     }
 }
 

@@ -122,7 +122,7 @@ async fn every_error_of_every_call_has_its_fate_and_a_remedy() {
     const ANYWHERE: [(&str, Fate); 6] = [
         ("AccessDeniedException", Letter),
         ("ValidationException", Letter),
-        ("UnrecognizedClientException", Letter),
+        ("UnrecognizedClientException", Retried("AwsUnavailable")),
         ("ThrottlingException", Retried("Throttled")),
         ("InternalFailure", Retried("AwsUnavailable")),
         ("SomethingNewException", Retried("AwsUnavailable")),
@@ -195,4 +195,97 @@ async fn every_error_of_every_call_has_its_fate_and_a_remedy() {
             }
         }
     }
+}
+
+/// The calls of one event, in their order.
+const CALLS: [&str; 4] = ["DescribeStreamSummary", "DescribeKey", "ListTagsForStream", "StartStreamEncryption"];
+
+/// What AWS says to a signature whose time is wrong.
+const WRONG_TIME: [(&str, &str); 5] = [
+    (
+        "InvalidSignatureException",
+        "Signature expired: 20261123T235000Z is now earlier than 20261123T235500Z (20261124T000000Z - 5 min.)",
+    ),
+    (
+        "SignatureDoesNotMatch",
+        "Signature not yet current: 20261124T001000Z is still later than 20261124T000500Z (20261124T000000Z + 5 min.)",
+    ),
+    ("RequestExpired", "Request has expired."),
+    ("RequestTimeTooSkewed", "The difference between the request time and the current time is too large."),
+    ("RequestInTheFuture", "The request time is in the future."),
+];
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_time_was_wrong_is_signed_anew_at_once() {
+    for operation in CALLS {
+        for (code, message) in WRONG_TIME {
+            let world = World::new();
+            world.stream(NewStream::named("orders"));
+            world.account.fault(Fault::on(operation).nth(1..=1).error(code, message));
+            let outcome = world.outcome(&event("stream-created")).await;
+            assert_eq!(outcome["status"], "encrypted", "{code} at {operation}: {outcome:#}");
+            assert_eq!(world.account.accepted("StartStreamEncryption", "orders"), 1, "{code} at {operation}");
+            assert_eq!(world.letters().len(), 0, "{code} at {operation}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_that_stays_wrong_is_left_to_lambdas_retries_and_the_remedy_names_the_clock() {
+    for operation in CALLS {
+        for (code, message) in WRONG_TIME {
+            let world = World::new();
+            world.stream(NewStream::named("orders"));
+            world.account.fault(Fault::on(operation).error(code, message));
+            let began = world.clock.instant();
+            let error = world.run(&event("stream-created")).await.expect_err("retried");
+            let answer: Value = serde_json::from_str(&error.message).expect("the answer");
+            let failure = &answer["outcomes"][0]["error"];
+            assert_eq!((error.error_type.as_str(), &failure["class"]), ("AwsUnavailable", &json!("retryable")));
+            assert_eq!(failure["code"], code);
+            assert!(failure["remedy"].as_str().is_some_and(|remedy| remedy.contains("clock")), "{failure:#}");
+            assert_eq!((world.account.count(operation), world.letters().len()), (2, 0), "{code} at {operation}");
+            assert!((world.clock.instant() - began).as_secs() < 5, "{code} at {operation}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_credentials_are_left_to_lambdas_retries_and_not_tried_again_at_once() {
+    for operation in CALLS {
+        for code in [
+            "ExpiredTokenException",
+            "ExpiredToken",
+            "UnrecognizedClientException",
+            "InvalidClientTokenId",
+            "InvalidSignatureException",
+            "IncompleteSignature",
+            "IncompleteSignatureException",
+            "MissingAuthenticationTokenException",
+        ] {
+            let world = World::new();
+            world.stream(NewStream::named("orders"));
+            world.account.fault(Fault::on(operation).nth(1..=1).error(code, "as AWS words it"));
+            let began = world.clock.instant();
+            let error = world.run(&event("stream-created")).await.expect_err("retried");
+            assert_eq!(error.error_type.as_str(), "AwsUnavailable", "{code} at {operation}");
+            assert_eq!((world.account.count(operation), world.letters().len()), (1, 0), "{code} at {operation}");
+            assert!((world.clock.instant() - began).as_secs() < 5, "{code} at {operation}");
+            // Lambda's retry succeeds, and AWS has accepted one start.
+            assert_eq!(world.outcome(&event("stream-created")).await["status"], "encrypted", "{code} at {operation}");
+            assert_eq!(world.account.accepted("StartStreamEncryption", "orders"), 1, "{code} at {operation}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_stay_wrong_end_as_a_dead_letter_at_the_last_receive() {
+    let world = World::new().with_work_queue();
+    world.stream(NewStream::named("orders"));
+    world.account.fault(Fault::on("DescribeStreamSummary").error("UnrecognizedClientException", "invalid token"));
+    world.enqueue(&event("encryption-stopped"));
+    world.drain().await;
+    let letters = world.letters();
+    assert_eq!((letters.len(), &letters[0]["error"]["class"]), (1, &json!("retryable")), "{letters:#?}");
+    assert_eq!(letters[0]["error"]["code"], "UnrecognizedClientException");
 }

@@ -555,3 +555,105 @@ async fn tags_that_do_not_arrive_do_not_outlast_the_invocation() {
     assert!(took < Duration::from_mins(1), "{took:?}: {answer:#}");
     assert!(organisation.hub.letters().len() >= 3);
 }
+
+const START: &str = "StartStreamEncryption";
+
+/// What AWS says to credentials that are no longer good, and to those of a revoked session.
+const DEAD: [(&str, &str); 5] = [
+    ("ExpiredTokenException", "The security token included in the request is expired"),
+    ("UnrecognizedClientException", "The security token included in the request is invalid."),
+    ("InvalidClientTokenId", "The security token included in the request is invalid."),
+    ("InvalidSignatureException", "The request signature we calculated does not match the signature you provided."),
+    (
+        "AccessDeniedException",
+        "User: x is not authorized to perform: y with an explicit deny in an identity-based policy",
+    ),
+];
+
+#[tokio::test(start_paused = true)]
+async fn after_the_credentials_died_early_the_role_is_assumed_anew_and_the_call_repeated() {
+    for (code, message) in DEAD {
+        let organisation = Organisation::new();
+        let handler = organisation.hub.handler();
+        for name in ["orders", "clicks"] {
+            organisation.member().stream(NewStream::named(name));
+        }
+        organisation.hub.outcome_of(&handler, &manual(&arn(MEMBER, "orders"))).await;
+        organisation.hub.account.end_sessions(code, message);
+        let outcome = organisation.hub.outcome_of(&handler, &manual(&arn(MEMBER, "clicks"))).await;
+        assert_eq!((&outcome["status"], organisation.taken_on()), (&json!("encrypted"), 2), "{code}: {outcome:#}");
+        assert_eq!(organisation.member().accepted(START, "clicks"), 1, "{code}");
+        assert_eq!(organisation.hub.letters().len(), 0, "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_was_refused_for_its_credentials_is_sent_again_and_accepted_once() {
+    for (code, message) in &DEAD[..4] {
+        let organisation = Organisation::new();
+        organisation.member().stream(NewStream::named("orders"));
+        organisation.member().fault(Fault::on(START).nth(1..=1).error(code, message));
+        let outcome = organisation.hub.outcome(&of(MEMBER, "stream-created")).await;
+        assert_eq!((&outcome["status"], organisation.taken_on()), (&json!("encrypted"), 2), "{code}: {outcome:#}");
+        let member = organisation.member();
+        assert_eq!((member.count(START), member.accepted(START, "orders")), (2, 1), "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_streams_whose_credentials_died_share_one_new_session() {
+    let organisation = Organisation::new();
+    let handler = organisation.hub.handler();
+    let streams: Vec<_> =
+        (0..30).map(|index| organisation.member().stream(NewStream::named(&format!("stream-{index:02}")))).collect();
+    organisation.hub.outcome_of(&handler, &manual(&streams[0])).await;
+    let (code, message) = DEAD[0];
+    organisation.hub.account.end_sessions(code, message);
+    let answer = organisation.hub.run_with(&handler, &json!({"streams": streams}), 300).await.expect("an answer");
+    assert_eq!((&answer["summary"], organisation.taken_on()), (&json!({"encrypted": 29, "compliant": 1}), 2));
+    assert_eq!(organisation.member().count(START), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_are_refused_again_are_left_to_lambdas_retries() {
+    let organisation = Organisation::new();
+    organisation.member().stream(NewStream::named("orders"));
+    let (code, message) = DEAD[1];
+    organisation.member().fault(Fault::on("DescribeStreamSummary").error(code, message));
+    let error = organisation.hub.run(&of(MEMBER, "stream-created")).await.expect_err("retried");
+    assert_eq!((error.error_type.as_str(), organisation.hub.letters().len()), ("AwsUnavailable", 0));
+    assert!(error.message.contains(code), "{}", error.message);
+    let member = organisation.member();
+    assert_eq!((organisation.taken_on(), member.count("DescribeStreamSummary"), member.count(START)), (2, 2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_that_can_no_longer_be_assumed_is_what_is_reported() {
+    let organisation = Organisation::new();
+    let handler = organisation.hub.handler();
+    for name in ["orders", "clicks"] {
+        organisation.member().stream(NewStream::named(name));
+    }
+    organisation.hub.outcome_of(&handler, &manual(&arn(MEMBER, "orders"))).await;
+    let (code, message) = DEAD[1];
+    organisation.hub.account.end_sessions(code, message);
+    organisation.hub.account.admit(organisation.member(), ROLE, "changed there");
+    let outcome = organisation.hub.outcome_of(&handler, &manual(&arn(MEMBER, "clicks"))).await;
+    assert_eq!(
+        (&outcome["error"]["step"], &outcome["error"]["code"], &outcome["error"]["class"]),
+        (&json!("assume-role"), &json!("MemberRoleRefused"), &json!("terminal"))
+    );
+    assert_eq!(organisation.member().count(START), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denial_by_a_session_of_the_same_invocation_is_a_denial() {
+    let organisation = Organisation::new();
+    organisation.member().stream(NewStream::named("orders"));
+    let (code, message) = DEAD[4];
+    organisation.member().fault(Fault::on(START).error(code, message));
+    let outcome = organisation.hub.outcome(&of(MEMBER, "stream-created")).await;
+    assert_eq!((&outcome["error"]["code"], &outcome["error"]["class"]), (&json!(code), &json!("terminal")));
+    assert_eq!((organisation.taken_on(), organisation.member().count(START)), (1, 1));
+    assert_eq!(organisation.hub.letters().len(), 1);
+}

@@ -23,7 +23,7 @@ const CODES: [(&str, &str); 15] = [
     ("KMSOptInRequired", "terminal"),
     ("InvalidArgumentException", "terminal"),
     ("ValidationException", "terminal"),
-    ("UnrecognizedClientException", "terminal"),
+    ("UnrecognizedClientException", "retryable"),
     ("ResourceNotFoundException", "gone"),
 ];
 

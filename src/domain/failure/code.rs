@@ -3,7 +3,7 @@
 //!
 //! The code alone decides the class, never the HTTP status or the message: Kinesis, for one,
 //! returns the same error for a used-up 24-hour quota as for throttling ("Rate exceeded for stream
-//! …").
+//! …"). The message decides only whether a rejected signature has a [wrong time](Kind::Clock).
 //!
 //! AWS's codes are those in the *Errors* sections of the operations: [StartStreamEncryption],
 //! [DescribeStreamSummary], [ListStreams], [ListTagsForStream], [DescribeKey], [SendMessage],
@@ -80,6 +80,9 @@ pub const REQUEST_NOT_BUILT: &str = "RequestNotBuilt";
 /// No dead-letter queue is configured.
 pub const NO_FAILURE_QUEUE: &str = "NoFailureQueue";
 
+/// What AWS says of a signature whose time is wrong.
+const WRONG_TIME: [&str; 2] = ["Signature expired", "Signature not yet current"];
+
 /// What an error code means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -103,8 +106,10 @@ pub enum Kind {
     OptIn,
     /// AWS rejects the request as invalid.
     Invalid,
-    /// AWS rejects the credentials.
+    /// AWS rejects the credentials or the signature.
     Credentials,
+    /// AWS rejects the time of the signature.
+    Clock,
     /// The queue does not exist.
     QueueNotFound,
     /// AWS or the network failed: whether the call took effect is unknown.
@@ -181,13 +186,13 @@ impl Kind {
             | "UnsupportedOperation"
             | "InvalidAddress"
             | "MalformedQueryString" => Self::Invalid,
+            "RequestExpired" | "RequestTimeTooSkewed" | "RequestInTheFuture" => Self::Clock,
             "UnrecognizedClientException"
             | "InvalidClientTokenId"
             | "InvalidSignatureException"
             | "SignatureDoesNotMatch"
             | "ExpiredTokenException"
             | "ExpiredToken"
-            | "RequestExpired"
             | "MissingAuthenticationToken"
             | "MissingAuthenticationTokenException"
             | "IncompleteSignature"
@@ -227,15 +232,33 @@ impl Kind {
         }
     }
 
+    /// What `code` means where AWS, or a message about it, says `detail`.
+    ///
+    /// A signature that is [more than five minutes off][skew] is rejected with the code of a wrong
+    /// signature; only the text shows which it is.
+    ///
+    /// [skew]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html
+    #[must_use]
+    pub fn explained(code: &str, detail: &str) -> Self {
+        match Self::of(code) {
+            Self::Credentials if WRONG_TIME.iter().any(|text| detail.contains(text)) => Self::Clock,
+            kind => kind,
+        }
+    }
+
     /// How such a failure is handled.
     #[must_use]
     pub fn class(self) -> Class {
         match self {
             // A failure of an unknown code may pass; if it does not, Lambda's retries end in the
-            // dead-letter queue.
+            // dead-letter queue. So may a refusal of credentials: a session ends early, a new role
+            // is not known everywhere at once, a clock is corrected. While the function's own
+            // credentials are refused, a dead letter could not be sent anyway.
             Self::Throttled
             | Self::InUse
             | Self::Unavailable
+            | Self::Credentials
+            | Self::Clock
             | Self::Unsettled
             | Self::KeyUnsettled
             | Self::NoQueue
@@ -249,7 +272,6 @@ impl Kind {
             | Self::KeyNotFound
             | Self::OptIn
             | Self::Invalid
-            | Self::Credentials
             | Self::QueueNotFound
             | Self::Foreign
             | Self::NotAdmitted

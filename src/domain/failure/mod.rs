@@ -171,7 +171,7 @@ impl Failure {
     /// The failure `code` at `step` on `subject`; `detail` explains it, in AWS's words or ours.
     #[must_use]
     pub fn new(step: Step, code: &str, subject: &dyn fmt::Display, detail: &str) -> Self {
-        let kind = Kind::of(code);
+        let kind = Kind::explained(code, detail);
         let message = if detail.is_empty() {
             format!("{} {subject}: {code}", step.of_subject())
         } else {
@@ -195,7 +195,7 @@ impl Failure {
     /// What the code means.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        Kind::of(&self.code)
+        Kind::explained(&self.code, &self.message)
     }
 }
 
@@ -305,11 +305,25 @@ mod tests {
             ),
             (&["InvalidArgumentException", "SerializationException"], Terminal, Step::DescribeStream, "bug"),
             (
-                &["UnrecognizedClientException", "ExpiredTokenException", code::REQUEST_NOT_BUILT],
-                Terminal,
+                &[
+                    "UnrecognizedClientException",
+                    "InvalidClientTokenId",
+                    "ExpiredTokenException",
+                    "ExpiredToken",
+                    "InvalidSignatureException",
+                    "SignatureDoesNotMatch",
+                    "IncompleteSignature",
+                    "IncompleteSignatureException",
+                    "MissingAuthenticationToken",
+                    "MissingAuthenticationTokenException",
+                    "InvalidSecurity",
+                    code::REQUEST_NOT_BUILT,
+                ],
+                Retryable,
                 START,
                 "credentials",
             ),
+            (&["RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"], Retryable, START, "clock"),
             (
                 &["QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"],
                 Terminal,
@@ -352,6 +366,28 @@ mod tests {
                 assert!(failure.remedy.contains(says), "{code} at {step:?}: {}", failure.remedy);
             }
         }
+    }
+
+    #[test]
+    fn a_signature_with_a_wrong_time_is_told_from_a_wrong_signature_by_its_text() {
+        let failure = |code, detail| Failure::new(Step::ListTags, code, &"orders", detail);
+        for code in ["InvalidSignatureException", "SignatureDoesNotMatch"] {
+            for detail in [
+                "Signature expired: 20261123T235000Z is now earlier than 20261123T235500Z",
+                "Signature not yet current: …",
+            ] {
+                let failure = failure(code, detail);
+                assert_eq!((failure.kind(), failure.class), (Kind::Clock, Class::Retryable), "{code}: {detail}");
+                assert!(failure.remedy.contains("clock"), "{}", failure.remedy);
+            }
+            let failure =
+                failure(code, "The request signature we calculated does not match the signature you provided.");
+            assert_eq!((failure.kind(), failure.class), (Kind::Credentials, Class::Retryable));
+            assert!(!failure.remedy.contains("clock"), "{}", failure.remedy);
+        }
+        // Other codes mean what they mean, whatever the text says.
+        assert_eq!(failure("AccessDeniedException", "Signature expired").kind(), Kind::Denied);
+        assert_eq!(failure("ExpiredToken", "The security token is expired").kind(), Kind::Credentials);
     }
 
     #[test]

@@ -2,6 +2,21 @@
 
 use super::{Kind, Step};
 
+const KEY_DENIED: &str = "Allow the function's role to use the key in the key policy: kms:DescribeKey, and \
+    kms:GenerateDataKey with the condition kms:ViaService = kinesis.<region>.amazonaws.com.";
+
+const CREDENTIALS: &str = "The function retries it; a terminal command does not. If it persists, check the \
+    credentials, the account and the Region: of the function's role, or, for a stream of a member account, of the \
+    role there. In a terminal, sign in again.";
+
+const CLOCK: &str = "No action needed: it is signed again and retried. If it persists, correct the machine's clock: \
+    AWS rejects requests whose time is more than five minutes off.";
+
+const NOT_ADMITTED: &str = "Deploy deploy/member-role.yaml in the member account, with the role name, the ExternalId \
+    and the function's role of this stack; if the function's role was recreated, update the member account's stack. \
+    Check whether a service control policy denies sts:AssumeRole, and whether the Region is enabled in the member \
+    account.";
+
 impl Kind {
     /// What a person can do about such a failure at `step`.
     #[must_use]
@@ -27,10 +42,7 @@ impl Kind {
             (Self::KeyDenied, Step::SendDeadLetter) => {
                 "Allow the function's role to use the key of the queue, or encrypt the queue with SSE-SQS instead."
             }
-            (Self::KeyDenied, _) => {
-                "Allow the function's role to use the key in the key policy: kms:DescribeKey, and \
-                 kms:GenerateDataKey with the condition kms:ViaService = kinesis.<region>.amazonaws.com."
-            }
+            (Self::KeyDenied, _) => KEY_DENIED,
             (Self::KeyDisabled, _) => {
                 "Enable the key (kms:EnableKey) or configure another key, then redrive the dead letter."
             }
@@ -48,7 +60,8 @@ impl Kind {
                  letter."
             }
             (Self::Invalid, _) => "Report this with the message: it is a bug, or the API has changed.",
-            (Self::Credentials, _) => "Check the credentials, the account and the Region of the function.",
+            (Self::Credentials, _) => CREDENTIALS,
+            (Self::Clock, _) => CLOCK,
             (Self::QueueNotFound | Self::NoQueue, _) => {
                 "Set FAILURE_QUEUE_URL to the URL of an existing SQS queue in this Region."
             }
@@ -75,12 +88,7 @@ impl Kind {
                 "Deploy the function in the stream's own account and Region, or add the account to MEMBER_ACCOUNTS \
                  and deploy deploy/member-role.yaml there."
             }
-            (Self::NotAdmitted, _) => {
-                "Deploy deploy/member-role.yaml in the member account, with the role name, the ExternalId and the \
-                 function's role of this stack; if the function's role was recreated, update the member account's stack. \
-                 Check whether a service control policy denies sts:AssumeRole, and whether the Region is enabled \
-                 in the member account."
-            }
+            (Self::NotAdmitted, _) => NOT_ADMITTED,
             (Self::NotUnderstood, _) => {
                 "Check what sends this to the function: it accepts the events in docs/EVENTS.md, and the requests \
                  {\"stream\": …}, {\"streams\": […]} and {\"sweep\": true}."

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::sandbox::identity::Identity;
+use crate::sandbox::service_error::ServiceError;
 
 /// A role of a member account.
 #[derive(Clone, Debug)]
@@ -22,4 +23,6 @@ pub(crate) struct Session {
     pub(crate) identity: Identity,
     pub(crate) token: String,
     pub(crate) expires: DateTime<Utc>,
+    /// With what its calls are refused, once it has been ended early.
+    pub(crate) refusal: Option<ServiceError>,
 }
