@@ -2,6 +2,8 @@
 
 use chrono::NaiveDate;
 
+use super::date_like::looks_like_an_end;
+
 /// What a stream's tags say about exemption.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exemption {
@@ -28,11 +30,38 @@ pub enum Exemption {
     },
 }
 
+/// Values that say that the stream is not exempt, or that there is no reason, in lower case and
+/// without punctuation.
+const SAYS_NO: [&str; 17] = [
+    "",
+    "0",
+    "f",
+    "n",
+    "no",
+    "na",
+    "nil",
+    "off",
+    "null",
+    "none",
+    "false",
+    "never",
+    "disabled",
+    "inactive",
+    "notexempt",
+    "noexemption",
+    "notapplicable",
+];
+
 /// Reads the exemption from a stream's tags.
 ///
 /// The value of the tag `key` is the reason, optionally with `until=YYYY-MM-DD` in it: the last
 /// day, in UTC, of the exemption. Spaces separate the words: [a tag's value][Tag] may have letters,
-/// digits, spaces and `_ . : / = + - @`.
+/// digits, spaces and `_ . : / = + - @`. A tag without a value is an exemption, too.
+///
+/// A value that may mean something else is malformed, so that the stream is left as it is and a
+/// person decides. That is a date or an end in any other form, which would be an exemption without
+/// end; and a value that says no: `false` may deny the exemption, but `none` or `-` may only mean
+/// that no reason was given, and encrypting a stream can stop those who use it.
 ///
 /// [Tag]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_Tag.html
 #[must_use]
@@ -42,6 +71,14 @@ pub fn exemption(tags: &[(String, String)], key: &str, today: NaiveDate) -> Exem
     let (dates, words): (Vec<_>, Vec<_>) = value.split_whitespace().partition(is_until);
     let reason = if words.is_empty() { "no reason given".to_owned() } else { words.join(" ") };
     let malformed = |what: String| Exemption::Malformed { why: format!("tag {key} is {value:?}: {what}") };
+    if looks_like_an_end(&words.join(" ")) {
+        return malformed("it holds a date or an end in a form that does not count: write until=YYYY-MM-DD".to_owned());
+    }
+    let letters = words.iter().flat_map(|word| word.chars()).filter(|char| char.is_alphanumeric());
+    if !words.is_empty() && SAYS_NO.contains(&letters.flat_map(char::to_lowercase).collect::<String>().as_str()) {
+        let remedy = "remove the tag to have the stream encrypted, or write a reason and until=YYYY-MM-DD to exempt it";
+        return malformed(format!("it does not say whether the stream is exempt: {remedy}"));
+    }
     let until = match dates[..] {
         [] => None,
         [word] => match day(&word[6..]) {
@@ -124,6 +161,117 @@ mod tests {
                 matches!(&found, Exemption::Malformed { why } if why.contains("until=YYYY-MM-DD")),
                 "{value:?}: {found:?}"
             );
+        }
+    }
+
+    fn malformed(value: &str) -> String {
+        let found = exemption(&[(KEY.to_owned(), value.to_owned())], KEY, date("2026-11-24"));
+        match found {
+            Exemption::Malformed { why } => why,
+            found => unreachable!("{value:?}: {found:?}"),
+        }
+    }
+
+    #[test]
+    fn a_value_that_says_no_is_malformed_and_not_an_exemption() {
+        for value in [
+            "false",
+            "False",
+            "FALSE",
+            "no",
+            "No.",
+            "n",
+            "0",
+            "none",
+            "disabled",
+            "off",
+            "null",
+            "-",
+            "--",
+            "_",
+            "n/a",
+            "not exempt",
+            "not-exempt",
+            "no until=2026-12-31",
+            "false until=2026-01-31",
+        ] {
+            let why = malformed(value);
+            assert!(why.contains("remove the tag") && why.contains("until=YYYY-MM-DD"), "{why}");
+        }
+        for value in
+            ["true", "yes", "1", "no KMS support", "none of the consumers can decrypt", "0-day test", "offline"]
+        {
+            check(value, &Exemption::Exempt { reason: value.to_owned(), until: None });
+        }
+    }
+
+    #[test]
+    fn a_date_in_any_other_form_is_malformed_and_not_part_of_the_reason() {
+        for value in [
+            "load test until:2025-12-31",
+            "load test until 2025-12-31",
+            "load test expires=2025-12-31",
+            "load test expires never",
+            "loadtest/until=2025-12-31",
+            "loadtest_until=2025-12-31",
+            "till=2025-12-31",
+            "till Friday",
+            "2025-12-31",
+            "until=2025-12-31.",
+            "until=2025-12-31T23:59:59Z",
+            "until= 2025-12-31",
+            "until =2025-12-31",
+            "Until further notice",
+            "end=2025/12/31",
+            "2025.12.31",
+            "31.12.2025",
+            "12/31/2025",
+            "31-12-25",
+            "31.12.26",
+            "26-12-31",
+            "20251231",
+            "31122025",
+            "20251231T235959",
+            "2025-12",
+            "12/2025",
+            "202512",
+            "2025 12 31",
+            "2025-W52",
+            "2025Q4",
+            "Q4 2025",
+            "31 Dec 2025",
+            "31st of December",
+            "Dec-31",
+            "December 2025",
+            "end of 2025",
+            "by 2026",
+            "2026",
+            "２０２５-12-31",
+            "2025年12月31日",
+            "approved 2025-11-01 until=2026-12-31",
+        ] {
+            let why = malformed(value);
+            assert!(why.contains("until=YYYY-MM-DD"), "{why}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_no_dates_are_part_of_the_reason() {
+        for value in [
+            "third-party producer",
+            "OPS-2041 vendor cannot use KMS",
+            "KCL 1.14.10 cannot decrypt",
+            "client v2.3.1",
+            "10.0.12.7 has no route to KMS",
+            "24/7 producer with 2048 shards",
+            "account 111122223333",
+            "3-4 consumers",
+            "may fail",
+            "march of the producers",
+            "still in use, distilled",
+            "exports only",
+        ] {
+            check(value, &Exemption::Exempt { reason: value.to_owned(), until: None });
         }
     }
 

@@ -5,6 +5,7 @@
 //! restrict what is configured, but not extend it: in audit mode and in a dry run, no rule
 //! enforces.
 
+mod date_like;
 mod document;
 mod exemption;
 mod rule;

@@ -81,3 +81,21 @@ async fn without_exemption_by_tag_nobody_is_asked_for_tags() {
         (4, 0, 0)
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_tag_that_may_mean_anything_leaves_its_stream_alone_and_is_reported_by_a_sweep_too() {
+    let world = World::new();
+    let values = ["false", "none", "-", "load test until:2025-12-31", "2025-12-31", "expires=2099-12-31"];
+    for (index, value) in values.iter().enumerate() {
+        world.stream(NewStream::named(&format!("s{index}")).tag(TAG, value));
+    }
+    let answer = world.run(&json!({"sweep": true})).await.expect("an answer");
+    assert_eq!((&answer["summary"], world.starts()), (&json!({"failed": values.len()}), 0), "{answer:#}");
+    let letters = world.letters();
+    assert_eq!(letters.len(), values.len());
+    for letter in letters {
+        let error = &letter["error"];
+        assert_eq!((&error["code"], &error["class"]), (&json!("ExemptionMalformed"), &json!("terminal")));
+        assert!(error["message"].as_str().is_some_and(|text| text.contains("until=YYYY-MM-DD")), "{error:#}");
+    }
+}
