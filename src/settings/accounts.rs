@@ -84,8 +84,10 @@ pub(super) fn role_account(arn: &str) -> Option<&str> {
     let mut parts = arn.splitn(6, ':');
     let head = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let (account, resource) = (parts.next()?, parts.next()?);
-    let is_role = matches!(head, ("arn", partition, "iam", "") if partition.starts_with("aws"));
-    (is_role && is_account(account) && resource.starts_with("role/")).then_some(account)
+    let is_partition = |partition: &str| partition == "aws" || partition.starts_with("aws-");
+    let is_role = matches!(head, ("arn", partition, "iam", "") if is_partition(partition));
+    let is_named = resource.strip_prefix("role/").is_some_and(is_role_name);
+    (is_role && is_account(account) && is_named).then_some(account)
 }
 
 /// A [role's name][Role] of 1 to 64 characters after its path, of at most 512 together.

@@ -108,11 +108,21 @@ fn exempt_tag_key(environment: &Environment, problems: &mut Vec<Problem>) -> Opt
         Some("") => None,
         Some(_) => environment.text(
             NAME,
-            |key| key.chars().count() <= 128 && !key.starts_with("aws:"),
-            "a tag key of at most 128 characters that does not begin with aws:",
+            is_tag_key,
+            "a tag key of at most 128 letters, digits, spaces and _ . : / = + - % @ that does not begin with aws: and \
+             neither begins nor ends with a space, or empty to turn exemption by tag off",
             problems,
         ),
     }
+}
+
+/// [A tag's key][Tag]. One with a space at an end would be mistaken for another.
+///
+/// [Tag]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_Tag.html
+fn is_tag_key(text: &str) -> bool {
+    let is_reserved = text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:"));
+    let plain = |char: char| char.is_alphanumeric() || "_.:/=+-%@ ".contains(char);
+    text.chars().count() <= 128 && text.chars().all(plain) && text.trim() == text && !is_reserved
 }
 
 fn policy(environment: &Environment) -> Result<PolicySource, String> {
@@ -139,5 +149,8 @@ fn is_parameter(text: &str) -> bool {
     let is_arn = text.starts_with("arn:");
     text.len() <= 2048
         && text.bytes().all(part_of_a_name)
-        && (is_arn && text.contains(":parameter/") || !is_arn && !text.contains(':'))
+        && (is_arn
+            && text.contains(":ssm:")
+            && text.split_once(":parameter/").is_some_and(|(_, name)| !name.is_empty())
+            || !is_arn && !text.contains(':'))
 }

@@ -316,6 +316,103 @@ mod tests {
     }
 
     #[test]
+    fn values_that_cannot_work_are_refused_by_name() {
+        let url = "https://sqs.us-east-1.amazonaws.com/111122223333/work";
+        let key_of = |length| "k".repeat(length);
+        let queues = [
+            &format!("{url}.fifo"),
+            &format!("{url} "),
+            &format!(" {url}"),
+            &format!("{url}\n"),
+            &format!("{url}\u{a0}"),
+            &format!("{url}/"),
+            "https://sqs.us-east-1.amazonaws.com/111122223333/my work",
+            "https://sqs.us-east-1.amazonaws.com/111122223333/work?x=1",
+            "https://sqs us-east-1/111122223333/work",
+            "https:// /work",
+        ];
+        let tables: [(&str, &[&str]); 8] = [
+            ("FAILURE_QUEUE_URL", &queues),
+            ("WORK_QUEUE_URL", &queues),
+            (
+                "EXEMPT_TAG_KEY",
+                &[
+                    " ",
+                    "\t",
+                    "\u{a0}",
+                    " exempt",
+                    "exempt ",
+                    "exempt\n",
+                    "ex\u{0}empt",
+                    "AWS:exempt",
+                    "exempt*",
+                    &key_of(129),
+                ],
+            ),
+            ("KMS_KEY_ID", &[" ", "alias/streams ", " alias/streams", &format!("{KEY} "), &format!("{KEY}\n")]),
+            (
+                "OUTCOME_EVENT_BUS",
+                &[
+                    " ",
+                    "default ",
+                    "arn:aws:events:us-east-1:111122223333:event-bus/",
+                    "arn:aws:events:us-east-1:111122223333:event-bus/a ",
+                    "arn:aws:sns:us-east-1:111122223333:event-bus/a",
+                ],
+            ),
+            (
+                "POLICY_PARAMETER",
+                &[
+                    " ",
+                    "/policy ",
+                    "arn:aws:ssm:us-east-1:111122223333:parameter/",
+                    "arn:aws:s3:us-east-1:111122223333:parameter/a",
+                ],
+            ),
+            (
+                "OWN_ROLE_ARN",
+                &[
+                    "arn:aws:iam::111122223333:role/",
+                    "arn:aws:iam::111122223333:role/enforcer ",
+                    "arn:aws:iam::111122223333:role/enforcer\n",
+                    "arn:aws:iam::111122223333:role/enforcer/",
+                    "arn:aws:iam::111122223333:role/*",
+                    "arn:awsome:iam::111122223333:role/enforcer",
+                ],
+            ),
+            ("METRICS_NAMESPACE", &[" ", "Kinesis ", " Kinesis", "AWS/Kinesis"]),
+        ];
+        for (name, values) in tables {
+            for value in values {
+                let found = problems(&[("KMS_KEY_ID", KEY), (name, value)]);
+                assert!(found.len() == 1 && found[0].starts_with(name), "{name}={value:?}: {found:?}");
+            }
+        }
+        let longest = key_of(128);
+        for key in ["exempt", "kinesis-encryption-enforcer:exempt", "Team/No KMS", "ausgenommen_für=@+.", &longest] {
+            let settings = Settings::from_environment(&environment(&[("KMS_KEY_ID", KEY), ("EXEMPT_TAG_KEY", key)]));
+            assert_eq!(settings.expect("accepted").exempt_tag_key.as_deref(), Some(key));
+        }
+    }
+
+    #[test]
+    fn a_fifo_queue_is_named_as_the_reason_and_the_two_queues_are_two() {
+        let url = "https://sqs.us-east-1.amazonaws.com/111122223333/work";
+        let fifo = format!("{url}.fifo");
+        for name in ["FAILURE_QUEUE_URL", "WORK_QUEUE_URL"] {
+            let found = problems(&[("KMS_KEY_ID", KEY), (name, &fifo)]);
+            assert!(found[0].contains("FIFO"), "{found:?}");
+        }
+        let found = problems(&[("KMS_KEY_ID", KEY), ("FAILURE_QUEUE_URL", url), ("WORK_QUEUE_URL", url)]);
+        assert_eq!(
+            found,
+            [
+                "WORK_QUEUE_URL is the queue in FAILURE_QUEUE_URL: set them to two queues, or the function would work on its own dead letters"
+            ]
+        );
+    }
+
+    #[test]
     fn a_policy_is_inline_or_in_a_parameter_and_what_is_wrong_with_it_is_said() {
         for (name, value, says) in [
             ("POLICY", "{", "POLICY: $.? (line 1"),

@@ -18,7 +18,8 @@ impl Reporting {
                 .text(
                     "METRICS_NAMESPACE",
                     is_namespace,
-                    "1 to 255 characters of a-z, A-Z, 0-9, '.', '-', '_', '/', '#', ':' and ' '",
+                    "1 to 255 characters of a-z, A-Z, 0-9, '.', '-', '_', '/', '#', ':' and ' ', not beginning with ':' or \
+                     AWS/, without a space at either end",
                     problems,
                 )
                 .unwrap_or_else(|| DEFAULT_METRICS_NAMESPACE.to_owned()),
@@ -37,7 +38,8 @@ impl Reporting {
 /// [PutMetricData]: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
 fn is_namespace(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_/#: ".contains(&byte);
-    text.len() <= 255 && text.bytes().all(plain) && !text.starts_with(':')
+    let is_reserved = text.starts_with(':') || text.starts_with("AWS/");
+    text.len() <= 255 && text.bytes().all(plain) && text.trim() == text && !is_reserved
 }
 
 /// [An event bus][PutEvents], by name or ARN.
@@ -47,5 +49,8 @@ fn is_bus(text: &str) -> bool {
     let part_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte);
     text.len() <= 1600
         && text.bytes().all(part_of_a_name)
-        && (!text.contains(':') || text.starts_with("arn:") && text.contains(":event-bus/"))
+        && (!text.contains(':')
+            || text.starts_with("arn:")
+                && text.contains(":events:")
+                && text.split_once(":event-bus/").is_some_and(|(_, name)| !name.is_empty()))
 }
