@@ -97,6 +97,8 @@ fn deciding(bencher: Bencher, present: &str) {
         mode: None,
         retention_hours: None,
         consumers: None,
+        channels: None,
+        queues: None,
     };
     let desired = DesiredKey::Key { arn: KEY.parse().expect("a key"), trouble: None };
     let (keys, trigger, policy) = (Ok(Keys { desired, current: present }), TriggerFacts::default(), rulebook(0));

@@ -141,6 +141,7 @@ fn explain_says_which_rule_decides_why_the_others_do_not_and_what_would_happen()
     let plain = described.replace("payments-eu", "orders");
     let on_demand = plain.replace("PROVISIONED", "ON_DEMAND");
     let unencrypted = plain.replace("\"EncryptionType\": \"KMS\"", "\"EncryptionType\": \"NONE\"");
+    let channel = unencrypted.replace("\"ChannelCount\": 0", "\"ChannelCount\": 1");
     let exempt = unencrypted.replace("{ \"Key\": \"team\"", "{ \"Key\": \"kinesis-encryption-enforcer:exempt\"");
     let stories = [
         ("a rule with another key", explain(&described, &policy, &[])),
@@ -155,6 +156,8 @@ fn explain_says_which_rule_decides_why_the_others_do_not_and_what_would_happen()
         ("exempt by tag", explain(&exempt, &policy, &[])),
         ("tags are needed", explain(&on_demand.replace("\"Tags\"", "\"Labels\""), &policy, &[])),
         ("an alias that only AWS can resolve", explain(&plain, &["--key", "alias/streams"], &[])),
+        ("a channel and an alias", explain(&channel, &["--key", "alias/streams"], &[])),
+        ("a channel and the AWS managed key", explain(&channel, &["--key", "alias/aws/kinesis"], &[])),
         (
             "another key may be accepted",
             explain(&plain, &["--key", "0987dcba-09fe-87dc-65ba-ab0987654321"], &[("ON_OTHER_KEY", "accept")]),
@@ -211,7 +214,9 @@ fn a_plan_shows_every_stream_and_why_and_changes_nothing() {
     assert!(
         printed.contains("2 streams: 1 to change, 1 compliant")
             && printed.starts_with("account 111122223333, us-east-1")
-            && printed.contains("2 registered consumers need kms:Decrypt on the new key"),
+            && printed.contains("2 registered consumers need kms:Decrypt on the new key")
+            && printed.contains("1 delivery channel reads the stream: its role needs kms:Decrypt on the new key")
+            && printed.contains("the stream has 1 queue: its readers need kms:Decrypt on the new key"),
         "{printed}"
     );
     assert_eq!(enforcer(&["plan", "--sandbox", "orders"], "", &[]).status.code(), Some(0));
@@ -261,6 +266,10 @@ fn a_report_is_written_in_every_format() {
         (&"FAILED".into(), &"MEDIUM".into())
     );
     assert_eq!(of("feed-vendor")["Compliance"]["Status"], "NOT_AVAILABLE");
+    assert_eq!(
+        of("clickstream")["ProductFields"]["kinesis-encryption-enforcer/warnings"],
+        "consumers-need-decrypt channels-need-decrypt queue-readers-need-decrypt"
+    );
     assert!(report("table").contains("generated at"));
 
     let folder = tempfile::tempdir().expect("a folder");

@@ -13,6 +13,7 @@ use super::calls::Calls;
 use super::connect::into_ping;
 use super::error::{CallError, Fate, MustHold};
 use super::kms::read_document;
+use super::queue_count::QueueCount;
 use super::rate_limit::{Api, RateLimiters, RateShare};
 use crate::domain::PolicyDocument;
 use crate::domain::arn::Malformed;
@@ -79,9 +80,12 @@ impl Streams {
                     StreamRef::Arn(arn) => self.client.describe_stream_summary().stream_arn(arn.as_str()),
                     StreamRef::Name(name) => self.client.describe_stream_summary().stream_name(name.as_str()),
                 };
-                let call = Box::pin(async {
+                let queues = QueueCount::default();
+                let request = request.customize().interceptor(queues.clone());
+                let call = Box::pin(async move {
                     let answer = request.send().await.map_err(|error| CallError::from_sdk(step, stream, &error))?;
-                    let description = answer.stream_description_summary.as_ref().and_then(description);
+                    let summary = answer.stream_description_summary.as_ref();
+                    let description = summary.and_then(|summary| description(summary, queues.get()));
                     description
                         .filter(|description| is_of(description, stream))
                         .ok_or_else(|| CallError::unreadable(step, stream))
@@ -287,7 +291,8 @@ impl Probe {
     }
 }
 
-fn description(summary: &StreamDescriptionSummary) -> Option<Description> {
+fn description(summary: &StreamDescriptionSummary, queues: Option<u32>) -> Option<Description> {
+    let count = |count: Option<i32>| count.and_then(|count| u32::try_from(count).ok());
     let encrypted = matches!(summary.encryption_type, Some(EncryptionType::Kms));
     let created = &summary.stream_creation_timestamp;
     Some(Description {
@@ -297,7 +302,9 @@ fn description(summary: &StreamDescriptionSummary) -> Option<Description> {
         created: DateTime::from_timestamp(created.secs(), created.subsec_nanos()),
         mode: summary.stream_mode_details.as_ref().map(|details| StreamMode::from(details.stream_mode.as_str())),
         retention_hours: u32::try_from(summary.retention_period_hours).ok().filter(|hours| *hours > 0),
-        consumers: summary.consumer_count.and_then(|count| u32::try_from(count).ok()),
+        consumers: count(summary.consumer_count),
+        channels: count(summary.channel_count),
+        queues,
     })
 }
 

@@ -17,6 +17,7 @@ pub mod kinesis;
 pub mod kms;
 pub mod member_accounts;
 pub mod policy;
+mod queue_count;
 pub mod rate_limit;
 pub(crate) mod service;
 pub mod sqs;

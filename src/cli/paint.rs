@@ -108,6 +108,16 @@ pub(super) fn warning_text(warning: &Value) -> String {
             1 => "1 registered consumer needs kms:Decrypt on the new key".to_owned(),
             consumers => format!("{consumers} registered consumers need kms:Decrypt on the new key"),
         },
+        "channels-need-decrypt" => match warning["channels"].as_u64().unwrap_or_default() {
+            1 => "1 delivery channel reads the stream: its role needs kms:Decrypt on the new key".to_owned(),
+            channels => {
+                format!("{channels} delivery channels read the stream: their roles need kms:Decrypt on the new key")
+            }
+        },
+        "queue-readers-need-decrypt" => match warning["queues"].as_u64().unwrap_or_default() {
+            1 => "the stream has 1 queue: its readers need kms:Decrypt on the new key".to_owned(),
+            queues => format!("the stream has {queues} queues: their readers need kms:Decrypt on the new key"),
+        },
         "key-policy-without-iam" => format!(
             "the policy of key {} does not enable IAM policies: allow producers and consumers in the key policy itself",
             field("key")

@@ -143,6 +143,8 @@ struct Summary {
     key_id: Option<String>,
     retention_period_hours: Option<u32>,
     consumer_count: Option<u32>,
+    channel_count: Option<u32>,
+    queue_count: Option<u32>,
     tags: Option<Value>,
 }
 
@@ -201,6 +203,8 @@ fn described_stream(file: &str) -> Result<DescribedStream> {
         key_id,
         retention_period_hours,
         consumer_count,
+        channel_count,
+        queue_count,
         tags: inner_tags,
     } = summary.ok_or_else(|| missing("StreamDescriptionSummary"))?;
     let arn = stream_arn.ok_or_else(|| missing("StreamDescriptionSummary.StreamARN"))?;
@@ -215,6 +219,8 @@ fn described_stream(file: &str) -> Result<DescribedStream> {
             mode: mode.map(|mode| StreamMode::from(mode.as_str())),
             retention_hours: retention_period_hours,
             consumers: consumer_count,
+            channels: channel_count,
+            queues: queue_count,
         },
         tags: tags.or(inner_tags).map(tags_of).transpose().with_context(|| format!("{file}: Tags"))?,
     })
@@ -384,10 +390,13 @@ fn action(
         max_applies: usize::MAX,
     };
     let now = today.and_time(chrono::NaiveTime::MIN).and_utc();
+    // The stand-in for a key that is not known offline must not count as the AWS managed key.
+    let channels = stream.description.channels.filter(|_| requirement.key.is_aws_managed());
+    let description = Description { channels, ..stream.description.clone() };
     let facts = Facts {
         tags: Some(tags.as_deref().unwrap_or_default()),
         impact: Some(&impact),
-        ..Facts::at_rest(&stream.description, &keys, enforcement, &trigger, now)
+        ..Facts::at_rest(&description, &keys, enforcement, &trigger, now)
     };
     let unless = if exempt_tag_key.is_some() && tags.is_none() { ", unless its tags exempt it" } else { "" };
     match decide(&facts).decision {

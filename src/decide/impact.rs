@@ -6,7 +6,14 @@
 //! last record that it encrypted has passed the retention period. Source: [Permissions to use
 //! user-generated KMS keys][permissions].
 //!
+//! A delivery channel reads with a role of its own, which needs `kms:Decrypt` on a customer managed
+//! key. Source: [IAM for data delivery][delivery]. The queues of a stream are not counted among its
+//! consumers, and their readers need the key as consumers do. Source:
+//! [StreamDescriptionSummary][summary].
+//!
 //! [permissions]: https://docs.aws.amazon.com/streams/latest/dev/permissions-user-key-KMS.html
+//! [delivery]: https://docs.aws.amazon.com/streams/latest/dev/data-delivery-iam.html
+//! [summary]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StreamDescriptionSummary.html
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use serde_json::Value;
@@ -36,7 +43,7 @@ pub struct KeyChange<'a> {
 #[must_use]
 pub fn warnings(step: &KeyChange<'_>) -> Vec<Warning> {
     let KeyChange {
-        description: Description { arn, key_id, retention_hours, consumers, .. },
+        description: Description { arn, key_id, retention_hours, consumers, channels, queues, .. },
         key,
         key_policy,
         stream_policy,
@@ -49,6 +56,12 @@ pub fn warnings(step: &KeyChange<'_>) -> Vec<Warning> {
     }
     if let Some(count @ 1..) = consumers {
         warnings.push(Warning::ConsumersNeedDecrypt { consumers: *count });
+    }
+    if let Some(count @ 1..) = channels {
+        warnings.push(Warning::ChannelsNeedDecrypt { channels: *count });
+    }
+    if let Some(count @ 1..) = queues {
+        warnings.push(Warning::QueueReadersNeedDecrypt { queues: *count });
     }
     let foreign = match stream_policy {
         Some(Ok(Some(policy))) => foreign_principals(policy, arn.account()),
@@ -170,6 +183,8 @@ mod tests {
             mode: None,
             retention_hours: Some(168),
             consumers: Some(0),
+            channels: Some(0),
+            queues: Some(0),
         }
     }
 
@@ -205,17 +220,35 @@ mod tests {
     }
 
     #[test]
-    fn the_old_key_is_needed_until_the_retention_period_has_passed_and_consumers_are_counted() {
-        let moved = Description { key_id: Some("alias/aws/kinesis".to_owned()), consumers: Some(3), ..description() };
+    fn the_old_key_is_needed_until_the_retention_period_has_passed_and_whoever_reads_is_counted() {
+        let moved = Description {
+            key_id: Some("alias/aws/kinesis".to_owned()),
+            consumers: Some(3),
+            channels: Some(1),
+            queues: Some(2),
+            ..description()
+        };
         assert_eq!(
             codes(&moved, None, None, None),
             [
                 json!({"code": "previous-key-still-needed", "key": "alias/aws/kinesis", "until": "2026-12-01T12:00:00Z"}),
                 json!({"code": "consumers-need-decrypt", "consumers": 3}),
+                json!({"code": "channels-need-decrypt", "channels": 1}),
+                json!({"code": "queue-readers-need-decrypt", "queues": 2}),
             ]
         );
-        let unknown = Description { key_id: moved.key_id.clone(), retention_hours: None, ..description() };
-        assert_eq!(codes(&unknown, None, None, None)[0]["until"], Value::Null);
+        let unknown = Description {
+            key_id: moved.key_id.clone(),
+            retention_hours: None,
+            consumers: None,
+            channels: None,
+            queues: None,
+            ..description()
+        };
+        assert_eq!(
+            codes(&unknown, None, None, None),
+            [json!({"code": "previous-key-still-needed", "key": "alias/aws/kinesis", "until": null})]
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! again. Nothing else decides what happens to a stream: `reconcile` fetches, waits and sends, and
 //! does exactly one thing after each decision.
 
+mod channels;
 pub mod contest;
 pub mod disposition;
 mod grace;
@@ -449,8 +450,8 @@ impl<'p> Deliberation<'_, 'p> {
             Some(Exemption::Malformed { why }) => return self.fail(Step::ListTags, code::EXEMPTION_MALFORMED, &why),
             Some(Exemption::None | Exemption::Expired { .. }) => {}
         }
-        if let Some(trouble) = keys.desired.trouble() {
-            return Decision::Fail(trouble.clone());
+        if let Some(trouble) = keys.desired.trouble().cloned().or_else(|| channels::refusal(stream, &keys.desired)) {
+            return Decision::Fail(trouble);
         }
         if !may_write {
             return self.would_apply(&keys.desired, reason);

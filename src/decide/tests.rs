@@ -77,6 +77,8 @@ impl World {
                 mode: Some(StreamMode::Provisioned),
                 retention_hours: Some(24),
                 consumers: Some(0),
+                channels: Some(0),
+                queues: Some(0),
             },
             observed_ago: JUST_NOW,
             in_hand: Duration::ZERO,

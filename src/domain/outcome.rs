@@ -105,6 +105,16 @@ pub enum Warning {
         /// How many are registered.
         consumers: u32,
     },
+    /// Channels deliver the stream's records: the role of each needs `kms:Decrypt` on the new key.
+    ChannelsNeedDecrypt {
+        /// How many channels the stream has.
+        channels: u32,
+    },
+    /// The stream has queues: whoever reads from them needs `kms:Decrypt` on the new key.
+    QueueReadersNeedDecrypt {
+        /// How many queues the stream has.
+        queues: u32,
+    },
     /// The new key's policy does not allow the stream's account to grant access by IAM policies:
     /// producers and consumers need a statement in the key policy.
     KeyPolicyWithoutIam {

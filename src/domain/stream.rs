@@ -210,6 +210,10 @@ pub struct Description {
     pub retention_hours: Option<u32>,
     /// How many consumers with enhanced fan-out are registered.
     pub consumers: Option<u32>,
+    /// How many channels deliver its records to Amazon S3, each with a role of its own.
+    pub channels: Option<u32>,
+    /// How many queues it has, which are not among its consumers.
+    pub queues: Option<u32>,
 }
 
 #[cfg(test)]

@@ -148,6 +148,8 @@ mod tests {
             mode: None,
             retention_hours: None,
             consumers: None,
+            channels: None,
+            queues: None,
         };
         let outcome = Outcome::new(Some("orders".to_owned()), Status::Encrypted, "because", Mode::Enforce);
         Outcome { waited_ms, previous_key: previous_key.map(str::to_owned), seen: Some(Box::new(seen)), ..outcome }

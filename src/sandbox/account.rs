@@ -37,6 +37,8 @@ pub struct NewStream {
     change: Option<InitialChange>,
     retention_hours: u32,
     consumers: u32,
+    channels: u32,
+    queues: u32,
     policy: String,
 }
 
@@ -60,6 +62,8 @@ impl NewStream {
             change: None,
             retention_hours: 24,
             consumers: 0,
+            channels: 0,
+            queues: 0,
             policy: String::new(),
         }
     }
@@ -85,6 +89,19 @@ impl NewStream {
     /// Sets the number of registered consumers.
     pub fn consumers(mut self, consumers: u32) -> Self {
         self.consumers = consumers;
+        self
+    }
+
+    /// Sets the number of delivery channels. Only an on-demand stream has channels, so it becomes
+    /// one.
+    pub fn channels(mut self, channels: u32) -> Self {
+        self.channels = channels;
+        self
+    }
+
+    /// Sets the number of queues.
+    pub fn queues(mut self, queues: u32) -> Self {
+        self.queues = queues;
         self
     }
 
@@ -260,7 +277,8 @@ impl Account {
     #[expect(clippy::must_use_candidate, reason = "called for its effect")]
     pub fn stream(&self, new: NewStream) -> String {
         self.with(|model, now| {
-            let NewStream { name, created, key_id, tags, change, retention_hours, consumers, policy } = new;
+            let NewStream { name, created, key_id, tags, change, retention_hours, consumers, channels, queues, policy } =
+                new;
             let an_hour_ago = now - chrono::TimeDelta::hours(1);
             let default = if change == Some(InitialChange::Creating) { now } else { an_hour_ago };
             let mut stream = Stream::new(&name, created.unwrap_or(default));
@@ -268,6 +286,9 @@ impl Account {
             stream.tags = tags;
             stream.retention_hours = retention_hours;
             stream.consumers = consumers;
+            stream.channels = channels;
+            stream.queues = queues;
+            stream.on_demand = channels > 0;
             stream.policy = policy;
             stream.change = change.map(|change| {
                 let (target, ends) = match change {

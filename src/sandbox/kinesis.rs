@@ -151,7 +151,8 @@ fn describe(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value
         "EnhancedMonitoring": [{ "ShardLevelMetrics": [] }],
         "EncryptionType": if stream.key_id.is_some() { "KMS" } else { "NONE" },
         "ConsumerCount": stream.consumers,
-        "ChannelCount": 0,
+        "ChannelCount": stream.channels,
+        "QueueCount": stream.queues,
         "MaxRecordSizeInKiB": 1024,
     });
     if let Some(members) = summary.as_object_mut() {

@@ -9,7 +9,13 @@ use crate::support::{World, event, manual};
 fn used_stream() -> NewStream {
     let reader = json!({"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::999988887777:role/reader"}, "Action": "kinesis:GetRecords"});
     let policy = json!({"Version": "2012-10-17", "Statement": [reader]}).to_string();
-    NewStream::named("orders").encrypted_with("alias/aws/kinesis").keeping(168).consumers(2).policy(&policy)
+    NewStream::named("orders")
+        .encrypted_with("alias/aws/kinesis")
+        .keeping(168)
+        .consumers(2)
+        .channels(1)
+        .queues(3)
+        .policy(&policy)
 }
 
 #[tokio::test(start_paused = true)]
@@ -26,6 +32,8 @@ async fn a_stream_that_others_use_is_judged_with_what_they_will_need() {
         json!([
             {"code": "previous-key-still-needed", "key": "alias/aws/kinesis", "until": "2026-12-01T00:00:00Z"},
             {"code": "consumers-need-decrypt", "consumers": 2},
+            {"code": "channels-need-decrypt", "channels": 1},
+            {"code": "queue-readers-need-decrypt", "queues": 3},
             {"code": "key-policy-without-iam", "key": world.key},
             {"code": "cross-account-needs-decrypt", "principals": ["arn:aws:iam::999988887777:role/reader"]},
         ])
@@ -86,4 +94,46 @@ async fn a_stream_that_somebody_stopped_is_judged_with_who_did_it_and_the_histor
     );
     assert_eq!(warning["arn"], event("encryption-stopped")["detail"]["userIdentity"]["arn"]);
     assert_eq!(world.account.count("LookupEvents"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_aws_managed_key_is_never_applied_to_a_stream_with_a_delivery_channel() {
+    for mode in ["enforce", "audit"] {
+        let world = World::new().with("KMS_KEY_ID", "alias/aws/kinesis").with("ENFORCEMENT_MODE", mode);
+        world.stream(NewStream::named("orders").channels(2));
+        world.stream(NewStream::named("clicks").queues(2));
+        let outcome = world.outcome(&event("encryption-stopped")).await;
+        assert_eq!(
+            (&outcome["status"], &outcome["error"]["code"], &outcome["error"]["class"]),
+            (&json!("failed"), &json!("ChannelNeedsCustomerKey"), &json!("terminal")),
+            "{outcome:#}"
+        );
+        assert!(
+            outcome["error"]["remedy"].as_str().is_some_and(|remedy| remedy.contains("customer managed key")),
+            "{outcome:#}"
+        );
+        assert_eq!((world.starts(), world.letters().len()), (0, 1), "{mode}");
+        // Queues are read with the caller's permissions, which AWS's own key does not need.
+        let status = if mode == "audit" { "would-encrypt" } else { "encrypted" };
+        assert_eq!(world.outcome(&manual("clicks")).await["status"], status);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_with_a_delivery_channel_that_has_the_aws_managed_key_is_left_as_it_is() {
+    let world = World::new().with("KMS_KEY_ID", "alias/aws/kinesis");
+    world.stream(NewStream::named("orders").encrypted_with("alias/aws/kinesis").channels(1));
+    assert_eq!(world.outcome(&manual("orders")).await["status"], "compliant");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_the_counts_of_channels_and_queues_is_one_of_an_older_service() {
+    let world = World::new().with("ENFORCEMENT_MODE", "audit");
+    let arn = world.stream(NewStream::named("orders"));
+    let older = json!({"StreamDescriptionSummary": {"StreamName": "orders", "StreamARN": arn, "StreamStatus": "ACTIVE",
+        "RetentionPeriodHours": 24, "StreamCreationTimestamp": 1_700_000_000, "EnhancedMonitoring": [],
+        "EncryptionType": "NONE", "OpenShardCount": 1}});
+    world.account.fault(Fault::on("DescribeStreamSummary").answer_replaced(&older.to_string()));
+    let outcome = world.outcome(&manual("orders")).await;
+    assert_eq!((&outcome["status"], &outcome["warnings"]), (&json!("would-encrypt"), &json!([])), "{outcome:#}");
 }

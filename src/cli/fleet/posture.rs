@@ -52,9 +52,6 @@ impl FleetReport {
         ])?;
         for row in &self.rows {
             let text = |value: &Option<String>| value.clone().unwrap_or_default();
-            let warnings = serde_json::to_value(&row.outcome.warnings)?;
-            let codes: Vec<_> =
-                warnings.as_array().into_iter().flatten().filter_map(|warning| warning["code"].as_str()).collect();
             writer.write_record([
                 text(&row.account),
                 row.region.clone(),
@@ -66,7 +63,7 @@ impl FleetReport {
                 row.status.as_str().to_owned(),
                 text(&row.outcome.rule),
                 row.outcome.reason.clone(),
-                codes.join(" "),
+                warning_codes(row),
                 row.outcome.error.as_ref().map(|failure| failure.code.clone()).unwrap_or_default(),
                 row.arn.as_ref().map(ToString::to_string).unwrap_or_default(),
                 self.time(),
@@ -110,6 +107,9 @@ impl FleetReport {
                     "kinesis-encryption-enforcer/version": VERSION,
                 },
             });
+            if !row.outcome.warnings.is_empty() {
+                finding["ProductFields"]["kinesis-encryption-enforcer/warnings"] = warning_codes(row).into();
+            }
             if let Some(failure) = &row.outcome.error {
                 finding["Remediation"] = json!({"Recommendation": {"Text": shortened(&failure.remedy)}});
             }
@@ -117,6 +117,13 @@ impl FleetReport {
         });
         Value::Array(findings.collect())
     }
+}
+
+/// The codes of a stream's warnings, separated by spaces.
+fn warning_codes(row: &Row) -> String {
+    let warnings = serde_json::to_value(&row.outcome.warnings).unwrap_or_default();
+    let codes = warnings.as_array().into_iter().flatten().filter_map(|warning| warning["code"].as_str());
+    codes.collect::<Vec<_>>().join(" ")
 }
 
 /// At most 512 characters of a text: the limit of `Recommendation.Text`, below that of

@@ -31,7 +31,7 @@ pub(super) async fn fleet(environment: Environment) -> Result<(Environment, SdkC
     for stream in [
         NewStream::named("audit-log").encrypted_with(&key).keeping(8760),
         NewStream::named("billing").encrypted_with(&key),
-        NewStream::named("clickstream").consumers(2),
+        NewStream::named("clickstream").consumers(2).channels(1).queues(1),
         NewStream::named("devices").encrypted_with("alias/aws/kinesis").keeping(168),
         NewStream::named("feed-vendor").tag(EXEMPT, "vendor cannot use KMS until=2027-03-31"),
         NewStream::named("feed-legacy").tag(EXEMPT, "legacy producer"),

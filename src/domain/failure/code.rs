@@ -63,6 +63,8 @@ pub const KEY_UNSUITABLE: &str = "KeyUnsuitable";
 pub const KEY_IN_OTHER_REGION: &str = "KeyInOtherRegion";
 /// The present key cannot be described: whether it is acceptable is unknown.
 pub const PRESENT_KEY_UNREADABLE: &str = "PresentKeyUnreadable";
+/// A delivery channel reads the stream, and cannot read it with the AWS managed key.
+pub const CHANNEL_NEEDS_CUSTOMER_KEY: &str = "ChannelNeedsCustomerKey";
 /// The policy is malformed or cannot be read.
 pub const POLICY_INVALID: &str = "PolicyInvalid";
 /// A rule depends on something that is not known about the stream.
@@ -134,6 +136,8 @@ pub enum Kind {
     Policy,
     /// The present key cannot be assessed.
     PresentKey,
+    /// The stream's delivery channels cannot work with the configured key.
+    Channel,
     /// No dead-letter queue is configured.
     NoQueue,
     /// A code that this version does not know.
@@ -227,6 +231,7 @@ impl Kind {
             EXEMPTION_MALFORMED => Self::Exemption,
             POLICY_INVALID | POLICY_UNDECIDED | "ParameterNotFound" | "ParameterVersionNotFound" => Self::Policy,
             PRESENT_KEY_UNREADABLE => Self::PresentKey,
+            CHANNEL_NEEDS_CUSTOMER_KEY => Self::Channel,
             NO_FAILURE_QUEUE => Self::NoQueue,
             _ => Self::Unknown,
         }
@@ -278,7 +283,8 @@ impl Kind {
             | Self::NotUnderstood
             | Self::Exemption
             | Self::Policy
-            | Self::PresentKey => Class::Terminal,
+            | Self::PresentKey
+            | Self::Channel => Class::Terminal,
         }
     }
 }

@@ -352,6 +352,7 @@ mod tests {
                 Step::ReadPolicy,
                 "enforcer policy check",
             ),
+            (&[code::CHANNEL_NEEDS_CUSTOMER_KEY], Terminal, START, "the channel's role kms:Decrypt"),
             (&[code::PRESENT_KEY_UNREADABLE], Terminal, Step::DescribeKey, "ON_OTHER_KEY=replace"),
             (&["SomethingNewException", ""], Retryable, START, "API reference"),
         ]

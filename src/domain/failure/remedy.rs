@@ -43,17 +43,15 @@ impl Kind {
                 "Allow the function's role to use the key of the queue, or encrypt the queue with SSE-SQS instead."
             }
             (Self::KeyDenied, _) => KEY_DENIED,
-            (Self::KeyDisabled, _) => {
-                "Enable the key (kms:EnableKey) or configure another key, then redrive the dead letter."
-            }
-            (Self::KeyInvalid, _) => {
-                "Configure a key that is Enabled, symmetric (SYMMETRIC_DEFAULT), for ENCRYPT_DECRYPT and in the \
-                 stream's Region, or make this key usable; then redrive the dead letter."
-            }
-            (Self::KeyNotFound, _) => {
-                "Check KMS_KEY_ID: the key or alias does not exist in this account and Region. A key of another \
-                 account must be given by its ARN."
-            }
+            (
+                Self::KeyDisabled
+                | Self::KeyInvalid
+                | Self::KeyNotFound
+                | Self::KeyUnsettled
+                | Self::PresentKey
+                | Self::Channel,
+                _,
+            ) => of_key(self),
             (Self::OptIn, _) => "Subscribe the account to the service that the message names.",
             (Self::Invalid, Step::StartStreamEncryption) => {
                 "Check that KMS_KEY_ID is a symmetric encryption key that Kinesis accepts, then redrive the dead \
@@ -72,9 +70,6 @@ impl Kind {
             (Self::Unsettled, _) => {
                 "No action needed: it is retried. If it persists, describe the stream; if it is only slow, \
                  increase the function's timeout."
-            }
-            (Self::KeyUnsettled, _) => {
-                "No action needed: KMS shows a change of a key within minutes, and it is retried."
             }
             (Self::Undone, _) => {
                 "Find out in CloudTrail who calls StopStreamEncryption or StartStreamEncryption on the stream, and \
@@ -104,16 +99,38 @@ impl Kind {
             (Self::Policy, _) => {
                 "Correct the policy: enforcer policy check shows its problems. Until then, no stream is changed."
             }
-            (Self::PresentKey, _) => {
-                "Allow the function's role kms:DescribeKey on the stream's present key, or set \
-                 ON_OTHER_KEY=replace."
-            }
             (Self::Unknown, _) => {
                 "No action needed: it is retried. If it persists, look up the code in the API reference of the \
                  service."
             }
         };
         text.to_owned()
+    }
+}
+
+/// What to do about a key that cannot be used, or not for this stream.
+fn of_key(kind: Kind) -> &'static str {
+    match kind {
+        Kind::KeyDisabled => "Enable the key (kms:EnableKey) or configure another key, then redrive the dead letter.",
+        Kind::KeyInvalid => {
+            "Configure a key that is Enabled, symmetric (SYMMETRIC_DEFAULT), for ENCRYPT_DECRYPT and in the \
+             stream's Region, or make this key usable; then redrive the dead letter."
+        }
+        Kind::KeyNotFound => {
+            "Check KMS_KEY_ID: the key or alias does not exist in this account and Region. A key of another \
+             account must be given by its ARN."
+        }
+        Kind::KeyUnsettled => "No action needed: KMS shows a change of a key within minutes, and it is retried.",
+        Kind::PresentKey => {
+            "Allow the function's role kms:DescribeKey on the stream's present key, or set \
+             ON_OTHER_KEY=replace."
+        }
+        // Kind::Channel, the only other one that comes here.
+        _ => {
+            "Configure a customer managed key for the stream, in KMS_KEY_ID or in a rule of the policy, and allow \
+             the channel's role kms:Decrypt on it; then redrive the dead letter. Until then, the stream is not \
+             changed."
+        }
     }
 }
 

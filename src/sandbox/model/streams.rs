@@ -32,6 +32,8 @@ pub(crate) struct Stream {
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) retention_hours: u32,
     pub(crate) consumers: u32,
+    pub(crate) channels: u32,
+    pub(crate) queues: u32,
     /// The resource policy, as JSON.
     pub(crate) policy: String,
     pub(crate) change: Option<Change>,
@@ -74,6 +76,8 @@ impl Stream {
             tags: BTreeMap::new(),
             retention_hours: 24,
             consumers: 0,
+            channels: 0,
+            queues: 0,
             policy: String::new(),
             change: None,
             records_lag: None,
