@@ -8,6 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use kinesis_encryption_enforcer::domain::key::KeyRef;
+use kinesis_encryption_enforcer::domain::key_event::StoreChange;
 use kinesis_encryption_enforcer::event::{
     Delivery, Fleets, KeyEvent, Request, RequestOptions, Scope, TriggerKind, read,
 };
@@ -42,6 +43,10 @@ fn key() -> KeyRef {
 
 fn trouble(what: &str) -> Scope {
     Scope::Key(KeyEvent::Trouble { key: key(), what: what.to_owned() })
+}
+
+fn store(change: StoreChange) -> Scope {
+    Scope::Key(KeyEvent::StoreChanged { store: "cks-1234567890abcdef0".to_owned(), change })
 }
 
 fn usable(what: &str) -> Scope {
@@ -113,6 +118,9 @@ fn rows() -> Vec<Row> {
         row("key-material-deleted", KeyStateChanged, trouble("DeleteImportedKeyMaterial")),
         row("key-material-imported", KeyStateChanged, usable("ImportKeyMaterial")),
         row("key-material-expiring", KeyStateChanged, trouble("KMS Imported Key Material Expiration")),
+        row("key-store-disconnected", KeyStateChanged, store(StoreChange::Disconnected)),
+        row("key-store-connected", KeyStateChanged, store(StoreChange::Connected)),
+        row("key-store-updated", KeyStateChanged, store(StoreChange::Updated)),
         row("compliance-changed", ComplianceChanged, streams(&[ORDERS])),
         ignored("compliance-restored", "the stream is now COMPLIANT"),
         row("configuration-item-changed", ComplianceChanged, streams(&[ORDERS])),

@@ -1,8 +1,10 @@
 //! KMS: reads keys. Nothing here changes a key.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_types::SdkConfig;
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
@@ -55,6 +57,7 @@ impl Keys {
         let (metadata, arn) = self.calls.read(step, key, deadline, call).await?;
         Ok(KeyFacts {
             arn,
+            expires: metadata.expires(),
             readiness: match metadata.key_state.as_deref() {
                 Some("Enabled") => Readiness::Enabled,
                 Some("Disabled") => Readiness::Disabled,
@@ -67,6 +70,7 @@ impl Keys {
             encrypts: metadata.key_usage.as_deref() == Some("ENCRYPT_DECRYPT"),
             symmetric: metadata.key_spec.as_deref() == Some("SYMMETRIC_DEFAULT"),
             of_customer: metadata.key_manager.as_deref() == Some("CUSTOMER"),
+            store: metadata.custom_key_store_id,
         })
     }
 
@@ -99,7 +103,25 @@ struct KeyMetadata {
     key_usage: Option<String>,
     key_spec: Option<String>,
     key_manager: Option<String>,
+    custom_key_store_id: Option<String>,
+    expiration_model: Option<String>,
+    /// Seconds since the epoch.
+    valid_to: Option<serde_json::Number>,
 }
+
+impl KeyMetadata {
+    /// When imported key material expires, if it does.
+    fn expires(&self) -> Option<DateTime<Utc>> {
+        let valid_to = self.valid_to.as_ref().filter(|_| self.expiration_model.as_deref() == Some(EXPIRES))?;
+        let seconds = Duration::try_from_secs_f64(valid_to.as_f64()?).ok()?.as_secs();
+        DateTime::from_timestamp(i64::try_from(seconds).ok()?, 0)
+    }
+}
+
+/// The [`ExpirationModel`] of imported key material that expires.
+///
+/// [`ExpirationModel`]: https://docs.aws.amazon.com/kms/latest/APIReference/API_KeyMetadata.html
+const EXPIRES: &str = "KEY_MATERIAL_EXPIRES";
 
 /// The answer of `GetKeyPolicy`.
 #[derive(Debug, Deserialize)]

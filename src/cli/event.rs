@@ -18,6 +18,7 @@ use crate::aws::Aws;
 use crate::clock::Clock;
 use crate::domain::arn::{is_account, is_region};
 use crate::domain::key::KeyRef;
+use crate::domain::key_event::StoreChange;
 use crate::domain::stream::StreamRef;
 use crate::event::{KeyEvent, Request, Scope, TriggerKind, read};
 use crate::handler::{Handler, Invocation};
@@ -119,8 +120,9 @@ async fn in_sandbox(environment: Environment, payload: Value) -> Result<(Handler
         requests.iter().find_map(region_and_account).unwrap_or((REGION.to_owned(), ACCOUNT.to_owned()));
     let sandbox = SandboxAccount::start(&region, &account_id).await?;
     let account = &sandbox.account;
-    let key = account.create_key();
-    let key_id = key.rsplit('/').next().unwrap_or_default();
+    let mut key = account.create_key();
+    let key_id = key.rsplit('/').next().unwrap_or_default().to_owned();
+    let key_id = key_id.as_str();
     let mut text = payload.to_string();
     let mut alias = ALIAS.to_owned();
     let mut alias_exists = true;
@@ -160,6 +162,10 @@ async fn in_sandbox(environment: Environment, payload: Value) -> Result<(Handler
                             KeyState::Disabled
                         };
                         account.set_key_state(&key, state);
+                    }
+                    KeyEvent::StoreChanged { store, change } => {
+                        key = account.create_key_in_store(store);
+                        account.set_store_connected(store, *change != StoreChange::Disconnected);
                     }
                     KeyEvent::AliasPointed { alias: named, target } => {
                         text = with_key(&text, target, key_id);

@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use super::DesiredKey;
 use crate::domain::failure::{Failure, Kind, Step, code};
 use crate::domain::key::{AliasName, KeyArn, KeyRef};
-use crate::domain::key_event::KeyEvent;
+use crate::domain::key_event::{KeyEvent, StoreChange};
 
 /// How long KMS may take to show a change everywhere: typically seconds, sometimes minutes
 /// ([eventual consistency]).
@@ -96,6 +96,10 @@ pub fn unrelated(facts: &KeyEventFacts<'_>, configured: &KeyRef) -> Option<Strin
             (configured.alias() != Some(alias) || !same_place)
                 .then(|| format!("{alias} is not the configured key's alias"))
         }
+        KeyEvent::StoreChanged { store, .. } => {
+            let elsewhere = account.is_some_and(|here| configured.account().is_some_and(|account| account != here));
+            elsewhere.then(|| not_in_store(store))
+        }
         _ => {
             let configured = configured.canonical(region?, account?)?;
             match key_of(event) {
@@ -106,13 +110,19 @@ pub fn unrelated(facts: &KeyEventFacts<'_>, configured: &KeyRef) -> Option<Strin
     }
 }
 
-/// What follows from the event for the key `configured`, given what KMS returned for it. The event
-/// must not be [`unrelated`] to that key.
+fn not_in_store(store: &str) -> String {
+    format!("the configured key is not in the custom key store {store}")
+}
+
+/// What follows from the event for the key `configured`, given what KMS returned for it: the key,
+/// and the custom key store that holds it, if one does. The event must not be [`unrelated`] to that
+/// key.
 #[must_use]
 pub fn assess_key_event(
     facts: &KeyEventFacts<'_>,
     configured: &KeyRef,
     looked_up: Result<DesiredKey, Failure>,
+    in_store: Option<&str>,
 ) -> KeyEventEffect {
     let event = facts.event;
     let (arn, trouble) = match looked_up {
@@ -127,6 +137,11 @@ pub fn assess_key_event(
         && arn != key
     {
         return KeyEventEffect::Ignored(format!("{key} is not the configured key"));
+    }
+    if let KeyEvent::StoreChanged { store, .. } = event
+        && in_store != Some(store)
+    {
+        return KeyEventEffect::Ignored(not_in_store(store));
     }
     // KMS may not show yet what a young event reports. For an older event, KMS is right.
     let is_young = facts.age.is_some_and(|age| age < SETTLING);
@@ -151,22 +166,32 @@ pub fn assess_key_event(
         // The sweep reports an unusable key once, before any stream.
         (KeyEvent::AliasPointed { alias, .. }, Some(_)) => sweep(Some(alias.clone())),
         (KeyEvent::Rotated { .. }, _) => KeyEventEffect::Sweep { repointed_alias: None, rotated_key: arn },
-        (KeyEvent::AliasDeleted { .. } | KeyEvent::Trouble { .. }, Some(trouble)) => {
-            KeyEventEffect::KeyAtRisk(format!("{}: {trouble}", name_of(event)))
-        }
-        (KeyEvent::AliasDeleted { .. } | KeyEvent::Trouble { .. }, None) => {
+        (
+            KeyEvent::AliasDeleted { .. }
+            | KeyEvent::Trouble { .. }
+            | KeyEvent::StoreChanged { change: StoreChange::Disconnected | StoreChange::Updated, .. },
+            Some(trouble),
+        ) => KeyEventEffect::KeyAtRisk(format!("{}: {trouble}", name_of(event))),
+        (
+            KeyEvent::AliasDeleted { .. }
+            | KeyEvent::Trouble { .. }
+            | KeyEvent::StoreChanged { change: StoreChange::Disconnected, .. },
+            None,
+        ) => {
             let name = name_of(event);
             unsettled(&format!("the event reports {name}, but according to KMS the key is usable"))
                 .unwrap_or_else(|| KeyEventEffect::Ignored(format!("{name} was undone: the key is usable")))
         }
-        (KeyEvent::Usable { .. }, Some(trouble)) => {
+        (KeyEvent::Usable { .. } | KeyEvent::StoreChanged { change: StoreChange::Connected, .. }, Some(trouble)) => {
             unsettled(&format!("the event reports {}, but KMS reports: {}", name_of(event), trouble.message))
                 .unwrap_or_else(|| KeyEventEffect::KeyAtRisk(trouble.to_string()))
         }
         (KeyEvent::DeletionCancelled { .. }, Some(trouble)) => KeyEventEffect::KeyAtRisk(format!(
             "the deletion was cancelled, which leaves the key disabled until it is enabled: {trouble}"
         )),
-        (KeyEvent::Usable { .. } | KeyEvent::DeletionCancelled { .. }, None) => sweep(None),
+        (KeyEvent::Usable { .. } | KeyEvent::DeletionCancelled { .. } | KeyEvent::StoreChanged { .. }, None) => {
+            sweep(None)
+        }
     }
 }
 
@@ -176,7 +201,7 @@ fn key_of(event: &KeyEvent) -> Option<&KeyRef> {
         | KeyEvent::Trouble { key, .. }
         | KeyEvent::Usable { key, .. }
         | KeyEvent::DeletionCancelled { key } => Some(key),
-        KeyEvent::AliasPointed { .. } | KeyEvent::AliasDeleted { .. } => None,
+        KeyEvent::AliasPointed { .. } | KeyEvent::AliasDeleted { .. } | KeyEvent::StoreChanged { .. } => None,
     }
 }
 
@@ -185,6 +210,7 @@ fn name_of(event: &KeyEvent) -> String {
         KeyEvent::Rotated { .. } => "the rotation".to_owned(),
         KeyEvent::Trouble { what, .. } | KeyEvent::Usable { what, .. } => what.clone(),
         KeyEvent::DeletionCancelled { .. } => "CancelKeyDeletion".to_owned(),
+        KeyEvent::StoreChanged { change, .. } => change.operation().to_owned(),
         KeyEvent::AliasPointed { alias, .. } => format!("the update of {alias}"),
         KeyEvent::AliasDeleted { alias } => format!("the deletion of {alias}"),
     }
@@ -230,6 +256,12 @@ mod tests {
         KeyEvent::AliasPointed { alias: alias_name(), target: KeyRef::Arn(arn(id)) }
     }
 
+    const STORE: &str = "cks-1234567890abcdef0";
+
+    fn store(change: StoreChange) -> KeyEvent {
+        KeyEvent::StoreChanged { store: STORE.to_owned(), change }
+    }
+
     fn deleted() -> KeyEvent {
         KeyEvent::AliasDeleted { alias: alias_name() }
     }
@@ -271,7 +303,7 @@ mod tests {
 
     #[track_caller]
     fn check(event: &KeyEvent, age: i64, kms: Kms, expected: Expected) {
-        let effect = assess_key_event(&facts(event, age), &alias(), looked_up(kms));
+        let effect = assess_key_event(&facts(event, age), &alias(), looked_up(kms), Some(STORE));
         let fits = match (expected, &effect) {
             (Expected::Ignored(part), KeyEventEffect::Ignored(text))
             | (Expected::AtRisk(part), KeyEventEffect::KeyAtRisk(text)) => text.contains(part),
@@ -292,6 +324,9 @@ mod tests {
     #[test]
     fn every_event_has_its_effect_for_a_usable_an_unusable_and_a_missing_key() {
         use Expected::{AtRisk, Ignored, Sweep, Unsettled};
+        let disconnected = || store(StoreChange::Disconnected);
+        let connected = || store(StoreChange::Connected);
+        let updated = || store(StoreChange::Updated);
         for (event, kms, young, old) in [
             (rotated(), Kms::Usable, Sweep(false, true), Sweep(false, true)),
             (rotated(), Kms::Disabled, Sweep(false, true), Sweep(false, true)),
@@ -313,6 +348,12 @@ mod tests {
             (deleted(), Kms::Usable, Unsettled("the deletion of"), Ignored("the deletion of")),
             (deleted(), Kms::Disabled, AtRisk("the deletion of"), AtRisk("the deletion of")),
             (deleted(), Kms::Missing, AtRisk("the deletion of"), AtRisk("NotFound")),
+            (disconnected(), Kms::Usable, Unsettled("DisconnectCustomKeyStore"), Ignored("DisconnectCustomKeyStore")),
+            (disconnected(), Kms::Disabled, AtRisk("DisconnectCustomKeyStore: "), AtRisk("KeyDisabled")),
+            (connected(), Kms::Usable, Sweep(false, false), Sweep(false, false)),
+            (connected(), Kms::Disabled, Unsettled("ConnectCustomKeyStore"), AtRisk("KeyDisabled")),
+            (updated(), Kms::Usable, Sweep(false, false), Sweep(false, false)),
+            (updated(), Kms::Disabled, AtRisk("UpdateCustomKeyStore: "), AtRisk("KeyDisabled")),
         ] {
             check(&event, YOUNG, kms, young);
             check(&event, OLD, kms, old);
@@ -323,24 +364,44 @@ mod tests {
     fn an_event_without_a_time_is_taken_for_an_old_one() {
         let event = enabled();
         let facts = KeyEventFacts { age: None, ..facts(&event, 0) };
-        let effect = assess_key_event(&facts, &alias(), looked_up(Kms::Disabled));
+        let effect = assess_key_event(&facts, &alias(), looked_up(Kms::Disabled), None);
         assert!(matches!(effect, KeyEventEffect::KeyAtRisk(_)), "{effect:?}");
     }
 
     #[test]
     fn an_event_about_another_key_than_the_configured_alias_points_to_is_ignored() {
         let event = rotated();
-        let assess = |key| assess_key_event(&facts(&event, 0), &alias(), Ok(key));
+        let assess = |key| assess_key_event(&facts(&event, 0), &alias(), Ok(key), None);
         let other = assess(DesiredKey::Key { arn: arn(2), trouble: None });
         assert_eq!(other, KeyEventEffect::Ignored(format!("{} is not the configured key", arn(1))));
         assert!(matches!(assess(DesiredKey::AwsManaged), KeyEventEffect::Ignored(_)));
     }
 
     #[test]
+    fn a_key_store_concerns_only_the_keys_in_it() {
+        let ignored = KeyEventEffect::Ignored(format!("the configured key is not in the custom key store {STORE}"));
+        for change in [StoreChange::Disconnected, StoreChange::Connected, StoreChange::Updated] {
+            let event = store(change);
+            for in_store in [None, Some("cks-0"), Some("")] {
+                for kms in [Kms::Usable, Kms::Disabled, Kms::Missing] {
+                    let effect = assess_key_event(&facts(&event, YOUNG), &alias(), looked_up(kms), in_store);
+                    assert_eq!(effect, ignored, "{change:?} {in_store:?} {kms:?}");
+                }
+            }
+            // A store holds only keys of its own account.
+            let here = facts(&event, 0);
+            let there = KeyEventFacts { account: Some("999988887777"), ..here };
+            let by_arn = KeyRef::Arn(arn(1));
+            assert_eq!((unrelated(&here, &by_arn), unrelated(&there, &alias())), (None, None));
+            assert_eq!(unrelated(&there, &by_arn).map(KeyEventEffect::Ignored), Some(ignored.clone()));
+        }
+    }
+
+    #[test]
     fn a_key_that_cannot_be_looked_up_is_a_failure() {
         let denied = failure("AccessDeniedException");
         let event = rotated();
-        let effect = assess_key_event(&facts(&event, 0), &alias(), Err(denied.clone()));
+        let effect = assess_key_event(&facts(&event, 0), &alias(), Err(denied.clone()), None);
         assert_eq!(effect, KeyEventEffect::Failed(denied));
     }
 

@@ -9,6 +9,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
+
 use crate::domain::arn::{Arn, Malformed, partition_of, resource_arn};
 use crate::domain::failure::{Failure, Step, code};
 
@@ -157,6 +159,17 @@ impl KeyRef {
         }
     }
 
+    /// The account that an ARN names; `None` for a key ID or an alias name, which belong to the
+    /// account of the caller.
+    #[must_use]
+    pub fn account(&self) -> Option<&str> {
+        match self {
+            Self::Arn(arn) => Some(arn.account()),
+            Self::AliasArn { account, .. } => Some(account),
+            Self::Id(_) | Self::Alias(_) => None,
+        }
+    }
+
     /// Whether this names an AWS managed key, `alias/aws/…`. Such an alias is never described: if
     /// the key does not exist, [DescribeKey] *creates* it.
     ///
@@ -244,6 +257,11 @@ pub struct KeyFacts {
     pub symmetric: bool,
     /// `KeyManager` is `CUSTOMER`.
     pub of_customer: bool,
+    /// The id of the custom key store that holds the key, if one does.
+    pub store: Option<String>,
+    /// When imported key material of the key expires, if it does (`ValidTo`). KMS deletes the
+    /// material then, and the key is unusable until it is imported anew.
+    pub expires: Option<DateTime<Utc>>,
 }
 
 impl KeyFacts {
@@ -327,6 +345,7 @@ mod tests {
                 (text, text, alias)
             );
             assert_eq!(key.alias().map(ToString::to_string).as_deref(), alias);
+            assert_eq!(key.account(), text.starts_with("arn:").then_some("111122223333"));
         }
         assert!(
             matches!(key(alias_arn), KeyRef::AliasArn { region, account, .. } if region == "us-east-1" && account == "111122223333")
@@ -412,6 +431,8 @@ mod tests {
             encrypts: true,
             symmetric: true,
             of_customer: true,
+            store: None,
+            expires: None,
         };
         let trouble = |facts: KeyFacts| facts.trouble("us-east-1").map(|failure| failure.code);
         for (readiness, code) in [

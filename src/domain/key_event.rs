@@ -31,6 +31,14 @@ pub enum KeyEvent {
         /// The key.
         key: KeyRef,
     },
+    /// A custom key store was disconnected, connected or updated, and with it all keys in it. The
+    /// event names none of them.
+    StoreChanged {
+        /// The id of the store, `cks-…`.
+        store: String,
+        /// What was done to it.
+        change: StoreChange,
+    },
     /// `UpdateAlias` or `CreateAlias`.
     AliasPointed {
         /// The alias.
@@ -43,4 +51,35 @@ pub enum KeyEvent {
         /// The alias.
         alias: AliasName,
     },
+}
+
+/// What was done to a [custom key store].
+///
+/// [custom key store]: https://docs.aws.amazon.com/kms/latest/developerguide/key-store-overview.html
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreChange {
+    /// `DisconnectCustomKeyStore`, which makes its keys Unavailable.
+    Disconnected,
+    /// `ConnectCustomKeyStore`, which takes up to 20 minutes.
+    Connected,
+    /// `UpdateCustomKeyStore`, after which its keys may be usable or not.
+    Updated,
+}
+
+impl StoreChange {
+    /// The change that an operation of the KMS API makes.
+    #[must_use]
+    pub fn by(operation: &str) -> Option<Self> {
+        [Self::Disconnected, Self::Connected, Self::Updated].into_iter().find(|change| change.operation() == operation)
+    }
+
+    /// The operation of the KMS API.
+    #[must_use]
+    pub fn operation(self) -> &'static str {
+        match self {
+            Self::Disconnected => "DisconnectCustomKeyStore",
+            Self::Connected => "ConnectCustomKeyStore",
+            Self::Updated => "UpdateCustomKeyStore",
+        }
+    }
 }

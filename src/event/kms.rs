@@ -13,7 +13,7 @@ use super::detail::{Event, detail};
 use super::parsed::{Parsed, Rejection};
 use super::request::{Scope, TriggerKind};
 use crate::domain::key::{AliasName, KeyArn, KeyRef};
-use crate::domain::key_event::KeyEvent;
+use crate::domain::key_event::{KeyEvent, StoreChange};
 
 /// The detail of an event that KMS sends itself. Newer ones also have the type of the rotation and
 /// the ids of the key material.
@@ -51,6 +51,7 @@ struct Parameters {
     key_id: Option<String>,
     target_key_id: Option<String>,
     alias_name: Option<String>,
+    custom_key_store_id: Option<String>,
 }
 
 /// A call of the KMS API, as CloudTrail records it.
@@ -86,7 +87,13 @@ pub(super) fn call(event: &Event) -> Parsed {
                 "RotateKeyOnDemand is ignored: the event \"KMS CMK Rotation\" reports the same rotation",
             ));
         }
-        other => return Err(Rejection::ignored(format!("{other} does not change whether a key is usable"))),
+        other => {
+            let Some(change) = StoreChange::by(other) else {
+                return Err(Rejection::ignored(format!("{other} does not change whether a key is usable")));
+            };
+            let store = parameters()?.custom_key_store_id.filter(|store| !store.is_empty());
+            KeyEvent::StoreChanged { store: store.ok_or_else(|| missing("customKeyStoreId"))?, change }
+        }
     };
     Ok((TriggerKind::KeyStateChanged, Scope::Key(key_event)))
 }

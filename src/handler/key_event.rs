@@ -51,9 +51,12 @@ pub(super) async fn assess<'a>(ctx: &RequestContext<'a, '_>, event: &KeyEvent) -
     };
     let mut effects = Vec::new();
     for key in keys {
-        let effect = match unrelated(&facts, key) {
-            Some(reason) => KeyEventEffect::Ignored(reason),
-            None => assess_key_event(&facts, key, account.at_work.keys.desired(key).await),
+        let effect = if let Some(reason) = unrelated(&facts, key) {
+            KeyEventEffect::Ignored(reason)
+        } else {
+            let looked_up = account.at_work.keys.desired(key).await;
+            let store = account.at_work.keys.facts(key).await.and_then(|facts| facts.store);
+            assess_key_event(&facts, key, looked_up, store.as_deref())
         };
         effects.push((effect, key));
     }

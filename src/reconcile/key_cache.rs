@@ -57,6 +57,17 @@ impl<'a> KeyCache<'a> {
         }
     }
 
+    /// What KMS says about the key `wanted`; `None` if it is not looked at ([`KeyCache::desired`]), or
+    /// cannot be. No call is made if it was looked up before.
+    pub async fn facts(&self, wanted: &KeyRef) -> Option<KeyFacts> {
+        let elsewhere = match wanted {
+            KeyRef::Arn(arn) => arn.region() != self.region,
+            KeyRef::AliasArn { region, .. } => region != self.region,
+            KeyRef::Id(_) | KeyRef::Alias(_) => false,
+        };
+        if elsewhere || wanted.is_aws_managed() { None } else { self.look(wanted).await.ok() }
+    }
+
     /// How `stream` is encrypted, given the `KeyId` that it shows.
     ///
     /// No call is made for a key ARN or a key id, unless `ON_OTHER_KEY=accept` makes it matter what

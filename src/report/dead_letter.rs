@@ -124,7 +124,7 @@ impl DeadLetter {
 
 /// The fields from which events are parsed: a reduced event leads to the same streams as the whole
 /// event.
-const RECOGNISED: [&str; 42] = [
+const RECOGNISED: [&str; 43] = [
     "Compliance",
     "GeneratorId",
     "Id",
@@ -143,6 +143,7 @@ const RECOGNISED: [&str; 42] = [
     "complianceType",
     "configurationItem",
     "configurationItemStatus",
+    "customKeyStoreId",
     "detail",
     "detail-type",
     "errorCode",

@@ -255,6 +255,35 @@ impl Account {
         })
     }
 
+    /// Creates a key in a custom key store, and the store, which is connected, if there is none with
+    /// this id. Returns the key's ARN.
+    #[must_use]
+    pub fn create_key_in_store(&self, store: &str) -> String {
+        self.with(|model, now| {
+            model.stores.entry(store.to_owned()).or_insert(true);
+            let created_as =
+                NewKey { origin: "AWS_CLOUDHSM".to_owned(), store: Some(store.to_owned()), ..NewKey::default() };
+            model.create_key(created_as, now)
+        })
+    }
+
+    /// Connects or disconnects a custom key store.
+    pub fn set_store_connected(&self, store: &str, connected: bool) {
+        self.with(|model, now| model.set_store_connected(store, connected, now));
+    }
+
+    /// Imports material into a key, which expires at `valid_to`. Does nothing if the key does not
+    /// exist.
+    pub fn import_material(&self, key: &str, valid_to: DateTime<Utc>) {
+        self.with(|model, now| {
+            let arn = model.find_key(key, now).map(|key| key.arn.clone()).unwrap_or_default();
+            if let Some(key) = model.keys.get_mut(&arn) {
+                "EXTERNAL".clone_into(&mut key.created_as.origin);
+                key.valid_to = Some(valid_to);
+            }
+        });
+    }
+
     /// Sets the state of a key. Does nothing if the key does not exist.
     pub fn set_key_state(&self, key: &str, state: KeyState) {
         self.with(|model, now| model.set_key_state(key, state, now));

@@ -17,15 +17,17 @@ use super::model::{HistoryRecord, Model, RecordIds, ScriptedCall};
 use super::service_error::ServiceError;
 
 /// The operations that are recorded: those that change something.
-const RECORDED: [&str; 17] = [
+const RECORDED: [&str; 20] = [
     "AddTagsToStream",
     "CancelKeyDeletion",
+    "ConnectCustomKeyStore",
     "CreateAlias",
     "CreateKey",
     "CreateStream",
     "DeleteAlias",
     "DeleteStream",
     "DisableKey",
+    "DisconnectCustomKeyStore",
     "EnableKey",
     "RemoveTagsFromStream",
     "RotateKeyOnDemand",
@@ -33,6 +35,7 @@ const RECORDED: [&str; 17] = [
     "StartStreamEncryption",
     "StopStreamEncryption",
     "UpdateAlias",
+    "UpdateCustomKeyStore",
     "IncreaseStreamRetentionPeriod",
     "UpdateShardCount",
 ];

@@ -15,18 +15,21 @@ use super::service_error::ServiceError;
 use crate::domain::key::AliasName;
 
 /// The operations that the sandbox supports.
-pub(crate) const OPERATIONS: [&str; 11] = [
+pub(crate) const OPERATIONS: [&str; 14] = [
     "CancelKeyDeletion",
+    "ConnectCustomKeyStore",
     "CreateAlias",
     "CreateKey",
     "DeleteAlias",
     "DescribeKey",
     "DisableKey",
+    "DisconnectCustomKeyStore",
     "EnableKey",
     "GetKeyPolicy",
     "RotateKeyOnDemand",
     "ScheduleKeyDeletion",
     "UpdateAlias",
+    "UpdateCustomKeyStore",
 ];
 
 pub(crate) fn answer(
@@ -76,6 +79,9 @@ pub(crate) fn answer(
         "ScheduleKeyDeletion" => schedule_deletion(model, input, now),
         "CancelKeyDeletion" => cancel_deletion(model, input, now),
         "RotateKeyOnDemand" => rotate(model, input, now),
+        "ConnectCustomKeyStore" | "DisconnectCustomKeyStore" | "UpdateCustomKeyStore" => {
+            change_store(model, operation, input, now)
+        }
         _ => Err(ServiceError::new("UnknownOperationException", String::new())),
     }
 }
@@ -110,7 +116,7 @@ fn create_key(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result
 }
 
 fn metadata(model: &Model, key: &Key, now: DateTime<Utc>) -> Value {
-    let state = *key.state.seen(now);
+    let state = key.state_at(now);
     let mut metadata = json!({
         "AWSAccountId": key.account,
         "KeyId": key.id,
@@ -131,6 +137,13 @@ fn metadata(model: &Model, key: &Key, now: DateTime<Utc>) -> Value {
     if key.created_as.spec == "SYMMETRIC_DEFAULT" {
         members.insert("EncryptionAlgorithms".to_owned(), json!(["SYMMETRIC_DEFAULT"]));
     }
+    if let Some(store) = &key.created_as.store {
+        members.insert("CustomKeyStoreId".to_owned(), json!(store));
+    }
+    if let Some(valid_to) = key.valid_to {
+        members.insert("ValidTo".to_owned(), json!(valid_to.timestamp()));
+        members.insert("ExpirationModel".to_owned(), json!("KEY_MATERIAL_EXPIRES"));
+    }
     if let Some(deletion) = key.deletion.filter(|_| state == KeyState::PendingDeletion) {
         members.insert("DeletionDate".to_owned(), json!(deletion.timestamp()));
     }
@@ -147,6 +160,32 @@ fn metadata(model: &Model, key: &Key, now: DateTime<Utc>) -> Value {
         members.insert("MultiRegionConfiguration".to_owned(), configuration);
     }
     metadata
+}
+
+/// [ConnectCustomKeyStore], [DisconnectCustomKeyStore] and [UpdateCustomKeyStore]. Connecting is
+/// done at once; a store is updated while it is disconnected, as those of `CloudHSM` have to be.
+///
+/// [ConnectCustomKeyStore]: https://docs.aws.amazon.com/kms/latest/APIReference/API_ConnectCustomKeyStore.html
+/// [DisconnectCustomKeyStore]: https://docs.aws.amazon.com/kms/latest/APIReference/API_DisconnectCustomKeyStore.html
+/// [UpdateCustomKeyStore]: https://docs.aws.amazon.com/kms/latest/APIReference/API_UpdateCustomKeyStore.html
+fn change_store(
+    model: &mut Model,
+    operation: &str,
+    input: Input<'_>,
+    now: DateTime<Utc>,
+) -> Result<Value, ServiceError> {
+    let store = input.required("CustomKeyStoreId", 64)?;
+    let Some(&connected) = model.stores.get(store) else {
+        return Err(ServiceError::new("CustomKeyStoreNotFoundException", format!("{store} is not found.")));
+    };
+    if connected != (operation == "DisconnectCustomKeyStore") {
+        let state = if connected { "CONNECTED" } else { "DISCONNECTED" };
+        return Err(ServiceError::new("CustomKeyStoreInvalidStateException", format!("{store} is {state}.")));
+    }
+    if operation != "UpdateCustomKeyStore" {
+        model.set_store_connected(store, !connected, now);
+    }
+    Ok(json!({}))
 }
 
 fn alias_of(input: Input<'_>) -> Result<&str, ServiceError> {

@@ -117,3 +117,46 @@ async fn a_multi_region_key_names_its_primary() {
     assert_eq!(configuration.multi_region_key_type.unwrap().as_str(), "REPLICA");
     assert_eq!(configuration.primary_key.unwrap().arn.unwrap(), key.replace(REGION, "eu-west-1"));
 }
+
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html>: the keys of a custom key
+/// store that is disconnected are Unavailable.
+#[tokio::test(start_paused = true)]
+async fn the_keys_of_a_disconnected_key_store_are_unavailable() {
+    const STORE: &str = "cks-1234567890abcdef0";
+    let world = World::new();
+    let (key, other) = (world.account.create_key_in_store(STORE), world.account.create_key());
+    let state = async |key: &str| world.describe_key(key).await.unwrap().key_state.unwrap();
+    assert_eq!(world.describe_key(&key).await.unwrap().custom_key_store_id.as_deref(), Some(STORE));
+    world.kms.disconnect_custom_key_store().custom_key_store_id(STORE).send().await.unwrap();
+    assert_eq!((state(&key).await, state(&other).await), (Shown::Unavailable, Shown::Enabled));
+    let err = world.kms.disconnect_custom_key_store().custom_key_store_id(STORE).send().await.unwrap_err();
+    assert_eq!(refused(&err).0, "CustomKeyStoreInvalidStateException");
+    world.kms.update_custom_key_store().custom_key_store_id(STORE).send().await.unwrap();
+    world.kms.connect_custom_key_store().custom_key_store_id(STORE).send().await.unwrap();
+    assert_eq!(state(&key).await, Shown::Enabled);
+    let err = world.kms.update_custom_key_store().custom_key_store_id(STORE).send().await.unwrap_err();
+    assert_eq!(refused(&err).0, "CustomKeyStoreInvalidStateException");
+    let err = world.kms.connect_custom_key_store().custom_key_store_id("cks-0").send().await.unwrap_err();
+    assert_eq!(refused(&err).0, "CustomKeyStoreNotFoundException");
+    let events = world.account.take_events();
+    let names: Vec<_> = events.iter().filter(|event| event["detail"]["errorCode"].is_null()).collect();
+    let names: Vec<_> = names.iter().map(|event| event["detail"]["eventName"].as_str().unwrap()).collect();
+    assert_eq!(names, ["DisconnectCustomKeyStore", "UpdateCustomKeyStore", "ConnectCustomKeyStore"]);
+    assert_eq!(events[0]["detail"]["requestParameters"]["customKeyStoreId"], STORE);
+}
+
+/// <https://docs.aws.amazon.com/kms/latest/APIReference/API_KeyMetadata.html>: `ValidTo`.
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_imported_material_has_expired_is_pending_import() {
+    let world = World::new();
+    let key = world.account.create_key();
+    let valid_to = chrono::DateTime::from_timestamp(1_789_776_060, 0).unwrap();
+    world.account.import_material(&key, valid_to);
+    let metadata = world.describe_key(&key).await.unwrap();
+    assert_eq!(
+        (metadata.key_state, metadata.valid_to.map(|at| at.secs()), metadata.expiration_model.unwrap().as_str()),
+        (Some(Shown::Enabled), Some(1_789_776_060), "KEY_MATERIAL_EXPIRES")
+    );
+    pass(60).await;
+    assert_eq!(world.describe_key(&key).await.unwrap().key_state, Some(Shown::PendingImport));
+}

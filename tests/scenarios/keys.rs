@@ -335,3 +335,78 @@ async fn a_letter_of_an_alias_that_was_re_pointed_still_replaces_the_alias() {
     assert_eq!(world.outcome(&world.letters()[0]).await["status"], "encrypted");
     assert_eq!(world.account.snapshot("b").and_then(|stream| stream.key_id), Some(new));
 }
+
+const STORE: &str = "cks-1234567890abcdef0";
+
+/// A world whose configured key is in the custom key store of the samples.
+fn world_with_a_key_store() -> World {
+    let mut world = World::new();
+    world.key = world.account.create_key_in_store(STORE);
+    let key = world.key.clone();
+    world.with("KMS_KEY_ID", &key)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disconnected_key_store_is_a_key_at_risk_where_it_holds_the_configured_key() {
+    let world = world_with_a_key_store();
+    world.stream(NewStream::named("orders").encrypted_with(&world.key));
+    world.account.set_store_connected(STORE, false);
+    let outcome = world.outcome(&event("key-store-disconnected")).await;
+    assert_eq!(
+        (&outcome["status"], &outcome["stream"], &outcome["key"]),
+        (&json!("key-at-risk"), &Value::Null, &json!(world.key)),
+        "{outcome:#}"
+    );
+    assert!(
+        outcome["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.starts_with("DisconnectCustomKeyStore: ") && reason.contains("KeyUnavailable")),
+        "{outcome:#}"
+    );
+    assert_eq!((world.operations(), world.letters().len()), (vec!["DescribeKey".to_owned()], 0));
+
+    // It is connected again since.
+    world.account.set_store_connected(STORE, true);
+    let answer = world.run(&event("key-store-disconnected")).await.expect("an answer");
+    assert_eq!(answer["trigger"]["kind"], "ignored", "{answer:#}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connected_or_updated_key_store_starts_a_reconciliation_of_the_fleet() {
+    for name in ["key-store-connected", "key-store-updated"] {
+        let world = world_with_a_key_store();
+        world.stream(NewStream::named("right").encrypted_with(&world.key));
+        world.stream(NewStream::named("wrong"));
+        let answer = world.run(&event(name)).await.expect("an answer");
+        assert_eq!((&answer["summary"], world.starts()), (&json!({"compliant": 1, "encrypted": 1}), 1), "{name}");
+
+        // Where it is not connected, the key is at risk.
+        world.account.set_store_connected(STORE, false);
+        assert_eq!(world.outcome(&event(name)).await["status"], "key-at-risk", "{name}");
+    }
+    // A store that is being connected is looked at again.
+    let world = world_with_a_key_store();
+    world.account.set_store_connected(STORE, false);
+    let error = world.run(&just_now(&event("key-store-connected"))).await.expect_err("retried");
+    assert!(error.message.contains("KeyStateSettling"), "{}", error.message);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_store_that_does_not_hold_the_configured_key_is_ignored_with_the_reason() {
+    for name in ["key-store-disconnected", "key-store-connected", "key-store-updated"] {
+        let world = World::new();
+        let held = world.account.create_key_in_store(STORE);
+        world.account.set_store_connected(STORE, false);
+        world.stream(NewStream::named("orders").encrypted_with(&held));
+        let answer = world.run(&event(name)).await.expect("an answer");
+        assert_eq!(
+            (&answer["trigger"]["kind"], &answer["trigger"]["reason"], world.operations()),
+            (
+                &json!("ignored"),
+                &json!(format!("the configured key is not in the custom key store {STORE}")),
+                vec!["DescribeKey".to_owned()]
+            ),
+            "{answer:#}"
+        );
+    }
+}

@@ -21,6 +21,8 @@ pub(crate) struct NewKey {
     /// The account that owns the key, if it is another one.
     pub(crate) account: Option<String>,
     pub(crate) aws_managed: bool,
+    /// The custom key store that holds the key, if one does.
+    pub(crate) store: Option<String>,
 }
 
 impl Default for NewKey {
@@ -34,6 +36,7 @@ impl Default for NewKey {
             replica_of: None,
             account: None,
             aws_managed: false,
+            store: None,
         }
     }
 }
@@ -47,10 +50,25 @@ pub(crate) struct Key {
     pub(crate) state: EventuallyConsistent<KeyState>,
     pub(crate) created: DateTime<Utc>,
     pub(crate) deletion: Option<DateTime<Utc>>,
+    /// When the imported key material expires, if it does.
+    pub(crate) valid_to: Option<DateTime<Utc>>,
     pub(crate) material: String,
     pub(crate) previous_material: Option<String>,
     /// The key policy, as JSON.
     pub(crate) policy: String,
+}
+
+impl Key {
+    /// The state that KMS shows at `now`. When imported material expires, KMS deletes it.
+    ///
+    /// <https://docs.aws.amazon.com/kms/latest/developerguide/importing-keys-conceptual.html>
+    pub(crate) fn state_at(&self, now: DateTime<Utc>) -> KeyState {
+        let has_expired = self.valid_to.is_some_and(|valid_to| valid_to <= now);
+        match self.state.seen(now) {
+            KeyState::Enabled | KeyState::Disabled if has_expired => KeyState::PendingImport,
+            state => *state,
+        }
+    }
 }
 
 impl Model {
@@ -74,6 +92,7 @@ impl Model {
             state: EventuallyConsistent::new(state, now),
             created: now,
             deletion: None,
+            valid_to: None,
             material,
             previous_material: None,
         };
@@ -144,7 +163,7 @@ impl Model {
         let key =
             self.find_key(key_id, now).map_err(|refusal| ServiceError::new("KMSNotFoundException", refusal.message))?;
         let invalid = |why: String| Err(ServiceError::new("KMSInvalidStateException", format!("{} {why}", key.arn)));
-        match key.state.seen(now) {
+        match key.state_at(now) {
             KeyState::Disabled => {
                 return Err(ServiceError::new("KMSDisabledException", format!("{} is disabled.", key.arn)));
             }
@@ -171,6 +190,24 @@ impl Model {
         let arn = self.find_key(key, now).map(|key| key.arn.clone()).unwrap_or_default();
         if let Some(key) = self.keys.get_mut(&arn) {
             key.state.set(state, now, lag);
+        }
+    }
+
+    /// Connects or disconnects a custom key store. Its enabled keys are Unavailable while it is
+    /// disconnected.
+    ///
+    /// <https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html>
+    pub(crate) fn set_store_connected(&mut self, store: &str, connected: bool, now: DateTime<Utc>) {
+        let lag = self.options.kms_lag;
+        let (from, to) = if connected {
+            (KeyState::Unavailable, KeyState::Enabled)
+        } else {
+            (KeyState::Enabled, KeyState::Unavailable)
+        };
+        self.stores.insert(store.to_owned(), connected);
+        let held = self.keys.values_mut().filter(|key| key.created_as.store.as_deref() == Some(store));
+        for key in held.filter(|key| *key.state.actual() == from) {
+            key.state.set(to, now, lag);
         }
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Model {
     pub(crate) streams: BTreeMap<String, Stream>,
     pub(crate) keys: BTreeMap<String, Key>,
     pub(crate) aliases: BTreeMap<String, EventuallyConsistent<Option<String>>>,
+    /// Custom key stores, by id: whether each is connected.
+    pub(crate) stores: BTreeMap<String, bool>,
     pub(crate) queues: BTreeMap<String, Queue>,
     pub(crate) identities: BTreeMap<String, Identity>,
     pub(crate) faults: Vec<Fault>,
@@ -105,6 +107,7 @@ impl Model {
             streams: BTreeMap::new(),
             keys: BTreeMap::new(),
             aliases: BTreeMap::new(),
+            stores: BTreeMap::new(),
             queues: BTreeMap::new(),
             identities: BTreeMap::new(),
             faults: Vec::new(),
