@@ -196,6 +196,9 @@ fn a_plan_shows_every_stream_and_why_and_changes_nothing() {
     ] {
         assert_eq!(decision(name), expected, "{name}");
     }
+    let keys = plan["keysAtRisk"].as_array().expect("keys");
+    let keys: Vec<_> = keys.iter().map(|key| (&key["status"], &key["key"])).collect();
+    assert_eq!(keys, [(&"key-at-risk".into(), &"alias/payments".into())]);
     let sessions = streams.iter().find(|stream| stream["stream"] == "sessions").expect("the stream");
     let warning = &sessions["outcome"]["warnings"][0];
     assert_eq!(
@@ -281,6 +284,7 @@ fn a_report_is_written_in_every_format() {
     for part in [
         "<strong>4</strong> of 15 streams are encrypted as configured",
         "Exemptions",
+        "Expiring keys",
         "no end date",
         "payments-us",
         "prefers-color-scheme: dark",

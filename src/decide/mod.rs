@@ -9,6 +9,7 @@
 mod channels;
 pub mod contest;
 pub mod disposition;
+pub mod expiry;
 mod grace;
 pub mod impact;
 pub mod key_event;

@@ -260,7 +260,7 @@ pub struct KeyFacts {
     /// The id of the custom key store that holds the key, if one does.
     pub store: Option<String>,
     /// When imported key material of the key expires, if it does (`ValidTo`). KMS deletes the
-    /// material then, and the key is unusable until it is imported anew.
+    /// material then, and the key is unusable until it is imported again.
     pub expires: Option<DateTime<Utc>>,
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::accounts::Account;
 use super::context::RequestContext;
 use super::delivery::{RequestProgress, finish, finish_stream, finish_with_event, try_enqueue};
+use super::expiring_keys::report_expiring;
 use crate::aws::sqs::WorkQueueSender;
 use crate::decide::DesiredKey;
 use crate::decide::disposition::{RetryScope, retry_delay};
@@ -134,6 +135,7 @@ async fn sweep_account(
     if unusable.len() == keys.len() {
         return None;
     }
+    report_expiring(&ctx, progress, account, &keys, start_after.is_none()).await;
     ctx.reported = unusable.iter().map(|(_, failure)| failure.message.clone()).collect();
     let unusable: Vec<_> = unusable.iter().map(|(key, _)| *key).collect();
     let filter = SweepFilter::read(

@@ -11,6 +11,7 @@ mod accounts;
 mod context;
 mod delivery;
 mod error;
+mod expiring_keys;
 mod fleet;
 mod key_event;
 mod request;

@@ -410,3 +410,60 @@ async fn a_key_store_that_does_not_hold_the_configured_key_is_ignored_with_the_r
         );
     }
 }
+
+/// The outcomes without a stream.
+fn about_keys(answer: &Value) -> Vec<&Value> {
+    answer["outcomes"].as_array().expect("outcomes").iter().filter(|outcome| outcome["stream"].is_null()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_reports_a_key_whose_material_expires_soon_once_and_works_on_its_streams() {
+    for queue in [false, true] {
+        let world = World::new();
+        let world = if queue { world.with_work_queue() } else { world };
+        for name in ["a", "b", "c"] {
+            world.stream(NewStream::named(name));
+        }
+        world.account.import_material(&world.key, "2026-12-07T00:00:00Z".parse().expect("a time"));
+        let answer = world.run(&event("scheduled")).await.expect("an answer");
+        let outcomes = about_keys(&answer);
+        assert_eq!(outcomes.len(), 1, "{answer:#}");
+        let outcome = outcomes[0];
+        assert_eq!(
+            (&outcome["status"], &outcome["key"], &outcome["applied"]),
+            (&json!("key-at-risk"), &json!(world.key), &json!(false))
+        );
+        let reason = outcome["reason"].as_str().expect("a reason");
+        assert!(
+            reason.contains("expires at 2026-12-07T00:00:00Z") && reason.contains("import the material again"),
+            "{reason}"
+        );
+        assert_eq!(world.account.count("DescribeKey"), 1, "the key is looked up once");
+        world.drain_if(queue).await;
+        assert_eq!((world.starts(), world.letters().len()), (3, 0));
+
+        // Not each of the streams is at risk.
+        assert_eq!(world.outcome(&crate::support::manual("a")).await["status"], "compliant");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_not_reported_early_nor_by_what_is_no_whole_sweep() {
+    let world = World::new();
+    world.stream(NewStream::named("orders"));
+    // More than two weeks away.
+    world.account.import_material(&world.key, "2026-12-09T00:00:00Z".parse().expect("a time"));
+    let answer = world.run(&event("scheduled")).await.expect("an answer");
+    assert_eq!(answer["summary"], json!({"encrypted": 1}));
+    world.account.import_material(&world.key, "2026-12-01T00:00:00Z".parse().expect("a time"));
+    assert_eq!(world.outcome(&crate::support::manual("orders")).await["status"], "compliant");
+    let rest = json!({"sweep": true, "startAfter": "a"});
+    assert_eq!(world.run(&rest).await.expect("an answer")["summary"], json!({"compliant": 1}));
+    let whole = json!({"sweep": true});
+    assert_eq!(world.run(&whole).await.expect("an answer")["summary"], json!({"compliant": 1, "key-at-risk": 1}));
+
+    // When it has expired, the key is unusable, and that is a failure of its own.
+    world.account.import_material(&world.key, "2026-11-24T00:00:00Z".parse().expect("a time"));
+    let outcome = world.outcome(&whole).await;
+    assert_eq!((&outcome["status"], &outcome["error"]["code"]), (&json!("failed"), &json!("KeyPendingImport")));
+}

@@ -78,19 +78,20 @@ async fn apply(target: &Target, arguments: &Arguments, interrupted: &AtomicBool)
     }
     let streams: Vec<StreamRef> = plan
         .0
+        .rows
         .iter()
         .filter(|row| row.status == Status::WouldEncrypt && row.outcome.mode == Mode::Enforce)
         .filter_map(|row| row.arn.clone().map(StreamRef::Arn))
         .collect();
     let failed_in_plan: Vec<_> =
-        plan.0.iter().filter(|row| row.outcome.error.is_some()).map(|row| row.stream.as_str()).collect();
+        plan.0.rows.iter().filter(|row| row.outcome.error.is_some()).map(|row| row.stream.as_str()).collect();
     if streams.is_empty() {
         if arguments.json {
             print_line(&format!("{:#}", json!({"streams": [], "notStarted": 0})));
         }
         return Ok(if failed_in_plan.is_empty() { SUCCESS } else { FAILED });
     }
-    let of_account = account(&plan.0).map_or_else(String::new, |account| format!(" of account {account}"));
+    let of_account = account(&plan.0.rows).map_or_else(String::new, |account| format!(" of account {account}"));
     let action = format!("encrypt {}{of_account} in {}", counted(streams.len(), "stream"), target.aws.region);
     if !arguments.yes && !confirm(&action, "Producers and consumers must be allowed to use the keys.")? {
         print_line("no stream was changed");

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::Survey;
 use super::posture::{FleetReport, VERSION};
 use super::row::{Row, short_key};
 use crate::cli::paint::warning_text;
-use crate::domain::outcome::{Status, Warning};
+use crate::domain::outcome::{Outcome, Status, Warning};
 
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
@@ -20,7 +21,7 @@ const NOT_ENCRYPTED: &str = "not encrypted";
 
 /// The whole page.
 pub(super) fn page(report: &FleetReport) -> String {
-    let rows = &report.rows;
+    let Survey { rows, keys_at_risk } = &report.survey;
     let encrypted = rows.iter().filter(|row| row.is_encrypted_as_configured()).count();
     let by_decision = counts(rows, |row| row.status.as_str().to_owned());
     let by_key = counts(rows, |row| {
@@ -53,6 +54,7 @@ pub(super) fn page(report: &FleetReport) -> String {
                         figure { figcaption { "By decision" } (bar(&by_decision, "Streams by decision")) (legend(&by_decision)) }
                         figure { figcaption { "By current key" } (bar(&by_key, "Streams by current key")) (legend(&by_key)) }
                     }
+                    (expiring(keys_at_risk))
                     (listed("Keys at risk", &of(Status::KeyAtRisk)))
                     (listed("Contested", &of(Status::Contested)))
                     (listed("Failed", &of(Status::Failed)))
@@ -141,6 +143,18 @@ fn listed(title: &str, rows: &[&Row]) -> Markup {
                         @if let Some(failure) = &row.outcome.error { br; span .remedy { "Remedy: " (failure.remedy) } }
                     }
                 }
+            }
+        }
+    }
+}
+
+/// A section of keys whose imported material is about to expire; nothing if there are none.
+fn expiring(keys: &[Outcome]) -> Markup {
+    html! {
+        @if !keys.is_empty() {
+            h2 { "Expiring keys" }
+            ul .findings {
+                @for key in keys { li { strong { (key.key.as_deref().unwrap_or_default()) } ": " (key.reason) } }
             }
         }
     }

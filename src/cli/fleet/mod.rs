@@ -28,8 +28,9 @@ use crate::aws::kinesis::Encryption;
 use crate::aws::{Aws, config};
 use crate::clock::Clock;
 use crate::deadline::Deadline;
+use crate::decide::expiry::about_to_expire;
 use crate::domain::mode::Mode;
-use crate::domain::outcome::Outcome;
+use crate::domain::outcome::{Outcome, Status};
 use crate::domain::stream::{StreamRef, StreamStatus};
 use crate::domain::trigger_facts::TriggerFacts;
 use crate::policy::{EffectivePolicy, Policy};
@@ -254,8 +255,9 @@ impl Target {
         }
     }
 
-    /// The rows of the selected streams, sorted by name. Changes nothing.
-    async fn survey(&self, selection: &Selection) -> Result<Vec<Row>> {
+    /// The rows of the selected streams, sorted by name, and the keys at risk where all streams are
+    /// selected. Changes nothing.
+    async fn survey(&self, selection: &Selection) -> Result<Survey> {
         let streams = self.streams(&selection.streams).await?;
         let work = Work {
             encryption: None,
@@ -266,7 +268,38 @@ impl Target {
         let add_row = |stream: &StreamRef, outcome| rows.push(Row::new(stream, outcome, &self.aws.region));
         self.reconcile_all(&streams, &work, || true, add_row).await;
         rows.sort_by(|one, other| one.stream.cmp(&other.stream));
-        Ok(rows)
+        let keys_at_risk = if work.asked_for { Vec::new() } else { self.expiring_keys().await };
+        Ok(Survey { rows, keys_at_risk })
+    }
+
+    /// The configured keys whose imported material is about to expire, as a sweep reports them.
+    async fn expiring_keys(&self) -> Vec<Outcome> {
+        let Self { aws, rules, clock, .. } = self;
+        let keys = KeyCache::new(&aws.keys, &aws.region, clock.instant() + PATIENCE);
+        let mut expiring = Vec::new();
+        for key in rules.keys_in(None, &aws.region) {
+            let facts = keys.facts(key).await;
+            if let Some(reason) = facts.and_then(|facts| about_to_expire(&facts, clock.utc())) {
+                let outcome = Outcome::new(None, Status::KeyAtRisk, reason, rules.mode);
+                expiring.push(Outcome { key: Some(key.to_string()), ..outcome });
+            }
+        }
+        expiring
+    }
+}
+
+/// The streams of one or several accounts and Regions, and the keys at risk.
+#[derive(Default)]
+struct Survey {
+    rows: Vec<Row>,
+    /// Outcomes without a stream.
+    keys_at_risk: Vec<Outcome>,
+}
+
+impl Survey {
+    fn extend(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+        self.keys_at_risk.extend(other.keys_at_risk);
     }
 }
 

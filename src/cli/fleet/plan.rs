@@ -8,8 +8,8 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::row::{Row, short_key};
-use super::{Selection, Target};
-use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, print_line, warning};
+use super::{Selection, Survey, Target};
+use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, outcome as outcome_lines, print_line, warning};
 use crate::cli::{FAILED, PENDING, SUCCESS};
 use crate::domain::outcome::Status;
 
@@ -33,13 +33,15 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
-    let mut rows = Vec::new();
+    let mut survey = Survey::default();
     for target in arguments.selection.targets(false).await? {
-        rows.extend(Box::pin(target.survey(&arguments.selection)).await?);
+        survey.extend(Box::pin(target.survey(&arguments.selection)).await?);
     }
-    let plan = Plan(rows);
+    let plan = Plan(survey);
     if arguments.json {
-        print_line(&format!("{:#}", json!({"streams": plan.0, "changes": plan.changes()})));
+        let Survey { rows, keys_at_risk } = &plan.0;
+        let plan = json!({"streams": rows, "keysAtRisk": keys_at_risk, "changes": plan.changes()});
+        print_line(&format!("{plan:#}"));
     } else {
         print_line(plan.to_string().trim_end());
     }
@@ -47,7 +49,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
 }
 
 /// What would change on each stream. A person reads its [`Display`](fmt::Display).
-pub(super) struct Plan(pub(super) Vec<Row>);
+pub(super) struct Plan(pub(super) Survey);
 
 impl Plan {
     pub(super) async fn of(target: &Target, selection: &Selection) -> Result<Self> {
@@ -55,13 +57,13 @@ impl Plan {
     }
 
     fn changes(&self) -> usize {
-        count(&self.0, Status::WouldEncrypt)
+        count(&self.0.rows, Status::WouldEncrypt)
     }
 
     fn exit_code(&self) -> u8 {
         let needs_attention =
             |row: &Row| matches!(row.status, Status::Failed | Status::Contested | Status::KeyAtRisk | Status::Deferred);
-        if self.0.iter().any(needs_attention) {
+        if !self.0.keys_at_risk.is_empty() || self.0.rows.iter().any(needs_attention) {
             FAILED
         } else if self.changes() > 0 {
             PENDING
@@ -83,10 +85,14 @@ pub(super) fn marked(status: Status) -> (&'static str, anstyle::Style) {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
+        let Survey { rows, keys_at_risk } = &self.0;
+        for line in keys_at_risk.iter().flat_map(|key| outcome_lines(&serde_json::to_value(key).unwrap_or_default())) {
+            writeln!(f, "{line}")?;
+        }
+        if rows.is_empty() {
             return write!(f, "no streams found");
         }
-        for (index, rows) in self.0.chunk_by(|one, other| one.region == other.region).enumerate() {
+        for (index, rows) in rows.chunk_by(|one, other| one.region == other.region).enumerate() {
             if index > 0 {
                 write!(f, "\n\n")?;
             }

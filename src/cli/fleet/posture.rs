@@ -4,13 +4,14 @@ use anyhow::Result;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
+use super::Survey;
 use super::row::Row;
 use crate::domain::outcome::Status;
 
 /// The encryption of all selected streams at one time.
 pub(super) struct FleetReport {
     pub(super) made_at: DateTime<Utc>,
-    pub(super) rows: Vec<Row>,
+    pub(super) survey: Survey,
 }
 
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -22,13 +23,14 @@ impl FleetReport {
     }
 
     pub(super) fn json(&self) -> Value {
-        let encrypted = self.rows.iter().filter(|row| row.is_encrypted_as_configured()).count();
+        let encrypted = self.survey.rows.iter().filter(|row| row.is_encrypted_as_configured()).count();
         json!({
             "madeAt": self.time(),
             "version": VERSION,
-            "total": self.rows.len(),
+            "total": self.survey.rows.len(),
             "right": encrypted,
-            "streams": self.rows,
+            "streams": self.survey.rows,
+            "keysAtRisk": self.survey.keys_at_risk,
         })
     }
 
@@ -50,7 +52,7 @@ impl FleetReport {
             "arn",
             "madeAt",
         ])?;
-        for row in &self.rows {
+        for row in &self.survey.rows {
             let text = |value: &Option<String>| value.clone().unwrap_or_default();
             writer.write_record([
                 text(&row.account),
@@ -78,7 +80,7 @@ impl FleetReport {
     ///
     /// [asff]: https://docs.aws.amazon.com/securityhub/latest/userguide/asff-required-attributes.html
     pub(super) fn asff(&self) -> Value {
-        let described = self.rows.iter().filter_map(|row| Some((row, row.arn.as_ref()?, row.account.as_ref()?)));
+        let described = self.survey.rows.iter().filter_map(|row| Some((row, row.arn.as_ref()?, row.account.as_ref()?)));
         let findings = described.map(|(row, arn, account)| {
             let (compliance, severity) = match row.status {
                 Status::Compliant | Status::Encrypted => ("PASSED", "INFORMATIONAL"),

@@ -5,10 +5,10 @@ use std::fs;
 
 use anyhow::{Result, anyhow};
 
-use super::Selection;
 use super::html;
 use super::plan::Plan;
 use super::posture::{FleetReport, VERSION};
+use super::{Selection, Survey};
 use crate::cli::SUCCESS;
 use crate::cli::input;
 use crate::cli::paint::print_line;
@@ -49,17 +49,17 @@ enum Format {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
-    let mut rows = Vec::new();
+    let mut survey = Survey::default();
     let mut made_at = None;
     for target in arguments.selection.targets(false).await? {
-        rows.extend(Box::pin(target.survey(&arguments.selection)).await?);
+        survey.extend(Box::pin(target.survey(&arguments.selection)).await?);
         made_at = Some(target.clock.utc());
     }
-    let report = FleetReport { made_at: made_at.unwrap_or_default(), rows };
+    let report = FleetReport { made_at: made_at.unwrap_or_default(), survey };
     let text = match arguments.format {
         Format::Table => {
             let made_at = report.time();
-            format!("{}\ngenerated at {made_at} by kinesis-encryption-enforcer {VERSION}", Plan(report.rows))
+            format!("{}\ngenerated at {made_at} by kinesis-encryption-enforcer {VERSION}", Plan(report.survey))
         }
         Format::Json => format!("{:#}", report.json()),
         Format::Csv => report.csv()?,

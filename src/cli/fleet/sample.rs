@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use aws_sdk_kinesis::types::EncryptionType;
 use aws_types::SdkConfig;
+use chrono::TimeDelta;
 use serde_json::json;
 
 use crate::cli::sandbox_account::{ACCOUNT, ALIAS, DEAD_LETTER_QUEUE, ENFORCER, REGION, SandboxAccount};
@@ -26,6 +27,7 @@ pub(super) async fn fleet(environment: Environment) -> Result<(Environment, SdkC
     account.alias(ALIAS, &key);
     account.alias("alias/payments", &payments);
     account.set_key_state(&retired, KeyState::PendingDeletion);
+    account.import_material(&payments, sandbox.clock.utc() + TimeDelta::days(10));
     let reader = json!({"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::999988887777:role/reader"}, "Action": "kinesis:GetRecords"});
     let shared = json!({"Version": "2012-10-17", "Statement": [reader]}).to_string();
     for stream in [
