@@ -1,6 +1,7 @@
 //! Fleets of streams, half of them wrong, brought right through the work queue, under the rate
 //! limits that AWS has: how long it takes, how many calls, how many of them throttled, how much
-//! memory, and how that compares with the least that those limits allow.
+//! memory, and how that compares with the least that those limits allow. And fleets of which every
+//! twentieth stream is being resharded for hours: the sweep of the others takes no longer.
 //!
 //! `make fleet`, or `cargo run --example fleet -- 1000 10000`; with `--page` the table goes into
 //! docs/PERFORMANCE.md, too. The time is virtual: the account, its limits and all waiting are
@@ -27,7 +28,7 @@ use kinesis_encryption_enforcer::aws::rate_limit::{Api, WORKERS};
 use kinesis_encryption_enforcer::aws::{Aws, config};
 use kinesis_encryption_enforcer::clock::Clock;
 use kinesis_encryption_enforcer::handler::{Handler, Invocation};
-use kinesis_encryption_enforcer::sandbox::{Account, NewStream};
+use kinesis_encryption_enforcer::sandbox::{Account, NewStream, QueuedMessage};
 use kinesis_encryption_enforcer::settings::{Environment, Settings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -50,8 +51,19 @@ struct Fleet {
     calls: RefCell<Calls>,
 }
 
+/// Every second stream has the key.
+fn is_compliant(index: usize) -> bool {
+    index.is_multiple_of(2)
+}
+
+/// One of twenty is UPDATING for hours; half of these have the key.
+fn is_resharded(index: usize) -> bool {
+    index % 20 == index / 20 % 2
+}
+
 impl Fleet {
-    fn new(streams: usize) -> Self {
+    /// A fleet of so many streams. `resharding`: every twentieth is being resharded.
+    fn new(streams: usize, resharding: bool) -> Self {
         let clock =
             Clock::starting_at(SystemTime::from(DateTime::parse_from_rfc3339("2026-11-24T00:00:00Z").expect("a time")));
         let account = Account::new(clock.clone(), REGION, ACCOUNT);
@@ -61,7 +73,8 @@ impl Fleet {
         account.set_queue_attribute(WORK, "VisibilityTimeout", "1800");
         for index in 0..streams {
             let stream = NewStream::named(&format!("stream-{index:05}"));
-            account.stream(if index % 2 == 0 { stream.encrypted_with(&key) } else { stream });
+            let stream = if is_compliant(index) { stream.encrypted_with(&key) } else { stream };
+            account.stream(if resharding && is_resharded(index) { stream.updating_for(Duration::from_hours(6)) } else { stream });
         }
         let environment = Environment::default()
             .with("KMS_KEY_ID", &key)
@@ -118,10 +131,12 @@ impl Fleet {
         }
     }
 
-    /// One of the event source mapping's invocations after the other, until the queue is empty.
+    /// One of the event source mapping's invocations after the other, until the queue holds nothing
+    /// but streams that wait for AWS.
     async fn work(&self) {
         let handler = self.process();
-        while !self.account.messages(WORK).is_empty() {
+        let is_wait = |message: &QueuedMessage| message.body.contains(r#""wait":{"#);
+        while !self.account.messages(WORK).iter().all(is_wait) {
             match self.account.receive_batch(WORK, BATCH) {
                 None => tokio::time::sleep(Duration::from_secs(1)).await,
                 Some(batch) => {
@@ -174,6 +189,7 @@ fn memory(field: &str) -> Option<f64> {
 #[derive(Debug, Serialize, Deserialize)]
 struct Row {
     streams: usize,
+    resharded: usize,
     wrong: usize,
     seconds: f64,
     calls: Calls,
@@ -183,21 +199,24 @@ struct Row {
 }
 
 /// Brings a fleet right, in this process.
-fn measure(streams: usize) -> Row {
+fn measure(streams: usize, resharding: bool) -> Row {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
-        let fleet = Fleet::new(streams);
+        let fleet = Fleet::new(streams, resharding);
         let before = memory("VmRSS");
         let took = fleet.run().await;
-        let right = (0..streams).filter(|index| {
+        let settled = || (0..streams).filter(|index| !(resharding && is_resharded(*index)));
+        let right = settled().filter(|index| {
             let snapshot = fleet.account.snapshot(&format!("stream-{index:05}"));
             snapshot.is_some_and(|stream| stream.key_id.is_some() && stream.status == "ACTIVE")
         });
-        assert_eq!(right.count(), streams, "every stream is right");
+        let resharded = streams - settled().count();
+        assert_eq!(right.count(), streams - resharded, "every stream is right that AWS is not changing");
         Row {
             streams,
-            wrong: streams / 2,
+            resharded,
+            wrong: settled().filter(|index| !is_compliant(*index)).count(),
             seconds: took.as_secs_f64(),
             calls: fleet.calls.take(),
             dead_letters: fleet.account.messages("dead-letters").len(),
@@ -207,10 +226,14 @@ fn measure(streams: usize) -> Row {
 }
 
 /// Brings a fleet right, in a process of its own.
-fn measure_apart(streams: usize) -> Row {
+fn measure_apart((streams, resharding): (usize, bool)) -> Row {
     let program = std::env::current_exe().expect("this program");
-    let output =
-        Command::new(program).arg(ALONE).arg(streams.to_string()).stderr(Stdio::inherit()).output().expect("it runs");
+    let mut program = Command::new(program);
+    program.arg(ALONE).arg(streams.to_string());
+    if resharding {
+        program.arg(RESHARDING);
+    }
+    let output = program.stderr(Stdio::inherit()).output().expect("it runs");
     assert!(output.status.success(), "{streams} streams were not brought right");
     serde_json::from_slice(&output.stdout).expect("a row")
 }
@@ -221,8 +244,8 @@ impl Row {
         counted.fold((0, 0), |(made, throttled), (_, (more, more_throttled))| (made + more, throttled + more_throttled))
     }
 
-    fn cells(&self) -> [String; 10] {
-        let Self { streams, wrong, seconds, calls: _, dead_letters, memory } = self;
+    fn cells(&self) -> [String; 11] {
+        let Self { streams, resharded, wrong, seconds, calls: _, dead_letters, memory } = self;
         let each = |count: u64| format!("{:.2}", float(count) / float(*streams as u64));
         let (made, throttled) = self.count(None);
         let least = floor(*streams, *wrong, 0.5);
@@ -230,6 +253,7 @@ impl Row {
         let mib = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.0}"));
         [
             streams.to_string(),
+            resharded.to_string(),
             minutes(Duration::from_secs_f64(*seconds)),
             minutes(least),
             minutes(floor(*streams, *wrong, 1.0)),
@@ -243,8 +267,9 @@ impl Row {
     }
 }
 
-const HEAD: [&str; 10] = [
+const HEAD: [&str; 11] = [
     "streams",
+    "of them UPDATING for hours",
     "time",
     "least at half of the limits",
     "least at all of them",
@@ -287,17 +312,24 @@ fn write(table: &str) {
 /// What tells a process to measure one fleet, and to print it for the process that started it.
 const ALONE: &str = "--alone";
 
+/// Of the fleet, every twentieth stream is being resharded.
+const RESHARDING: &str = "--resharding";
+
 fn main() {
     let (options, sizes): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
     let sizes: Vec<usize> = sizes.iter().map(|text| text.parse().expect("a number of streams")).collect();
     let is_on = |option: &str| options.iter().any(|given| given == option);
     if is_on(ALONE) {
-        let row = measure(*sizes.first().expect("a number of streams"));
+        let row = measure(*sizes.first().expect("a number of streams"), is_on(RESHARDING));
         println!("{}", serde_json::to_string(&row).expect("JSON"));
         return;
     }
-    let rows: Vec<_> =
-        if sizes.is_empty() { vec![10, 100, 1_000, 10_000] } else { sizes }.into_iter().map(measure_apart).collect();
+    let fleets = if sizes.is_empty() {
+        vec![(10, false), (100, false), (1_000, false), (1_000, true), (10_000, false)]
+    } else {
+        sizes.into_iter().map(|streams| (streams, is_on(RESHARDING))).collect()
+    };
+    let rows: Vec<_> = fleets.into_iter().map(measure_apart).collect();
     let table = table(&rows);
     println!("{table}");
     for Row { streams, calls, .. } in &rows {
