@@ -247,16 +247,30 @@ impl ContestReport {
             Some(IacTool::Pulumi) => {
                 format!("in its aws.kinesis.Stream set encryptionType to \"KMS\" and kmsKeyId to \"{key_id}\"")
             }
-            Some(IacTool::CloudFormation) => {
+            Some(IacTool::Ansible) => {
+                format!(
+                    "in its community.aws.kinesis_stream task set encryption_state: enabled, encryption_type: KMS and \
+                     key_id: \"{key_id}\""
+                )
+            }
+            Some(IacTool::Crossplane) => {
+                format!(
+                    "in its Stream resource set spec.forProvider.encryptionType to KMS and \
+                     spec.forProvider.kmsKeyId to \"{key_id}\""
+                )
+            }
+            Some(IacTool::CloudFormation | IacTool::CloudControl) => {
                 format!(
                     "in its AWS::Kinesis::Stream set StreamEncryption to {{EncryptionType: KMS, KeyId: \"{key_id}\"}}"
                 )
             }
-            None if matches!(self.last, Some(ForeignChange { kind: ChangeKind::Started { .. }, .. })) => {
+            Some(IacTool::Ack) | None
+                if matches!(self.last, Some(ForeignChange { kind: ChangeKind::Started { .. }, .. })) =>
+            {
                 "agree with them on one key for the stream; two programs that enforce different keys never stop"
                     .to_owned()
             }
-            None => "agree with them that the stream stays encrypted".to_owned(),
+            Some(IacTool::Ack) | None => "agree with them that the stream stays encrypted".to_owned(),
         };
         format!(
             "{change}; or exempt the stream with a tag or a policy rule. Then request it by name, {{\"stream\": …}}, \
@@ -530,6 +544,10 @@ mod tests {
             ("APN/1.0 HashiCorp/1.0 Terraform/1.9.8", ChangeKind::Stopped, "encryption_type = \"KMS\""),
             ("cloudformation.amazonaws.com", ChangeKind::Stopped, "StreamEncryption"),
             ("Pulumi/3.0", ChangeKind::Stopped, "encryptionType"),
+            ("cloudcontrolapi.amazonaws.com", ChangeKind::Stopped, "StreamEncryption"),
+            ("APN/1.0 Ansible/2.17.0 Boto3/1.34.0", ChangeKind::Stopped, "encryption_state: enabled"),
+            ("crossplane-provider-aws/v0.53.0", ChangeKind::Stopped, "spec.forProvider.encryptionType"),
+            ("aws-controllers-k8s/kinesis.services.k8s.aws-v1.0.0", ChangeKind::Stopped, "stays encrypted"),
             ("aws-sdk-rust/1.3", ChangeKind::Started { key_id: "alias/b".to_owned() }, "one key for the stream"),
             ("aws-cli/2.36", ChangeKind::Stopped, "stays encrypted"),
         ] {

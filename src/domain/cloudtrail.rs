@@ -47,7 +47,16 @@ pub struct CloudTrailRecord {
     user_agent: Option<String>,
     #[serde(rename = "sourceIPAddress")]
     source: Option<String>,
+    #[serde(rename = "sessionCredentialFromConsole")]
+    from_console: Option<Value>,
 }
+
+/// How the user agents of the console begin, in lower case: the browser's, or its own.
+const CONSOLE: [&str; 3] = ["mozilla/", "console.amazonaws.com", "aws console"];
+
+/// What the user agents of programs contain, in lower case. The console's own programs use the SDK,
+/// too, and begin with `aws-internal/`.
+const SDKS: [&str; 3] = ["boto", "aws-sdk-", "powershell"];
 
 impl CloudTrailRecord {
     /// When AWS completed the call.
@@ -77,12 +86,42 @@ impl CloudTrailRecord {
         names.into_iter().flatten().find_map(IacTool::named_in)
     }
 
-    /// Whether the caller made the call itself and says with what: neither a service made it on
-    /// somebody's behalf nor is the user agent missing. "AWS Internal" is a service that acts for
-    /// an unknown principal.
+    /// Whether a person made the call: in the console, or with the AWS CLI.
+    ///
+    /// There must be evidence, because a program looks much the same. The console's calls have a
+    /// browser's or the console's user agent, or come from a [session of the console][record]; that
+    /// may also be a script in `CloudShell`, which names its SDK. The AWS CLI is a person's where an
+    /// IAM user, the root user or [IAM Identity Center][sso] runs it, and not a role, as in a build
+    /// pipeline. "AWS Internal" alone is a service that acts for an unknown principal.
+    ///
+    /// [record]: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
+    /// [sso]: https://docs.aws.amazon.com/singlesignon/latest/userguide/referencingpermissionsets.html
     #[must_use]
-    pub fn is_direct(&self) -> bool {
-        self.invoked_by().is_none() && self.user_agent.as_deref().is_some_and(|agent| agent != "AWS Internal")
+    pub fn is_by_person(&self) -> bool {
+        let agent = self.user_agent.as_deref().unwrap_or_default().to_ascii_lowercase();
+        if self.invoked_by().is_some() || self.tool().is_some() || agent.is_empty() {
+            return false;
+        }
+        let in_cloudshell = agent.contains("exec-env/cloudshell");
+        if agent.starts_with("aws-cli/") {
+            let runs_elsewhere = agent.contains("exec-env/") && !in_cloudshell;
+            return !runs_elsewhere && (self.is_persons() || self.is_from_console());
+        }
+        let is_script =
+            in_cloudshell || !agent.starts_with("aws-internal/") && SDKS.iter().any(|sdk| agent.contains(sdk));
+        CONSOLE.iter().any(|console| agent.starts_with(console)) || self.is_from_console() && !is_script
+    }
+
+    /// Whether the credentials are usually a person's.
+    fn is_persons(&self) -> bool {
+        let of_identity_center =
+            || self.identity("/arn").is_some_and(|arn| arn.contains(":assumed-role/AWSReservedSSO_"));
+        matches!(self.identity("/type"), Some("IAMUser" | "Root" | "IdentityCenterUser")) || of_identity_center()
+    }
+
+    /// `sessionCredentialFromConsole`, which is there only where it is true.
+    fn is_from_console(&self) -> bool {
+        self.from_console.as_ref().is_some_and(|value| value == "true" || value == true)
     }
 
     fn invoked_by(&self) -> Option<&str> {

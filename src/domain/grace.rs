@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Actor {
-    /// Terraform, `OpenTofu`, Pulumi or `CloudFormation`: the grace period applies.
+    /// An [`IacTool`](super::iac::IacTool): the grace period applies.
     InfrastructureAsCode,
-    /// Anybody else: the stream is changed at once.
+    /// A person, in the console or with the AWS CLI: the stream is changed at once.
     Other,
 }
 
@@ -18,8 +18,8 @@ pub enum Actor {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GraceState {
-    /// Who created the stream or changed its encryption. Absent if that is unknown: the grace
-    /// period then applies to a young stream.
+    /// Who created the stream or changed its encryption. Absent if that is unknown, or a program
+    /// that is not known: the grace period then applies to a young stream.
     pub actor: Option<Actor>,
     /// Since when every description of the stream showed ACTIVE.
     #[serde(rename = "quietSince")]

@@ -56,15 +56,16 @@ impl Call {
 
 /// Whether an infrastructure-as-code tool made the call, which decides about the grace period.
 ///
-/// A tool gets the grace period whichever of these calls it made. `Other` is concluded from
-/// `CreateStream` only: the principal that stopped the encryption need not have created the stream.
+/// A tool gets the grace period whichever of these calls it made. `Other` is concluded only from a
+/// person's `CreateStream`: any program may go on working on the stream it created, and the
+/// principal that stopped the encryption need not have created the stream.
 pub(super) fn actor(event: &Event) -> Option<Actor> {
     let call = Call::succeeded(event).ok()?;
     match call.name() {
         "CreateStream" | "StartStreamEncryption" | "StopStreamEncryption" if call.0.tool().is_some() => {
             Some(Actor::InfrastructureAsCode)
         }
-        "CreateStream" if call.0.is_direct() => Some(Actor::Other),
+        "CreateStream" if call.0.is_by_person() => Some(Actor::Other),
         _ => None,
     }
 }

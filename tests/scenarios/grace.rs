@@ -29,33 +29,83 @@ fn created_by(user_agent: &str) -> Value {
     payload
 }
 
+/// Who makes a call: the type, the ARN, and whether it comes from a session of the console.
+#[derive(Clone, Copy)]
+struct Maker(&'static str, &'static str, bool);
+
+const USER: Maker = Maker("IAMUser", "arn:aws:iam::111122223333:user/alice", false);
+const ROOT: Maker = Maker("Root", "arn:aws:iam::111122223333:root", false);
+const SSO: Maker =
+    Maker("AssumedRole", "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Admin_0123456789abcdef/alice", false);
+const ROLE: Maker = Maker("AssumedRole", "arn:aws:sts::111122223333:assumed-role/deployer/ci", false);
+const CONSOLE: Maker = Maker("AssumedRole", "arn:aws:sts::111122223333:assumed-role/admin/alice", true);
+
 #[tokio::test(start_paused = true)]
 async fn who_made_a_stream_decides_whether_it_is_waited_for() {
-    for (agent, waits) in [
-        ("APN/1.0 HashiCorp/1.0 Terraform/1.14.0 (+https://www.terraform.io) terraform-provider-aws/6.2.0", true),
-        ("OpenTofu/1.11.0", true),
-        ("APN/1.0 Pulumi/1.0 (+https://www.pulumi.com) PulumiAws/7.1.0", true),
-        ("cloudformation.amazonaws.com", true),
-        ("AWS Internal", true),
-        ("aws-cli/2.36.28", false),
-        ("Mozilla/5.0", false),
+    const CLI: &str = "aws-cli/2.36.28 md/awscrt#0.36.2 ua/2.1 os/linux md/command#kinesis.create-stream";
+    const BOTO: &str = "Boto3/1.44.8 md/Botocore#1.44.8 ua/2.1 os/linux lang/python#3.13.1";
+    for (agent, maker, waits) in [
+        // Tools, whoever runs them.
+        ("APN/1.0 HashiCorp/1.0 Terraform/1.14.0 (+https://www.terraform.io) terraform-provider-aws/6.2.0", USER, true),
+        ("OpenTofu/1.11.0", USER, true),
+        ("APN/1.0 Pulumi/1.0 (+https://www.pulumi.com) PulumiAws/7.1.0", ROLE, true),
+        ("cloudformation.amazonaws.com", CONSOLE, true),
+        ("cloudcontrolapi.amazonaws.com", CONSOLE, true),
+        ("APN/1.0 Ansible/2.17.0 Boto3/1.34.0 md/Botocore#1.34.0 ua/2.0 os/linux", USER, true),
+        ("crossplane-provider-aws/v0.53.0 aws-sdk-go-v2/1.30", ROLE, true),
+        ("aws-controllers-k8s/kinesis.services.k8s.aws-v1.0.0 aws-sdk-go-v2/1.30", ROLE, true),
+        ("APN/1.0 HashiCorp/1.0 Terraform/1.14.0 exec-env/CloudShell", CONSOLE, true),
+        // Programs, and what may be one.
+        (BOTO, USER, true),
+        (BOTO, SSO, true),
+        (BOTO, CONSOLE, true),
+        ("aws-sdk-rust/1.3.10 os/linux", USER, true),
+        ("AWS Internal", ROLE, true),
+        (CLI, ROLE, true),
+        ("aws-cli/2.36.28 exec-env/AWS_ECS_FARGATE", USER, true),
+        ("kinesis.example.com", ROLE, true),
+        ("", USER, true),
+        // People.
+        (CLI, USER, false),
+        (CLI, ROOT, false),
+        (CLI, SSO, false),
+        ("aws-cli/2.36.28 exec-env/CloudShell", CONSOLE, false),
+        ("Mozilla/5.0 (X11; Linux x86_64)", ROLE, false),
+        ("AWS Internal", CONSOLE, false),
+        ("console.amazonaws.com", ROLE, false),
+        ("aws-internal/3 aws-sdk-java/1.12.750 Linux/5.10", CONSOLE, false),
     ] {
         let world = graceful().with_work_queue();
         world.stream(young(&world, 0));
-        let outcome = world.outcome(&created_by(agent)).await;
+        let mut payload = created_by(agent);
+        let Maker(kind, arn, from_console) = maker;
+        payload["detail"]["userIdentity"] = json!({"type": kind, "arn": arn});
+        if from_console {
+            payload["detail"]["sessionCredentialFromConsole"] = json!("true");
+        }
+        let outcome = world.outcome(&payload).await;
         let expected = if waits { "deferred" } else { "encrypted" };
         assert_eq!(
             (&outcome["status"], world.work().len()),
             (&json!(expected), usize::from(waits)),
-            "{agent}: {outcome:#}"
+            "{agent} by {arn}: {outcome:#}"
         );
         world.drain().await;
         assert_eq!(
             world.account.snapshot("orders").and_then(|stream| stream.key_id),
             Some(world.key.clone()),
-            "{agent}"
+            "{agent} by {arn}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_service_does_for_a_person_is_waited_for() {
+    let world = graceful().with_work_queue();
+    world.stream(young(&world, 0));
+    let mut payload = created_by("Mozilla/5.0");
+    payload["detail"]["userIdentity"]["invokedBy"] = json!("servicecatalog.amazonaws.com");
+    assert_eq!(world.outcome(&payload).await["status"], "deferred");
 }
 
 #[tokio::test(start_paused = true)]
@@ -226,9 +276,11 @@ async fn wait_through(kinesis: &aws_sdk_kinesis::Client, name: &str, pending: &s
 }
 
 #[tokio::test(start_paused = true)]
-async fn terraform_applies_undisturbed_with_the_enforcer_beside_it() {
+async fn whoever_creates_waits_and_changes_a_stream_is_undisturbed_by_the_enforcer_beside_it() {
+    const AGENTS: [&str; 3] =
+        ["Terraform/1.14.0", "APN/1.0 Ansible/2.17.0 Boto3/1.34.0", "Boto3/1.44.8 md/Botocore#1.44.8"];
     for queue in [true, false] {
-        for encrypts in [true, false] {
+        for (encrypts, agent) in [true, false].into_iter().flat_map(|encrypts| AGENTS.map(|agent| (encrypts, agent))) {
             let world = if queue { graceful().with_work_queue() } else { graceful() };
             world.account.configure(|options| options.updating = Duration::from_secs(7));
             let kinesis = world.kinesis("AKIATERRAFORMEXAMPLE");
@@ -239,7 +291,7 @@ async fn terraform_applies_undisturbed_with_the_enforcer_beside_it() {
                 for _ in 0..240 {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     for mut payload in world.account.take_events() {
-                        payload["detail"]["userAgent"] = json!("Terraform/1.14.0");
+                        payload["detail"]["userAgent"] = json!(agent);
                         let own = payload["detail"]["userIdentity"].to_string().contains("kinesis-encryption-enforcer");
                         if payload["detail"]["eventName"] == "CreateStream" && !own {
                             seen.push(world.run(&payload).await.expect("an answer")["summary"].clone());
