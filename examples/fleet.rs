@@ -74,7 +74,11 @@ impl Fleet {
         for index in 0..streams {
             let stream = NewStream::named(&format!("stream-{index:05}"));
             let stream = if is_compliant(index) { stream.encrypted_with(&key) } else { stream };
-            account.stream(if resharding && is_resharded(index) { stream.updating_for(Duration::from_hours(6)) } else { stream });
+            account.stream(if resharding && is_resharded(index) {
+                stream.updating_for(Duration::from_hours(6))
+            } else {
+                stream
+            });
         }
         let environment = Environment::default()
             .with("KMS_KEY_ID", &key)
