@@ -85,12 +85,6 @@ fn the_largest_payload_of_a_message_takes_less_than_a_hundred_mebibytes() {
             let answer = world.batch().await;
             let took = world.clock.instant() - began;
             assert!(answer.is_some() && took.as_secs() < 300, "{name}: {took:?}");
-            let letters = world.letters().len();
-            println!(
-                "{name}: {:.0} MiB at most, {took:?}, {letters} dead letters, {} messages",
-                memory("VmHWM"),
-                world.work().len()
-            );
             assert!(memory("VmHWM") < 100.0, "{name}: {:.0} MiB", memory("VmHWM"));
         }
     });

@@ -214,9 +214,7 @@ async fn reconcile_streams(ctx: &RequestContext<'_, '_>, progress: &mut RequestP
         progress.summary.add(outcome);
     }
     if !not_reached.is_empty() {
-        let detail = "the time was up before they were reached".to_owned();
-        let failure = (code::OUT_OF_TIME, detail);
-        finish_rest(ctx, progress, &not_reached, reached, failure).await;
+        finish_rest(ctx, progress, &not_reached, reached, None).await;
     }
 }
 
@@ -253,10 +251,7 @@ async fn enqueue_streams(
             .map(|stream| ctx.work_item_for(WorkTarget::Stream((*stream).clone()), reason.clone()))
             .collect();
         if let Err(error) = sender.send_all(&items, ctx.deadline().look_until()).await {
-            let rest = &managed[queued..];
-            let failure =
-                (error.failure.code.as_str(), format!("the work queue did not take them: {}", error.failure.message));
-            return finish_rest(ctx, progress, rest, queued, failure).await;
+            return finish_rest(ctx, progress, &managed[queued..], queued, Some(error.failure)).await;
         }
         queued += chunk.len();
         for stream in chunk {
@@ -267,18 +262,25 @@ async fn enqueue_streams(
 }
 
 /// Finishes the streams of a request that were not reached, after `reached` that were: one failure
-/// for all of them, whose dead letter asks for exactly these.
+/// for all of them, whose dead letter asks for exactly these. `refusal` says why the work queue did
+/// not take them; otherwise the time was up.
 async fn finish_rest(
     ctx: &RequestContext<'_, '_>,
     progress: &mut RequestProgress,
     rest: &[&StreamRef],
     reached: usize,
-    (code, detail): (&str, String),
+    refusal: Option<Failure>,
 ) {
     let names: Vec<_> = rest.iter().map(ToString::to_string).collect();
-    let detail = format!("{detail}; the first is {}", names.first().map_or("none", String::as_str));
-    let subject = format!("{} of {} streams", rest.len(), rest.len() + reached);
-    let failure = Failure::new(Step::Wait, code, &subject, &detail).classed(Class::Retryable);
+    let first = names.first().map_or("none", String::as_str);
+    let subject = format!("{} of {} streams, from {first} on", rest.len(), rest.len() + reached);
+    let failure = match refusal {
+        None => Failure::new(Step::Wait, code::OUT_OF_TIME, &subject, "the time was up before they were reached"),
+        Some(refusal) => {
+            let message = format!("the work queue did not take {subject}: {}", refusal.message);
+            Failure { message, ..refusal }.classed(Class::Retryable)
+        }
+    };
     let mut event = json!({"streams": names});
     if ctx.request.options.reapply {
         event["reapply"] = json!(true);

@@ -129,7 +129,13 @@ async fn without_a_work_queue_what_is_not_reached_in_time_is_one_dead_letter_wit
     // At most those that were under way when the time was up.
     assert!(of_their_own <= 50, "{of_their_own}");
     let message = rest[0]["error"]["message"].as_str().unwrap_or_default();
-    assert!(message.contains(&format!("{count} of 400 streams: OutOfTime: the time was up")), "{message}");
+    assert!(
+        message.contains(&format!(
+            "waiting for {count} of 400 streams, from {} on: OutOfTime: the time was up",
+            rest[0]["event"]["streams"][0].as_str().unwrap_or_default()
+        )),
+        "{message}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
