@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 
 const OWN_ROLE: &str = "arn:aws:iam::111122223333:role/kinesis-encryption-enforcer";
 const ORDERS: &str = "arn:aws:kinesis:us-east-1:111122223333:stream/orders";
+const ELSEWHERE: &str = "arn:aws:kinesis:eu-west-1:111122223333:stream/orders";
+const OF_ANOTHER: &str = "arn:aws:kinesis:us-east-1:444455556666:stream/orders";
 const PAYMENTS: &str = "arn:aws:kinesis:us-east-1:111122223333:stream/payments";
 
 fn folder() -> PathBuf {
@@ -124,10 +126,14 @@ fn rows() -> Vec<Row> {
         row("compliance-changed", ComplianceChanged, streams(&[ORDERS])),
         ignored("compliance-restored", "the stream is now COMPLIANT"),
         row("configuration-item-changed", ComplianceChanged, streams(&[ORDERS])),
+        row("configuration-item-oversized", ComplianceChanged, streams(&[ORDERS])),
+        row("config-rule-invocation", ComplianceChanged, streams(&[ORDERS])),
         row("security-finding", SecurityFinding, streams(&[ORDERS])),
         ignored("security-finding-suppressed", "Workflow.Status is SUPPRESSED, not NEW or NOTIFIED"),
         row("security-finding-custom-action", SecurityFinding, streams(&[ORDERS])),
         row("security-finding-v2", SecurityFinding, streams(&[ORDERS])),
+        ignored("security-finding-v2-consumer", "no resource of the findings is a Kinesis data stream"),
+        row("security-finding-several", SecurityFinding, streams(&[ORDERS, ELSEWHERE, OF_ANOTHER])),
         row("scheduled", Scheduled, fleet(Fleets::All, None)),
         row("scheduled-by-rule", Scheduled, fleet(Fleets::All, None)),
         row("manual-stream", Manual, streams(&["orders"])),
@@ -135,6 +141,11 @@ fn rows() -> Vec<Row> {
         row("manual-sweep", Manual, fleet(Fleets::Own, Some("orders"))),
         row("manual-dry-run", Manual, streams(&[ORDERS])),
         row("on-failure-record", StreamCreated, streams(&[ORDERS])),
+        row("sns-notification", StreamCreated, streams(&[ORDERS])),
+        row("pipe-batch", StreamCreated, streams(&[ORDERS])),
+        row("cloudtrail-record", StreamCreated, streams(&[ORDERS])),
+        row("cloudtrail-log", StreamCreated, streams(&[ORDERS])),
+        ignored("outcome-event", "\"Stream Encrypted\" is an outcome event of this function"),
         row("dead-letter", EncryptionStopped, streams(&[ORDERS])),
         row("work-item", WorkItem, streams(&[ORDERS])),
         Row {
@@ -148,6 +159,9 @@ fn rows() -> Vec<Row> {
     ]
 }
 
+/// The files that are batches of a queue.
+const BATCHES: [&str; 2] = ["queue-batch", "queue-batch-of-sns"];
+
 fn only(payload: &Value) -> Request {
     match read(payload, &[OWN_ROLE.to_owned()]) {
         Delivery::Direct(mut requests) if requests.len() == 1 => requests.remove(0),
@@ -156,8 +170,13 @@ fn only(payload: &Value) -> Request {
 }
 
 /// What lies inside the envelopes of `events/`.
-fn innermost(payload: &Value) -> &Value {
-    payload.get("requestPayload").or_else(|| payload.get("event")).unwrap_or(payload)
+fn innermost(payload: &Value) -> Value {
+    let texts = ["/Records/0/Sns/Message", "/invokingEvent"];
+    if let Some(text) = texts.iter().find_map(|text| payload.pointer(text)?.as_str()) {
+        return serde_json::from_str(text).unwrap();
+    }
+    let places = ["/requestPayload", "/event", "/0", "/Records/0"];
+    places.iter().find_map(|place| payload.pointer(place)).unwrap_or(payload).clone()
 }
 
 #[test]
@@ -171,7 +190,7 @@ fn every_event_points_where_it_should() {
             (kind, &scope, reason),
             "{name}"
         );
-        assert_eq!(&request.payload, inner, "{name}");
+        assert_eq!(request.payload, inner, "{name}");
         assert_eq!(request.manual, kind == TriggerKind::Manual, "{name}");
         assert_eq!(request.redrives, u32::from(name == "dead-letter"), "{name}");
         let wishes = RequestOptions { dry_run: true, reapply: true, no_dead_letter: true };
@@ -211,6 +230,25 @@ fn a_batch_is_read_message_by_message() {
 }
 
 #[test]
+fn a_notification_in_a_queue_is_read_like_one_to_the_function() {
+    let Delivery::Batch(messages) = read(&file("queue-batch-of-sns"), &[]) else { panic!("not a batch") };
+    let [message] = &messages[..] else { panic!("{messages:?}") };
+    assert_eq!(message.requests, [only(&file("sns-notification"))]);
+    assert_eq!(message.requests[0].payload, file("stream-created"));
+}
+
+#[test]
+fn an_event_without_its_envelope_is_the_same_event() {
+    let whole = only(&file("stream-created"));
+    for name in ["cloudtrail-record", "cloudtrail-log"] {
+        let Request { trigger, scope, facts, .. } = only(&file(name));
+        assert_eq!((&scope, &facts), (&whole.scope, &whole.facts), "{name}");
+        assert_eq!((trigger.account, trigger.region), (whole.trigger.account.clone(), whole.trigger.region.clone()));
+        assert!(trigger.event_time.is_some() && trigger.event_id.is_some(), "{name}");
+    }
+}
+
+#[test]
 fn every_file_has_a_row_and_every_row_a_file() {
     let files: BTreeSet<String> = fs::read_dir(folder())
         .unwrap()
@@ -219,7 +257,7 @@ fn every_file_has_a_row_and_every_row_a_file() {
         .collect();
     let mut named: BTreeSet<String> = rows().iter().map(|row| row.file.to_owned()).collect();
     assert_eq!(named.len(), rows().len(), "a file has two rows");
-    named.insert("queue-batch".to_owned());
+    named.extend(BATCHES.map(str::to_owned));
     assert_eq!(files, named);
 }
 
@@ -312,7 +350,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 fn names() -> Vec<String> {
-    rows().iter().map(|row| row.file.to_owned()).chain(["queue-batch".to_owned()]).collect()
+    rows().iter().map(|row| row.file.to_owned()).chain(BATCHES.map(str::to_owned)).collect()
 }
 
 /// The JSON pointers of every place in `value`, in the order of a walk; the value itself first.

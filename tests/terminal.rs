@@ -335,8 +335,8 @@ fn an_interrupted_apply_prints_how_many_streams_were_not_started() {
 }
 
 /// The exit codes of the samples that do not end with 0: a key is at risk, the payload is not
-/// understood, or the request is a dry run.
-const OTHER_EXIT_CODES: [(&str, i32); 10] = [
+/// understood, a finding names streams that are not managed, or the request is a dry run.
+const OTHER_EXIT_CODES: [(&str, i32); 11] = [
     ("alias-deleted.json", 1),
     ("key-deleted.json", 1),
     ("key-deletion-cancelled.json", 1),
@@ -345,6 +345,7 @@ const OTHER_EXIT_CODES: [(&str, i32); 10] = [
     ("key-material-deleted.json", 1),
     ("key-material-expiring.json", 1),
     ("key-store-disconnected.json", 1),
+    ("security-finding-several.json", 1),
     ("unknown.json", 1),
     ("manual-dry-run.json", 3),
 ];

@@ -64,6 +64,7 @@ pub(super) fn outcome(outcome: &Value) -> Vec<String> {
     };
     let stream = match text("stream") {
         "" if outcome["error"]["step"] == "read-event" => "the payload",
+        "" if outcome["error"]["step"] == "check-target" => "the request",
         "" => "all streams",
         stream => stream.rsplit_once("stream/").map_or(stream, |(_, name)| name),
     };

@@ -10,7 +10,7 @@
 //! [record]: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::iac::IacTool;
@@ -35,7 +35,9 @@ pub struct CloudTrailRecord {
     /// The name of the API operation.
     pub event_name: String,
     event_time: Option<String>,
-    /// The error code of a call that failed.
+    /// The error code of a call that failed. Some senders add an empty one to a call that
+    /// succeeded.
+    #[serde(default, deserialize_with = "not_empty")]
     pub error_code: Option<String>,
     /// The parameters as the caller sent them.
     pub request_parameters: Option<Value>,
@@ -57,6 +59,10 @@ const CONSOLE: [&str; 3] = ["mozilla/", "console.amazonaws.com", "aws console"];
 /// What the user agents of programs contain, in lower case. The console's own programs use the SDK,
 /// too, and begin with `aws-internal/`.
 const SDKS: [&str; 3] = ["boto", "aws-sdk-", "powershell"];
+
+fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()))
+}
 
 impl CloudTrailRecord {
     /// When AWS completed the call.

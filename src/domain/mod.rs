@@ -8,6 +8,7 @@ pub mod encryption_change;
 pub mod failure;
 pub mod grace;
 pub mod iac;
+pub mod json;
 pub mod key;
 pub mod key_event;
 pub mod member_accounts;

@@ -14,6 +14,16 @@ pub fn shorten(text: &str, longest: usize) -> String {
     }
 }
 
+/// The first `shown` of `items`, and how many more there are.
+#[must_use]
+pub fn first_of(items: &[String], shown: usize) -> String {
+    let first = items.iter().take(shown).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match items.len().saturating_sub(shown) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
 /// `value` as JSON in ASCII: everything else is escaped.
 #[must_use]
 pub fn ascii_json<T: Serialize>(value: &T) -> String {
@@ -58,6 +68,14 @@ mod tests {
         let text = ascii_json(&value);
         assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{text}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), value);
+    }
+
+    #[test]
+    fn of_a_long_list_the_first_are_shown_and_the_others_counted() {
+        let items: Vec<_> = (1..=5).map(|number| number.to_string()).collect();
+        for (shown, text) in [(2, "1, 2 and 3 more"), (4, "1, 2, 3, 4 and 1 more"), (5, "1, 2, 3, 4, 5")] {
+            assert_eq!(first_of(&items, shown), text);
+        }
     }
 
     #[test]

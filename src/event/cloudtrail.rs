@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::detail::{Event, detail};
 use super::parsed::{Parsed, Rejection, typed};
@@ -14,6 +15,17 @@ use crate::domain::stream::{StreamArn, StreamName, StreamRef};
 pub(super) const API_CALL: &str = "AWS API Call via CloudTrail";
 /// The `detail-type` of an action that a service took by itself.
 pub(super) const SERVICE_EVENT: &str = "AWS Service Event via CloudTrail";
+
+/// The service of a record of CloudTrail, such as `kinesis`, if `payload` is one.
+pub(super) fn service_of_record(payload: &Value) -> Option<&str> {
+    let text = |name: &str| payload.get(name).and_then(Value::as_str);
+    text("eventName").and(text("eventSource"))?.strip_suffix(".amazonaws.com")
+}
+
+/// The `detail-type` of the event in which EventBridge delivers the record.
+pub(super) fn detail_type_of_record(record: &Value) -> &'static str {
+    if record.get("eventType").is_some_and(|kind| kind == "AwsServiceEvent") { SERVICE_EVENT } else { API_CALL }
+}
 
 /// A call, with the record of it.
 #[derive(Debug)]

@@ -6,12 +6,41 @@
 
 use serde::Deserialize;
 
+use serde_json::Value;
+
 use super::detail::{Event, detail};
 use super::parsed::{Parsed, Rejection};
 use super::request::{Scope, TriggerKind};
 use crate::domain::stream::{StreamArn, StreamRef};
 
 const STREAM: &str = "AWS::Kinesis::Stream";
+
+/// The `detail-type` of a rule's result.
+pub(super) const COMPLIANCE_CHANGE: &str = "Config Rules Compliance Change";
+/// The `detail-type` of a recorded change.
+pub(super) const ITEM_CHANGE: &str = "Config Configuration Item Change";
+
+/// What a [notification] is about, by its `messageType`: notifications come without the event's
+/// envelope from the topic of a delivery channel, and as the `invokingEvent` of a [custom rule].
+///
+/// [notification]: https://docs.aws.amazon.com/config/latest/developerguide/notifications-for-AWS-Config.html
+/// [custom rule]: https://docs.aws.amazon.com/config/latest/developerguide/evaluate-config_develop-rules_example-events.html
+pub(super) fn notification(payload: &Value) -> Option<Result<&'static str, Rejection>> {
+    Some(match payload.get("messageType")?.as_str()? {
+        "ComplianceChangeNotification" => Ok(COMPLIANCE_CHANGE),
+        "ConfigurationItemChangeNotification" | "OversizedConfigurationItemChangeNotification" => Ok(ITEM_CHANGE),
+        other @ ("ScheduledNotification"
+        | "ConfigurationSnapshotDeliveryStarted"
+        | "ConfigurationSnapshotDeliveryCompleted"
+        | "ConfigurationSnapshotDeliveryFailed"
+        | "ConfigurationHistoryDeliveryCompleted"
+        | "ConfigurationHistoryDeliveryFailed"
+        | "ConfigRulesEvaluationStarted") => {
+            Err(Rejection::ignored(format!("the notification {other} of AWS Config is about no single resource")))
+        }
+        _ => return None,
+    })
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -50,6 +79,8 @@ pub(super) fn compliance_change(event: &Event) -> Parsed {
 #[serde(rename_all = "camelCase")]
 struct ItemChange {
     configuration_item: Option<Item>,
+    /// What stands in place of an item that is too large for a notification.
+    configuration_item_summary: Option<Item>,
 }
 
 #[derive(Deserialize)]
@@ -67,9 +98,11 @@ struct Item {
 
 /// `Config Configuration Item Change`. The encryption in the item is not read: it may be outdated.
 pub(super) fn item_change(event: &Event) -> Parsed {
-    let ItemChange { configuration_item } = detail(event)?;
-    let Some(item) = configuration_item else {
-        return Err(Rejection::unknown("the configuration item change has no configurationItem"));
+    let ItemChange { configuration_item, configuration_item_summary } = detail(event)?;
+    let Some(item) = configuration_item.or(configuration_item_summary) else {
+        return Err(Rejection::unknown(
+            "the configuration item change has neither a configurationItem nor a configurationItemSummary",
+        ));
     };
     let Item {
         configuration_item_status: status,

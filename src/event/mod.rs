@@ -20,9 +20,10 @@ mod work_item;
 
 use serde_json::Value;
 
-pub use self::eventbridge::FIRST_LOOK;
+pub use self::eventbridge::{FIRST_LOOK, OWN_SOURCE};
 pub use self::request::{
-    Delivery, Fleets, Message, Payload, Request, RequestOptions, Scope, Trigger, TriggerKind, WorkItemContext,
+    Delivery, FindingFacts, Fleets, Message, Payload, Request, RequestOptions, Scope, Trigger, TriggerKind,
+    WorkItemContext,
 };
 pub use self::work_item::{ItemOrigin, MOST_HOPS, WorkItem, WorkTarget};
 pub use crate::domain::key_event::KeyEvent;

@@ -1,18 +1,29 @@
-//! Unwraps payloads, so that every message of a dead-letter queue can be redriven as it is.
+//! Unwraps payloads: what people and AWS services send, and every message of a dead-letter queue,
+//! so that it can be redriven as it is.
 //!
-//! An envelope is an [SQS batch][sqs], the record of a [Lambda on-failure destination][on-failure],
-//! or the function's own dead letter.
+//! An envelope is an [SQS batch][sqs], an [SNS notification][sns] (from a subscription of the
+//! function, or in a queue), the array in which a [pipe] delivers messages, a [log file of
+//! CloudTrail][log], the invocation of a [custom rule of AWS Config][rule], the record of a [Lambda
+//! on-failure destination][on-failure], or the function's own dead letter.
+//!
+//! Whoever can publish to a topic, or send to a pipe's queue, can write any payload. That is
+//! harmless where it only says where to look. A request to re-apply the key is refused there.
 //!
 //! [sqs]: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+//! [sns]: https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html
+//! [pipe]: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-event-target.html
+//! [log]: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-log-file-examples.html
+//! [rule]: https://docs.aws.amazon.com/config/latest/developerguide/evaluate-config_develop-rules_example-events.html
 //! [on-failure]: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 
 use aws_lambda_events::sqs::SqsMessage;
 use serde_json::{Value, json};
 
 use super::dead_letter::{self, DeadLetter};
-use super::parsed::{LONGEST_REASON, Origin, ParsedTrigger, Rejection, typed};
-use super::request::{Delivery, Message, Request, Scope};
-use super::{eventbridge, manual, work_item};
+use super::parsed::{LONGEST_REASON, Origin, ParsedTrigger, Rejection, json_or_text, typed};
+use super::request::{Delivery, FindingFacts, Message, Request, RequestOptions, Scope};
+use super::{cloudtrail, eventbridge, manual, work_item};
+use crate::domain::json::duplicate_key;
 use crate::domain::key_event::KeyEvent;
 use crate::domain::text::shorten;
 
@@ -67,35 +78,87 @@ impl<'a> Reader<'a> {
                 redrives,
             );
         }
+        let depth = depth + 1;
         match envelope {
-            Envelope::OnFailure(inner) => self.unwrap_envelopes(inner, depth + 1, redrives),
-            Envelope::Batch(records) => self.wrapped_batch(records, payload, depth + 1, redrives),
-            Envelope::DeadLetter => self.dead_letter(payload, depth + 1, redrives),
+            Envelope::OnFailure(inner) => self.unwrap_envelopes(inner, depth, redrives),
+            Envelope::Batch(records) => {
+                let items = Items { of: records.iter().collect(), are_records: true, nothing: "the batch is empty" };
+                self.items(&items, payload, redrives, |reader, record| {
+                    reader.body(Record::read(record).body, record, depth, redrives)
+                })
+            }
+            Envelope::Array(messages) => {
+                let items = Items { of: messages.iter().collect(), are_records: false, nothing: "the array is empty" };
+                self.items(&items, payload, redrives, |reader, message| {
+                    let requests = reader.piped(message, depth, redrives);
+                    relayed(requests, &json!([message]))
+                })
+            }
+            Envelope::Subscription(records) => {
+                let items =
+                    Items { of: records.iter().collect(), are_records: true, nothing: "the notification is empty" };
+                self.items(&items, payload, redrives, |reader, record| {
+                    let envelope = json!({ "Records": [record] });
+                    let Some(text) = record.pointer("/Sns/Message").and_then(Value::as_str) else {
+                        return reader.refused("the SNS notification has no Message".to_owned(), &envelope, redrives);
+                    };
+                    relayed(reader.unwrap_envelopes(&json_or_text(text), depth, redrives), &envelope)
+                })
+            }
+            Envelope::Notification(text) => {
+                relayed(self.unwrap_envelopes(&json_or_text(text), depth, redrives), payload)
+            }
+            Envelope::LogFile(records) => {
+                // A log file has the calls of every service.
+                let of_ours =
+                    |record: &&Value| matches!(cloudtrail::service_of_record(record), Some("kinesis" | "kms"));
+                let nothing = "no record of the CloudTrail log file is about Kinesis or KMS";
+                let items = Items { of: records.iter().filter(of_ours).collect(), are_records: true, nothing };
+                self.items(&items, payload, redrives, |reader, record| reader.unwrap_envelopes(record, depth, redrives))
+            }
+            Envelope::ConfigRule(text) => self.unwrap_envelopes(&json_or_text(text), depth, redrives),
+            Envelope::DeadLetter => self.dead_letter(payload, depth, redrives),
         }
     }
 
-    /// A batch within an envelope contributes its requests; its messages are not answered by their
-    /// ids.
-    fn wrapped_batch(&mut self, records: &[Value], payload: &Value, depth: usize, redrives: u32) -> Vec<Request> {
+    /// An envelope with several items contributes their requests. The messages of a batch in an
+    /// envelope are not answered by their ids.
+    fn items(
+        &mut self,
+        Items { of, are_records, nothing }: &Items<'_>,
+        payload: &Value,
+        redrives: u32,
+        read: impl Fn(&mut Self, &Value) -> Vec<Request>,
+    ) -> Vec<Request> {
         let mut requests = Vec::new();
-        for (index, record) in records.iter().enumerate() {
+        for (index, item) in of.iter().enumerate() {
             if self.room == 0 {
                 // As one batch, the rest can be redriven, which reads its first thousand.
-                let rest = &records[index..];
+                let rest = of.get(index..).unwrap_or_default();
                 let reason = format!(
                     "the payload holds more than {MAX_REQUESTS} requests: {} messages were not read",
                     rest.len()
                 );
-                requests.extend(self.refused(reason, &json!({ "Records": rest }), redrives));
+                let rest = if *are_records { json!({ "Records": rest }) } else { json!(rest) };
+                requests.extend(self.refused(reason, &rest, redrives));
                 break;
             }
-            requests.extend(self.body(Record::read(record).body, record, depth, redrives));
+            requests.extend(read(self, item));
         }
         if requests.is_empty() {
-            let empty = ParsedTrigger::new(Err(Rejection::ignored("the batch is empty")), Origin::default());
+            let empty = ParsedTrigger::new(Err(Rejection::ignored(*nothing)), Origin::default());
             return self.request(empty, redrives, payload.clone());
         }
         requests
+    }
+
+    /// One message of a pipe: a record of a queue, or what the pipe's input transformer made of it.
+    fn piped(&mut self, message: &Value, depth: usize, redrives: u32) -> Vec<Request> {
+        match message {
+            record if is_of_sqs(record) => self.body(Record::read(record).body, record, depth, redrives),
+            Value::String(text) => self.unwrap_envelopes(&json_or_text(text), depth, redrives),
+            message => self.unwrap_envelopes(message, depth, redrives),
+        }
     }
 
     fn body(&mut self, body: Result<Value, String>, record: &Value, depth: usize, redrives: u32) -> Vec<Request> {
@@ -127,6 +190,7 @@ impl<'a> Reader<'a> {
                 request.facts.repointed_alias = Some(alias.clone());
             }
             request.scope = Scope::Streams(vec![stream.clone()]);
+            request.finding.unreadable.clear();
             if several {
                 request.payload = innermost(event);
             }
@@ -147,8 +211,8 @@ impl<'a> Reader<'a> {
     /// One request: the only place where it is made, and counted against the room.
     fn request(&mut self, parsed: ParsedTrigger, redrives: u32, payload: Value) -> Vec<Request> {
         self.room = self.room.saturating_sub(1);
-        let ParsedTrigger { trigger, scope, options, facts, work, manual } = parsed;
-        vec![Request { trigger, scope, options, facts, work, manual, redrives, payload }]
+        let ParsedTrigger { trigger, scope, options, facts, work, finding, manual } = parsed;
+        vec![Request { trigger, scope, options, facts, work, finding, manual, redrives, payload }]
     }
 
     /// Reads a payload without an envelope.
@@ -157,12 +221,51 @@ impl<'a> Reader<'a> {
             work_item::read(payload)
         } else if payload.get("detail-type").is_some() {
             eventbridge::read(payload, self.own_roles)
+        } else if let Some(parsed) = eventbridge::read_detail(payload, self.own_roles) {
+            parsed
         } else if manual::is_meant(payload) {
             manual::read(payload)
         } else {
-            ParsedTrigger::unknown(format!("unsupported payload: {}", describe(payload)))
+            unsupported(payload)
         }
     }
+}
+
+/// A payload of no known kind. A text is one that could not be read as JSON.
+fn unsupported(payload: &Value) -> ParsedTrigger {
+    let Some((text, duplicate)) = payload.as_str().and_then(|text| Some((text, duplicate_key(text)?))) else {
+        return ParsedTrigger::unknown(format!("unsupported payload: {}", describe(payload)));
+    };
+    let meant: Value = serde_json::from_str(text).unwrap_or_default();
+    // A person waits for the answer to a manual request.
+    let manual = manual::is_meant(&meant) && meant.get("kind").is_none() && meant.get("detail-type").is_none();
+    ParsedTrigger { manual, ..ParsedTrigger::unknown(format!("ambiguous JSON: {duplicate}; remove one of the two")) }
+}
+
+/// The requests that came through a topic or a pipe, in `envelope`. Whoever can write to those may
+/// say where to look, but not that the key is applied again to streams that have it.
+fn relayed(mut requests: Vec<Request>, envelope: &Value) -> Vec<Request> {
+    for request in requests.iter_mut().filter(|request| request.options.reapply) {
+        let refused = ParsedTrigger::unknown(
+            "reapply is not accepted through a topic or a pipe: invoke the function directly with this request",
+        );
+        request.trigger = refused.trigger;
+        request.scope = refused.scope;
+        request.options = RequestOptions::default();
+        request.finding = FindingFacts::default();
+        // In its envelope: a redrive does not make a direct request of it.
+        request.payload = envelope.clone();
+    }
+    requests
+}
+
+/// The items of an envelope.
+struct Items<'a> {
+    of: Vec<&'a Value>,
+    /// Whether they are the envelope's `Records`; otherwise the envelope is an array.
+    are_records: bool,
+    /// The reason for which the payload is ignored, if no item leads to a request.
+    nothing: &'static str,
 }
 
 /// What wraps a payload.
@@ -171,6 +274,16 @@ enum Envelope<'a> {
     DeadLetter,
     /// An SQS batch.
     Batch(&'a [Value]),
+    /// The array in which a pipe delivers messages.
+    Array(&'a [Value]),
+    /// What SNS sends to a subscription of the function.
+    Subscription(&'a [Value]),
+    /// What SNS sends to a queue: the message of a notification.
+    Notification(&'a str),
+    /// The records of a log file of CloudTrail.
+    LogFile(&'a [Value]),
+    /// The `invokingEvent` of a custom rule of AWS Config.
+    ConfigRule(&'a str),
     /// The record that Lambda sends to an on-failure destination, with the payload of the failed
     /// invocation.
     OnFailure(&'a Value),
@@ -183,6 +296,25 @@ impl<'a> Envelope<'a> {
         }
         if let Some(records) = batch(payload) {
             return Some(Self::Batch(records));
+        }
+        if let Some(messages) = payload.as_array() {
+            let is_message = |message: &Value| message.is_object() || message.is_string();
+            return messages.iter().all(is_message).then_some(Self::Array(messages));
+        }
+        let text = |name: &str| payload.get(name).and_then(Value::as_str);
+        if let Some(records) = payload.get("Records").and_then(Value::as_array).filter(|records| !records.is_empty()) {
+            if records.iter().all(|record| record.get("EventSource").is_some_and(|source| source == "aws:sns")) {
+                return Some(Self::Subscription(records));
+            }
+            if records.iter().all(|record| cloudtrail::service_of_record(record).is_some()) {
+                return Some(Self::LogFile(records));
+            }
+        }
+        if text("Type") == Some("Notification") && text("TopicArn").is_some() {
+            return text("Message").map(Self::Notification);
+        }
+        if payload.get("resultToken").is_some() || payload.get("ruleParameters").is_some() {
+            return text("invokingEvent").map(Self::ConfigRule);
         }
         // Events of API Gateway have a `requestContext`, too, but no `requestPayload`.
         payload.get("requestContext").and_then(|_| payload.get("requestPayload")).map(Self::OnFailure)
@@ -227,7 +359,7 @@ impl Record {
                     .unwrap_or(1),
                 body: match message.body {
                     _ if !is_of_sqs(record) => Err("the batch has a record that is not from SQS".to_owned()),
-                    Some(body) => Ok(serde_json::from_str(&body).unwrap_or(Value::String(body))),
+                    Some(body) => Ok(json_or_text(&body)),
                     None => Err("the SQS message has no body".to_owned()),
                 },
             },
@@ -254,9 +386,32 @@ fn innermost(payload: &Value) -> Value {
     inner.clone()
 }
 
+/// What a payload is that people have been seen to send, and what to send instead.
+fn misdirected(payload: &Value) -> Option<String> {
+    const WHOLE: &str = "deliver the whole event of EventBridge, without InputPath and InputTransformer";
+    let first = payload.pointer("/Records/0/eventSource").and_then(Value::as_str);
+    if let Some(service) = first.and_then(|source| source.strip_prefix("aws:")) {
+        return Some(format!("records of the service {service}; deliver events of EventBridge instead"));
+    }
+    if payload.get("SubscribeURL").is_some() {
+        return Some("a request of SNS to confirm a subscription; confirm it with the SubscribeURL".to_owned());
+    }
+    if payload.get("findings").is_some_and(Value::is_array) {
+        return Some(format!("findings of Security Hub without their event; {WHOLE}"));
+    }
+    if payload.get("key-id").is_some_and(Value::is_string) {
+        return Some(format!("the detail of an event of KMS; {WHOLE}"));
+    }
+    let is_http = payload.get("httpMethod").is_some() || payload.pointer("/requestContext/http").is_some();
+    is_http.then(|| "an HTTP request; invoke the function with lambda:InvokeFunction instead".to_owned())
+}
+
 /// Describes a payload for a reason.
 fn describe(payload: &Value) -> String {
     const SHOWN: usize = 8;
+    if let Some(known) = misdirected(payload) {
+        return known;
+    }
     match payload {
         Value::Null => "null".to_owned(),
         Value::Bool(_) => "a boolean".to_owned(),

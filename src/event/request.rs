@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::parsed::json_or_text;
 use crate::domain::key_event::KeyEvent;
 use crate::domain::stream::StreamRef;
 use crate::domain::trigger_facts::TriggerFacts;
@@ -137,6 +138,16 @@ pub struct WorkItemContext {
     pub swept_with: Option<Vec<String>>,
 }
 
+/// What only an event of Security Hub carries; defaults for every other trigger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FindingFacts {
+    /// What the findings present as streams, and what cannot be read as one: texts for a reason.
+    /// The streams that can be read are in the [`Scope`].
+    pub unreadable: Vec<String>,
+    /// Whether a person selected the findings, by a custom action.
+    pub selected: bool,
+}
+
 /// One request, out of its envelopes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
@@ -150,6 +161,8 @@ pub struct Request {
     pub facts: TriggerFacts,
     /// What a work item carries.
     pub work: WorkItemContext,
+    /// What an event of Security Hub carries.
+    pub finding: FindingFacts,
     /// Whether it is a manual request, whose failures are answered instead of failing the function.
     pub manual: bool,
     /// How often it was redriven from the dead-letter queue.
@@ -212,14 +225,15 @@ impl Delivery {
 /// A payload as Lambda delivers it.
 ///
 /// Lambda accepts any JSON. What [`Value`] cannot represent (more than 128 levels, half a surrogate
-/// pair, `1e400`) is kept as a string, like a message body that is not JSON. It is then reported
-/// and dead-lettered like any other unsupported payload.
+/// pair, `1e400`) or represents only in part (an object with a key twice) is kept as a string, like
+/// a message body that is not JSON. It is then reported and dead-lettered like any other
+/// unsupported payload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Payload(pub Value);
 
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Box::<serde_json::value::RawValue>::deserialize(deserializer)?;
-        Ok(Self(serde_json::from_str(text.get()).unwrap_or_else(|_| Value::String(text.get().to_owned()))))
+        Ok(Self(json_or_text(text.get())))
     }
 }

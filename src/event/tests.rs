@@ -253,17 +253,99 @@ fn a_finding_says_which_condition_it_fails() {
     let chosen = with(event!("security-finding-custom-action"), &at("Workflow/Status"), json!("SUPPRESSED"));
     check_streams(&chosen, TriggerKind::SecurityFinding, &[ORDERS]);
     check_ignored(&with(chosen, &at("Resources"), json!([])), "is about a Kinesis data stream");
+}
 
-    let sentence = json!([{ "message": format!("encrypt {ORDERS}, please: {ORDERS}.") }]);
-    check_streams(
-        &with(event!("security-finding-v2"), "/detail/findings", sentence),
-        TriggerKind::SecurityFinding,
-        &[ORDERS],
-    );
+/// The event with these resources in place of those of its first finding.
+fn with_resources(event: Value, field: &str, resources: &Value) -> Value {
+    with(event, &format!("/detail/findings/0/{field}"), resources.clone())
+}
+
+#[test]
+fn what_cannot_be_read_in_a_finding_does_not_hide_its_streams() {
+    let streams_and_more = json!([
+        { "Type": "AwsKinesisStream", "Id": "AWS::::Account:111122223333" },
+        { "Type": "AwsKinesisStream", "Id": ORDERS },
+        { "Type": "AwsKinesisStream" },
+        { "Type": "AwsKinesisStream", "Id": format!("{ORDERS}/consumer/billing:1") },
+        { "Type": "AwsKinesisStreamConsumer", "Id": format!("{ORDERS}/consumer/billing:1") },
+        { "Type": "AwsS3Bucket", "Id": "arn:aws:s3:::orders" },
+        7,
+        { "Type": "AwsKinesisStream", "Id": ORDERS },
+    ]);
+    let unreadable =
+        ["\"AWS::::Account:111122223333\"".to_owned(), "\"\"".to_owned(), format!("\"{ORDERS}/consumer/billing:1\"")];
+    for name in [event!("security-finding"), event!("security-finding-custom-action")] {
+        let event = with_resources(name, "Resources", &streams_and_more);
+        let request = only(&event);
+        assert_eq!((&request.scope, &request.finding.unreadable[..]), (&streams(&[ORDERS]), &unreadable[..]));
+
+        // A finding that cannot be read hides no other finding, either.
+        let mut several = event;
+        several["detail"]["findings"].as_array_mut().unwrap().insert(0, json!({ "Resources": 7 }));
+        let request = only(&several);
+        assert_eq!((request.scope, request.finding.unreadable.len()), (streams(&[ORDERS]), 4));
+        assert_eq!(request.finding.unreadable[0], "findings[0] (found integer `7`, expected an array (at Resources))");
+
+        // A dead letter about the one stream says nothing about the others.
+        let redriven = only(&with(dead_letter(&several, 1), "/stream", json!(ORDERS)));
+        assert_eq!((redriven.scope, redriven.finding.unreadable.len()), (streams(&[ORDERS]), 0));
+    }
+    let none = json!([{ "Type": "AwsKinesisStream", "Id": "orders" }, { "Type": "AwsKinesisStream", "Id": "arn" }]);
     check_unknown(
-        &with(event!("security-finding-v2"), "/detail/findings", json!([{ "uid": "arn:aws:s3:::b" }])),
-        "no stream ARN",
+        &with_resources(event!("security-finding"), "Resources", &none),
+        "the findings name no stream ARN, but \"orders\", \"arn\"",
     );
+}
+
+#[test]
+fn an_ocsf_finding_is_about_its_resources_and_not_about_its_texts() {
+    let finding = event!("security-finding-v2");
+    let resources = |resources: Value| with_resources(finding.clone(), "resources", &resources);
+    let typed = "AWS::Kinesis::Stream";
+    let payments = "arn:aws:kinesis:us-east-1:111122223333:stream/payments";
+    let owner = json!({ "account": { "uid": "444455556666" } });
+    for (resource, stream) in [
+        (json!({ "uid_alt": ORDERS, "uid": payments }), ORDERS),
+        (json!({ "type": typed, "uid_alt": "x", "uid": payments }), payments),
+        (json!({ "type": "AwsKinesisStream", "uid": ORDERS }), ORDERS),
+        (json!({ "type": typed, "uid": "orders" }), ORDERS),
+        (json!({ "type": typed, "uid": "x", "name": "orders", "region": "us-east-1" }), ORDERS),
+        (
+            json!({ "type": typed, "name": "orders", "region": "eu-west-1", "owner": owner }),
+            "arn:aws:kinesis:eu-west-1:444455556666:stream/orders",
+        ),
+    ] {
+        check_streams(&resources(json!([resource])), TriggerKind::SecurityFinding, &[stream]);
+    }
+    // Without the fields of the cloud, the finding is where its event is.
+    let nowhere = without(resources(json!([{ "type": typed, "uid": "orders" }])), "/detail/findings/0/cloud");
+    check_streams(&nowhere, TriggerKind::SecurityFinding, &[ORDERS]);
+
+    for other in [
+        json!({ "type": "AWS::Kinesis::StreamConsumer", "uid_alt": ORDERS }),
+        json!({ "uid": format!("{ORDERS}/consumer/billing:1") }),
+        json!({ "name": "orders" }),
+        json!({ "type": "AWS::S3::Bucket", "tags": [{ "name": "a", "value": ORDERS }], "data": { "arn": ORDERS } }),
+    ] {
+        check_ignored(&resources(json!([other])), "no resource of the findings is a Kinesis data stream");
+    }
+    let request = only(&resources(json!([
+        { "type": typed, "uid_alt": ORDERS },
+        { "type": typed, "uid_alt": format!("{ORDERS}/consumer/billing:1"), "name": "orders" },
+        { "type": typed, "name": "a b" },
+        { "type": typed, "uid": 7 },
+    ])));
+    assert_eq!((request.scope, request.finding.unreadable.len()), (streams(&[ORDERS]), 3));
+
+    let at = |field: &str, value: Value| with(finding.clone(), &format!("/detail/findings/0/{field}"), value);
+    check_ignored(&at("compliance/control", json!("Kinesis.3")), "the finding is about Kinesis.3");
+    check_ignored(&at("compliance", json!(null)), "the finding names no control");
+    check_ignored(&at("compliance/status", json!("Pass")), "compliance.status is Pass, not Fail");
+    check_streams(&at("compliance/status", json!("FAILED")), TriggerKind::SecurityFinding, &[ORDERS]);
+    check_streams(&at("status_id", json!(2)), TriggerKind::SecurityFinding, &[ORDERS]);
+    for closed in [json!(3), json!(4), json!(5), json!(null)] {
+        check_ignored(&at("status_id", closed), "not New or In Progress");
+    }
 }
 
 #[test]
@@ -296,8 +378,19 @@ fn events_of_others_are_not_understood() {
         (json!("hello"), "the string \"hello\""),
         (json!([1, 2]), "an array of 2 items"),
         (json!({}), "an empty object"),
-        (json!({ "Records": [{ "eventSource": "aws:s3" }] }), "\"Records\""),
+        (
+            json!({ "Records": [{ "eventSource": "aws:s3" }] }),
+            "records of the service s3; deliver events of EventBridge",
+        ),
+        (json!({ "Records": [{ "eventSource": "AWS:S3" }] }), "\"Records\""),
         (json!({ "requestContext": {}, "rawPath": "/" }), "\"rawPath\""),
+        (json!({ "requestContext": { "http": { "method": "GET" } }, "rawPath": "/" }), "an HTTP request; invoke"),
+        (json!({ "httpMethod": "GET" }), "an HTTP request; invoke"),
+        (json!({ "Type": "SubscriptionConfirmation", "SubscribeURL": "https://" }), "confirm it with the SubscribeURL"),
+        (json!({ "findings": [] }), "findings of Security Hub without their event; deliver the whole event"),
+        (json!({ "key-id": "1234abcd" }), "the detail of an event of KMS; deliver the whole event"),
+        (json!({ "eventSource": "s3.amazonaws.com", "eventName": "CreateBucket" }), "from \"aws.s3\""),
+        (json!({ "messageType": "News" }), "\"messageType\""),
     ] {
         check_unknown(&payload, part);
     }
@@ -307,6 +400,134 @@ fn events_of_others_are_not_understood() {
 fn an_event_without_an_id_is_known_by_cloudtrails() {
     let request = only(&without(event!("stream-created"), "/id"));
     assert_eq!(request.trigger.event_id.as_deref(), event!("stream-created")["detail"]["eventID"].as_str());
+}
+
+#[test]
+fn the_functions_own_outcome_events_are_ignored() {
+    let event = event!("outcome-event");
+    for detail_type in ["Stream Encrypted", "Key At Risk", "anything"] {
+        check_ignored(&with(event.clone(), "/detail-type", json!(detail_type)), "is an outcome event of this function");
+    }
+}
+
+#[test]
+fn a_key_that_is_there_twice_is_refused_wherever_json_is_read() {
+    let twice = r#"{"stream":"orders","dryRun":true,"dryRun":false}"#;
+    let reason = "ambiguous JSON: the key \"dryRun\" is there twice (at dryRun); remove one of the two";
+    let check = |request: &Request, manual: bool| {
+        let found = (request.trigger.kind, request.trigger.reason.as_deref(), &request.payload, request.manual);
+        assert_eq!(found, (TriggerKind::Unknown, Some(reason), &json!(twice), manual));
+    };
+    let Payload(payload) = serde_json::from_str(twice).unwrap();
+    check(&only(&payload), true);
+    let Delivery::Batch(messages) = read(&sqs([twice.to_owned()]), &[]) else { panic!("not a batch") };
+    check(&messages[0].requests[0], true);
+    check(&only(&dead_letter(&json!(twice), 1)), true);
+    check(&only(&with(event!("sns-notification"), "/Records/0/Sns/Message", json!(twice))), true);
+    check(&only(&with(event!("config-rule-invocation"), "/invokingEvent", json!(twice))), true);
+    check(&only(&json!([{ "eventSource": "aws:sqs", "messageId": "m", "body": twice }])), true);
+
+    for (text, place) in [
+        (r#"{"version":1,"kind":"work-item","stream":"a","stream":"b"}"#, "(at stream)"),
+        (r#"{"kind":"enforcement-failure","version":1,"event":{"sweep":true,"sweep":true}}"#, "(at event.sweep)"),
+        (r#"{"detail-type":"x","source":"y","detail":{"a":[{"b":1,"b":2}]}}"#, "(at detail.a[0].b)"),
+    ] {
+        let Payload(payload) = serde_json::from_str(text).unwrap();
+        let request = only(&payload);
+        assert!(request.trigger.reason.unwrap().contains(place), "{text}");
+        assert_eq!(
+            (request.scope, request.payload, request.manual),
+            (Scope::Unknown { retryable: false }, json!(text), false)
+        );
+    }
+}
+
+#[test]
+fn what_comes_through_a_topic_or_a_pipe_says_where_to_look_and_not_to_reapply() {
+    let item = with(event!("work-item"), "/reapply", json!(true));
+    let request = json!({ "stream": "orders", "reapply": true, "dryRun": true });
+    let about_one = with(dead_letter(&request, 1), "/stream", json!(ORDERS));
+    for payload in [&item, &request, &about_one, &on_failure(&request)] {
+        let text = payload.to_string();
+        let by_topic = with(event!("sns-notification"), "/Records/0/Sns/Message", json!(text));
+        let record = by_topic["Records"][0]["Sns"].clone();
+        let by_pipe = json!([payload]);
+        let by_text = json!([text]);
+        let by_queue = json!([{ "eventSource": "aws:sqs", "messageId": "m", "body": text }]);
+        for envelope in [by_topic, record, by_pipe, by_text, by_queue] {
+            check_unknown(&envelope, "reapply is not accepted through a topic or a pipe");
+            // Neither is it after a redrive.
+            let redriven = only(&dead_letter(&envelope, 1));
+            assert_eq!((redriven.scope, &redriven.payload), (Scope::Unknown { retryable: false }, &envelope));
+        }
+    }
+    let harmless = json!([{ "stream": "orders", "dryRun": true }, { "sweep": true }]);
+    let requests = direct(&harmless);
+    assert_eq!((&requests[0].scope, requests[0].options.dry_run), (&streams(&["orders"]), true));
+    assert_eq!(requests[1].scope, Scope::Fleet { of: Fleets::Own, start_after: None });
+}
+
+#[test]
+fn envelopes_with_nothing_for_the_function_are_ignored() {
+    let elsewhere = json!({ "eventSource": "s3.amazonaws.com", "eventName": "CreateBucket" });
+    check_ignored(&json!({ "Records": [elsewhere] }), "no record of the CloudTrail log file is about Kinesis or KMS");
+    check_ignored(&json!([]), "the array is empty");
+    let scheduled =
+        json!({ "invokingEvent": json!({ "messageType": "ScheduledNotification" }).to_string(), "resultToken": "t" });
+    let request = only(&scheduled);
+    let reason = "the notification ScheduledNotification of AWS Config is about no single resource";
+    assert_eq!((request.trigger.kind, request.trigger.reason.as_deref()), (TriggerKind::Ignored, Some(reason)));
+    let history = json!({ "messageType": "ConfigurationHistoryDeliveryCompleted" });
+    check_ignored(&history, "ConfigurationHistoryDeliveryCompleted");
+    check_unknown(
+        &json!({ "Records": [{ "EventSource": "aws:sns", "Sns": {} }] }),
+        "the SNS notification has no Message",
+    );
+    let text = only(&with(event!("sns-notification"), "/Records/0/Sns/Message", json!("ALARM: too hot")));
+    assert_eq!((text.trigger.kind, text.payload), (TriggerKind::Unknown, json!("ALARM: too hot")));
+}
+
+#[test]
+fn a_long_array_or_log_contributes_a_thousand_requests_and_keeps_the_rest() {
+    let record = event!("cloudtrail-record");
+    let other = json!({ "eventSource": "s3.amazonaws.com", "eventName": "CreateBucket" });
+    let log: Vec<_> = (0..2_020).map(|n| if n % 2 == 0 { record.clone() } else { other.clone() }).collect();
+    for (payload, left) in [(json!({ "Records": log }), 10), (json!(vec![record.clone(); 1_010]), 10)] {
+        let requests = direct(&payload);
+        assert_eq!(requests.len(), 1_001);
+        let last = &requests[1_000];
+        assert!(last.trigger.reason.as_deref().unwrap().contains(&format!("{left} messages were not read")));
+        assert!(direct(&last.payload).iter().all(|request| request.scope == streams(&[ORDERS])));
+    }
+}
+
+#[test]
+fn a_bare_notification_of_config_is_read_like_its_event() {
+    for event in
+        [event!("compliance-changed"), event!("configuration-item-changed"), event!("configuration-item-oversized")]
+    {
+        let (whole, bare) = (only(&event), only(&event["detail"]));
+        assert_eq!((bare.trigger.kind, &bare.scope), (whole.trigger.kind, &whole.scope));
+    }
+    // By name, the stream is in the account and Region of the notification.
+    let by_name = json!({
+        "messageType": "ComplianceChangeNotification",
+        "resourceType": "AWS::Kinesis::Stream",
+        "resourceId": "orders",
+        "awsAccountId": "111122223333",
+        "awsRegion": "us-east-1",
+        "newEvaluationResult": { "complianceType": "NON_COMPLIANT" },
+    });
+    check_streams(&by_name, TriggerKind::ComplianceChanged, &[ORDERS]);
+    assert_eq!(only(&by_name).trigger.account.as_deref(), Some("111122223333"));
+}
+
+#[test]
+fn an_empty_error_code_is_no_failure() {
+    let created = with(event!("stream-created"), "/detail/errorCode", json!(""));
+    check_streams(&created, TriggerKind::StreamCreated, &[ORDERS]);
+    let stopped = only(&with(event!("encryption-stopped"), "/detail/errorCode", json!("")));
+    assert!(stopped.facts.foreign_change.is_some(), "the change by another principal is known");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::accounts::{Account, Accounts};
+use super::strangers;
 use crate::aws::Aws;
 use crate::aws::kinesis::Encryption;
 use crate::aws::sqs::WorkQueueSender;
@@ -104,7 +105,8 @@ impl<'a, 'h> RequestContext<'a, 'h> {
         requests: &[Request],
         message: Option<&'a Message>,
     ) -> Self {
-        let targets = request.streams().len();
+        // What a finding names and cannot be read has a failure of its own.
+        let targets = request.streams().len() + usize::from(!request.finding.unreadable.is_empty());
         let large_payload = targets > 1 && ascii_json(&request.payload).len() > LARGE_PAYLOAD;
         let delivery_scope = RetryScope::of(requests.len());
         // An operator who redrives a dead letter has resolved the conflict, and expects a new dead
@@ -308,8 +310,9 @@ impl<'a, 'h> RequestContext<'a, 'h> {
     }
 
     /// Refuses a stream of another Region or partition, and one of another account than the
-    /// event's: neither an event nor a work item may point the function elsewhere. A bare name is a
-    /// stream of the function's own account.
+    /// event's: neither an event nor a work item may point the function elsewhere, except that a
+    /// person may select a member account's finding. A bare name is a stream of the function's own
+    /// account.
     pub(super) fn check(&self, stream: &StreamRef) -> Result<(), Failure> {
         let refuse = |code, detail: String| Err(Failure::new(Step::CheckTarget, code, stream, &detail));
         let region = &self.handler().aws.region;
@@ -325,7 +328,9 @@ impl<'a, 'h> RequestContext<'a, 'h> {
         };
         match (self.request.trigger.account.as_deref(), stream_account) {
             // What happened in one account says nothing of another's streams.
-            (Some(account), Some(stream_account)) if account != stream_account => {
+            (Some(account), Some(stream_account))
+                if account != stream_account && !strangers::selected_for_member(self, account, stream_account) =>
+            {
                 refuse(code::FOREIGN_ACCOUNT, format!("the event is of account {account:?}"))
             }
             _ => Ok(()),

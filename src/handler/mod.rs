@@ -16,6 +16,7 @@ mod fleet;
 mod key_event;
 mod request;
 mod rest;
+mod strangers;
 
 use std::time::Duration;
 

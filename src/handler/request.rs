@@ -12,6 +12,7 @@ use super::delivery::{
 use super::error::ErrorType;
 use super::fleet::sweep_accounts;
 use super::key_event::{assess, enqueue_second_look, fleets_with};
+use super::strangers;
 use crate::aws::sqs::WorkQueueSender;
 use crate::decide::disposition::RetryScope;
 use crate::decide::key_event::KeyEventEffect;
@@ -180,6 +181,11 @@ async fn requeue_until(
 }
 
 async fn reconcile_streams(ctx: &RequestContext<'_, '_>, progress: &mut RequestProgress, streams: &[StreamRef]) {
+    let (streams, strangers) = strangers::split(ctx, streams);
+    if let Some(outcome) = strangers {
+        finish(ctx, progress, outcome).await;
+    }
+    let streams = streams.as_slice();
     let most = if ctx.message.is_some() { MOST_OF_MESSAGE } else { MOST_AT_ONCE };
     let is_for_the_queue = !ctx.request.options.no_dead_letter && ctx.streams_in_payload > most;
     if let Some(sender) = ctx.requeue_sender().filter(|_| is_for_the_queue) {

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::event::{Request, Scope, Trigger, TriggerKind};
+use crate::domain::trigger_facts::TriggerFacts;
+use crate::event::{FindingFacts, Request, RequestOptions, Scope, Trigger, TriggerKind, WorkItemContext};
 use crate::report::dead_letter::LARGEST;
 
 /// One request for all of `not_reached`, whose dead letter holds them as a batch that can be
@@ -42,9 +43,10 @@ fn empty(first: &Request) -> Request {
     Request {
         trigger,
         scope: Scope::NotReached,
-        options: crate::event::RequestOptions::default(),
-        facts: crate::domain::trigger_facts::TriggerFacts::default(),
-        work: crate::event::WorkItemContext::default(),
+        options: RequestOptions::default(),
+        facts: TriggerFacts::default(),
+        work: WorkItemContext::default(),
+        finding: FindingFacts::default(),
         manual: false,
         redrives: first.redrives,
         payload: json!({"Records": []}),

@@ -124,7 +124,8 @@ impl DeadLetter {
 
 /// The fields from which events are parsed: a reduced event leads to the same streams as the whole
 /// event.
-const RECOGNISED: [&str; 43] = [
+const RECOGNISED: [&str; 60] = [
+    "ARN",
     "Compliance",
     "GeneratorId",
     "Id",
@@ -140,20 +141,31 @@ const RECOGNISED: [&str; 43] = [
     "arn",
     "awsAccountId",
     "awsRegion",
+    "cloud",
+    "compliance",
     "complianceType",
     "configurationItem",
     "configurationItemStatus",
+    "configurationItemSummary",
+    "control",
     "customKeyStoreId",
     "detail",
     "detail-type",
     "errorCode",
+    "eventID",
     "eventName",
     "eventSource",
+    "eventTime",
+    "eventType",
     "findings",
     "id",
     "key-id",
     "keyId",
+    "messageType",
+    "name",
     "newEvaluationResult",
+    "notificationCreationTime",
+    "owner",
     "recipientAccountId",
     "region",
     "requestParameters",
@@ -163,10 +175,15 @@ const RECOGNISED: [&str; 43] = [
     "resourceType",
     "resources",
     "source",
+    "status",
+    "status_id",
     "streamARN",
     "streamName",
     "targetKeyId",
     "time",
+    "type",
+    "uid",
+    "uid_alt",
     "version",
 ];
 
@@ -233,6 +250,7 @@ fn reduced(event: &Value) -> Value {
 mod tests {
     use super::*;
     use crate::domain::failure::{Step, code};
+    use crate::event::{self, Request};
     use serde_json::json;
 
     fn letter(stream: Option<&str>, event: Value) -> DeadLetter {
@@ -292,6 +310,37 @@ mod tests {
         let manual = json!({"streams": ["orders", stream("x"), "clicks"], "reapply": true});
         let part = narrowed(&manual, &stream("x").parse().expect("a stream"));
         assert_eq!(part, json!({"streams": [stream("x")], "reapply": true}));
+    }
+
+    #[test]
+    fn a_reduced_event_leads_to_the_same_streams_for_every_sample() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/events");
+        let mut compared = 0;
+        for entry in std::fs::read_dir(folder).expect("the samples") {
+            let path = entry.expect("an entry").path();
+            let sample: Value = serde_json::from_str(&std::fs::read_to_string(&path).expect("a sample")).expect("JSON");
+            for request in event::read(&sample, &[]).requests() {
+                let is_of_aws = request.payload.get("detail-type").is_some()
+                    || request.payload.get("eventSource").is_some()
+                    || request.payload.get("messageType").is_some();
+                let reduced = reduced(&request.payload);
+                let again = event::read(&reduced, &[]);
+                let [again] = again.requests().collect::<Vec<_>>()[..] else { unreachable!("{reduced:#}") };
+                if is_of_aws {
+                    let found = |request: &event::Request| {
+                        let Request { trigger, scope, finding, .. } = request.clone();
+                        (trigger, scope, finding)
+                    };
+                    assert_eq!(found(again), found(request), "{}", path.display());
+                    compared += 1;
+                } else {
+                    // A request or a work item that is not whole must not be worked on.
+                    let is_unknown = matches!(again.scope, event::Scope::Unknown { .. });
+                    assert!(is_unknown, "{}: {reduced:#}", path.display());
+                }
+            }
+        }
+        assert!(compared > 40, "{compared}");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::domain::outcome::{Outcome, Status, Warning};
 use crate::event::Trigger;
 
-/// The `source` of every outcome event.
-pub const SOURCE: &str = "kinesis-encryption-enforcer";
+/// The `source` of every outcome event. The function ignores events with this source.
+pub const SOURCE: &str = crate::event::OWN_SOURCE;
 
 /// One outcome event.
 #[derive(Clone, Debug, PartialEq)]

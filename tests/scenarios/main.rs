@@ -9,6 +9,7 @@ mod crashes;
 mod dead_letters;
 mod exempt_fleet;
 mod failures;
+mod findings;
 mod fleet;
 mod grace;
 mod in_the_middle;
