@@ -115,6 +115,36 @@ fn policies_are_checked_file_by_file_and_every_problem_has_its_place() {
 }
 
 #[test]
+fn ambiguous_json_and_other_encodings_are_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("written");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let utf16: Vec<u8> = "\u{feff}{\"stream\":\"orders\"}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let twice = file("twice.json", br#"{"stream":"orders","dryRun":true,"dryRun":false}"#);
+    let utf16 = file("utf16.json", &utf16);
+    let tags = file(
+        "tags.json",
+        br#"{"version": 1, "rules": [{"name": "p", "match": {"tags": {"stage": "dev", "stage": "prod"}}}]}"#,
+    );
+    for (arguments, said) in [
+        (vec!["event", &twice, "--sandbox"], "the key \"dryRun\" is there twice"),
+        (vec!["event", &utf16, "--sandbox"], "utf16.json is UTF-16: save it as UTF-8"),
+        (vec!["policy", "check", &utf16], "utf16.json is UTF-16: save it as UTF-8"),
+        (vec!["policy", "check", &tags], "the tag \"stage\" is there twice"),
+    ] {
+        let output = enforcer(&arguments, "", &[]);
+        let printed = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{printed}");
+        assert!(printed.contains(said), "{printed}");
+    }
+    let marked = file("marked.json", "\u{feff}{\"stream\":\"orders\"}".as_bytes());
+    assert_eq!(enforcer(&["event", &marked, "--sandbox"], "", &[]).status.code(), Some(0));
+}
+
+#[test]
 fn the_schema_that_is_committed_is_the_one_that_is_printed() {
     let printed = text(&enforcer(&["policy", "schema"], "", &[]).stdout);
     let committed =

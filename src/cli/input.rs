@@ -12,20 +12,38 @@ use anyhow::{Result, anyhow};
 use chrono::NaiveDate;
 use serde_json::Value;
 
+use crate::domain::json::duplicate_key;
+
 /// How messages name `file`, where `-` is standard input.
 pub(super) fn name_of(file: &str) -> &str {
     if file == "-" { "standard input" } else { file }
 }
 
-/// Reads the text of `file`; `-` is standard input.
+/// Reads the text of `file`; `-` is standard input. A byte order mark is skipped.
 pub(super) fn read(file: &str) -> Result<String> {
-    let text = if file == "-" {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    let bytes = if file == "-" {
+        let mut bytes = Vec::new();
+        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
     } else {
-        fs::read_to_string(file)
+        fs::read(file)
     };
-    text.map_err(|error| anyhow!("cannot read {}: {}", name_of(file), reason(&error)))
+    let bytes = bytes.map_err(|error| anyhow!("cannot read {}: {}", name_of(file), reason(&error)))?;
+    decode(bytes).map_err(|encoding| anyhow!("{} is {encoding}: save it as UTF-8", name_of(file)))
+}
+
+/// The text in `bytes`, or what they are instead of UTF-8.
+fn decode(bytes: Vec<u8>) -> Result<String, &'static str> {
+    // Windows PowerShell redirects output as UTF-16 with a byte order mark.
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err("UTF-16");
+    }
+    let text = String::from_utf8(bytes).map_err(|_| "not UTF-8")?;
+    match text.strip_prefix('\u{feff}') {
+        Some(marked) => Ok(marked.to_owned()),
+        // Without a mark, every other byte of UTF-16 is zero in most texts.
+        None if text.contains('\0') => Err("not UTF-8, or not a text"),
+        None => Ok(text),
+    }
 }
 
 /// The reason of the operating system, without its error number.
@@ -34,11 +52,17 @@ pub(super) fn reason(error: &io::Error) -> String {
     text.split(" (os error ").next().unwrap_or(&text).to_lowercase()
 }
 
-/// Parses the `text` of `file` as JSON.
+/// Parses the `text` of `file` as JSON. A key that an object has twice is refused.
 pub(super) fn parse_json(file: &str, text: &str) -> Result<Value> {
     let file = name_of(file);
     if text.trim().is_empty() {
         return Err(anyhow!("{file} is empty: it must contain JSON"));
+    }
+    if let Some(duplicate) = duplicate_key(text) {
+        let (line, column) = (duplicate.line, duplicate.column);
+        return Err(anyhow!(
+            "{file} is ambiguous JSON: {duplicate}; remove one of the two: line {line}, column {column}"
+        ));
     }
     serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
@@ -124,8 +148,31 @@ mod tests {
             ("  \n", "standard input is empty: it must contain JSON"),
             ("{\n", "standard input is not valid JSON: it ends too early, at line 2, column 0"),
             ("no JSON", "standard input is not valid JSON: check line 1, column 2"),
+            (
+                "{\"stream\": \"orders\",\n \"dryRun\": true, \"dryRun\": false}",
+                "standard input is ambiguous JSON: the key \"dryRun\" is there twice (at dryRun); remove one of the \
+                 two: line 2, column 25",
+            ),
         ] {
             assert_eq!(error(text), Err(message.to_owned()));
+        }
+    }
+    #[test]
+    fn a_byte_order_mark_is_skipped_and_another_encoding_is_named() {
+        let utf16 = |big: bool| {
+            let units = "\u{feff}{\"stream\":\"orders\"}".encode_utf16();
+            units.flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect::<Vec<u8>>()
+        };
+        for (bytes, expected) in [
+            ("{\"stream\": \"früh\"}".as_bytes().to_vec(), Ok("{\"stream\": \"früh\"}")),
+            ("\u{feff}{}".as_bytes().to_vec(), Ok("{}")),
+            (Vec::new(), Ok("")),
+            (utf16(true), Err("UTF-16")),
+            (utf16(false), Err("UTF-16")),
+            (utf16(false).split_off(2), Err("not UTF-8, or not a text")),
+            (vec![b'{', 0xfc, b'}'], Err("not UTF-8")),
+        ] {
+            assert_eq!(decode(bytes).as_deref().map_err(|error| *error), expected);
         }
     }
 }

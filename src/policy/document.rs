@@ -112,10 +112,55 @@ struct MatchText {
     #[serde(default)]
     region: OneOrMore,
     /// The stream's capacity mode.
+    #[serde(default, deserialize_with = "not_null")]
+    #[cfg_attr(feature = "cli", schemars(with = "Option<StreamModeText>"))]
     stream_mode: Option<StreamModeText>,
     /// Tags that the stream must have, each with one or more patterns of its value.
     #[serde(default)]
-    tags: BTreeMap<String, OneOrMore>,
+    #[cfg_attr(feature = "cli", schemars(with = "BTreeMap<String, OneOrMore>", extend("minProperties" = 1)))]
+    tags: Tags,
+}
+
+/// A condition may be omitted, but not `null`, which would match every stream.
+fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let value = Option::<T>::deserialize(deserializer)?;
+    value.map(Some).ok_or_else(|| D::Error::custom("this is null: remove the condition to match every stream"))
+}
+
+/// Tags with patterns of their values: at least one tag, and each once.
+#[derive(Debug, Default)]
+struct Tags(BTreeMap<String, OneOrMore>);
+
+impl<'de> Deserialize<'de> for Tags {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Tags;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of at least one tag")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut tags: A) -> Result<Tags, A::Error> {
+                let mut found = BTreeMap::new();
+                while let Some(tag) = tags.next_key::<String>()? {
+                    if found.contains_key(&tag) {
+                        return Err(A::Error::custom(format!(
+                            "the tag {tag:?} is there twice: use one list of values"
+                        )));
+                    }
+                    found.insert(tag, tags.next_value::<OneOrMore>()?);
+                }
+                if found.is_empty() {
+                    return Err(A::Error::custom(
+                        "the object is empty: add a tag, or remove the condition to match every stream",
+                    ));
+                }
+                Ok(Tags(found))
+            }
+        }
+        deserializer.deserialize_map(Visitor)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -242,6 +287,8 @@ impl FromStr for Policy {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
+        // Some editors begin a file with a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let outer: Outer<'_> = typed(text, 0, text, "$").map_err(|problem| Invalid(vec![problem]))?;
         if outer.version != VERSION {
             let what = format!("version {} is not supported: use version {VERSION}", outer.version);
@@ -339,7 +386,7 @@ impl ModeText {
 
 impl MatchText {
     fn checked(self) -> Result<Conditions, (&'static str, String)> {
-        let Self { stream, account, region, stream_mode, tags } = self;
+        let Self { stream, account, region, stream_mode, tags: Tags(tags) } = self;
         let (stream, account, region) = (stream.texts(), account.texts(), region.texts());
         let part_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-*?".contains(&byte);
         if let Some(wrong) = stream.iter().find(|pattern| !pattern.bytes().all(part_of_a_name)) {

@@ -343,3 +343,40 @@ const MALFORMED: &[(&str, &str)] = &[
 ]}"#,
     ),
 ];
+
+#[test]
+fn an_empty_condition_and_a_tag_that_is_there_twice_are_refused_with_their_place() {
+    for (condition, problem) in [
+        (
+            r#""tags": {}"#,
+            "$.rules[0].match.tags (line 2, column 35): the object is empty: add a tag, or remove the condition to match every stream",
+        ),
+        (
+            r#""tags": {"stage": "dev", "stage": "prod"}"#,
+            "$.rules[0].match.tags (line 2, column 57): the tag \"stage\" is there twice: use one list of values",
+        ),
+        (
+            r#""tags": null"#,
+            "$.rules[0].match.tags (line 2, column 37): this is null: it must be an object of at least one tag",
+        ),
+        (
+            r#""streamMode": null"#,
+            "$.rules[0].match.streamMode (line 2, column 44): this is null: remove the condition to match every stream",
+        ),
+        (
+            r#""stream": "a", "stream": "b""#,
+            "$.rules[0].match (line 2, column 48): the field \"stream\" is there twice",
+        ),
+    ] {
+        let text = format!("{{\"version\": 1, \"rules\": [\n {{\"name\": \"p\", \"match\": {{{condition}}}}}]}}");
+        assert_eq!(text.parse::<Policy>().expect_err(condition).to_string(), problem);
+    }
+}
+
+#[test]
+fn a_byte_order_mark_before_a_policy_is_skipped() {
+    let text = "\u{feff}{\"version\": 1, \"rules\": []}";
+    assert!(text.parse::<Policy>().is_ok());
+    let problem = "\u{feff}{\"version\": 2, \"rules\": []}".parse::<Policy>().expect_err("refused").0.remove(0);
+    assert_eq!((problem.line, problem.column), (1, 2));
+}
