@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::plan::{EXEMPT, Wrong, spares};
 use super::story::{End, Exchange, Heard, Invocation, Line, Story, Way, access_key, is_ours};
+use super::triggers::STRANGER;
 use super::world::{LETTERS, MANAGED, OWN_ROLE, WORK, World};
 
 /// An invariant that did not hold.
@@ -37,12 +38,13 @@ type Starts<'a> = BTreeMap<(usize, String, Option<DateTime<Utc>>), Vec<&'a Excha
 
 /// Everything that did not hold in the run, in the order in which it happened.
 pub(crate) fn check(world: &World, story: &Story) -> Vec<Violation> {
-    let checks: [(&'static str, Check); 19] = [
+    let checks: [(&'static str, Check); 20] = [
         ("an invocation ends in time", |run| run.ends_in_time()),
         ("an invocation fails with an errorType of the list", |run| run.fails_by_the_list()),
         ("an answer is what the contract says", |run| run.answers_by_the_contract()),
         ("a letter is what the contract says", |run| run.letters_by_the_contract()),
         ("a failure is lettered, retried or answered", |run| run.failures_are_accounted_for()),
+        ("streams of a stranger have no letters of their own", |run| run.strangers_are_one_letter()),
         ("what is deferred is in the queue", |run| run.deferrals_are_queued()),
         ("a letter that is not stored is logged whole and fails the invocation", |run| run.lost_letters_fail()),
         ("nothing is both lettered and retried", |run| run.not_both()),
@@ -278,6 +280,19 @@ impl Run<'_> {
                 }
                 if let Err(problem) = diagnosed(&letter["error"], self.invented()) {
                     found.push((at, format!("{problem}: {letter}")));
+                }
+            }
+        }
+        found
+    }
+
+    /// A finding names thirty of them.
+    fn strangers_are_one_letter(&self) -> Found {
+        let mut found = Vec::new();
+        for (number, invocation) in self.invocations() {
+            for letter in self.stored(number, LETTERS) {
+                if letter["stream"].as_str().is_some_and(|stream| stream.contains(STRANGER)) {
+                    found.push((invocation.ended.unwrap_or(invocation.deadline), format!("a letter each: {letter}")));
                 }
             }
         }

@@ -555,7 +555,7 @@ fn deed(dice: &mut Rng, streams: usize) -> Deed {
 
 /// What may wake the function besides what others do: files of `events/`, and what
 /// [`super::triggers`] makes.
-pub(crate) const TRIGGERS: [&str; 30] = [
+pub(crate) const TRIGGERS: [&str; 32] = [
     "scheduled",
     "scheduled-by-rule",
     "stream-created",
@@ -582,6 +582,8 @@ pub(crate) const TRIGGERS: [&str; 30] = [
     "manual reapply",
     "manual without a letter",
     "foreign stream",
+    "strangers in a finding",
+    "notification",
     "unknown",
     "no JSON",
     "wrapped batch",

@@ -29,6 +29,12 @@ pub(crate) fn payload(world: &World, trigger: &Trigger) -> String {
                 .replace(REGION, "eu-west-1");
             return text;
         }
+        "strangers in a finding" => return strangers(world, &first),
+        "notification" => {
+            let event = file_of(world, "encryption-stopped", &first);
+            let topic = format!("arn:aws:sns:{REGION}:{ACCOUNT}:topic");
+            json!({"Type": "Notification", "TopicArn": topic, "Message": event})
+        }
         "unknown" => json!({"what": ["is", "this"], "stream-name": first}),
         "no JSON" => return "not JSON at all \u{1}".replace('\u{1}', ""),
         "wrapped batch" => {
@@ -46,6 +52,20 @@ pub(crate) fn payload(world: &World, trigger: &Trigger) -> String {
         name => return file_of(world, name, &first),
     };
     payload.to_string()
+}
+
+/// Whose streams findings name that are not managed.
+pub(crate) const STRANGER: &str = "999988887777";
+
+/// A finding that names one stream of the account among thirty of somebody else's.
+fn strangers(world: &World, stream: &str) -> String {
+    let mut finding: Value = serde_json::from_str(&file_of(world, "security-finding", stream)).expect("JSON");
+    let resources = finding.pointer_mut("/detail/findings/0/Resources").and_then(Value::as_array_mut);
+    let resources = resources.expect("the resources of the sample");
+    let foreign = |index| format!("arn:aws:kinesis:{REGION}:{STRANGER}:stream/s{index}");
+    resources.extend((0..30).map(|index| json!({"Type": "AwsKinesisStream", "Id": foreign(index)})));
+    resources.insert(0, json!({"Type": "AwsKinesisStream", "Id": "no ARN"}));
+    finding.to_string()
 }
 
 fn file_of(world: &World, name: &str, stream: &str) -> String {
