@@ -19,7 +19,7 @@ use divan::{Bencher, black_box};
 use kinesis_encryption_enforcer::aws::{Aws, config};
 use kinesis_encryption_enforcer::clock::Clock;
 use kinesis_encryption_enforcer::decide::{
-    CurrentKey, Decision, DesiredKey, Enforcement, Facts, Keys, OtherKeyFitness, Settled, decide,
+    CurrentKey, Decision, DesiredKey, Enforcement, Facts, Keys, ManagedAccounts, OtherKeyFitness, Settled, decide,
 };
 use kinesis_encryption_enforcer::domain::mode::{Mode, OnOtherKey};
 use kinesis_encryption_enforcer::domain::stream::{Description, StreamArn, StreamMode, StreamStatus};
@@ -102,8 +102,13 @@ fn deciding(bencher: Bencher, present: &str) {
     };
     let desired = DesiredKey::Key { arn: KEY.parse().expect("a key"), trouble: None };
     let (keys, trigger, policy) = (Ok(Keys { desired, current: present }), TriggerFacts::default(), rulebook(0));
-    let enforcement =
-        Enforcement { policy: &policy, exempt_tag_key: None, iac_grace: Duration::ZERO, max_applies: usize::MAX };
+    let enforcement = Enforcement {
+        policy: &policy,
+        exempt_tag_key: None,
+        iac_grace: Duration::ZERO,
+        max_applies: usize::MAX,
+        accounts: ManagedAccounts::default(),
+    };
     let facts = Facts::at_rest(&description, &keys, enforcement, &trigger, DateTime::UNIX_EPOCH);
     let decision = decide(&facts).decision;
     assert!(matches!(decision, Decision::Done(Settled::InSync(_)) | Decision::Apply(_)), "it is decided");

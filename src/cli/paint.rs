@@ -142,6 +142,12 @@ pub(super) fn warning_text(warning: &Value) -> String {
             )
         }
         "not-reapplied" => format!("the key was not re-applied: {}", field("because")),
+        "key-by-foreign-alias" => format!(
+            "the stream stores its key {} by {}, which is not a configured alias: \
+             whoever may re-point the alias might change what encrypts the stream",
+            field("key"),
+            field("alias")
+        ),
         "start-answer-lost" => "the response to StartStreamEncryption was lost; the outcome is what \
                                 DescribeStreamSummary showed afterwards"
             .to_owned(),

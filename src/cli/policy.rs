@@ -22,7 +22,8 @@ use super::{FAILED, PENDING, SUCCESS, USAGE};
 use crate::clock::Clock;
 use crate::decide::impact::{KeyChange, warnings};
 use crate::decide::{
-    CurrentKey, Decision, DesiredKey, Enforcement, Facts, ImpactFacts, Keys, OtherKeyFitness, Pending, Settled, decide,
+    CurrentKey, Decision, DesiredKey, Enforcement, Facts, ImpactFacts, Keys, ManagedAccounts, OtherKeyFitness, Pending,
+    Settled, decide,
 };
 use crate::domain::key::KeyRef;
 use crate::domain::mode::OnOtherKey;
@@ -249,7 +250,16 @@ fn explain(arguments: &ExplainArguments) -> Result<u8> {
         }
     };
     let today = arguments.on.unwrap_or_else(|| Clock::system().utc().date_naive());
+    let own_account = settings.own_account().map(str::to_owned);
     let rules = EffectivePolicy { policy, key: settings.key, mode: settings.mode, on_other_key: settings.on_other_key };
+    let members = settings.members.map(|members| members.accounts).unwrap_or_default();
+    let enforcement = Enforcement {
+        policy: &rules,
+        exempt_tag_key: settings.exempt_tag_key.as_deref(),
+        iac_grace: Duration::ZERO,
+        max_applies: usize::MAX,
+        accounts: ManagedAccounts { own: own_account.as_deref(), members: &members },
+    };
     let Description { arn, status, mode, key_id, .. } = &stream.description;
     let encryption = key_id.as_ref().map_or("not encrypted".to_owned(), |key| format!("encrypted with {key}"));
     let capacity = mode.as_ref().map(|mode| format!(", {}", mode.as_str())).unwrap_or_default();
@@ -276,7 +286,7 @@ fn explain(arguments: &ExplainArguments) -> Result<u8> {
         }
         PolicyDecision::Requirement(requirement) => {
             new_key = Some(requirement.key);
-            action(&stream, &rules, requirement, settings.exempt_tag_key.as_deref(), today)
+            action(&stream, enforcement, requirement, today)
         }
     };
     print_line(&format!("  {line}"));
@@ -330,9 +340,8 @@ fn rule_lines(rules: &EffectivePolicy, subject: &Subject<'_>) -> Vec<String> {
 /// What the enforcer would do with the stream now, and the exit code for it.
 fn action(
     stream: &DescribedStream,
-    rules: &EffectivePolicy,
+    enforcement: Enforcement<'_>,
     requirement: Requirement<'_>,
-    exempt_tag_key: Option<&str>,
     today: NaiveDate,
 ) -> (u8, String) {
     let DescribedStream { description: Description { arn, key_id, .. }, tags } = stream;
@@ -357,6 +366,12 @@ fn action(
         None => CurrentKey::Unencrypted,
         Some((_, Ok(key))) if key.is_aws_managed() => CurrentKey::AwsManaged,
         Some((key_id, key)) => match key.ok().as_ref().and_then(canonical) {
+            Some(current)
+                if requirement.on_other_key == OnOtherKey::Accept
+                    && !enforcement.is_related(current.account(), arn) =>
+            {
+                CurrentKey::OfUnrelatedAccount { key_id: key_id.to_owned() }
+            }
             Some(arn) => CurrentKey::Key { arn, by_alias: None, fitness: OtherKeyFitness::NotAsked },
             None => {
                 return (
@@ -383,12 +398,8 @@ fn action(
     }
     let keys = Ok(Keys { desired, current });
     let (impact, trigger) = (ImpactFacts::default(), TriggerFacts::default());
-    let enforcement = Enforcement {
-        policy: rules,
-        exempt_tag_key: exempt_tag_key.filter(|_| tags.is_some()),
-        iac_grace: Duration::ZERO,
-        max_applies: usize::MAX,
-    };
+    let exempt_tag_key = enforcement.exempt_tag_key;
+    let enforcement = Enforcement { exempt_tag_key: exempt_tag_key.filter(|_| tags.is_some()), ..enforcement };
     let now = today.and_time(chrono::NaiveTime::MIN).and_utc();
     // The stand-in for a key that is not known offline must not count as the AWS managed key.
     let channels = stream.description.channels.filter(|_| requirement.key.is_aws_managed());

@@ -3,9 +3,13 @@
 
 use std::fmt;
 
+use super::Enforcement;
 use crate::domain::failure::Failure;
-use crate::domain::key::{AWS_MANAGED_ALIAS, AliasName, KeyArn};
+use crate::domain::key::{AWS_MANAGED_ALIAS, AliasName, KeyArn, KeyRef};
 use crate::domain::mode::OnOtherKey;
+use crate::domain::outcome::Warning;
+use crate::domain::stream::StreamArn;
+use crate::policy::EffectivePolicy;
 
 /// The key that a stream is to have, after KMS was asked about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +79,12 @@ pub enum CurrentKey {
         /// The `KeyId` as the stream shows it.
         key_id: String,
     },
+    /// With a key or an alias of an account that has nothing to do with the function, which matters
+    /// only under `ON_OTHER_KEY=accept`. It is not looked at.
+    OfUnrelatedAccount {
+        /// The `KeyId` as the stream shows it.
+        key_id: String,
+    },
     /// Unknown, and that matters: under `ON_OTHER_KEY=accept` it might be acceptable.
     Unreadable(Failure),
 }
@@ -118,12 +128,57 @@ pub enum ApplyReason {
     AwsManagedKey,
     /// The stream has another key.
     OtherKey(String),
+    /// The stream has a key of an account that has nothing to do with the function.
+    KeyOfUnrelatedAccount(String),
     /// The stream stores its key by an alias that was re-pointed.
     RepointedAlias(AliasName),
     /// Somebody asked for the key to be re-applied.
     Asked,
     /// The key was rotated, and `ON_KEY_ROTATION=reapply`.
     Rotated,
+}
+
+/// The accounts whose streams the function manages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ManagedAccounts<'a> {
+    /// The function's own account, if it is known.
+    pub own: Option<&'a str>,
+    /// `MEMBER_ACCOUNTS`.
+    pub members: &'a [String],
+}
+
+impl Enforcement<'_> {
+    /// Whether `account` has anything to do with `stream`, so that `ON_OTHER_KEY=accept` may accept
+    /// a key of it: it is the stream's account, the function's own, a member account, or it holds a
+    /// key that is configured.
+    ///
+    /// Whoever may start encryption could give a stream a key of an account of their own, and then
+    /// withdraw it: nobody can read the records any more. Such a key must not count as compliant.
+    #[must_use]
+    pub fn is_related(&self, account: &str, stream: &StreamArn) -> bool {
+        let ManagedAccounts { own, members } = self.accounts;
+        let configured = || self.policy.keys_in(None, stream.region());
+        account == stream.account()
+            || own == Some(account)
+            || members.iter().any(|member| member == account)
+            || configured().iter().any(|key| key.account() == Some(account))
+    }
+}
+
+/// The warning that `stream` has the desired key by an alias that nobody configured, if so.
+///
+/// Whoever may re-point that alias might change what encrypts the stream: what a stream that stores
+/// an alias is really encrypted with is not documented. The key is not applied by its ARN at once,
+/// because the stream has it, and because a tool that names the alias would put it back each time.
+/// When the alias points elsewhere, the next sweep finds another key and replaces it.
+pub(super) fn foreign_alias(keys: &Keys, stream: &StreamArn, policy: &EffectivePolicy) -> Option<Warning> {
+    let CurrentKey::Key { arn, by_alias: Some(alias), .. } = &keys.current else { return None };
+    // An alias is in the account of its key.
+    let is_it = |key: &&KeyRef| {
+        key.alias() == Some(alias) && key.account().unwrap_or_else(|| stream.account()) == arn.account()
+    };
+    let is_configured = policy.keys_in(Some(stream.account()), stream.region()).iter().any(is_it);
+    (!is_configured).then(|| Warning::KeyByForeignAlias { alias: alias.to_string(), key: arn.to_string() })
 }
 
 /// What comparing a stream's keys says.
@@ -158,6 +213,7 @@ pub(super) fn compare<'a>(
         (CurrentKey::AwsManaged, DesiredKey::Key { .. }) => Differs(ApplyReason::AwsManagedKey),
         (CurrentKey::Key { arn, .. }, _) => Differs(ApplyReason::OtherKey(arn.to_string())),
         (CurrentKey::Unresolvable { key_id }, _) => Differs(ApplyReason::OtherKey(key_id.clone())),
+        (CurrentKey::OfUnrelatedAccount { key_id }, _) => Differs(ApplyReason::KeyOfUnrelatedAccount(key_id.clone())),
     }
 }
 
@@ -184,6 +240,9 @@ impl ApplyReason {
             Self::Unencrypted => format!("the stream {is} not encrypted"),
             Self::AwsManagedKey => format!("the stream {is} encrypted with the AWS managed key"),
             Self::OtherKey(key) => format!("the stream {is} encrypted with another key, {key}"),
+            Self::KeyOfUnrelatedAccount(key) => {
+                format!("the stream {is} encrypted with a key of an unrelated account, {key}")
+            }
             Self::RepointedAlias(alias) => format!("the stream {stores} its key by {alias}, which was re-pointed"),
             Self::Asked => "the request asks for the key to be re-applied".to_owned(),
             Self::Rotated => "the key was rotated, and ON_KEY_ROTATION=reapply".to_owned(),

@@ -26,8 +26,8 @@ use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 
 use self::contest::{ChangeEvidence, ContestDecision, Recorded};
 use self::impact::KeyChange;
-pub use self::keys::{ApplyReason, CurrentKey, DesiredKey, InSync, Keys, OtherKeyFitness};
-use self::keys::{Comparison, compare};
+pub use self::keys::{ApplyReason, CurrentKey, DesiredKey, InSync, Keys, ManagedAccounts, OtherKeyFitness};
+use self::keys::{Comparison, compare, foreign_alias};
 use self::patience::LongWait;
 pub use self::patience::QueueUse;
 pub use self::reapply::Reapply;
@@ -153,6 +153,8 @@ pub struct Enforcement<'a> {
     pub iac_grace: Duration,
     /// `MAX_APPLIES_PER_DAY`.
     pub max_applies: usize,
+    /// The function's own account and the member accounts.
+    pub accounts: ManagedAccounts<'a>,
 }
 
 /// What the request says about how its streams are reconciled.
@@ -381,7 +383,7 @@ impl<'p> Deliberation<'_, 'p> {
 
     /// The stream is ACTIVE, and both its keys are known.
     fn decide_active(&mut self, requirement: Requirement<'p>, keys: &Keys) -> Decision {
-        let Facts { start, trigger, request, seen_changing, .. } = *self.facts;
+        let Facts { stream, start, trigger, request, seen_changing, enforcement, .. } = *self.facts;
         let reason = match compare(keys, requirement.on_other_key, trigger.repointed_alias.as_ref()) {
             Comparison::Differs(reason) => reason,
             Comparison::Unknown(failure) => return Decision::Fail(failure.clone()),
@@ -398,6 +400,7 @@ impl<'p> Deliberation<'_, 'p> {
                         if request.reapply_refused {
                             self.warn_of_reapplication(reapply::FROM_QUEUE);
                         }
+                        self.warnings.extend(foreign_alias(keys, &stream.arn, enforcement.policy));
                         return in_sync(keys);
                     }
                 }

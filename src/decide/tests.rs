@@ -42,6 +42,7 @@ struct World {
     policy: EffectivePolicy,
     iac_grace: Duration,
     max_applies: usize,
+    members: Vec<String>,
     request: RequestFacts,
     may_write: bool,
     time_left: Duration,
@@ -100,6 +101,7 @@ impl World {
             },
             iac_grace: MINUTE,
             max_applies: 5,
+            members: vec!["777788889999".to_owned()],
             request: RequestFacts { can_requeue: true, ..RequestFacts::default() },
             may_write: true,
             time_left: 5 * MINUTE,
@@ -185,6 +187,7 @@ impl World {
                 exempt_tag_key: Some(TAG),
                 iac_grace: self.iac_grace,
                 max_applies: self.max_applies,
+                accounts: ManagedAccounts { own: Some("444455556666"), members: &self.members },
             },
             request: self.request,
             may_write: self.may_write,
@@ -639,6 +642,34 @@ fn without_the_means_to_write_the_impact_is_looked_up_and_reported() {
 }
 
 #[test]
+fn a_key_is_related_to_a_stream_by_its_account() {
+    let rule = r#"{"name": "a", "match": {"stream": "x"}, "key": "arn:aws:kms:us-east-1:123412341234:alias/central"}"#;
+    let world = World::compliant().with_policy(rule);
+    let facts = |own| Enforcement {
+        policy: &world.policy,
+        exempt_tag_key: None,
+        iac_grace: MINUTE,
+        max_applies: 5,
+        accounts: ManagedAccounts { own, members: &world.members },
+    };
+    let arn = &world.stream.arn;
+    for (account, related) in [
+        (arn.account(), true),
+        ("444455556666", true),
+        ("777788889999", true),
+        ("123412341234", true),
+        ("999988887777", false),
+        ("", false),
+    ] {
+        assert_eq!(facts(Some("444455556666")).is_related(account, arn), related, "{account}");
+    }
+    assert!(!facts(None).is_related("444455556666", arn));
+    let unrelated = CurrentKey::OfUnrelatedAccount { key_id: OTHER.to_owned() };
+    let reason = ApplyReason::KeyOfUnrelatedAccount(OTHER.to_owned());
+    assert_eq!(World::unencrypted().with_current(unrelated).decide(), Decision::Apply(reason));
+}
+
+#[test]
 fn what_another_principal_changed_is_re_encrypted_later_and_later_and_in_the_end_not_at_all() {
     let world = World::unencrypted().contested(false);
     assert_eq!(world.decide(), Decision::Need(Fact::ChangeHistory));
@@ -753,6 +784,7 @@ fn every_decision_has_its_words() {
         (ApplyReason::Unencrypted.in_the_past(), "was not encrypted"),
         (ApplyReason::AwsManagedKey.to_string(), "AWS managed key"),
         (ApplyReason::OtherKey("alias/lost".to_owned()).to_string(), "another key, alias/lost"),
+        (ApplyReason::KeyOfUnrelatedAccount(OTHER.to_owned()).to_string(), "a key of an unrelated account, arn:"),
         (ApplyReason::RepointedAlias(alias).to_string(), "alias/streams, which was re-pointed"),
         (ApplyReason::Asked.to_string(), "asks for the key to be re-applied"),
         (ApplyReason::Rotated.to_string(), "ON_KEY_ROTATION=reapply"),

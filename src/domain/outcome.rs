@@ -139,6 +139,14 @@ pub enum Warning {
         /// The error code, or what is wrong with the policy.
         because: String,
     },
+    /// The stream has the configured key by an alias that is not configured: whoever may re-point
+    /// the alias might change what encrypts the stream.
+    KeyByForeignAlias {
+        /// The alias, as the stream shows it.
+        alias: String,
+        /// The key's ARN.
+        key: String,
+    },
     /// The response to `StartStreamEncryption` was lost; the status is that of later descriptions.
     StartAnswerLost,
     /// The stream has the key, which was to be re-applied, but was not.

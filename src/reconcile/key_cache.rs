@@ -71,13 +71,14 @@ impl<'a> KeyCache<'a> {
     /// How `stream` is encrypted, given the `KeyId` that it shows.
     ///
     /// No call is made for a key ARN or a key id, unless `ON_OTHER_KEY=accept` makes it matter what
-    /// kind of key it is.
+    /// kind of key it is. `is_related` says of an account whether a key of it could be accepted.
     pub async fn current(
         &self,
         stream: &StreamArn,
         key_id: Option<&str>,
         desired: &DesiredKey,
         on_other_key: OnOtherKey,
+        is_related: impl Fn(&str) -> bool,
     ) -> CurrentKey {
         let Some(key_id) = key_id else { return CurrentKey::Unencrypted };
         let unresolvable = || CurrentKey::Unresolvable { key_id: key_id.to_owned() };
@@ -92,6 +93,9 @@ impl<'a> KeyCache<'a> {
         match known {
             Some(arn) if !judged || is_desired(&arn) => return found(arn, OtherKeyFitness::NotAsked),
             _ => {}
+        }
+        if judged && key.account().is_some_and(|account| !is_related(account)) {
+            return CurrentKey::OfUnrelatedAccount { key_id: key_id.to_owned() };
         }
         match self.look(&key).await {
             Ok(facts) if facts.of_customer && facts.readiness == Readiness::Enabled => {

@@ -24,7 +24,9 @@ use crate::aws::kinesis::{Encryption, Streams};
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::decide::contest::ChangeEvidence;
-use crate::decide::{Decision, Fact, Facts, PauseReason, Pending, RefusedStart, Settled, StartFacts, Verdict, decide};
+use crate::decide::{
+    Decision, Fact, Facts, ManagedAccounts, PauseReason, Pending, RefusedStart, Settled, StartFacts, Verdict, decide,
+};
 pub use crate::decide::{Enforcement, RequestFacts};
 use crate::domain::encryption_change::ForeignChange;
 use crate::domain::failure::{Class, Failure};
@@ -78,6 +80,10 @@ impl<'a> Enforcement<'a> {
             exempt_tag_key: settings.exempt_tag_key.as_deref(),
             iac_grace: settings.iac_grace,
             max_applies: usize::try_from(settings.max_applies_per_day).unwrap_or(usize::MAX),
+            accounts: ManagedAccounts {
+                own: settings.own_account(),
+                members: settings.members.as_ref().map_or(&[], |members| &members.accounts),
+            },
         }
     }
 }

@@ -154,7 +154,9 @@ impl Reconciliation<'_> {
                         self.incarnation.desired_key_id = Some(desired.key_id().to_owned());
                         let Description { arn, key_id, .. } = &*description;
                         let on_other_key = requirement.on_other_key;
-                        let current = account.keys.current(arn, key_id.as_deref(), &desired, on_other_key).await;
+                        let is_related = |account: &str| self.context.enforcement.is_related(account, arn);
+                        let current =
+                            account.keys.current(arn, key_id.as_deref(), &desired, on_other_key, is_related).await;
                         Ok(Keys { desired, current })
                     }
                 };

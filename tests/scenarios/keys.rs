@@ -467,3 +467,78 @@ async fn a_key_is_not_reported_early_nor_by_what_is_no_whole_sweep() {
     let outcome = world.outcome(&whole).await;
     assert_eq!((&outcome["status"], &outcome["error"]["code"]), (&json!("failed"), &json!("KeyPendingImport")));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_with_the_configured_key_by_an_alias_that_is_not_configured_is_compliant_and_warned_of() {
+    let warning =
+        |world: &World, alias: &str| json!([{"code": "key-by-foreign-alias", "alias": alias, "key": world.key}]);
+    let alias_arn = format!("arn:aws:kms:us-east-1:111122223333:{ALIAS}");
+    // Whether KMS_KEY_ID is the alias, and what the stream stores.
+    for (by_alias, stored, foreign) in [
+        (true, ALIAS, false),
+        (true, &alias_arn, false),
+        (true, "alias/teams-own", true),
+        (false, ALIAS, true),
+        (false, "arn:aws:kms:us-east-1:111122223333:alias/teams-own", true),
+    ] {
+        let mut world = World::new();
+        if by_alias {
+            world = world.with("KMS_KEY_ID", ALIAS);
+        }
+        world.account.alias("alias/teams-own", &world.key);
+        world.stream(NewStream::named("orders").encrypted_with(stored));
+        let outcome = world.outcome(&event("encryption-changed")).await;
+        let alias = if stored.ends_with(ALIAS) { ALIAS } else { "alias/teams-own" };
+        let warnings = if foreign { warning(&world, alias) } else { json!([]) };
+        assert_eq!((&outcome["status"], &outcome["warnings"]), (&json!("compliant"), &warnings), "{by_alias} {stored}");
+        assert_eq!(world.starts(), 0);
+    }
+
+    // The alias of a rule is configured, too; and a re-pointed alias is replaced by the key's ARN.
+    let policy =
+        json!({"version": 1, "rules": [{"name": "a", "match": {"stream": "clicks"}, "key": "alias/teams-own"}]});
+    let world = World::new().with("POLICY", &policy.to_string());
+    world.account.alias("alias/teams-own", &world.key);
+    world.stream(NewStream::named("orders").encrypted_with("alias/teams-own"));
+    assert_eq!(world.outcome(&event("encryption-changed")).await["warnings"], json!([]));
+    let other = world.account.create_key();
+    world.account.alias("alias/teams-own", &other);
+    assert_eq!(world.outcome(&event("encryption-changed")).await["status"], "encrypted");
+    assert_eq!(world.account.snapshot("orders").and_then(|stream| stream.key_id), Some(world.key.clone()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn accept_does_not_accept_a_key_of_an_account_that_has_nothing_to_do_with_the_function() {
+    const UNRELATED: &str = "999988887777";
+    const CENTRAL: &str = "444455556666";
+    for (account, central, denied, stays) in [
+        ("111122223333", false, false, true),
+        (UNRELATED, false, false, false),
+        // Whoever keeps the stream's key from the function does not keep it from being replaced.
+        (UNRELATED, false, true, false),
+        (UNRELATED, true, false, false),
+        // An account that holds a configured key is trusted with the others that it has.
+        (CENTRAL, true, false, true),
+    ] {
+        let world = World::new().with("ON_OTHER_KEY", "accept");
+        let present = world.account.create_foreign_key(account);
+        let configured = world.account.create_foreign_key(CENTRAL);
+        let world = if central { world.with("KMS_KEY_ID", &configured) } else { world };
+        world.stream(NewStream::named("orders").encrypted_with(&present));
+        if denied {
+            // The first look is at the configured key.
+            world.account.fault(Fault::on("DescribeKey").nth(2..).error("AccessDeniedException", "explicit deny"));
+        }
+        let outcome = world.outcome(&event("encryption-changed")).await;
+        let status = if stays { "compliant" } else { "encrypted" };
+        assert_eq!((&outcome["status"], world.starts()), (&json!(status), usize::from(!stays)), "{outcome:#}");
+        let is_named = outcome["reason"].as_str().is_some_and(|reason| reason.contains("unrelated account"));
+        assert_eq!(is_named, !stays, "{outcome:#}");
+    }
+    // An alias of such an account is not looked at, either.
+    let world = World::new().with("ON_OTHER_KEY", "accept");
+    let alias = "arn:aws:kms:us-east-1:999988887777:alias/theirs";
+    world.stream(NewStream::named("orders").encrypted_with(alias));
+    let outcome = world.outcome(&event("encryption-changed")).await;
+    assert_eq!((&outcome["status"], world.account.count("DescribeKey")), (&json!("encrypted"), 1), "{outcome:#}");
+}
