@@ -727,3 +727,28 @@ async fn a_denial_by_a_session_of_the_same_invocation_is_a_denial() {
     assert_eq!((organisation.taken_on(), organisation.member().count(START)), (1, 1));
     assert_eq!(organisation.hub.letters().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_expiring_key_is_reported_by_each_account_that_has_it_and_once_where_it_is_the_same_for_all() {
+    let expiry = "2026-12-01T00:00:00Z".parse().expect("a time");
+    let at_risk = |answer: &Value| answer["summary"]["key-at-risk"].clone();
+    // By alias, the member has a key of its own.
+    let organisation = Organisation::new();
+    organisation.member().import_material(ALIAS, expiry);
+    let answer = organisation.hub.run(&event("scheduled")).await.expect("an answer");
+    assert_eq!(at_risk(&answer), 1, "{answer:#}");
+
+    let hub = World::new();
+    hub.account.import_material(&hub.key, expiry);
+    let key = hub.key.clone();
+    let organisation = Organisation::on(hub).with("KMS_KEY_ID", &key);
+    // The owner of the key shares it with the members, whose KMS returns it to them.
+    let shared = json!({"KeyMetadata": {"Arn": key, "KeyState": "Enabled", "KeyUsage": "ENCRYPT_DECRYPT",
+        "KeySpec": "SYMMETRIC_DEFAULT", "KeyManager": "CUSTOMER", "ExpirationModel": "KEY_MATERIAL_EXPIRES",
+        "ValidTo": 1_796_083_200.5}});
+    for member in &organisation.members {
+        member.fault(Fault::on("DescribeKey").intercepted(&shared.to_string()));
+    }
+    let answer = organisation.hub.run(&event("scheduled")).await.expect("an answer");
+    assert_eq!(answer["summary"], json!({"key-at-risk": 1}), "{answer:#}");
+}
