@@ -225,13 +225,12 @@ impl<'a> Reader<'a> {
     fn request(&mut self, mut parsed: ParsedTrigger, redrives: u32, payload: Value) -> Vec<Request> {
         self.room = self.room.saturating_sub(1);
         if let Scope::Streams(named) = &parsed.scope {
-            match self.streams.checked_sub(named.len()) {
-                Some(left) => self.streams = left,
+            if let Some(left) = self.streams.checked_sub(named.len()) {
+                self.streams = left;
+            } else {
                 // By itself it may have room.
-                None => {
-                    let reason = format!("the payload names more than {MAX_STREAMS} streams");
-                    parsed = ParsedTrigger { manual: parsed.manual, ..ParsedTrigger::unknown(reason) };
-                }
+                let reason = format!("the payload names more than {MAX_STREAMS} streams");
+                parsed = ParsedTrigger { manual: parsed.manual, ..ParsedTrigger::unknown(reason) };
             }
         }
         let ParsedTrigger { trigger, scope, options, facts, work, finding, manual } = parsed;

@@ -743,8 +743,8 @@ fn a_payload_names_at_most_a_thousand_streams_and_no_message_uses_up_the_room_of
     let names = |count: usize| json!({"streams": (0..count).map(|index| format!("s{index}")).collect::<Vec<_>>()});
     let records = |counts: &[usize]| sqs(counts.iter().map(|count| names(*count).to_string()));
     let requests = direct(&on_failure(&records(&[600, 400, 1])));
-    let named: Vec<_> = requests.iter().map(|request| request.streams().len()).collect();
-    assert_eq!(named, [600, 400, 0]);
+    let counts: Vec<_> = requests.iter().map(|request| request.streams().len()).collect();
+    assert_eq!(counts, [600, 400, 0]);
     let reason = requests[2].trigger.reason.as_deref().unwrap();
     assert!(requests[2].manual && reason.contains("more than 1000 streams"), "{reason}");
     assert_eq!(requests[2].payload, names(1));
