@@ -142,6 +142,24 @@ async fn a_scheduled_sweep_says_that_the_next_one_looks_at_a_stuck_stream() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sweeps_message_that_comes_again_is_waited_for_since_a_killed_worker_may_have_started_the_stream() {
+    for (receives, waits) in [(1, false), (2, true)] {
+        let world = World::new().with_work_queue();
+        world.stream(NewStream::named("orders").encrypted_with(&world.key).updating_for(Duration::from_secs(2)));
+        let mut item = item("orders");
+        item["origin"] = json!({"eventId": "1", "eventTime": now(&world), "kind": "scheduled"});
+        world.enqueue(&item);
+        let mut batch = world.account.receive_batch(WORK, 10).expect("a batch");
+        batch["Records"][0]["attributes"]["ApproximateReceiveCount"] = json!(receives.to_string());
+        let began = world.clock.instant();
+        let answer = world.run(&batch).await.expect("an answer");
+        let took = world.clock.instant() - began;
+        world.account.settle_batch(WORK, &batch, Some(&answer));
+        assert_eq!((took > Duration::from_secs(1), world.work().len()), (waits, usize::from(!waits)), "{took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_start_that_takes_long_is_confirmed_later_and_not_sent_again() {
     let world = World::new().with_work_queue();
     world.account.configure(|options| options.updating = Duration::from_mins(3));
