@@ -1031,6 +1031,23 @@ fn every_alarm_names_its_section_of_the_runbook_and_tells_whom_the_parameters_na
 }
 
 #[test]
+fn a_key_that_every_sweep_reports_keeps_its_alarm_on_from_one_sweep_to_the_next() {
+    let stack = Stack::new(&[]);
+    let alarm = stack.properties("KeyAtRiskAlarm");
+    let schedule = stack.properties("Schedule");
+    assert_eq!(schedule["ScheduleExpression"], "rate(1 hour)");
+    let window = schedule["FlexibleTimeWindow"]["MaximumWindowInMinutes"].as_u64().expect("minutes");
+    // The sweep between two others may be left out because earlier work still waits.
+    let longest_gap = 2 * 3600 + window * 60;
+    assert!(alarm["Period"].as_u64().expect("seconds") > longest_gap, "{alarm}");
+    assert_eq!((&alarm["EvaluationPeriods"], &alarm["Threshold"]), (&json!(1), &json!(0)));
+    assert_eq!(
+        (&alarm["Statistic"], &alarm["ComparisonOperator"], &alarm["TreatMissingData"]),
+        (&json!("Sum"), &json!("GreaterThanThreshold"), &json!("notBreaching"))
+    );
+}
+
+#[test]
 fn silence_is_that_of_the_schedule_whatever_else_invokes_the_function() {
     use kinesis_encryption_enforcer::report::metrics::SCHEDULED_SWEEPS;
     let check = |expression: &str, hours: &str, periods: Option<&Value>| {
