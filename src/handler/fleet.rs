@@ -35,6 +35,8 @@ pub(super) async fn sweep_accounts(
     progress.summary = OutcomeSummary::of_sweep();
     if let Some(reason) = left_to_others(ctx).await {
         progress.left_to_others = Some(reason);
+        // If that goes on, `SilenceAlarm` has to notice.
+        progress.counters.scheduled_sweeps = 0;
         return None;
     }
     let members: Vec<_> = match fleets {
