@@ -331,6 +331,35 @@ async fn a_backlog_of_schedules_sweeps_once_and_a_person_in_any_case() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sweep_that_no_later_one_makes_up_for_is_made_however_many_messages_wait() {
+    let backlog = |world: &World| {
+        for _ in 0..60 {
+            world.enqueue(&item("stream-0000"));
+        }
+    };
+    // The schedule does not apply a rotated key again, and a rotation has no second look.
+    for (on_rotation, queued) in [("reapply", 3), ("verify", 0)] {
+        let world = fleet(3).with("ON_KEY_ROTATION", on_rotation);
+        backlog(&world);
+        let mut payload = about("key-rotated", &world.key);
+        payload["time"] = json!(now(&world));
+        let answer = world.run(&payload).await.expect("an answer");
+        assert_eq!(answer["summary"]["queued"].as_u64().unwrap_or_default(), queued, "{answer:#}");
+        world.drain().await;
+        assert_eq!(world.starts(), usize::try_from(queued).unwrap_or_default(), "{on_rotation}");
+    }
+    // Nor does the schedule know of streams that store the alias what it pointed to before.
+    let world = fleet(3);
+    let new = world.account.create_key();
+    world.account.alias(ALIAS, &new);
+    backlog(&world);
+    let mut payload = about("alias-repointed", &new);
+    payload["time"] = json!(now(&world));
+    let answer = world.run(&payload).await.expect("an answer");
+    assert_eq!(answer["summary"], json!({"queued": 3}), "{answer:#}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_next_event_of_a_warm_process_does_not_stand_in_line() {
     for world in [World::new(), World::new().with_work_queue()] {
         let handler = world.handler();
