@@ -67,6 +67,20 @@ async fn a_day_of_resharding_ends_without_a_dead_letter_and_holds_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn messages_of_a_batch_about_one_changing_stream_wait_for_it_once() {
+    let world = World::new().with_work_queue();
+    world.stream(NewStream::named("orders").updating_for(A_DAY));
+    for _ in 0..10 {
+        world.enqueue(&item("orders"));
+    }
+    let began = world.clock.instant();
+    world.batch().await.expect("a batch");
+    let took = world.clock.instant() - began;
+    assert!(took < Duration::from_secs(6), "{took:?}");
+    assert_eq!((world.work().len(), world.letters().len()), (10, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wait_uses_up_no_receives_and_no_hops_and_says_since_when_it_lasts() {
     let world = World::new().with_work_queue();
     world.stream(NewStream::named("orders").stuck_updating());
