@@ -290,6 +290,12 @@ fn what_cannot_be_read_in_a_finding_does_not_hide_its_streams() {
         let redriven = only(&with(dead_letter(&several, 1), "/stream", json!(ORDERS)));
         assert_eq!((redriven.scope, redriven.finding.unreadable.len()), (streams(&[ORDERS]), 0));
     }
+    // A consumer's finding is not about its stream, which has findings of its own.
+    let consumer = json!([{ "Type": "AwsKinesisStreamConsumer", "Id": format!("{ORDERS}/consumer/billing:1") }]);
+    check_ignored(
+        &with_resources(event!("security-finding"), "Resources", &consumer),
+        "no resource of the findings is a Kinesis data stream",
+    );
     let none = json!([{ "Type": "AwsKinesisStream", "Id": "orders" }, { "Type": "AwsKinesisStream", "Id": "arn" }]);
     check_unknown(
         &with_resources(event!("security-finding"), "Resources", &none),
