@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use serde_json::json;
+use tokio::sync::mpsc::unbounded_channel;
 
 use super::context::RequestContext;
 use super::delivery::{
@@ -210,12 +211,23 @@ async fn reconcile_streams(ctx: &RequestContext<'_, '_>, progress: &mut RequestP
     });
     let mut settled = std::pin::pin!(settled.buffer_unordered(MOST_AT_ONCE));
     let (mut outcomes, mut not_reached) = (Vec::new(), Vec::new());
-    while let Some((index, settlement)) = settled.next().await {
-        match settlement {
-            Ok(settlement) => outcomes.push((index, publish(ctx, progress, settlement).await)),
-            Err(stream) => not_reached.push(stream),
+    // An event bus that is slow must not hold up the other streams.
+    let (settlements, mut to_publish) = unbounded_channel();
+    let settle = async move {
+        while let Some(settlement) = settled.next().await {
+            // It is received until the last has been sent.
+            let _ = settlements.send(settlement);
         }
-    }
+    };
+    let publish_each = async {
+        while let Some((index, settlement)) = to_publish.recv().await {
+            match settlement {
+                Ok(settlement) => outcomes.push((index, publish(ctx, progress, settlement).await)),
+                Err(stream) => not_reached.push(stream),
+            }
+        }
+    };
+    tokio::join!(settle, publish_each);
     outcomes.sort_by_key(|(index, _)| *index);
     let reached = outcomes.len();
     for (_, outcome) in outcomes {

@@ -1,5 +1,7 @@
 //! Outcome events: others hear of what matters, once, in the documented form.
 
+use std::time::Duration;
+
 use kinesis_encryption_enforcer::sandbox::{Fault, KeyState, NewStream};
 use serde_json::{Value, json};
 
@@ -108,4 +110,20 @@ async fn of_ten_events_only_the_refused_one_is_sent_again() {
     let streams: std::collections::BTreeSet<_> =
         told(&world).iter().map(|event| event["resources"][0].to_string()).collect();
     assert_eq!((sent, told(&world).len(), streams.len()), (vec![10, 1, 1], 10, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bus_that_does_not_answer_holds_up_no_stream() {
+    let world = World::new().with("OUTCOME_EVENT_BUS", "default");
+    let names: Vec<_> = (0..20).map(|index| format!("stream-{index:03}")).collect();
+    for (index, name) in names.iter().enumerate() {
+        let stream = NewStream::named(name);
+        world.stream(if index < 10 { stream } else { stream.updating_for(Duration::from_secs(20)) });
+    }
+    world.account.fault(Fault::on("PutEvents").delay(Duration::from_mins(10)));
+    let answer = world.run_for(&json!({"streams": names}), 90).await.expect("an answer");
+    assert_eq!(answer["summary"], json!({"encrypted": 20}));
+    let waited = answer["outcomes"].as_array().expect("outcomes").iter().map(|outcome| outcome["waitedMs"].as_u64());
+    let longest = waited.max().flatten().expect("a number");
+    assert!((20_000..30_000).contains(&longest), "{longest}");
 }
