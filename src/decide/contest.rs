@@ -19,6 +19,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use crate::domain::cloudtrail::Principal;
 use crate::domain::delay::LONGEST_SQS_DELAY;
 use crate::domain::encryption_change::{Author, Change, ChangeKind, ForeignChange, QUOTA_WINDOW, START_QUOTA};
+use crate::domain::failure::Failure;
 use crate::domain::iac::IacTool;
 use crate::domain::stream::StreamArn;
 
@@ -53,6 +54,8 @@ pub enum Recorded<'a> {
     NotRead,
     /// It cannot be read.
     Unreadable,
+    /// It cannot be read at the moment.
+    UnreadableNow(&'a Failure),
     /// Some of the changes, newest first: the history is too long to be read as a whole. Others can
     /// make it so with calls that AWS denies, so what is missing is not known not to have happened.
     Partial(&'a [Change]),
@@ -64,7 +67,7 @@ impl<'a> Recorded<'a> {
     fn changes(self) -> &'a [Change] {
         match self {
             Self::Partial(changes) | Self::Read(changes) => changes,
-            Self::NotRead | Self::Unreadable => &[],
+            Self::NotRead | Self::Unreadable | Self::UnreadableNow(_) => &[],
         }
     }
 }
@@ -153,16 +156,26 @@ pub(super) fn decide_contest(
 
 /// By stream name, the newest change that another principal made.
 ///
-/// Of a history that was read in part, a key that the function applied is evidence as well: if the
-/// stream does not have it, somebody changed the stream later, by a call that was not read.
+/// Of a history that was read in part, one of the `desired` keys that the function applied is
+/// evidence as well: if the stream does not have it, somebody changed the stream later, by a call
+/// that was not read. That a stream has another key that the function applied earlier proves nothing.
 #[must_use]
-pub fn foreign_changes(recorded: Recorded<'_>, own_role: Option<&str>) -> HashMap<String, ForeignChange> {
+pub fn foreign_changes(
+    recorded: Recorded<'_>,
+    own_role: Option<&str>,
+    desired: &[String],
+) -> HashMap<String, ForeignChange> {
     let mut newest = HashMap::new();
     for change in recorded.changes().iter().filter(|change| change.author(own_role, None) == Author::Theirs) {
         newest.entry(change.stream.clone()).or_insert_with(|| ForeignChange::from(change));
     }
     if let Recorded::Partial(changes) = recorded {
-        for change in changes.iter().filter(|change| change.author(own_role, None) == Author::Ours) {
+        let is_desired = |change: &&Change| match &change.kind {
+            ChangeKind::Started { key_id } => desired.contains(key_id),
+            ChangeKind::Stopped => false,
+        };
+        let ours = changes.iter().filter(|change| change.author(own_role, None) == Author::Ours);
+        for change in ours.filter(is_desired) {
             let unread = Change { kind: ChangeKind::Stopped, by: Principal::default(), role: None, ..change.clone() };
             newest.entry(change.stream.clone()).or_insert_with(|| ForeignChange::from(&unread));
         }
@@ -436,8 +449,12 @@ mod tests {
         let unread = ForeignChange { at: minutes_ago(1), by: Principal::default(), ..suspicion() };
         let expected = [("orders", unread), ("clicks", ForeignChange::from(&clicks))];
         let expected: HashMap<_, _> = expected.map(|(name, change)| (name.to_owned(), change)).into();
-        assert_eq!(foreign_changes(Recorded::Partial(&changes), Some(OWN)), expected);
-        assert_eq!(foreign_changes(Recorded::Read(&changes), Some(OWN)).len(), 1);
+        let desired = ["alias/a".to_owned()];
+        assert_eq!(foreign_changes(Recorded::Partial(&changes), Some(OWN), &desired), expected);
+        assert_eq!(foreign_changes(Recorded::Read(&changes), Some(OWN), &desired).len(), 1);
+        // Since the alias points elsewhere, the key that we applied before accuses nobody.
+        let found = foreign_changes(Recorded::Partial(&changes), Some(OWN), &["alias/b".to_owned()]);
+        assert_eq!(found.into_keys().collect::<Vec<_>>(), ["clicks"]);
     }
 
     #[test]
@@ -494,7 +511,7 @@ mod tests {
     #[test]
     fn without_a_role_a_start_with_another_key_is_no_evidence_but_is_named_once_there_is_a_contest() {
         let other = Change { kind: ChangeKind::Started { key_id: "alias/b".to_owned() }, ..started(2, false) };
-        assert_eq!(foreign_changes(Recorded::Read(std::slice::from_ref(&other)), None), HashMap::new());
+        assert_eq!(foreign_changes(Recorded::Read(std::slice::from_ref(&other)), None, &[]), HashMap::new());
         let accepted: Vec<_> = (1..=5).map(minutes_ago).collect();
         let recorded = [other.clone()];
         let evidence = evidence(&accepted, Some(&recorded), None);
@@ -507,7 +524,7 @@ mod tests {
     fn of_each_stream_the_newest_change_by_another_principal_is_found() {
         let clicks = Change { stream: "clicks".to_owned(), ..started(3, false) };
         let changes = [started(1, true), change(2, ChangeKind::Stopped, false), clicks.clone(), started(4, false)];
-        let found = foreign_changes(Recorded::Read(&changes), Some(OWN));
+        let found = foreign_changes(Recorded::Read(&changes), Some(OWN), &[]);
         let expected = [("orders", &changes[1]), ("clicks", &clicks)];
         let expected = expected.map(|(name, change)| (name.to_owned(), ForeignChange::from(change)));
         assert_eq!(found, HashMap::from(expected));

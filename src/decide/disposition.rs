@@ -261,7 +261,7 @@ mod tests {
     }
 
     fn waiting(after: u64) -> Outcome {
-        let until = DeferReason::Unsettled { what: "not started: the stream is UPDATING".to_owned() };
+        let until = DeferReason::Unsettled { what: "not started: the stream is UPDATING".to_owned(), applied: vec![] };
         Outcome { deferral: Some(Deferral { after: Duration::from_secs(after), until }), ..deferred(after) }
     }
 

@@ -73,6 +73,8 @@ pub struct Facts<'a, 'p> {
     pub observed_ago: Duration,
     /// How long after the first observation of this invocation that was.
     pub in_hand: Duration,
+    /// Whether another request of this invocation has sent it to the work queue to wait there.
+    pub waits_in_queue: bool,
     /// The stream's tags; `None` while they have not been read.
     pub tags: Option<&'a [(String, String)]>,
     /// Its keys, or why they cannot be told; `None` while they have not been looked up.
@@ -122,6 +124,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             stream,
             observed_ago: Duration::ZERO,
             in_hand: Duration::ZERO,
+            waits_in_queue: false,
             tags: None,
             keys: Some(keys),
             impact: None,
@@ -425,7 +428,9 @@ impl<'p> Deliberation<'_, 'p> {
         let max = enforcement.max_applies;
         let because = match evidence.recorded {
             Recorded::NotRead => return Some(Decision::Need(Fact::ChangeHistory)),
-            Recorded::Unreadable => reapply::WITHOUT_HISTORY.to_owned(),
+            // Otherwise a throttled look-up would cost the stream its re-application.
+            Recorded::UnreadableNow(failure) if request.can_requeue => return Some(Decision::Fail(failure.clone())),
+            Recorded::Unreadable | Recorded::UnreadableNow(_) => reapply::WITHOUT_HISTORY.to_owned(),
             Recorded::Partial(_) | Recorded::Read(_) => {
                 match contest::decide_contest(arn, *created, None, &evidence, keys.desired.key_id(), max, now) {
                     ContestDecision::Stop(report) => report.to_string(),
@@ -637,15 +642,17 @@ impl<'p> Deliberation<'_, 'p> {
     /// What follows if the stream, about which `what` is known, is not to be waited for in place
     /// for another `pause`.
     fn wait_elsewhere(&self, pause: Duration, what: &str) -> Option<Decision> {
-        let Facts { stream, start, in_hand, trigger, request, now, time_left, .. } = *self.facts;
+        let Facts { stream, start, in_hand, waits_in_queue, trigger, request, now, time_left, .. } = *self.facts;
         let queue = request.queue.filter(|_| self.facts.may_write)?;
         let waited = start.map_or(in_hand, |start| start.ago);
-        if waited + pause < patience::in_place(queue, start.is_some()) && pause < time_left {
+        let pays = !waits_in_queue && waited + pause < patience::in_place(queue, start.is_some());
+        if pays && pause < time_left {
             return None;
         }
         Some(match patience::afterwards(queue, start.is_some(), trigger.wait, now) {
             LongWait::InQueue(after) => {
-                Decision::Defer(Deferral { after, until: DeferReason::Unsettled { what: what.to_owned() } })
+                let until = DeferReason::Unsettled { what: what.to_owned(), applied: self.applied_if_started() };
+                Decision::Defer(Deferral { after, until })
             }
             LongWait::LeftToSweep => Decision::Done(Settled::LeftToSweep(what.to_owned())),
             LongWait::TooLong => {
@@ -655,6 +662,20 @@ impl<'p> Deliberation<'_, 'p> {
                 Decision::Fail(failure.classed(Class::Terminal).remedied(STUCK.to_owned()))
             }
         })
+    }
+
+    /// When the function applied the key in the last 24 hours, as far as is known; empty unless a
+    /// start was sent in this invocation.
+    fn applied_if_started(&self) -> Vec<DateTime<Utc>> {
+        let Facts { start, evidence, foreign_change, .. } = *self.facts;
+        if start.is_none() {
+            return Vec::new();
+        }
+        let handed_on = foreign_change.map(|change| change.applied.as_slice()).unwrap_or_default();
+        let mut applied: Vec<_> = handed_on.iter().chain(evidence.accepted).copied().collect();
+        applied.sort_unstable();
+        applied.dedup();
+        applied
     }
 
     fn exempt(&mut self, because: String, until: Option<NaiveDate>) -> Decision {

@@ -158,6 +158,7 @@ impl World {
             stream: &self.stream,
             observed_ago: self.observed_ago,
             in_hand: self.in_hand,
+            waits_in_queue: false,
             tags: self.tags.as_deref(),
             keys: self.keys.as_ref(),
             impact: self.impact.as_ref(),
@@ -433,7 +434,7 @@ fn nobody_is_accused_of_undoing_a_start_by_one_description() {
     }
     assert_eq!(shown_for(Some(SECOND_LOOK)).refused_with(), code::UNDONE);
     let late = World { time_left: Duration::ZERO, ..shown_for(None) };
-    let Decision::Defer(Deferral { until: DeferReason::Unsettled { what }, .. }) = late.decide() else {
+    let Decision::Defer(Deferral { until: DeferReason::Unsettled { what, .. }, .. }) = late.decide() else {
         panic!("{:?}", late.decide())
     };
     assert!(what.starts_with("started, not yet confirmed: the stream became ACTIVE without the key"), "{what}");
@@ -466,7 +467,7 @@ fn a_stream_that_aws_is_changing_is_waited_for_in_place_only_as_long_as_that_pay
             assert_eq!(after(in_place * 1_000 - 1), waits, "{queue:?} {start}");
         }
         let what = if start { "started, not yet confirmed" } else { "not started" };
-        let until = DeferReason::Unsettled { what: format!("{what}: the stream is UPDATING") };
+        let until = DeferReason::Unsettled { what: format!("{what}: the stream is UPDATING"), applied: vec![] };
         let deferred = Decision::Defer(Deferral { after: Duration::from_secs(afterwards), until });
         assert_eq!(after(in_place * 1_000), deferred, "{queue:?} {start}");
     }
@@ -505,7 +506,7 @@ fn a_stream_that_aws_calls_in_use_is_waited_for_as_one_that_is_updating() {
     assert_eq!(refused(QueueUse::Message, 0), pause);
     for decision in [refused(QueueUse::Direct, 28), refused(QueueUse::Message, 1), refused(QueueUse::ScheduledSweep, 0)]
     {
-        let Decision::Defer(Deferral { until: DeferReason::Unsettled { what }, .. }) = decision else {
+        let Decision::Defer(Deferral { until: DeferReason::Unsettled { what, .. }, .. }) = decision else {
             panic!("{decision:?}")
         };
         assert!(what.starts_with("not started: ") && what.contains("ResourceInUseException"), "{what}");

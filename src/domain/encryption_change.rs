@@ -137,6 +137,15 @@ pub struct ForeignChange {
     pub delay_served: bool,
 }
 
+impl ForeignChange {
+    /// A change that may have been made after the function applied the key at `at`; by whom is not
+    /// known.
+    #[must_use]
+    pub fn unknown(at: DateTime<Utc>) -> Self {
+        Self { at, kind: ChangeKind::Stopped, by: Principal::default(), applied: Vec::new(), delay_served: false }
+    }
+}
+
 impl From<&Change> for ForeignChange {
     fn from(change: &Change) -> Self {
         Self {

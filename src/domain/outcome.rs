@@ -218,6 +218,9 @@ pub enum DeferReason {
     Unsettled {
         /// What was started, and what is being waited for.
         what: String,
+        /// When the function applied the key in the last 24 hours, as far as is known; empty unless
+        /// this invocation did.
+        applied: Vec<DateTime<Utc>>,
     },
 }
 

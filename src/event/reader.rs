@@ -234,7 +234,7 @@ impl<'a> Reader<'a> {
             }
         }
         let ParsedTrigger { trigger, scope, options, facts, work, finding, manual } = parsed;
-        vec![Request { trigger, scope, options, facts, work, finding, manual, redrives, payload }]
+        vec![Request { trigger, scope, options, facts, work, finding, manual, relayed: false, redrives, payload }]
     }
 
     /// Reads a payload without an envelope.
@@ -267,7 +267,11 @@ fn unsupported(payload: &Value) -> ParsedTrigger {
 /// The requests that came through a topic or a pipe, in `envelope`. Whoever can write to those may
 /// say where to look, but not that the key is applied again to streams that have it.
 fn relayed(mut requests: Vec<Request>, envelope: &Value) -> Vec<Request> {
-    for request in requests.iter_mut().filter(|request| request.options.reapply) {
+    for request in &mut requests {
+        request.relayed = true;
+        if !request.options.reapply {
+            continue;
+        }
         let refused = ParsedTrigger::unknown(
             "reapply is not accepted through a topic or a pipe: invoke the function directly with this request",
         );

@@ -165,6 +165,8 @@ pub struct Request {
     pub finding: FindingFacts,
     /// Whether it is a manual request, whose failures are answered instead of failing the function.
     pub manual: bool,
+    /// Whether it came through a topic or a pipe, to which others may be able to write.
+    pub relayed: bool,
     /// How often it was redriven from the dead-letter queue.
     pub redrives: u32,
     /// The innermost payload, which a dead letter carries. Never a dead letter itself; a JSON

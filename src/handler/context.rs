@@ -209,6 +209,13 @@ impl<'a, 'h> RequestContext<'a, 'h> {
         }
     }
 
+    /// Whether a person made the request directly, as far as that is known: it is not known who
+    /// wrote to a queue, a topic or a pipe.
+    pub(super) fn by_person(&self) -> bool {
+        let Request { manual, relayed, .. } = *self.request;
+        manual && !relayed && self.message.is_none()
+    }
+
     /// Whether a message asks to re-apply the key that descends neither from a direct request nor
     /// from a rotation, neither as a work item nor as a dead letter.
     fn reapply_refused(&self) -> bool {
@@ -263,7 +270,7 @@ impl<'a, 'h> RequestContext<'a, 'h> {
                 reapply: self.reapply(),
                 reapply_refused: self.reapply_refused(),
                 by_name: self.request.manual && names_streams,
-                by_person: self.request.manual && self.message.is_none(),
+                by_person: self.by_person(),
                 can_requeue: self.requeue_sender().is_some(),
                 queue: self.queue_use(),
                 // A sweep needs its time for reaching every stream.
@@ -275,12 +282,15 @@ impl<'a, 'h> RequestContext<'a, 'h> {
 
     /// A work item about `target`, with the origin of this request.
     pub(super) fn work_item_for(&self, target: WorkTarget, reason: String) -> WorkItem {
-        let Request { trigger, work, options, .. } = self.request;
+        let Request { trigger, work, options, redrives, .. } = self.request;
         let kind = if trigger.kind == TriggerKind::WorkItem { work.origin_kind } else { Some(trigger.kind) };
         let reapplies = options.reapply || kind == Some(TriggerKind::KeyRotated);
         let expires_at = work.expires_at.or_else(|| {
             reapplies.then(|| saturating_add(trigger.event_time.unwrap_or_else(|| self.now()), REAPPLY_WITHIN))
         });
+        // A redriven dead letter about a rotation only verifies, and so does what follows from it.
+        let only_verifies = *redrives > 0 && !options.reapply && expires_at.is_some();
+        let expires_at = if only_verifies { Some(self.now()) } else { expires_at };
         WorkItem {
             version: 1,
             kind: "work-item".to_owned(),

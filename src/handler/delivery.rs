@@ -244,10 +244,18 @@ fn remember_wait(ctx: &RequestContext<'_, '_>, item: &mut WorkItem, stream: &Str
             let waited = |known| ForeignChange { applied: applied.clone(), delay_served: true, ..known };
             item.facts.foreign_change = known.map(waited);
         }
-        DeferReason::Unsettled { .. } => {
+        DeferReason::Unsettled { applied, .. } => {
             // Its age bounds such a wait.
             item.hops = ctx.request.work.hops;
             item.facts.wait = ctx.facts.wait.again(ctx.now());
+            // Whoever works on it next does not know of the start otherwise. If the key is not in
+            // place by then, somebody may have removed it, or a description may be stale.
+            if let Some(last) = applied.last() {
+                let known = ctx.foreign_change(stream.name()).cloned();
+                let known = known.unwrap_or_else(|| ForeignChange::unknown(*last));
+                item.facts.foreign_change =
+                    Some(ForeignChange { applied: applied.clone(), delay_served: false, ..known });
+            }
             return;
         }
     }

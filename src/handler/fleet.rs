@@ -41,6 +41,11 @@ pub(super) async fn sweep_accounts(
     }
     let members: Vec<_> = match fleets {
         Fleets::Own => vec![],
+        // The sweeps of the member accounts were sent at the first look, too.
+        Fleets::All if is_unchanged(ctx, ctx.invocation.accounts.own()).await => {
+            progress.left_to_others = Some(UNCHANGED.to_owned());
+            return None;
+        }
         Fleets::All => ctx.invocation.accounts.members().collect(),
         Fleets::Account(account) => return sweep_account(ctx.clone(), progress, Some(account), start_after).await,
     };
@@ -66,13 +71,15 @@ const MOST_WAITING: u64 = 50;
 /// Why a sweep that nobody asked for in person is not made now, if so: the work of an earlier one
 /// still waits. The waiting messages look at their streams in any case, and the schedule at all.
 async fn left_to_others(ctx: &RequestContext<'_, '_>) -> Option<String> {
-    let Request { manual, trigger, redrives, .. } = ctx.request;
-    let by_person = *redrives > 0 || *manual && ctx.message.is_none();
-    // What a rotation or an alias that points elsewhere asks for: neither the waiting messages nor
-    // the next sweep would make up for it.
-    let asks_for_more = ctx.reapply().is_some() || ctx.facts.repointed_alias.is_some();
+    let Request { trigger, redrives, .. } = ctx.request;
+    let by_person = *redrives > 0 || ctx.by_person();
     // A work item is a part of a sweep, which was begun already.
     if by_person || asks_for_more || trigger.kind == TriggerKind::WorkItem || ctx.sender().is_none() {
+        return None;
+    }
+    // The messages of others do not say what this event says: without them, no stream whose key was
+    // rotated gets it again, and one that names its key by an alias counts as compliant.
+    if ctx.facts.repointed_alias.is_some() || ctx.reapply().is_some() {
         return None;
     }
     match ctx.handler().aws.work.as_ref()?.waiting(ctx.deadline().look_until()).await {
@@ -121,11 +128,9 @@ async fn sweep_account(
     };
     let keys = ctx.invocation.rules.keys_in(account.id, &ctx.handler().aws.region);
     let looked_up = look_up(account, &keys).await;
-    let desired: Vec<_> =
-        looked_up.iter().filter_map(|(_, key)| Some(key.as_ref().ok()?.key_id().to_owned())).collect();
+    let desired = canonical(&looked_up);
     if ctx.request.work.swept_with.as_ref() == Some(&desired) {
-        progress.left_to_others =
-            Some("the keys are what they were at the first look, which led to a sweep with them".to_owned());
+        progress.left_to_others = Some(UNCHANGED.to_owned());
         return None;
     }
     let unusable = unusable(looked_up);
@@ -152,7 +157,11 @@ async fn sweep_account(
         ctx.deadline().look_until(),
     );
     let suspects = async {
-        if ctx.encryption(account).is_some() { account.at_work.history.foreign_changes().await } else { HashMap::new() }
+        if ctx.encryption(account).is_some() {
+            account.at_work.history.foreign_changes(&desired).await
+        } else {
+            HashMap::new()
+        }
     };
     let (filter, suspects) = tokio::join!(filter, suspects);
     ctx.from_history = suspects;
@@ -167,6 +176,21 @@ async fn sweep_account(
         return None;
     };
     finish_interrupted(&ctx, progress, interrupted, start_after.as_ref()).await
+}
+
+/// Why a second look leads to no sweep.
+const UNCHANGED: &str = "the keys are what they were at the first look, which led to a sweep with them";
+
+/// Whether this is a second look, and the keys in `account` are what they were at the first.
+async fn is_unchanged(ctx: &RequestContext<'_, '_>, account: &Account<'_>) -> bool {
+    let Some(swept_with) = &ctx.request.work.swept_with else { return false };
+    let keys = ctx.invocation.rules.keys_in(account.id, &ctx.handler().aws.region);
+    *swept_with == canonical(&look_up(account, &keys).await)
+}
+
+/// The keys that were found, in canonical form.
+fn canonical(looked_up: &[(&KeyRef, Result<DesiredKey, Failure>)]) -> Vec<String> {
+    looked_up.iter().filter_map(|(_, key)| Some(key.as_ref().ok()?.key_id().to_owned())).collect()
 }
 
 /// Each of `keys` in canonical form, or why it cannot be looked up.

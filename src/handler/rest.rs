@@ -12,8 +12,7 @@ pub(super) fn in_letters(not_reached: &[&Request]) -> Vec<Request> {
     let mut rests: Vec<Request> = Vec::new();
     let mut size = usize::MAX;
     for request in not_reached {
-        // A payload that was not JSON is a string, and is sent unchanged.
-        let body = request.payload.as_str().map_or_else(|| request.payload.to_string(), str::to_owned);
+        let body = body(request);
         let record = json!({"messageId": "not-reached", "eventSource": "aws:sqs", "body": body});
         let length = record.to_string().len();
         // Escaped once more, as it may have to be, it is at most twice as long.
@@ -36,6 +35,21 @@ pub(super) fn in_letters(not_reached: &[&Request]) -> Vec<Request> {
     rests
 }
 
+/// The body of a message that leads to this request again.
+fn body(request: &Request) -> String {
+    let Request { redrives, payload, .. } = request;
+    match request.streams() {
+        // A dead letter about one stream, whose event says nothing of it, or of others, too.
+        [stream] if *redrives > 0 => {
+            let attempts = redrives;
+            json!({"version": 1, "kind": "enforcement-failure", "stream": stream.to_string(), "attempts": attempts, "event": payload})
+                .to_string()
+        }
+        // A payload that was not JSON is a string, and is sent unchanged.
+        _ => payload.as_str().map_or_else(|| payload.to_string(), str::to_owned),
+    }
+}
+
 /// A request without its payloads, in the name of the first of them.
 fn empty(first: &Request) -> Request {
     let Trigger { event_id, account, region, .. } = first.trigger.clone();
@@ -48,6 +62,7 @@ fn empty(first: &Request) -> Request {
         work: WorkItemContext::default(),
         finding: FindingFacts::default(),
         manual: false,
+        relayed: first.relayed,
         redrives: first.redrives,
         payload: json!({"Records": []}),
     }

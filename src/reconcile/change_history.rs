@@ -9,6 +9,7 @@ use crate::aws::history::{ChangesRead, History};
 use crate::clock::Clock;
 use crate::decide::contest::{Recorded, foreign_changes};
 use crate::domain::encryption_change::{ForeignChange, QUOTA_WINDOW};
+use crate::domain::failure::{Class, Failure};
 
 /// The changes of streams' encryption in one account.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub struct ChangeHistory<'a> {
     identity: OwnIdentity<'a>,
     clock: &'a Clock,
     deadline: Instant,
-    read: OnceCell<Option<ChangesRead>>,
+    read: OnceCell<Result<ChangesRead, Failure>>,
 }
 
 /// What distinguishes the function's own changes from others', as far as it is known.
@@ -50,7 +51,7 @@ impl<'a> ChangeHistory<'a> {
                     if !read.complete {
                         tracing::warn!(changes = read.changes.len(), "change history is too long to be read");
                     }
-                    Some(read)
+                    Ok(read)
                 }
                 Err(error) => {
                     tracing::warn!(
@@ -58,7 +59,7 @@ impl<'a> ChangeHistory<'a> {
                         error = %error.failure,
                         "who changed streams' encryption could not be looked up"
                     );
-                    None
+                    Err(error.failure)
                 }
             }
         });
@@ -70,15 +71,17 @@ impl<'a> ChangeHistory<'a> {
     pub fn recorded(&self) -> Recorded<'_> {
         match self.read.get() {
             None => Recorded::NotRead,
-            Some(None) => Recorded::Unreadable,
-            Some(Some(ChangesRead { changes, complete: true })) => Recorded::Read(changes),
-            Some(Some(ChangesRead { changes, complete: false })) => Recorded::Partial(changes),
+            Some(Err(failure)) if failure.class == Class::Retryable => Recorded::UnreadableNow(failure),
+            Some(Err(_)) => Recorded::Unreadable,
+            Some(Ok(ChangesRead { changes, complete: true })) => Recorded::Read(changes),
+            Some(Ok(ChangesRead { changes, complete: false })) => Recorded::Partial(changes),
         }
     }
 
-    /// By stream name, the newest change that another principal made.
-    pub async fn foreign_changes(&self) -> HashMap<String, ForeignChange> {
+    /// By stream name, the newest change that another principal made, where streams are to have one
+    /// of the `desired` keys.
+    pub async fn foreign_changes(&self, desired: &[String]) -> HashMap<String, ForeignChange> {
         self.read().await;
-        foreign_changes(self.recorded(), self.identity.role)
+        foreign_changes(self.recorded(), self.identity.role, desired)
     }
 }

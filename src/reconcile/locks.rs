@@ -28,11 +28,20 @@ pub(super) struct Attempt {
     pub(super) created: Option<DateTime<Utc>>,
 }
 
-type StreamLock = Arc<tokio::sync::Mutex<Option<Attempt>>>;
+/// What the requests before have left behind.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Before {
+    pub(super) attempt: Option<Attempt>,
+    /// Whether one of them has waited in place, and has sent the stream to the work queue to wait
+    /// there: another wait in place would only delay the batch.
+    pub(super) waits_in_queue: bool,
+}
+
+type StreamLock = Arc<tokio::sync::Mutex<Before>>;
 
 impl StreamLocks {
     /// Waits until nobody else works on `target`; it is the caller's until the guard is dropped.
-    pub(super) async fn lock(&self, target: &StreamRef) -> OwnedMutexGuard<Option<Attempt>> {
+    pub(super) async fn lock(&self, target: &StreamRef) -> OwnedMutexGuard<Before> {
         let lock = {
             let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(locks.entry(target.name().to_owned()).or_default())

@@ -31,7 +31,7 @@ pub use crate::decide::{Enforcement, RequestFacts};
 use crate::domain::encryption_change::ForeignChange;
 use crate::domain::failure::{Class, Failure};
 use crate::domain::grace::GraceState;
-use crate::domain::outcome::{Deferral, Outcome};
+use crate::domain::outcome::{DeferReason, Deferral, Outcome};
 use crate::domain::stream::{StreamArn, StreamRef};
 use crate::domain::trigger_facts::TriggerFacts;
 use crate::policy::{EffectivePolicy, Requirement};
@@ -90,12 +90,14 @@ impl<'a> Enforcement<'a> {
 
 /// Reconciles `target`, and says how that ended.
 pub async fn reconcile(target: &StreamRef, context: &Context<'_>) -> Outcome {
-    let mut earlier_attempt = context.account.locks.lock(target).await;
+    let mut before = context.account.locks.lock(target).await;
     let mut reconciliation = Reconciliation::new(target.clone(), context);
-    reconciliation.earlier_attempt = *earlier_attempt;
+    reconciliation.earlier_attempt = before.attempt;
+    reconciliation.waits_in_queue = before.waits_in_queue;
     // Boxed: the SDK's futures are some 20 KB, and a sweep holds many of these.
     let result = Box::pin(reconciliation.run()).await;
-    *earlier_attempt = reconciliation.last_attempt();
+    before.attempt = reconciliation.last_attempt();
+    before.waits_in_queue = result.waits_in_queue();
     reconciliation.outcome(result)
 }
 
@@ -104,6 +106,13 @@ enum ReconcileResult {
     Settled(Settled),
     Deferred(Deferral),
     Failed(Failure),
+}
+
+impl ReconcileResult {
+    /// Whether the stream is to wait for AWS in the work queue.
+    fn waits_in_queue(&self) -> bool {
+        matches!(self, Self::Deferred(Deferral { until: DeferReason::Unsettled { .. }, .. }))
+    }
 }
 
 impl From<Failure> for ReconcileResult {
@@ -141,6 +150,8 @@ struct Reconciliation<'a> {
     incarnation: Incarnation,
     /// The start that another request of this invocation sent.
     earlier_attempt: Option<locks::Attempt>,
+    /// Whether another request of this invocation has sent it to the work queue to wait there.
+    waits_in_queue: bool,
     requirement: Option<Requirement<'a>>,
     /// When the stream was first observed.
     first_observed: Option<Instant>,
@@ -163,6 +174,7 @@ impl<'a> Reconciliation<'a> {
             observation: None,
             incarnation: Incarnation { active_since, grace_waits: deferrals, ..Incarnation::default() },
             earlier_attempt: None,
+            waits_in_queue: false,
             requirement: None,
             first_observed: None,
             first_wait: None,
@@ -219,6 +231,7 @@ impl<'a> Reconciliation<'a> {
             stream: &observation.description,
             observed_ago: now - observation.at,
             in_hand: self.first_observed.map_or(Duration::ZERO, |first| observation.at - first),
+            waits_in_queue: self.waits_in_queue,
             tags: state.tags.as_deref(),
             keys: observation.keys.as_ref(),
             impact: observation.impact.as_ref(),

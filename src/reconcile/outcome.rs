@@ -60,7 +60,7 @@ fn reason_of(Deferral { after, until }: &Deferral) -> String {
             "another principal changed the stream's encryption, to which we applied the key {} times in 24 hours",
             applied.len()
         ),
-        DeferReason::Unsettled { what } => what.clone(),
+        DeferReason::Unsettled { what, .. } => what.clone(),
     };
     format!("{because}: it is looked at again in {} s", after.as_secs_f64().ceil())
 }

@@ -484,3 +484,20 @@ async fn throttling_by_kms_is_no_reason_to_ask_the_history() {
     assert_eq!(world.outcome(&manual("orders")).await["status"], "encrypted");
     assert_eq!(world.account.count("LookupEvents"), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_may_publish_to_a_topic_is_not_the_person_who_is_never_limited() {
+    let (world, terraform) = world();
+    world.stream(NewStream::named("orders").encrypted_with(&world.key));
+    let handler = world.handler();
+    let mut envelope = event("sns-notification");
+    envelope["Records"][0]["Sns"]["Message"] = json!(manual("orders").to_string());
+    for round in 0..12 {
+        if round <= MOST {
+            stop(&terraform, "orders", &world.key).await;
+        }
+        tokio::time::sleep(Duration::from_mins(10)).await;
+        world.run_with(&handler, &envelope, 300).await.expect("an answer");
+    }
+    assert_eq!(starts_of(&world, OWN), MOST);
+}

@@ -372,3 +372,50 @@ async fn the_next_event_of_a_warm_process_does_not_stand_in_line() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_alias_that_was_re_pointed_is_not_left_to_messages_that_know_nothing_of_it() {
+    use kinesis_encryption_enforcer::sandbox::{AliasEcho, Identity};
+    let world = World::new().with_work_queue().with("KMS_KEY_ID", ALIAS);
+    // Streams that name their key by the alias, which somebody else has applied.
+    world.account.configure(|options| options.alias_echo = AliasEcho::AsGiven);
+    world.account.identity("somebody", Identity::role("somebody", "x"));
+    let somebody = world.kinesis("somebody");
+    for name in names(60) {
+        world.stream(NewStream::named(&name));
+        let start = somebody.start_stream_encryption().stream_name(&name).encryption_type("KMS".into()).key_id(ALIAS);
+        start.send().await.expect("started");
+    }
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    world.account.forget_calls();
+    world.run(&event("scheduled")).await.expect("an answer");
+    let new = world.account.create_key();
+    world.account.alias(ALIAS, &new);
+    let mut payload = about("alias-repointed", &new);
+    payload["time"] = json!(now(&world));
+    let answer = world.run(&payload).await.expect("an answer");
+    assert_eq!(answer["summary"], json!({"queued": 60}), "{answer:#}");
+    world.drain().await;
+    assert_eq!((world.starts(), world.letters().len()), (60, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_reached_of_several_dead_letters_still_names_the_stream_of_each() {
+    let world = World::new();
+    let names = names(30);
+    let letters: Vec<_> = names
+        .iter()
+        .map(|name| {
+            world.stream(NewStream::named(name).stuck_updating());
+            json!({"version": 1, "kind": "enforcement-failure", "stream": arn(name), "attempts": 1, "event": null})
+        })
+        .collect();
+    world.run_for(&json!(letters), 60).await.expect("an answer");
+    let letters = world.letters();
+    let rest = letters.iter().find(|letter| letter["stream"].is_null()).expect("the rest");
+    let records = rest["event"]["Records"].as_array().expect("records");
+    let read = |record: &Value| serde_json::from_str::<Value>(record["body"].as_str().expect("text")).expect("JSON");
+    let found: Vec<_> = records.iter().map(|record| read(record)["stream"].clone()).collect();
+    assert_eq!(found, names[20..].iter().map(|name| json!(arn(name))).collect::<Vec<_>>());
+    assert_eq!(read(&records[0])["attempts"], 1);
+}

@@ -752,3 +752,24 @@ async fn an_expiring_key_is_reported_by_each_account_that_has_it_and_once_where_
     let answer = organisation.hub.run(&event("scheduled")).await.expect("an answer");
     assert_eq!(answer["summary"], json!({"key-at-risk": 1}), "{answer:#}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_second_look_at_a_key_of_all_accounts_sweeps_the_members_only_if_something_changed() {
+    let organisation = Organisation::on(World::new().with_work_queue());
+    let key = organisation.hub.account.create_key();
+    let organisation = organisation.with("KMS_KEY_ID", &key);
+    organisation.hub.stream(NewStream::named("a").encrypted_with(&key));
+    let mut payload = about("key-enabled", &key);
+    payload["time"] = json!(chrono::DateTime::<chrono::Utc>::from(organisation.hub.clock.wall()));
+    let answer = organisation.hub.run(&payload).await.expect("an answer");
+    assert_eq!(answer["summary"], json!({"queued": 3}), "{answer:#}");
+    let sweeps = |organisation: &Organisation| {
+        organisation.hub.work().iter().filter(|(item, _)| item["sweep"]["account"].is_string()).count()
+    };
+    assert_eq!(sweeps(&organisation), 2);
+    let second_look =
+        organisation.hub.work().into_iter().find(|(body, _)| body["id"] == payload["id"]).expect("a second look");
+    assert_eq!(second_look.0["sweptWith"], json!([key]));
+    let answer = organisation.hub.run(&second_look.0).await.expect("an answer");
+    assert_eq!((&answer["trigger"]["kind"], sweeps(&organisation)), (&json!("ignored"), 2), "{answer:#}");
+}

@@ -3,7 +3,7 @@
 use kinesis_encryption_enforcer::sandbox::{Fault, NewStream};
 use serde_json::{Value, json};
 
-use crate::support::{WORK, World, about};
+use crate::support::{WORK, World, about, event};
 
 const START: &str = "StartStreamEncryption";
 
@@ -168,4 +168,57 @@ async fn the_rest_of_a_sweep_that_a_person_asked_for_still_reapplies_and_what_wa
     assert_eq!(world.letters()[0]["event"], json!({"stream": "orders"}));
     assert_eq!(world.outcome(&world.letters()[0]).await["status"], "compliant");
     assert_eq!(world.starts(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_is_not_left_to_the_messages_of_others_that_know_nothing_of_it() {
+    let world = World::new().with_work_queue().with("ON_KEY_ROTATION", "reapply");
+    for index in 0..60 {
+        world.stream(NewStream::named(&format!("stream-{index:03}")).encrypted_with(&world.key));
+    }
+    world.run(&event("scheduled")).await.expect("an answer");
+    let answer = world.run(&rotated(&world, 10)).await.expect("an answer");
+    assert_eq!(answer["summary"], json!({"queued": 60}));
+    world.drain().await;
+    assert_eq!((world.starts(), world.letters().len()), (60, 0));
+    // Where rotations are only verified, the messages that wait do that as well.
+    let world = world.with("ON_KEY_ROTATION", "verify");
+    world.run(&event("scheduled")).await.expect("an answer");
+    let answer = world.run(&rotated(&world, 10)).await.expect("an answer");
+    assert_eq!(answer["trigger"]["kind"], "ignored");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_history_that_cannot_be_read_for_the_moment_delays_it_and_one_that_may_not_be_read_is_warned_of() {
+    const LOOK_UP: &str = "LookupEvents";
+    for (code, calls, starts) in [("ThrottlingException", 1..=8, 1), ("AccessDeniedException", 1..=99, 0)] {
+        let world = World::new().with_work_queue().with("ON_KEY_ROTATION", "reapply");
+        world.stream(NewStream::named("orders").encrypted_with(&world.key));
+        world.run(&rotated(&world, 10)).await.expect("an answer");
+        world.account.fault(Fault::on(LOOK_UP).nth(calls).error(code, "no"));
+        world.drain().await;
+        assert_eq!((world.starts(), world.letters().len()), (starts, 0), "{code}");
+    }
+    // It ends even if it never can be read.
+    let world = World::new().with_work_queue().with("ON_KEY_ROTATION", "reapply");
+    world.stream(NewStream::named("orders").encrypted_with(&world.key));
+    world.run(&rotated(&world, 10)).await.expect("an answer");
+    world.account.fault(Fault::on(LOOK_UP).error("ThrottlingException", "no"));
+    world.drain().await;
+    assert_eq!((world.starts(), world.letters().len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redriven_dead_letter_does_not_apply_it_after_a_wait_in_the_queue_either() {
+    let world = World::new().with_work_queue().with("ON_KEY_ROTATION", "reapply");
+    let stream = NewStream::named("orders").encrypted_with(&world.key).updating_for(std::time::Duration::from_mins(2));
+    let arn = world.stream(stream);
+    let item = json!({
+        "version": 1, "kind": "work-item", "stream": arn, "reason": "a test", "rotated": world.key,
+        "origin": {"eventId": "1", "eventTime": chrono::DateTime::<chrono::Utc>::from(world.clock.wall()), "kind": "key-rotated"},
+    });
+    let letter = json!({"version": 1, "kind": "enforcement-failure", "stream": arn, "attempts": 1, "event": item});
+    world.enqueue(&letter);
+    world.drain().await;
+    assert_eq!((world.starts(), world.letters().len()), (0, 0));
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kinesis_encryption_enforcer::sandbox::{Fault, NewStream};
+use kinesis_encryption_enforcer::sandbox::{Fault, Identity, NewStream};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -249,4 +249,53 @@ async fn what_descriptions_go_on_showing_was_undone() {
     assert_eq!((&outcome["status"], &outcome["error"]["code"]), (&json!("contested"), &json!("Undone")), "{outcome:#}");
     assert!((4_000..12_000).contains(&outcome["waitedMs"].as_u64().unwrap_or_default()), "{outcome:#}");
     assert_eq!(world.starts(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_undone_while_a_stream_waits_in_the_queue_is_contested_like_anything_else() {
+    let world = World::new().with_work_queue();
+    world.account.configure(|options| options.updating = Duration::from_mins(2));
+    world.account.identity("other", Identity::role("other", "x"));
+    let other = world.kinesis("other");
+    world.stream(NewStream::named("orders"));
+    world.enqueue(&item("orders"));
+    let end = world.clock.instant() + Duration::from_hours(23);
+    // Each batch in a new process; no event reports what the other does.
+    while world.clock.instant() < end {
+        if world.batch().await.is_none() {
+            sleep(Duration::from_secs(5)).await;
+        }
+        let stream = world.account.snapshot("orders").expect("the stream");
+        if stream.status == "ACTIVE" && stream.key_id.is_some() {
+            let stop = other.stop_stream_encryption().stream_name("orders").encryption_type("KMS".into());
+            stop.key_id(&world.key).send().await.expect("stopped");
+        }
+    }
+    let letters = world.letters();
+    assert_eq!((world.starts(), letters.len(), &letters[0]["error"]["code"]), (5, 1, &json!("Contested")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_description_after_a_wait_in_the_queue_leads_to_no_second_start() {
+    let world = World::new().with_work_queue();
+    world.account.configure(|options| options.updating = Duration::from_secs(75));
+    let created = DateTime::from_timestamp(1_795_475_000, 0).expect("a time");
+    world.stream(NewStream::named("orders").created_at(created));
+    world.run(&manual("orders")).await.expect("an answer");
+    sleep(Duration::from_secs(31)).await;
+    world.account.fault(Fault::on(DESCRIBE).nth(1..=1).answer_replaced(&stale("orders")));
+    world.drain().await;
+    assert_eq!((world.starts(), world.letters().len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_messages_about_one_stream_do_not_wait_for_it_one_after_the_other() {
+    let world = World::new().with_work_queue();
+    world.stream(NewStream::named("orders").stuck_updating());
+    (0..10).for_each(|_| world.enqueue(&item("orders")));
+    let began = world.clock.instant();
+    assert_eq!(world.batch().await, Some(json!({"batchItemFailures": []})));
+    let took = world.clock.instant() - began;
+    assert!(took < Duration::from_secs(6), "{took:?}");
+    assert_eq!((world.work().len(), world.letters().len()), (10, 0));
 }

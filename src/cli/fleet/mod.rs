@@ -224,8 +224,9 @@ impl Target {
             clock,
         };
         // A plan warns of principals that would undo a change. Before an apply, the person has seen
-        // the plan.
-        let from_history = if work.encryption.is_none() { Some(account.history.foreign_changes().await) } else { None };
+        // the plan. Where only a part of the history could be read, nobody is named without a record.
+        let from_history =
+            if work.encryption.is_none() { Some(account.history.foreign_changes(&[]).await) } else { None };
         let trigger = TriggerFacts::default();
         let patience = if work.encryption.is_some() { LONG_PATIENCE } else { PATIENCE };
         let one = |stream: StreamRef| {
