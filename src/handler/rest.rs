@@ -2,9 +2,13 @@
 
 use serde_json::{Value, json};
 
+use crate::domain::text::ascii_json;
 use crate::domain::trigger_facts::TriggerFacts;
 use crate::event::{FindingFacts, Request, RequestOptions, Scope, Trigger, TriggerKind, WorkItemContext};
 use crate::report::dead_letter::LARGEST;
+
+/// The most bytes of a dead letter besides its event.
+const OTHER_FIELDS: usize = 16 * 1024;
 
 /// One request for all of `not_reached`, whose dead letter holds them as a batch that can be
 /// redriven; several where one would be too large.
@@ -14,9 +18,8 @@ pub(super) fn in_letters(not_reached: &[&Request]) -> Vec<Request> {
     for request in not_reached {
         let body = body(request);
         let record = json!({"messageId": "not-reached", "eventSource": "aws:sqs", "body": body});
-        let length = record.to_string().len();
-        // Escaped once more, as it may have to be, it is at most twice as long.
-        if size.saturating_add(length) > LARGEST / 2 {
+        let length = ascii_json(&record).len();
+        if size.saturating_add(length) > LARGEST - OTHER_FIELDS {
             rests.push(empty(request));
             size = 0;
         }
@@ -25,6 +28,9 @@ pub(super) fn in_letters(not_reached: &[&Request]) -> Vec<Request> {
             && let Some(records) = rest.payload.get_mut("Records").and_then(Value::as_array_mut)
         {
             rest.redrives = rest.redrives.max(request.redrives);
+            // Only where all of them ask for it: otherwise some would be lost.
+            rest.options.dry_run &= request.options.dry_run;
+            rest.options.no_dead_letter &= request.options.no_dead_letter;
             records.push(record);
         }
     }
@@ -57,7 +63,7 @@ fn empty(first: &Request) -> Request {
     Request {
         trigger,
         scope: Scope::NotReached,
-        options: RequestOptions::default(),
+        options: RequestOptions { reapply: false, ..first.options },
         facts: TriggerFacts::default(),
         work: WorkItemContext::default(),
         finding: FindingFacts::default(),

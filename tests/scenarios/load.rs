@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use kinesis_encryption_enforcer::handler::Invocation;
 use kinesis_encryption_enforcer::sandbox::{Fault, NewStream};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -418,4 +419,46 @@ async fn what_is_not_reached_of_several_dead_letters_still_names_the_stream_of_e
     let found: Vec<_> = records.iter().map(|record| read(record)["stream"].clone()).collect();
     assert_eq!(found, names[20..].iter().map(|name| json!(arn(name))).collect::<Vec<_>>());
     assert_eq!(read(&records[0])["attempts"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_dry_run_does_not_reach_is_no_dead_letter() {
+    let world = World::new();
+    let requests: Vec<_> = names(30)
+        .iter()
+        .map(|name| {
+            world.stream(NewStream::named(name).stuck_updating());
+            json!({"stream": name, "deadLetter": false})
+        })
+        .collect();
+    let answer = world.run_for(&json!(requests), 60).await.expect("an answer");
+    assert_eq!((&answer["summary"], world.letters().len()), (&json!({"failed": 21}), 0), "{answer:#}");
+    let handler = world.handler();
+    let requests: Vec<_> = names(30).iter().map(|name| json!({ "stream": name })).collect();
+    let invocation =
+        Invocation { request_id: "request-2".to_owned(), deadline: world.clock.wall() + Duration::from_secs(60) };
+    Box::pin(handler.dry_run(&json!(requests), &invocation)).await.expect("an answer");
+    assert_eq!(world.letters().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_reached_fits_its_dead_letters_whatever_characters_it_holds() {
+    let world = World::new();
+    // Escaped, each of these characters takes six bytes.
+    let noise = "\u{7f}".repeat(12_000);
+    let tagged = event("tags-added").to_string();
+    let events: Vec<_> = names(40)
+        .iter()
+        .map(|name| {
+            world.stream(NewStream::named(name).stuck_updating());
+            let mut event: Value = serde_json::from_str(&tagged.replace("orders", name)).expect("JSON");
+            event["noise"] = json!(noise);
+            event
+        })
+        .collect();
+    world.run_for(&json!(events), 60).await.expect("an answer");
+    let letters = world.letters();
+    let rest: Vec<_> = letters.iter().filter(|letter| letter["stream"].is_null()).collect();
+    let count = |letter: &&Value| letter["event"]["Records"].as_array().map_or(0, Vec::len);
+    assert_eq!(rest.iter().map(count).sum::<usize>(), 20, "{}", rest.len());
 }
