@@ -74,7 +74,7 @@ async fn left_to_others(ctx: &RequestContext<'_, '_>) -> Option<String> {
     let Request { trigger, redrives, .. } = ctx.request;
     let by_person = *redrives > 0 || ctx.by_person();
     // A work item is a part of a sweep, which was begun already.
-    if by_person || asks_for_more || trigger.kind == TriggerKind::WorkItem || ctx.sender().is_none() {
+    if by_person || trigger.kind == TriggerKind::WorkItem || ctx.sender().is_none() {
         return None;
     }
     // The messages of others do not say what this event says: without them, no stream whose key was
