@@ -499,8 +499,14 @@ fn member_statements(given: &[(&str, &str)]) -> Vec<Value> {
 #[test]
 fn the_role_in_a_member_may_do_what_the_code_does_there_and_nothing_else() {
     // Queues, bus, policy parameter and the taking on of roles are the function's own account's.
-    let at_home =
-        ["events:PutEvents", "sqs:ChangeMessageVisibility", "sqs:SendMessage", "ssm:GetParameter", "sts:AssumeRole"];
+    let at_home = [
+        "events:PutEvents",
+        "sqs:ChangeMessageVisibility",
+        "sqs:GetQueueAttributes",
+        "sqs:SendMessage",
+        "ssm:GetParameter",
+        "sts:AssumeRole",
+    ];
     let mut calls = set(&ACTIONS);
     for action in at_home {
         assert!(calls.remove(action), "{action}");
@@ -1022,6 +1028,23 @@ fn every_alarm_names_its_section_of_the_runbook_and_tells_whom_the_parameters_na
         }
     }
     assert_eq!(Stack::new(&[]).of_type("AWS::SNS::Topic").len(), 0);
+}
+
+#[test]
+fn a_key_that_every_sweep_reports_keeps_its_alarm_on_from_one_sweep_to_the_next() {
+    let stack = Stack::new(&[]);
+    let alarm = stack.properties("KeyAtRiskAlarm");
+    let schedule = stack.properties("Schedule");
+    assert_eq!(schedule["ScheduleExpression"], "rate(1 hour)");
+    let window = schedule["FlexibleTimeWindow"]["MaximumWindowInMinutes"].as_u64().expect("minutes");
+    // The sweep between two others may be left out because earlier work still waits.
+    let longest_gap = 2 * 3600 + window * 60;
+    assert!(alarm["Period"].as_u64().expect("seconds") > longest_gap, "{alarm}");
+    assert_eq!((&alarm["EvaluationPeriods"], &alarm["Threshold"]), (&json!(1), &json!(0)));
+    assert_eq!(
+        (&alarm["Statistic"], &alarm["ComparisonOperator"], &alarm["TreatMissingData"]),
+        (&json!("Sum"), &json!("GreaterThanThreshold"), &json!("notBreaching"))
+    );
 }
 
 #[test]

@@ -103,11 +103,17 @@ fn policies_are_checked_file_by_file_and_every_problem_has_its_place() {
         "endless.json",
         r#"{"version": 1, "rules": [{"name": "a", "match": {}, "mode": "exempt", "reason": "r"}]}"#,
     );
+    let dated = file(
+        "dated.json",
+        r#"{"version": 1, "rules": [
+            {"name": "a", "match": {"stream": "a"}, "mode": "exempt", "reason": "migration until 2025-12-31"},
+            {"name": "b", "match": {"stream": "b"}, "mode": "exempt", "reason": "until March 2026", "until": "2999-03-31"}]}"#,
+    );
     let wrong = file(
         "wrong.json",
         "{\"version\": 1, \"rules\": [\n  {\"name\": \"a\", \"match\": {}, \"key\": \"orders\"},\n  {\"name\": \"b\"}\n]}",
     );
-    let output = enforcer(&["policy", "check", "docs/policy.example.json", &endless, &wrong], "", &[]);
+    let output = enforcer(&["policy", "check", "docs/policy.example.json", &endless, &dated, &wrong], "", &[]);
     let printed = text(&output.stdout).replace(folder.path().to_str().expect("UTF-8"), "FOLDER");
     assert_eq!(output.status.code(), Some(2), "{printed}");
     insta::assert_snapshot!("policy_check", printed);

@@ -57,9 +57,13 @@ def validations(name, parameter):
         allowed = parameter["AllowedValues"]
         found.append((f"contains({json.dumps(allowed)}, {value})", "must be one of " + ", ".join(map(str, allowed))))
     pattern = parameter.get("AllowedPattern")
-    # Terraform's regular expressions do not support lookahead and lookbehind.
-    if pattern and "(?!" not in pattern:
-        found.append((f"can(regex({quoted(pattern)}, {value}))", of_list(parameter["ConstraintDescription"])))
+    if pattern:
+        # Terraform's regular expressions do not support lookahead: one at the beginning becomes a
+        # condition of its own.
+        lookahead = re.compile(r"\^\(\?!([^()]*)\)")
+        conditions = [f"can(regex({quoted(lookahead.sub('^', pattern))}, {value}))"]
+        conditions += [f"!can(regex({quoted('^' + start)}, {value}))" for start in lookahead.findall(pattern)]
+        found.append((" && ".join(conditions), of_list(parameter["ConstraintDescription"])))
     if "MinValue" in parameter:
         least, most = parameter["MinValue"], parameter["MaxValue"]
         found.append((f"{value} >= {least} && {value} <= {most}", f"must be between {least} and {most}"))

@@ -33,7 +33,7 @@ variable "mode" {
 }
 
 variable "on_other_key" {
-  description = "What to do with a stream that is encrypted with another customer managed key. replace: re-encrypt it with the configured key. accept: treat it as compliant if that key is enabled. The AWS managed key is always replaced."
+  description = "What to do with a stream that is encrypted with another customer managed key. replace: re-encrypt it with the configured key. accept: treat it as compliant if that key is enabled and belongs to the stream's account, this account, a member account, or an account that holds a configured key. Keys of other accounts and the AWS managed key are always replaced."
   type        = string
   default     = null
 
@@ -69,6 +69,11 @@ variable "exempt_tag_key" {
   description = "Tag key that exempts a stream from encryption. The value of the tag is the reason, optionally with until=YYYY-MM-DD. Empty: tags do not exempt streams."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.exempt_tag_key == null ? true : can(regex("^$|^[^\\x00-\\x20!-$&-*,;<>?\\x5B-\\x5E\\x60\\x7B-\\x7F]([^\\x00-\\x1F!-$&-*,;<>?\\x5B-\\x5E\\x60\\x7B-\\x7F]{0,126}[^\\x00-\\x20!-$&-*,;<>?\\x5B-\\x5E\\x60\\x7B-\\x7F])?$", var.exempt_tag_key)) && !can(regex("^[aA][wW][sS]:", var.exempt_tag_key))
+    error_message = "exempt_tag_key must be a tag key of at most 128 letters, digits, spaces and _ . : / = + - % @ that does not begin with aws: and neither begins nor ends with a space, or empty."
+  }
 }
 
 variable "policy" {
@@ -243,8 +248,8 @@ variable "metrics_namespace" {
   default     = null
 
   validation {
-    condition     = var.metrics_namespace == null ? true : can(regex("^[a-zA-Z0-9._/# -][a-zA-Z0-9._/#: -]{0,254}$", var.metrics_namespace))
-    error_message = "metrics_namespace must be 1 to 255 characters of a-z, A-Z, 0-9 and . - _ / # : and space, and must not begin with a colon."
+    condition     = var.metrics_namespace == null ? true : can(regex("^[a-zA-Z0-9._/#-]([a-zA-Z0-9._/#: -]{0,253}[a-zA-Z0-9._/#:-])?$", var.metrics_namespace)) && !can(regex("^AWS/", var.metrics_namespace))
+    error_message = "metrics_namespace must be 1 to 255 characters of a-z, A-Z, 0-9 and . - _ / # : and space, must not begin with a colon or AWS/, and must neither begin nor end with a space."
   }
 }
 

@@ -117,6 +117,9 @@ fn check(files: &[String]) -> Result<u8> {
 /// What is valid in a rule, but worth attention.
 fn note(rule: &Rule, today: NaiveDate) -> Option<String> {
     match &rule.action {
+        Action::Exempt { until: None, reason, .. } if rule.has_end_only_in_reason() => Some(format!(
+            "the reason {reason:?} seems to state an end, but the exemption has none: add one with \"until\""
+        )),
         Action::Exempt { until: None, .. } => Some("the exemption has no end date: add one with \"until\"".to_owned()),
         Action::Exempt { until: Some(until), .. } if rule.has_expired(today) => {
             Some(format!("the exemption ended on {until}; the rules after it apply to its streams"))

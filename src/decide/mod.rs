@@ -71,7 +71,8 @@ pub struct Facts<'a, 'p> {
     pub stream: &'a Description,
     /// How long ago that was asked for.
     pub observed_ago: Duration,
-    /// How long after the first observation of this invocation that was.
+    /// How long after the first observation of this request that was, and how long the request
+    /// waited before it for others that were about the same stream.
     pub in_hand: Duration,
     /// The stream's tags; `None` while they have not been read.
     pub tags: Option<&'a [(String, String)]>,

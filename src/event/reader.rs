@@ -31,9 +31,13 @@ use crate::domain::text::shorten;
 /// and reading removes them again.
 const MAX_DEPTH: usize = 8;
 
-/// How many requests one payload may hold. The function's event source mapping delivers far fewer;
-/// the limit bounds the work that a forged payload can cause.
+/// How many requests one payload, or one message of a batch, may hold. The limit bounds the work
+/// that a forged payload can cause.
 const MAX_REQUESTS: usize = 1_000;
+
+/// How many streams all requests of one payload, or of one message of a batch, may name; a sweep
+/// covers more.
+const MAX_STREAMS: usize = 1_000;
 
 /// Reads one payload.
 #[derive(Debug)]
@@ -41,23 +45,31 @@ pub(super) struct Reader<'a> {
     own_roles: &'a [String],
     /// How many more requests the payload may hold.
     room: usize,
+    /// How many more streams its requests may name.
+    streams: usize,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(own_roles: &'a [String]) -> Self {
-        Self { own_roles, room: MAX_REQUESTS }
+        Self { own_roles, room: MAX_REQUESTS, streams: MAX_STREAMS }
     }
 
     /// Reads the payload as Lambda delivered it. Only the outermost batch is answered message by
     /// message.
     pub(super) fn parse_delivery(mut self, payload: &Value) -> Delivery {
         match batch(payload) {
-            Some(records) => Delivery::Batch(records.iter().map(|record| self.message(record)).collect()),
+            Some(records) => {
+                Delivery::Batch(records.iter().enumerate().map(|(index, record)| self.message(index, record)).collect())
+            }
             None => Delivery::Direct(self.unwrap_envelopes(payload, 0, 0)),
         }
     }
 
-    fn message(&mut self, record: &Value) -> Message {
+    /// One of the first thousand messages of a batch. Each has its own limits: a message must not use
+    /// up those of others.
+    fn message(&mut self, index: usize, record: &Value) -> Message {
+        let room = if index < MAX_REQUESTS { MAX_REQUESTS } else { 0 };
+        (self.room, self.streams) = (room, MAX_STREAMS);
         let Record { id, receipt_handle, receive_count, body } = Record::read(record);
         let requests = self.body(body, record, 1, 0);
         Message { id, receipt_handle, receive_count, requests }
@@ -179,9 +191,10 @@ impl<'a> Reader<'a> {
         let Some(stream) = stream else {
             return self.unwrap_envelopes(event, depth, redrives);
         };
-        let room = self.room;
+        let (room, streams) = (self.room, self.streams);
+        self.streams = MAX_STREAMS;
         let mut inside = self.unwrap_envelopes(event, depth, redrives);
-        self.room = room - 1;
+        (self.room, self.streams) = (room - 1, streams.saturating_sub(1));
         let several = inside.len() > 1;
         inside.truncate(1);
         for request in &mut inside {
@@ -209,8 +222,17 @@ impl<'a> Reader<'a> {
     }
 
     /// One request: the only place where it is made, and counted against the room.
-    fn request(&mut self, parsed: ParsedTrigger, redrives: u32, payload: Value) -> Vec<Request> {
+    fn request(&mut self, mut parsed: ParsedTrigger, redrives: u32, payload: Value) -> Vec<Request> {
         self.room = self.room.saturating_sub(1);
+        if let Scope::Streams(named) = &parsed.scope {
+            if let Some(left) = self.streams.checked_sub(named.len()) {
+                self.streams = left;
+            } else {
+                // By itself it may have room.
+                let reason = format!("the payload names more than {MAX_STREAMS} streams");
+                parsed = ParsedTrigger { manual: parsed.manual, ..ParsedTrigger::unknown(reason) };
+            }
+        }
         let ParsedTrigger { trigger, scope, options, facts, work, finding, manual } = parsed;
         vec![Request { trigger, scope, options, facts, work, finding, manual, redrives, payload }]
     }

@@ -31,6 +31,9 @@ use crate::domain::text::{first_of, shorten};
 /// *Kinesis streams should be encrypted at rest.*
 const CONTROL: &str = "Kinesis.1";
 
+/// Why imported findings need no action that are about resources of other types.
+const NO_STREAM: &str = "no resource of the findings is a Kinesis data stream";
+
 /// How long an identifier that cannot be read may be in a reason, in characters.
 const LONGEST_SHOWN: usize = 128;
 
@@ -180,7 +183,16 @@ fn other_control(control: Option<&str>) -> String {
 /// `Security Hub Findings - Imported`: sent for every update of a finding, so most need no action.
 pub(super) fn imported(event: &Event, facts: &mut FindingFacts) -> Parsed {
     let found = Found::of(event, Finding::objection, Finding::streams)?;
-    found.scope(facts, Rejection::unknown("the findings name no stream"))
+    // Without any resource the event is not what AWS documents.
+    let findings = event.detail.as_ref().and_then(|detail| detail.get("findings")).and_then(Value::as_array);
+    let has_resources = findings
+        .into_iter()
+        .flatten()
+        .filter_map(|finding| finding.get("Resources").and_then(Value::as_array))
+        .any(|resources| !resources.is_empty());
+    let otherwise =
+        if has_resources { Rejection::ignored(NO_STREAM) } else { Rejection::unknown("the findings name no stream") };
+    found.scope(facts, otherwise)
 }
 
 /// `Security Hub Findings - Custom Action`: a person selected the findings, so their state does not
@@ -305,5 +317,5 @@ impl OcsfResource {
 /// `Findings Imported V2`: findings in OCSF, sent for every update.
 pub(super) fn imported_v2(event: &Event, facts: &mut FindingFacts) -> Parsed {
     let found = Found::of(event, OcsfFinding::objection, OcsfFinding::streams)?;
-    found.scope(facts, Rejection::ignored("no resource of the findings is a Kinesis data stream"))
+    found.scope(facts, Rejection::ignored(NO_STREAM))
 }

@@ -290,6 +290,12 @@ fn what_cannot_be_read_in_a_finding_does_not_hide_its_streams() {
         let redriven = only(&with(dead_letter(&several, 1), "/stream", json!(ORDERS)));
         assert_eq!((redriven.scope, redriven.finding.unreadable.len()), (streams(&[ORDERS]), 0));
     }
+    // A consumer's finding is not about its stream, which has findings of its own.
+    let consumer = json!([{ "Type": "AwsKinesisStreamConsumer", "Id": format!("{ORDERS}/consumer/billing:1") }]);
+    check_ignored(
+        &with_resources(event!("security-finding"), "Resources", &consumer),
+        "no resource of the findings is a Kinesis data stream",
+    );
     let none = json!([{ "Type": "AwsKinesisStream", "Id": "orders" }, { "Type": "AwsKinesisStream", "Id": "arn" }]);
     check_unknown(
         &with_resources(event!("security-finding"), "Resources", &none),
@@ -691,10 +697,10 @@ fn a_wrapped_batch_contributes_a_thousand_requests_and_keeps_the_rest() {
 #[test]
 fn a_work_item_that_is_refused_may_be_retried_and_keeps_its_origin() {
     let item = json!({"version": 1, "kind": "work-item", "stream": "orders", "origin": {"eventId": "e1"}});
-    let full =
-        sqs([sqs((0..1_000).map(|n| json!({ "stream": format!("s{n}") }).to_string())).to_string(), item.to_string()]);
+    let others = (0..1_000).map(|n| json!({ "stream": format!("s{n}") }).to_string());
+    let full = sqs(others.chain([item.to_string()]));
     let Delivery::Batch(messages) = read(&full, &[]) else { panic!("not a batch") };
-    let [refused] = &messages[1].requests[..] else { panic!("{:?}", messages[1].requests) };
+    let [refused] = &messages[1_000].requests[..] else { panic!("{:?}", messages[1_000].requests) };
     assert_eq!((&refused.scope, &refused.payload), (&Scope::Unknown { retryable: true }, &item));
 
     let mut both = item;
@@ -736,6 +742,24 @@ fn whatever_a_message_holds_takes_one_of_the_thousand_places() {
         assert_eq!(requests.len(), 1_001, "{name}");
         assert!(requests[1_000].trigger.reason.as_deref().unwrap().contains("2 messages were not read"), "{name}");
     }
+}
+
+#[test]
+fn a_payload_names_at_most_a_thousand_streams_and_no_message_uses_up_the_room_of_another() {
+    let names = |count: usize| json!({"streams": (0..count).map(|index| format!("s{index}")).collect::<Vec<_>>()});
+    let records = |counts: &[usize]| sqs(counts.iter().map(|count| names(*count).to_string()));
+    let requests = direct(&on_failure(&records(&[600, 400, 1])));
+    let counts: Vec<_> = requests.iter().map(|request| request.streams().len()).collect();
+    assert_eq!(counts, [600, 400, 0]);
+    let reason = requests[2].trigger.reason.as_deref().unwrap();
+    assert!(requests[2].manual && reason.contains("more than 1000 streams"), "{reason}");
+    assert_eq!(requests[2].payload, names(1));
+    // In a batch each message is counted by itself.
+    let Delivery::Batch(messages) = read(&records(&[1_000, 1_000]), &[]) else { unreachable!() };
+    assert!(messages.iter().all(|message| message.requests[0].streams().len() == 1_000));
+    let many = sqs((0..1_002).map(|_| names(1).to_string())).to_string();
+    let Delivery::Batch(messages) = read(&sqs([many, names(1).to_string()]), &[]) else { unreachable!() };
+    assert_eq!((messages[0].requests.len(), messages[1].requests[0].streams().len()), (1_001, 1));
 }
 
 #[test]

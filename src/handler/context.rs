@@ -225,7 +225,10 @@ impl<'a, 'h> RequestContext<'a, 'h> {
         self.sender()?;
         Some(match self.message {
             None => QueueUse::Direct,
-            Some(_) if self.comes_from(TriggerKind::Scheduled) => QueueUse::ScheduledSweep,
+            // A receive before this one may have started the stream, and then been killed.
+            Some(message) if message.receive_count <= 1 && self.comes_from(TriggerKind::Scheduled) => {
+                QueueUse::ScheduledSweep
+            }
             Some(_) => QueueUse::Message,
         })
     }

@@ -35,6 +35,8 @@ pub(super) async fn sweep_accounts(
     progress.summary = OutcomeSummary::of_sweep();
     if let Some(reason) = left_to_others(ctx).await {
         progress.left_to_others = Some(reason);
+        // If that goes on, `SilenceAlarm` has to notice.
+        progress.counters.scheduled_sweeps = 0;
         return None;
     }
     let members: Vec<_> = match fleets {
@@ -66,8 +68,11 @@ const MOST_WAITING: u64 = 50;
 async fn left_to_others(ctx: &RequestContext<'_, '_>) -> Option<String> {
     let Request { manual, trigger, redrives, .. } = ctx.request;
     let by_person = *redrives > 0 || *manual && ctx.message.is_none();
+    // What a rotation or an alias that points elsewhere asks for: neither the waiting messages nor
+    // the next sweep would make up for it.
+    let asks_for_more = ctx.reapply().is_some() || ctx.facts.repointed_alias.is_some();
     // A work item is a part of a sweep, which was begun already.
-    if by_person || trigger.kind == TriggerKind::WorkItem || ctx.sender().is_none() {
+    if by_person || asks_for_more || trigger.kind == TriggerKind::WorkItem || ctx.sender().is_none() {
         return None;
     }
     match ctx.handler().aws.work.as_ref()?.waiting(ctx.deadline().look_until()).await {

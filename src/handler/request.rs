@@ -181,13 +181,15 @@ async fn requeue_until(
 }
 
 async fn reconcile_streams(ctx: &RequestContext<'_, '_>, progress: &mut RequestProgress, streams: &[StreamRef]) {
+    let named = streams.len();
     let (streams, strangers) = strangers::split(ctx, streams);
     if let Some(outcome) = strangers {
         finish(ctx, progress, outcome).await;
     }
     let streams = streams.as_slice();
     let most = if ctx.message.is_some() { MOST_OF_MESSAGE } else { MOST_AT_ONCE };
-    let is_for_the_queue = !ctx.request.options.no_dead_letter && ctx.streams_in_payload > most;
+    let in_payload = ctx.streams_in_payload - (named - streams.len());
+    let is_for_the_queue = !ctx.request.options.no_dead_letter && in_payload > most;
     if let Some(sender) = ctx.requeue_sender().filter(|_| is_for_the_queue) {
         return enqueue_streams(ctx, progress, streams, sender).await;
     }

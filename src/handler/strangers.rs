@@ -24,6 +24,10 @@ use crate::event::TriggerKind;
 /// How many of them the reason names.
 const NAMED: usize = 3;
 
+/// What a person can do about identifiers that cannot be read.
+const UNREADABLE: &str = "Correct the identifiers in what imports the findings: Security Hub presents these resources \
+                          as streams. The streams of the other resources were processed.";
+
 /// The managed ones among the `streams` of the request, and one outcome for the others and for
 /// what could not be read, if there are any.
 ///
@@ -51,8 +55,12 @@ pub(super) fn split(ctx: &RequestContext<'_, '_>, streams: &[StreamRef]) -> (Vec
     }
     let subject = format!("{} of {named} resources in the findings", strangers.len());
     let detail = format!("not streams that this function manages: {}", first_of(&strangers, NAMED));
-    let code = first_code.unwrap_or_else(|| code::UNKNOWN_PAYLOAD.to_owned());
-    let failure = Failure::new(Step::CheckTarget, &code, &subject, &detail);
+    let failure = match first_code {
+        Some(code) => Failure::new(Step::CheckTarget, &code, &subject, &detail),
+        None => {
+            Failure::new(Step::CheckTarget, code::UNKNOWN_PAYLOAD, &subject, &detail).remedied(UNREADABLE.to_owned())
+        }
+    };
     (managed, Some(Outcome::failed(None, failure, ctx.mode())))
 }
 

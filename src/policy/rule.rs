@@ -6,6 +6,7 @@ use std::fmt;
 use chrono::NaiveDate;
 use wildmatch::WildMatch;
 
+use super::date_like::looks_like_an_end;
 use crate::domain::key::KeyRef;
 use crate::domain::mode::OnOtherKey;
 use crate::domain::outcome::Warning;
@@ -27,6 +28,13 @@ impl Rule {
     #[must_use]
     pub fn has_expired(&self, today: NaiveDate) -> bool {
         matches!(&self.action, Action::Exempt { until: Some(until), .. } if *until < today)
+    }
+
+    /// Whether it is an exemption without a last day whose reason mentions a date or an end. The
+    /// reason is free text, so the exemption does not end then.
+    #[must_use]
+    pub fn has_end_only_in_reason(&self) -> bool {
+        matches!(&self.action, Action::Exempt { until: None, reason, .. } if looks_like_an_end(reason))
     }
 
     /// The warning that this rule's exemption has expired.

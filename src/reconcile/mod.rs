@@ -90,8 +90,10 @@ impl<'a> Enforcement<'a> {
 
 /// Reconciles `target`, and says how that ended.
 pub async fn reconcile(target: &StreamRef, context: &Context<'_>) -> Outcome {
+    let began = context.account.clock.instant();
     let mut earlier_attempt = context.account.locks.lock(target).await;
     let mut reconciliation = Reconciliation::new(target.clone(), context);
+    reconciliation.waited_for_others = context.account.clock.instant() - began;
     reconciliation.earlier_attempt = *earlier_attempt;
     // Boxed: the SDK's futures are some 20 KB, and a sweep holds many of these.
     let result = Box::pin(reconciliation.run()).await;
@@ -142,6 +144,9 @@ struct Reconciliation<'a> {
     /// The start that another request of this invocation sent.
     earlier_attempt: Option<locks::Attempt>,
     requirement: Option<Requirement<'a>>,
+    /// How long other requests of this invocation were working on the stream meanwhile: a stream
+    /// that was changing all that time is not waited for once more.
+    waited_for_others: Duration,
     /// When the stream was first observed.
     first_observed: Option<Instant>,
     /// When the first wait began.
@@ -164,6 +169,7 @@ impl<'a> Reconciliation<'a> {
             incarnation: Incarnation { active_since, grace_waits: deferrals, ..Incarnation::default() },
             earlier_attempt: None,
             requirement: None,
+            waited_for_others: Duration::ZERO,
             first_observed: None,
             first_wait: None,
             waited: Duration::ZERO,
@@ -218,7 +224,8 @@ impl<'a> Reconciliation<'a> {
         let Verdict { decision, requirement, warnings } = decide(&Facts {
             stream: &observation.description,
             observed_ago: now - observation.at,
-            in_hand: self.first_observed.map_or(Duration::ZERO, |first| observation.at - first),
+            in_hand: self.waited_for_others
+                + self.first_observed.map_or(Duration::ZERO, |first| observation.at - first),
             tags: state.tags.as_deref(),
             keys: observation.keys.as_ref(),
             impact: observation.impact.as_ref(),

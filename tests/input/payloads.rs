@@ -143,7 +143,9 @@ async fn feed_back(world: &World, body: &str) {
     // gets none.
     let about_envelopes =
         |message: &str| message.contains("the dead letter") || message.contains("envelopes around it");
-    let of_a_letter = letter["error"]["message"].as_str().is_some_and(about_envelopes);
+    // A dead letter about what a finding names besides managed streams holds the whole event.
+    let about_whole = |message: &str| about_envelopes(message) || message.contains("resources in the findings");
+    let of_a_letter = letter["error"]["message"].as_str().is_some_and(about_whole);
     let members = ["Records", "requestPayload", "deadLetter", "dryRun"];
     if of_a_letter || members.iter().any(|member| letter["event"].get(member).is_some()) {
         return;

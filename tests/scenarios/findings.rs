@@ -86,7 +86,11 @@ async fn an_identifier_that_is_no_arn_does_not_hide_the_stream_beside_it() {
     let ids = ["AWS::::Account:111122223333".to_owned(), ORDERS.to_owned()];
     let answer = world.run(&about("security-finding", ids)).await.expect("an answer");
     assert_eq!(answer["summary"], json!({"encrypted": 1, "failed": 1}));
-    assert_eq!(answer["outcomes"][0]["error"]["code"], "UnknownPayload");
+    let error = &answer["outcomes"][0]["error"];
+    assert_eq!(error["code"], "UnknownPayload");
+    // The event itself was understood.
+    let remedy = error["remedy"].as_str().unwrap_or_default();
+    assert!(remedy.starts_with("Correct the identifiers in what imports the findings"), "{remedy}");
     assert_eq!(world.letters().len(), 1);
 }
 

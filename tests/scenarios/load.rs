@@ -1,6 +1,7 @@
 //! Payloads that ask for a great deal, by mistake or on purpose: each stream ends in one outcome, and
 //! nobody else pays for it.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -235,6 +236,11 @@ async fn a_person_may_re_apply_a_key_more_often_than_the_function_by_itself() {
     assert!(because.contains("we applied the key 4 times"), "{because}");
 }
 
+thread_local! {
+    /// The lines of metrics of this test.
+    static METRICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
 /// A world whose key is an alias, with so many streams that are compliant.
 fn fleet(streams: usize) -> World {
     let world = World::new().with_work_queue().with("KMS_KEY_ID", ALIAS);
@@ -306,17 +312,51 @@ async fn a_second_look_sweeps_if_the_alias_points_elsewhere_than_at_the_first() 
 async fn a_backlog_of_schedules_sweeps_once_and_a_person_in_any_case() {
     let world = fleet(60);
     let mut queued = Vec::new();
+    let mut handler = world.handler();
+    handler.emit = |line| METRICS.with_borrow_mut(|lines| lines.push(line.to_owned()));
     for _ in 0..3 {
-        let answer = world.run(&event("scheduled")).await.expect("an answer");
+        let answer = world.run_with(&handler, &event("scheduled"), 300).await.expect("an answer");
         queued.push(answer["summary"]["queued"].as_u64().unwrap_or_default());
     }
     assert_eq!((queued, world.work().len()), (vec![60, 0, 0], 60));
+    // A sweep that is not made does not keep the alarm of the schedule silent.
+    let made: Vec<_> = METRICS.take().iter().map(|line| line.contains("\"ScheduledSweeps\":1")).collect();
+    assert_eq!(made, [true, false, false]);
     let answer = world.run(&json!({"sweep": true})).await.expect("an answer");
     assert_eq!(answer["summary"], json!({"queued": 60}));
     // Where nobody may look at the queue, the sweep is made.
     world.account.fault(Fault::on("GetQueueAttributes").error("AccessDeniedException", "no"));
     let answer = world.run(&event("scheduled")).await.expect("an answer");
     assert_eq!(answer["summary"], json!({"queued": 60}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_that_no_later_one_makes_up_for_is_made_however_many_messages_wait() {
+    let backlog = |world: &World| {
+        for _ in 0..60 {
+            world.enqueue(&item("stream-0000"));
+        }
+    };
+    // The schedule does not apply a rotated key again, and a rotation has no second look.
+    for (on_rotation, queued) in [("reapply", 3), ("verify", 0)] {
+        let world = fleet(3).with("ON_KEY_ROTATION", on_rotation);
+        backlog(&world);
+        let mut payload = about("key-rotated", &world.key);
+        payload["time"] = json!(now(&world));
+        let answer = world.run(&payload).await.expect("an answer");
+        assert_eq!(answer["summary"]["queued"].as_u64().unwrap_or_default(), queued, "{answer:#}");
+        world.drain().await;
+        assert_eq!(world.starts(), usize::try_from(queued).unwrap_or_default(), "{on_rotation}");
+    }
+    // Nor does the schedule know of streams that store the alias what it pointed to before.
+    let world = fleet(3);
+    let new = world.account.create_key();
+    world.account.alias(ALIAS, &new);
+    backlog(&world);
+    let mut payload = about("alias-repointed", &new);
+    payload["time"] = json!(now(&world));
+    let answer = world.run(&payload).await.expect("an answer");
+    assert_eq!(answer["summary"], json!({"queued": 3}), "{answer:#}");
 }
 
 #[tokio::test(start_paused = true)]

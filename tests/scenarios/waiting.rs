@@ -67,6 +67,20 @@ async fn a_day_of_resharding_ends_without_a_dead_letter_and_holds_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn messages_of_a_batch_about_one_changing_stream_wait_for_it_once() {
+    let world = World::new().with_work_queue();
+    world.stream(NewStream::named("orders").updating_for(A_DAY));
+    for _ in 0..10 {
+        world.enqueue(&item("orders"));
+    }
+    let began = world.clock.instant();
+    world.batch().await.expect("a batch");
+    let took = world.clock.instant() - began;
+    assert!(took < Duration::from_secs(6), "{took:?}");
+    assert_eq!((world.work().len(), world.letters().len()), (10, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wait_uses_up_no_receives_and_no_hops_and_says_since_when_it_lasts() {
     let world = World::new().with_work_queue();
     world.stream(NewStream::named("orders").stuck_updating());
@@ -160,6 +174,24 @@ async fn a_scheduled_sweep_says_that_the_next_one_looks_at_a_stuck_stream() {
     let answer = world.run(&batch).await.expect("an answer");
     world.account.settle_batch(WORK, &batch, Some(&answer));
     assert_eq!((world.work().len(), world.letters().len(), world.account.count(DESCRIBE)), (0, 0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweeps_message_that_comes_again_is_waited_for_since_a_killed_worker_may_have_started_the_stream() {
+    for (receives, waits) in [(1, false), (2, true)] {
+        let world = World::new().with_work_queue();
+        world.stream(NewStream::named("orders").encrypted_with(&world.key).updating_for(Duration::from_secs(2)));
+        let mut item = item("orders");
+        item["origin"] = json!({"eventId": "1", "eventTime": now(&world), "kind": "scheduled"});
+        world.enqueue(&item);
+        let mut batch = world.account.receive_batch(WORK, 10).expect("a batch");
+        batch["Records"][0]["attributes"]["ApproximateReceiveCount"] = json!(receives.to_string());
+        let began = world.clock.instant();
+        let answer = world.run(&batch).await.expect("an answer");
+        let took = world.clock.instant() - began;
+        world.account.settle_batch(WORK, &batch, Some(&answer));
+        assert_eq!((took > Duration::from_secs(1), world.work().len()), (waits, usize::from(!waits)), "{took:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -29,6 +29,7 @@ struct Item {
     id: String,
     body: Value,
     stream: String,
+    is_first: bool,
 }
 
 impl Item {
@@ -36,13 +37,19 @@ impl Item {
         self.stream.rsplit('/').next().unwrap_or_default()
     }
 
+    /// A second receive is not that of a sweep: the first may have started the stream, and then been
+    /// killed.
     fn is_of_sweep(&self) -> bool {
-        self.body["origin"]["kind"] == "scheduled"
+        self.body["origin"]["kind"] == "scheduled" && self.is_first
     }
 }
 
 fn records(invocation: &Invocation) -> impl Iterator<Item = &Value> {
     invocation.payload["Records"].as_array().into_iter().flatten()
+}
+
+fn is_first_receive(record: &Value) -> bool {
+    record["attributes"]["ApproximateReceiveCount"] == "1"
 }
 
 /// The work items of a batch about streams that no other message of it names.
@@ -52,7 +59,7 @@ fn items(invocation: &Invocation) -> Vec<Item> {
         let body: Value = serde_json::from_str(record["body"].as_str()?).ok()?;
         let stream = body["stream"].as_str().filter(|_| body["kind"] == "work-item")?.to_owned();
         let id = record["messageId"].as_str()?.to_owned();
-        Some(Item { id, body, stream })
+        Some(Item { id, body, stream, is_first: is_first_receive(record) })
     };
     let names = |item: &Item| {
         records(invocation)
@@ -163,9 +170,10 @@ impl Run<'_> {
         let mut given_up: BTreeMap<String, Vec<DateTime<Utc>>> = BTreeMap::new();
         for (number, invocation) in self.invocations() {
             let (start, at) = (invocation.began, invocation.ended.unwrap_or(invocation.deadline));
+            let first = records(invocation).all(is_first_receive);
             for item in self.stored(number, WORK) {
                 let Some(since) = time(&item["wait"]["since"]) else { continue };
-                let of_sweep = item["origin"]["kind"] == "scheduled" && item["expiresAt"].is_null();
+                let of_sweep = first && item["origin"]["kind"] == "scheduled" && item["expiresAt"].is_null();
                 // A failure that is retried carries the wait before it along.
                 let waits = item["reason"].as_str().is_some_and(|reason| reason.contains(WAITS));
                 if waits && start - since >= if of_sweep { IN_SWEEP } else { IN_QUEUE } {
@@ -261,7 +269,10 @@ impl Run<'_> {
             if !is_credentials || !in_member {
                 continue;
             }
-            let refused = self.of(number).find(|exchange| exchange.in_member && is_dead(exchange));
+            // Also one that was renewed before, since a policy denied it: a session is renewed once.
+            let is_refused = |code: String| ENDED.iter().any(|(ended, _)| *ended == code);
+            let refused =
+                self.of(number).find(|exchange| exchange.in_member && exchange.heard.code().is_some_and(is_refused));
             let tried = refused
                 .is_none_or(|refused| self.of(number).any(|it| it.operation == "AssumeRole" && it.sent > refused.sent));
             if !tried {
