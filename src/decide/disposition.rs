@@ -154,9 +154,9 @@ pub fn dispose(outcome: &Outcome, facts: &DeliveryFacts<'_>) -> Disposition {
     if outcome.stream.is_some() && reported.contains(&failure.message) {
         return Disposition::AlreadyReported(KEY_REPORTED);
     }
-    // Without a dead-letter queue only the answer is left. An event still asks for a dead letter,
-    // so that the invocation fails.
-    if manual && !has_dead_letter_queue {
+    // Without a dead-letter queue only the answer is left. An event and a message, whose answer
+    // nobody reads, still ask for a dead letter, so that their delivery fails.
+    if manual && receive.is_none() && !has_dead_letter_queue {
         return Disposition::Answer;
     }
     Disposition::DeadLetter { without_reapply: has_applied(outcome) }
@@ -393,6 +393,12 @@ mod tests {
                 check(&failed(code), &facts, DEAD_LETTER);
             }
         }
+    }
+
+    #[test]
+    fn without_a_dead_letter_queue_a_manual_request_in_a_message_still_asks_for_a_dead_letter() {
+        let facts = DeliveryFacts { manual: true, has_dead_letter_queue: false, ..work_item() };
+        check(&failed(TERMINAL), &facts, DEAD_LETTER);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::domain::mode::Mode;
 use crate::domain::stream::StreamRef;
 use crate::domain::text::ascii_json;
 use crate::domain::trigger_facts::TriggerFacts;
+use crate::domain::wait::WaitState;
 use crate::event::{ItemOrigin, MOST_HOPS, Message, Request, Scope, TriggerKind, WorkItem, WorkTarget};
 use crate::policy::EffectivePolicy;
 use crate::reconcile::{Context, Enforcement, RequestFacts};
@@ -110,9 +111,10 @@ impl<'a, 'h> RequestContext<'a, 'h> {
         let large_payload = targets > 1 && ascii_json(&request.payload).len() > LARGE_PAYLOAD;
         let delivery_scope = RetryScope::of(requests.len());
         // An operator who redrives a dead letter has resolved the conflict, and expects a new dead
-        // letter for what still fails.
+        // letter for what still fails. A stream that AWS is still changing waits from now on.
         let redriven = request.redrives > 0;
         let foreign_change = request.facts.foreign_change.clone().filter(|_| !redriven);
+        let wait = if redriven { WaitState::default() } else { request.facts.wait };
         Self {
             invocation,
             request,
@@ -121,7 +123,7 @@ impl<'a, 'h> RequestContext<'a, 'h> {
             delivery_scope,
             streams_in_payload: requests.iter().map(|request| request.streams().len()).sum(),
             large_payload,
-            facts: TriggerFacts { foreign_change, ..request.facts.clone() },
+            facts: TriggerFacts { foreign_change, wait, ..request.facts.clone() },
             member: None,
             from_history: HashMap::new(),
             reported: if redriven { Vec::new() } else { request.work.reported.clone() },

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::call::Call;
 use super::client;
+use super::cloudtrail;
 use super::endpoint::Endpoint;
 use super::fault::Fault;
 use super::identity::Identity;
@@ -399,6 +400,12 @@ impl Account {
                 queue.messages.clear();
             }
         });
+    }
+
+    /// Adds `records` calls that were denied to `by` to CloudTrail's event history: in turn
+    /// `StartStreamEncryption` and `StopStreamEncryption`, made just now.
+    pub fn flood(&self, by: &Identity, records: usize) {
+        self.with(|model, now| cloudtrail::flood(model, by, records, now));
     }
 
     /// Sets the principal of an access key. An unknown key belongs to the IAM user `developer`.

@@ -81,6 +81,27 @@ pub(crate) fn record_scripted(model: &mut Model) {
     }
 }
 
+/// Adds records of calls that were denied to the event history, of [`RECORDED`] calls that change
+/// encryption in turn: what somebody without any permission can fill it with. The calls themselves
+/// and their events are left out.
+pub(crate) fn flood(model: &mut Model, by: &Identity, records: usize, at: DateTime<Utc>) {
+    let caller = Caller {
+        identity: by.clone(),
+        access_key: "ASIAELSEWHERE0000000".to_owned(),
+        user_agent: "aws-cli/2.36.28".to_owned(),
+    };
+    let no_input = Map::new();
+    for operation in ["StartStreamEncryption", "StopStreamEncryption"].into_iter().cycle().take(records) {
+        let message = format!("the caller is not authorized to perform: kinesis:{operation}");
+        let result = Err(ServiceError::new("AccessDeniedException", message));
+        let (service, input) = ("kinesis", Input(&no_input));
+        let call = RecordedCall { service, operation, input, result: &result, caller: &caller, at };
+        let ids = model.record_ids();
+        let detail = detail(model, &call, &ids);
+        model.history.push(HistoryRecord { at, detail });
+    }
+}
+
 fn publish(model: &mut Model, call: &RecordedCall<'_>, ids: &RecordIds) {
     let detail = detail(model, call, ids);
     model.events.push(envelope(model, &ids.event, call, "AWS API Call via CloudTrail", &[], &detail));

@@ -49,7 +49,8 @@
 //! Descriptions of another stream or key that were believed; a look that counted as fresh however
 //! long KMS took to answer beside it; two starts of one stream in an invocation that names it
 //! twice, where the first cannot be seen yet; answers without content that read as "no tags", "no
-//! streams" and "stored".
+//! streams" and "stored"; manual requests in messages that were lost without a dead-letter queue,
+//! since nobody reads their answer.
 
 #![expect(
     clippy::expect_used,

@@ -116,6 +116,27 @@ async fn a_stream_that_never_settles_is_dead_lettered_after_two_days_with_what_t
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_redrives_the_dead_letter_of_a_stream_that_still_changes_begins_another_wait() {
+    let world = World::new().with_work_queue();
+    world.stream(NewStream::named("orders").updating_for(Duration::from_hours(50)));
+    world.enqueue(&item("orders"));
+    work_for(&world, Duration::from_hours(49)).await;
+    let letter = world.letters().pop().expect("a dead letter");
+    assert_eq!(letter["error"]["code"], "StillUpdating");
+    world.account.purge(crate::support::QUEUE);
+    world.enqueue(&letter);
+    let redriven = now(&world);
+    assert_eq!(world.batch().await, Some(json!({"batchItemFailures": []})));
+    assert_eq!((world.letters().len(), world.work().len()), (0, 1));
+    let wait = world.work()[0].0["wait"].clone();
+    let since: DateTime<Utc> = serde_json::from_value(wait["since"].clone()).expect("a time");
+    assert!((since >= redriven) && wait["times"] == 1, "{wait}");
+    work_for(&world, Duration::from_hours(2)).await;
+    let stream = world.account.snapshot("orders").expect("the stream");
+    assert_eq!((stream.key_id.as_ref(), world.letters().len(), world.work().len()), (Some(&world.key), 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stuck_stream_costs_a_sweep_neither_time_nor_dead_letters_and_is_left_to_the_next() {
     let mut busy = Vec::new();
     for stuck in [0, 2] {

@@ -43,7 +43,7 @@ const TRIGGER_KINDS: [&str; 14] = [
     "ignored",
 ];
 
-const ENDINGS: [&str; 8] = [
+const ENDINGS: [&str; 16] = [
     "killed",
     "failed: StillUpdating",
     "failed: Throttled",
@@ -52,6 +52,14 @@ const ENDINGS: [&str; 8] = [
     "failed: DeadLetterNotStored",
     "third attempt",
     "call abandoned",
+    "history read in part",
+    "history of the own session read",
+    "member's session refused",
+    "member's session renewed",
+    "waited in the queue",
+    "waited two days",
+    "left to the next sweep",
+    "message sent on stream by stream",
 ];
 
 /// Writes down which faults have met a call; after this they are cleared.
@@ -63,6 +71,42 @@ pub(crate) fn note_faults(world: &World) {
             world.note(format!("met: {}", fault.wrong.kind()));
         }
     }
+}
+
+/// What [`super::busy`] is about, as far as it happened.
+fn of_busy_accounts(story: &Story) -> BTreeSet<&'static str> {
+    let mut met = BTreeSet::new();
+    for exchange in &story.exchanges {
+        if exchange.request["LookupAttributes"][0]["AttributeKey"] == "Username" {
+            met.insert("history of the own session read");
+        }
+        if exchange.in_member && super::busy::is_dead(exchange) {
+            met.insert("member's session refused");
+            let mut later = story.exchanges.iter().filter(|other| other.sent > exchange.sent);
+            if later.any(|other| other.access_key == exchange.access_key && other.operation == "AssumeRole") {
+                met.insert("member's session renewed");
+            }
+        }
+    }
+    for line in &story.log {
+        let reason = line.field("reason");
+        let is_of_batch = || story.invocations[line.invocation].way == Way::Batch;
+        match line.message.as_str() {
+            "change history is too long to be read" => met.insert("history read in part"),
+            "stream settled" if reason.ends_with("the next scheduled sweep looks at it again") => {
+                met.insert("left to the next sweep")
+            }
+            "stream settled" if reason.contains("UPDATING") && reason.contains(super::busy::WAITS) => {
+                met.insert("waited in the queue")
+            }
+            "stream settled" if reason.contains("streams in the request") && is_of_batch() => {
+                met.insert("message sent on stream by stream")
+            }
+            "stream not settled" if reason.contains("hours in the work queue") => met.insert("waited two days"),
+            _ => false,
+        };
+    }
+    met
 }
 
 impl Coverage {
@@ -77,7 +121,8 @@ impl Coverage {
         for (_, deed) in &world.plan.deeds {
             met.insert((ACTOR, deed.kind().to_owned()));
         }
-        for (_, trigger) in &world.plan.triggers {
+        let is_made = |what: &str| what != "manual of a member" || world.plan.of_member > 0;
+        for (_, trigger) in world.plan.triggers.iter().filter(|(_, trigger)| is_made(trigger.what)) {
             met.insert((PAYLOAD, trigger.what.to_owned()));
         }
         for line in &story.log {
@@ -111,6 +156,7 @@ impl Coverage {
         if story.exchanges.iter().any(|exchange| exchange.heard == Heard::Nothing) {
             met.insert((ENDING, "call abandoned".to_owned()));
         }
+        met.extend(of_busy_accounts(story).into_iter().map(|ending| (ENDING, ending.to_owned())));
         let mut coverage = Self {
             seeds: 1,
             invocations: story.invocations.len() as u64,

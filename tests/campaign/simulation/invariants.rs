@@ -10,9 +10,9 @@ use kinesis_encryption_enforcer::sandbox::Call;
 use serde_json::Value;
 
 use super::plan::{EXEMPT, Wrong, spares};
-use super::story::{End, Exchange, Heard, Invocation, Line, Story, Way, access_key, is_ours};
+use super::story::{End, Exchange, Heard, Invocation, Line, Story, Way, access_key, invocation_of, is_ours};
 use super::triggers::STRANGER;
-use super::world::{LETTERS, MANAGED, OWN_ROLE, WORK, World};
+use super::world::{LETTERS, MANAGED, WORK, World};
 
 /// An invariant that did not hold.
 #[derive(Clone, Debug)]
@@ -22,14 +22,20 @@ pub(crate) struct Violation {
     pub(crate) what: String,
 }
 
-struct Run<'a> {
-    world: &'a World,
-    story: &'a Story,
-    calls: Vec<Call>,
+/// A run that is over.
+pub(super) struct Run<'a> {
+    pub(super) world: &'a World,
+    pub(super) story: &'a Story,
+    /// The calls in the function's own account.
+    pub(super) calls: Vec<Call>,
+    /// The requests of each invocation.
+    exchanges: Vec<Vec<&'a Exchange>>,
+    /// What each invocation had stored in queues: the queue's URL, and the message.
+    stored: Vec<Vec<(String, Value)>>,
 }
 
 /// What did not hold: when, and what.
-type Found = Vec<(DateTime<Utc>, String)>;
+pub(super) type Found = Vec<(DateTime<Utc>, String)>;
 
 type Check = fn(&Run<'_>) -> Found;
 
@@ -38,7 +44,7 @@ type Starts<'a> = BTreeMap<(usize, String, Option<DateTime<Utc>>), Vec<&'a Excha
 
 /// Everything that did not hold in the run, in the order in which it happened.
 pub(crate) fn check(world: &World, story: &Story) -> Vec<Violation> {
-    let checks: [(&'static str, Check); 20] = [
+    let checks: [(&'static str, Check); 25] = [
         ("an invocation ends in time", |run| run.ends_in_time()),
         ("an invocation fails with an errorType of the list", |run| run.fails_by_the_list()),
         ("an answer is what the contract says", |run| run.answers_by_the_contract()),
@@ -59,8 +65,27 @@ pub(crate) fn check(world: &World, story: &Story) -> Vec<Violation> {
         ("at most one start of a stream is accepted in an invocation", |run| run.accepted_once()),
         ("what the process remembers keeps to MAX_APPLIES_PER_DAY", |run| run.memory_is_heeded()),
         ("what CloudTrail shows keeps to MAX_APPLIES_PER_DAY", |run| run.history_is_heeded()),
+        ("what could be read of CloudTrail keeps to MAX_APPLIES_PER_DAY", |run| run.readable_history_is_heeded()),
+        ("a changing stream is waited for in place only as long as that pays", |run| run.waits_in_place_pay()),
+        ("a wait uses up no receive and no hop", |run| run.waits_use_up_nothing()),
+        ("nothing waits for more than two days, and then it is one letter", |run| run.waits_end()),
+        ("dead credentials of a member are renewed", |run| run.dead_sessions_are_renewed()),
     ];
-    let run = Run { world, story, calls: world.account.calls() };
+    let calls = world.account.calls();
+    let mut exchanges: Vec<Vec<&Exchange>> = vec![Vec::new(); story.invocations.len()];
+    for exchange in &story.exchanges {
+        exchanges[invocation_of(&exchange.access_key).expect("the function's")].push(exchange);
+    }
+    let mut stored: Vec<Vec<(String, Value)>> = vec![Vec::new(); story.invocations.len()];
+    for call in calls.iter().filter(|call| call.result.is_ok() && call.operation.starts_with("SendMessage")) {
+        let Some(number) = invocation_of(&call.access_key) else { continue };
+        let url = call.request["QueueUrl"].as_str().unwrap_or_default();
+        let entries = call.request["Entries"].as_array().cloned().unwrap_or_default();
+        let entries = if call.operation == "SendMessage" { vec![call.request.clone()] } else { entries };
+        let bodies = entries.iter().filter_map(|entry| serde_json::from_str(entry["MessageBody"].as_str()?).ok());
+        stored[number].extend(bodies.map(|body| (url.to_owned(), body)));
+    }
+    let run = Run { world, story, calls, exchanges, stored };
     let mut found = Vec::new();
     for (invariant, check) in checks {
         found.extend(check(&run).into_iter().map(|(at, what)| Violation { at, invariant, what }));
@@ -76,16 +101,15 @@ const ON_ITS_WAY: TimeDelta = TimeDelta::milliseconds(100);
 const FRESH: TimeDelta = TimeDelta::seconds(2);
 
 impl Run<'_> {
-    fn invocations(&self) -> impl Iterator<Item = (usize, &Invocation)> {
+    pub(super) fn invocations(&self) -> impl Iterator<Item = (usize, &Invocation)> {
         self.story.invocations.iter().enumerate()
     }
 
     /// The starts of the function, each with its invocation.
-    fn starts(&self) -> Vec<(usize, &Exchange)> {
+    pub(super) fn starts(&self) -> Vec<(usize, &Exchange)> {
         self.invocations()
             .flat_map(|(number, _)| {
-                self.story
-                    .of(number)
+                self.of(number)
                     .filter(|exchange| exchange.operation == "StartStreamEncryption")
                     .map(move |start| (number, start))
             })
@@ -107,7 +131,7 @@ impl Run<'_> {
                 && exchange.answered.is_some_and(|answered| answered < start.sent)
         };
         let mut last: Option<(&Exchange, Value)> = None;
-        for exchange in self.story.of(number).filter(before) {
+        for exchange in self.of(number).filter(before) {
             if let Some(answer) = exchange.heard.answer().filter(|answer| holds(exchange, answer))
                 && last.as_ref().is_none_or(|(other, _)| other.answered < exchange.answered)
             {
@@ -124,24 +148,18 @@ impl Run<'_> {
         found.map(|(exchange, mut answer)| (exchange, answer["StreamDescriptionSummary"].take()))
     }
 
-    /// The messages that an invocation had stored on `queue`.
-    fn stored(&self, number: usize, queue: &str) -> Vec<Value> {
-        let access_key = access_key(number);
-        let on_queue = |call: &&Call| {
-            call.access_key == access_key
-                && call.result.is_ok()
-                && call.request["QueueUrl"].as_str().is_some_and(|url| url.ends_with(queue))
-        };
-        let mut bodies = Vec::new();
-        for call in self.calls.iter().filter(on_queue) {
-            let entries = call.request["Entries"].as_array().cloned().unwrap_or_default();
-            let entries = if call.operation == "SendMessage" { vec![call.request.clone()] } else { entries };
-            bodies.extend(entries.iter().filter_map(|entry| serde_json::from_str(entry["MessageBody"].as_str()?).ok()));
-        }
-        bodies
+    /// The requests of an invocation.
+    pub(super) fn of(&self, number: usize) -> impl Iterator<Item = &Exchange> {
+        self.exchanges.get(number).into_iter().flatten().copied()
     }
 
-    fn log(&self, message: &'static str) -> impl Iterator<Item = &Line> {
+    /// The messages that an invocation had stored on `queue`.
+    pub(super) fn stored(&self, number: usize, queue: &str) -> Vec<&Value> {
+        let stored = self.stored.get(number).into_iter().flatten();
+        stored.filter(|(url, _)| url.ends_with(queue)).map(|(_, body)| body).collect()
+    }
+
+    pub(super) fn log(&self, message: &'static str) -> impl Iterator<Item = &Line> {
         self.story.log.iter().filter(move |line| line.message == message)
     }
 
@@ -344,7 +362,10 @@ impl Run<'_> {
 
     fn deferrals_are_queued(&self) -> Found {
         let mut found = Vec::new();
-        for line in self.log("stream settled").filter(|line| line.field("status") == "deferred") {
+        // What a scheduled sweep found changing for an hour is left to the next.
+        let is_left = |line: &&Line| line.field("reason").ends_with("the next scheduled sweep looks at it again");
+        let deferred = self.log("stream settled").filter(|line| line.field("status") == "deferred");
+        for line in deferred.filter(|line| !is_left(line)) {
             let invocation = &self.story.invocations[line.invocation];
             if !matches!(invocation.end, End::Answer(_)) {
                 continue;
@@ -408,11 +429,13 @@ impl Run<'_> {
     }
 
     fn writes_nothing_else(&self) -> Found {
-        const ALLOWED: [&str; 15] = [
+        const ALLOWED: [&str; 16] = [
+            "AssumeRole",
             "DescribeStreamSummary",
             "DescribeKey",
             "GetKeyPolicy",
             "GetParameter",
+            "GetQueueAttributes",
             "GetResourcePolicy",
             "GetResources",
             "ListStreams",
@@ -422,7 +445,6 @@ impl Run<'_> {
             "SendMessage",
             "SendMessageBatch",
             "ChangeMessageVisibility",
-            "GetQueueAttributes",
             "PutEvents",
         ];
         let of_function =
@@ -450,7 +472,7 @@ impl Run<'_> {
             if !self.world.plan.audit && invocation.payload.get("dryRun").is_none() {
                 continue;
             }
-            for exchange in self.story.of(number) {
+            for exchange in self.of(number) {
                 let work = exchange.operation.starts_with("SendMessage")
                     && exchange.request["QueueUrl"].as_str().is_some_and(|url| url.ends_with(&format!("/{WORK}")));
                 let letter = exchange.operation.starts_with("SendMessage")
@@ -504,9 +526,7 @@ impl Run<'_> {
     fn right_streams_rest(&self) -> Found {
         let mut found = Vec::new();
         for (number, start) in self.starts() {
-            let payload = self.story.invocations[number].payload.to_string();
-            let asked = payload.contains("reapply")
-                || self.world.plan.reapply && (payload.contains("key-rotated") || payload.contains("CMK Rotation"));
+            let asked = self.is_reapplication_asked_for(number);
             let Some((_, shown)) = self.look(number, start) else { continue };
             let (key, has) =
                 (start.request["KeyId"].as_str().unwrap_or_default(), shown["KeyId"].as_str().unwrap_or_default());
@@ -521,13 +541,33 @@ impl Run<'_> {
         found
     }
 
+    /// Whether a key that is in place may be applied again: a direct request asks for it, or a message
+    /// that says that it descends from one, or from a rotation.
+    fn is_reapplication_asked_for(&self, number: usize) -> bool {
+        let invocation = &self.story.invocations[number];
+        let of_rotation = |payload: &str| {
+            self.world.plan.reapply && (payload.contains("key-rotated") || payload.contains("CMK Rotation"))
+        };
+        if invocation.way != Way::Batch {
+            let payload = invocation.payload.to_string();
+            return payload.contains("reapply") || of_rotation(&payload);
+        }
+        let bodies =
+            invocation.payload["Records"].as_array().into_iter().flatten().filter_map(|it| it["body"].as_str());
+        bodies.into_iter().any(|body| {
+            let payload: Value = serde_json::from_str(body).unwrap_or_default();
+            let is_letter = payload["kind"] == "enforcement-failure";
+            let origin = payload["origin"]["kind"].as_str().unwrap_or_default();
+            of_rotation(body) || body.contains("reapply") && (is_letter || ["manual", "key-rotated"].contains(&origin))
+        })
+    }
+
     fn exempt_streams_rest(&self) -> Found {
         let mut found = Vec::new();
         for (number, start) in self.starts() {
             let plan = &self.world.plan;
             if plan.exempt_tag {
                 let reads: Vec<_> = self
-                    .story
                     .of(number)
                     .filter(|it| {
                         it.operation == "ListTagsForStream"
@@ -557,8 +597,9 @@ impl Run<'_> {
         let mut found = Vec::new();
         for (number, start) in self.starts() {
             let key = start.request["KeyId"].as_str().unwrap_or_default();
+            let name = start.stream.as_deref().unwrap_or_default();
             let desired: Vec<_> =
-                self.terms_at(number, start).into_iter().flat_map(|terms| self.world.desired(terms)).collect();
+                self.terms_at(number, start).into_iter().flat_map(|terms| self.world.desired(name, terms)).collect();
             if !desired.iter().any(|desired| desired == key) {
                 found
                     .push((start.at, format!("#{number} applied {key} to {:?}, not one of {desired:?}", start.stream)));
@@ -621,7 +662,11 @@ impl Run<'_> {
                     && call.result.is_ok()
                     && call.stream.as_ref() == Some(&stream)
             };
-            let accepted: Vec<_> = self.calls.iter().filter(of_it).map(|call| call.at).collect();
+            let mut accepted: Vec<_> = self.calls.iter().filter(of_it).map(|call| call.at).collect();
+            let in_member = |it: &&Exchange| {
+                it.in_member && it.operation == "StartStreamEncryption" && it.stream.as_ref() == Some(&stream)
+            };
+            accepted.extend(self.of(number).filter(in_member).filter(|it| it.heard.is_ok()).map(|it| it.at));
             if let Some(at) = accepted.get(incarnations) {
                 found.push((*at, format!("#{number} had {} starts of {stream} accepted", accepted.len())));
             }
@@ -662,10 +707,10 @@ impl Run<'_> {
                 continue;
             }
             let since = self.since(number, start);
+            let role = self.world.role_for(start.stream.as_deref().unwrap_or_default());
             let mut times = Vec::new();
             let mut others = 0;
             for exchange in self
-                .story
                 .of(number)
                 .filter(|it| it.operation == "LookupEvents" && it.answered.is_some_and(|at| at < start.sent))
             {
@@ -681,7 +726,7 @@ impl Run<'_> {
                         .to_string()
                         .contains(&format!("stream/{}\"", start.stream.as_deref().unwrap_or_default()));
                     let own = record.pointer("/userIdentity/sessionContext/sessionIssuer/arn").and_then(Value::as_str)
-                        == Some(OWN_ROLE);
+                        == Some(&role);
                     let at = record["eventTime"].as_str().and_then(|at| DateTime::parse_from_rfc3339(at).ok());
                     let at = at.map(|at| at.to_utc()).filter(|at| *at >= since);
                     match (record["errorCode"].is_null() && of_stream, own) {
@@ -705,7 +750,7 @@ impl Run<'_> {
 
     /// From when on applications count: for 24 hours, and never those of a stream of the same name
     /// before.
-    fn since(&self, number: usize, start: &Exchange) -> DateTime<Utc> {
+    pub(super) fn since(&self, number: usize, start: &Exchange) -> DateTime<Utc> {
         let created = self
             .look(number, start)
             .and_then(|(_, shown)| DateTime::from_timestamp(shown["StreamCreationTimestamp"].as_i64()?, 0));
@@ -713,20 +758,24 @@ impl Run<'_> {
         (start.at - TimeDelta::hours(24)).max(created.unwrap_or(DateTime::UNIX_EPOCH)) + TimeDelta::seconds(1)
     }
 
-    /// Whether a person named the stream: nobody who does so waits for a fight to end.
-    fn is_asked_for(&self, number: usize) -> bool {
+    /// Whether a person named the stream directly: nobody who does so waits for a fight to end. A
+    /// message says only where to look.
+    pub(super) fn is_asked_for(&self, number: usize) -> bool {
+        if self.story.invocations[number].way == Way::Batch {
+            return false;
+        }
         let payload = self.story.invocations[number].payload.to_string().replace('\\', "");
         ["{\"stream", "{\"deadLetter", "{\"reapply", "\"reapply\":true"].iter().any(|shape| payload.contains(shape))
     }
 }
 
 /// Whether AWS said in so many words that it did not do what was asked.
-fn was_refused(exchange: &Exchange) -> bool {
+pub(super) fn was_refused(exchange: &Exchange) -> bool {
     let refusal = |code: String| !matches!(Kind::of(&code), Kind::Unavailable | Kind::Unknown);
     matches!(exchange.heard, Heard::Answer { .. }) && exchange.heard.code().is_some_and(refusal)
 }
 
-fn merged(times: impl Iterator<Item = DateTime<Utc>>) -> Vec<DateTime<Utc>> {
+pub(super) fn merged(times: impl Iterator<Item = DateTime<Utc>>) -> Vec<DateTime<Utc>> {
     let mut times: Vec<_> = times.collect();
     times.sort_unstable();
     times.dedup_by(|later, earlier| *later - *earlier <= TimeDelta::milliseconds(1_500));
@@ -750,7 +799,8 @@ fn diagnosed(error: &Value, invented: bool) -> Result<(), String> {
     // that a person asked for has to be there.
     let reclassed = matches!(error["step"].as_str(), Some("send-work-item"))
         || kind == Kind::StreamNotFound
-        || kind == Kind::NotUnderstood;
+        || kind == Kind::NotUnderstood
+        || error["message"].as_str().is_some_and(|message| message.ends_with("hours in the work queue"));
     let class = [Class::Retryable, Class::Terminal, Class::Gone, Class::Contested]
         .into_iter()
         .find(|class| error["class"] == class.as_str());

@@ -1,5 +1,6 @@
 //! One run of the simulation for one seed, and many of them.
 
+mod busy;
 mod coverage;
 mod invariants;
 mod others;
@@ -19,7 +20,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use kinesis_encryption_enforcer::sandbox::{self, Account};
+use kinesis_encryption_enforcer::sandbox;
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
@@ -135,7 +136,9 @@ pub(crate) fn run(seed: u64, tells: bool) -> Result<Done, Box<Broken>> {
 async fn play(world: &Rc<World>) -> Result<(), Violation> {
     if !world.plan.latency.is_zero() {
         for (operation, _) in plan::OPERATIONS {
-            world.account.fault(sandbox::Fault::on(operation).delay(world.plan.latency));
+            let slow = sandbox::Fault::on(operation).delay(world.plan.latency);
+            world.member.iter().for_each(|(member, _)| member.fault(slow.clone()));
+            world.account.fault(slow);
         }
     }
     tokio::task::spawn_local(Rc::clone(world).event_bridge());
@@ -149,6 +152,7 @@ async fn play(world: &Rc<World>) -> Result<(), Violation> {
         world.beside(async move {
             sleep(Duration::from_secs(at)).await;
             later.note(format!("{fault:?}"));
+            later.member.iter().for_each(|(member, _)| member.fault(fault_of(&later, &fault)));
             later.account.fault(fault_of(&later, &fault));
         });
     }
@@ -253,8 +257,9 @@ fn of_another(world: &World) -> String {
     answer.to_string()
 }
 
-/// Longer than any chain of deferrals.
-const LONGEST: Duration = Duration::from_hours(40);
+/// Longer than any chain of deferrals: two days of waiting for AWS, and the hops and receives before
+/// and after that.
+const LONGEST: Duration = Duration::from_hours(56);
 
 /// Faults have stopped and others rest: the account comes right, letters are fed back once, and
 /// then there is nothing left to do.
@@ -262,10 +267,18 @@ async fn rest(world: &Rc<World>) -> Result<(), Violation> {
     coverage::note_faults(world);
     world.calm.set(true);
     world.account.clear_faults();
+    world.member.iter().for_each(|(member, _)| member.clear_faults());
     world.note("faults have stopped, and others rest");
     sleep(Duration::from_mins(4)).await;
     world.repair().await;
+    if !world.plan.stuck_for_days {
+        world.delete_stuck().await;
+    }
     done(world).await?;
+    world.delete_stuck().await;
+    while world.plan.streams.iter().any(|stream| is_resharding(world, stream)) {
+        sleep(Duration::from_hours(1)).await;
+    }
     sleep(world.plan.rest).await;
     schedule(world).await?;
     let letters = world.account.messages(LETTERS);
@@ -283,7 +296,7 @@ async fn rest(world: &Rc<World>) -> Result<(), Violation> {
     schedule(world).await?;
     let contested = last_contested(world);
     is_right(world, &contested)?;
-    let before = (starts(&world.account), world.account.messages(LETTERS).len());
+    let before = (starts(world), world.account.messages(LETTERS).len());
     schedule(world).await?;
     is_right(world, &contested)?;
     let again: Vec<_> = world.account.messages(LETTERS).split_off(before.1);
@@ -298,12 +311,18 @@ async fn rest(world: &Rc<World>) -> Result<(), Violation> {
         malformed.iter().any(|name| body.contains(name) || !world.plan.failure_queue) || world.plan.key_unsuitable
     };
     let unasked = again.iter().find(|letter| !is_known(&letter.body));
-    let more = starts(&world.account) - before.0;
+    let more = starts(world) - before.0;
     if more > 0 || unasked.is_some() {
         let what = format!("it started {more} streams, and wrote {:?}", unasked.map(|letter| &letter.body));
         return Err(Violation { at: world.now(), invariant: "a further run does nothing", what });
     }
     Ok(())
+}
+
+/// Whether a stream is UPDATING for hours.
+fn is_resharding(world: &World, stream: &plan::Stream) -> bool {
+    matches!(stream.state, plan::State::Resharding(_))
+        && world.account.snapshot(&stream.name).is_some_and(|stream| stream.status == "UPDATING")
 }
 
 async fn schedule(world: &Rc<World>) -> Result<(), Violation> {
@@ -321,12 +340,9 @@ async fn done(world: &World) -> Result<(), Violation> {
     Err(Violation { at: world.now(), invariant: "everything ends once faults have stopped", what })
 }
 
-fn starts(account: &Account) -> usize {
-    account
-        .calls()
-        .iter()
-        .filter(|call| call.operation == "StartStreamEncryption" && story::is_ours(&call.access_key))
-        .count()
+/// How often the function has sent a start.
+fn starts(world: &World) -> usize {
+    world.told.lock().exchanges.iter().filter(|exchange| exchange.operation == "StartStreamEncryption").count()
 }
 
 /// The streams that the last sweep found contested: with a reason, they need not be right.
@@ -348,14 +364,14 @@ fn is_right(world: &World, contested: &BTreeSet<String>) -> Result<(), Violation
     }
     let names = world.plan.streams.iter().map(|stream| stream.name.clone());
     let of_terraform = (0..100).map(|number| format!("tf-{number}"));
-    for name in names.chain(of_terraform) {
-        let Some(stream) = world.account.snapshot(&name) else { continue };
+    for name in names.chain(of_terraform).chain(world.names_in_member()) {
+        let Some(stream) = world.snapshot(&name) else { continue };
         let terms = world.terms(&name, &stream.tags);
         if terms.spared || terms.audit || stream.status == "DELETING" || contested.contains(&name) {
             continue;
         }
-        if stream.status != "ACTIVE" || !world.is_right(&stream, terms) {
-            let what = format!("{name} is {stream:?}; it is to have {:?} ({terms:?})", world.desired(terms));
+        if stream.status != "ACTIVE" || !world.is_right(&name, &stream, terms) {
+            let what = format!("{name} is {stream:?}; it is to have {:?} ({terms:?})", world.desired(&name, terms));
             return Err(Violation {
                 at: world.now(),
                 invariant: "once faults have stopped every stream comes right",

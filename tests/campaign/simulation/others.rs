@@ -6,8 +6,10 @@ use std::time::Duration;
 use aws_sdk_kinesis::types::{EncryptionType, ScalingType};
 use tokio::time::sleep;
 
-use super::plan::{Deed, EXEMPT, Key};
-use super::world::{ALIAS, CONSOLE, TERRAFORM, WORK, World};
+use kinesis_encryption_enforcer::sandbox::Identity;
+
+use super::plan::{Deed, ENDED, EXEMPT, Key, State};
+use super::world::{ALIAS, CONSOLE, FUNCTION, TERRAFORM, WORK, World};
 
 impl World {
     fn kinesis(&self, access_key: &str) -> aws_sdk_kinesis::Client {
@@ -16,6 +18,11 @@ impl World {
 
     fn kms(&self) -> aws_sdk_kms::Client {
         aws_sdk_kms::Client::new(&self.config(CONSOLE))
+    }
+
+    fn kinesis_of_member(&self) -> Option<aws_sdk_kinesis::Client> {
+        let (member, _) = self.member.as_ref()?;
+        Some(aws_sdk_kinesis::Client::new(&self.config_in(member, CONSOLE)))
     }
 
     /// Does `deed`. Whether AWS lets it be done is part of the run.
@@ -58,12 +65,57 @@ impl World {
                 self.point_alias(Key::Ours).await;
             }
             Deed::Terraform { name, encrypts } => self.terraform(&name, encrypts).await,
+            Deed::Flood { stream, in_our_name } => self.flood(&name(stream), in_our_name).await,
+            Deed::KeepResharding(stream) => self.keep_resharding(&name(stream)).await,
+            Deed::StopOfMember(index) => {
+                if let (Some(kinesis), Some(name)) = (self.kinesis_of_member(), self.names_in_member().nth(index)) {
+                    stop(&kinesis, &name).await;
+                }
+            }
+            Deed::EndSessions(how) => {
+                let (code, message) = ENDED[how];
+                self.account.end_sessions(code, message);
+                // Something to do there, which a process with a session meets.
+                if let Some(kinesis) = self.kinesis_of_member() {
+                    for name in self.names_in_member() {
+                        stop(&kinesis, &name).await;
+                    }
+                }
+            }
             Deed::SecondEnforcer => self.second_enforcer.set(true),
             Deed::CopyMessage => {
                 if let Some(message) = self.account.messages(WORK).first() {
                     self.account.send(WORK, &message.body);
                 }
             }
+        }
+    }
+
+    /// Undoes our work again and again, and hides it behind calls that are denied: so many that the
+    /// history of a call, or even that of a session, is too long to be read.
+    async fn flood(&self, name: &str, in_our_name: bool) {
+        let (by, records) = if in_our_name {
+            (Identity::role("mimic", FUNCTION), 1_100)
+        } else {
+            (Identity::role("deployer", "ci"), 800)
+        };
+        let kinesis = self.kinesis(CONSOLE);
+        for round in 0..6 {
+            stop(&kinesis, name).await;
+            self.account.flood(&by, if round == 0 { records } else { 100 });
+            sleep(Duration::from_secs(self.roll(60..=300))).await;
+            if self.calm.get() {
+                return;
+            }
+        }
+    }
+
+    async fn keep_resharding(&self, name: &str) {
+        let kinesis = self.kinesis(CONSOLE);
+        for round in 0..40 {
+            let request = kinesis.update_shard_count().stream_name(name).target_shard_count(1 + round % 2);
+            drop(request.scaling_type(ScalingType::UniformScaling).send().await);
+            sleep(Duration::from_secs(self.roll(20..=200))).await;
         }
     }
 
@@ -102,15 +154,20 @@ impl World {
         }
     }
 
-    /// Everybody rests: keys are made usable again, and what can never settle is deleted.
+    /// Everybody rests: keys are made usable again.
     pub(crate) async fn repair(&self) {
-        let (kinesis, kms) = (self.kinesis(CONSOLE), self.kms());
+        let kms = self.kms();
         for key in [Key::Ours, Key::OfRule, Key::Other] {
             drop(kms.cancel_key_deletion().key_id(&self.keys[&key]).send().await);
             drop(kms.enable_key().key_id(&self.keys[&key]).send().await);
         }
+    }
+
+    /// Deletes what can never settle.
+    pub(crate) async fn delete_stuck(&self) {
+        let kinesis = self.kinesis(CONSOLE);
         for stream in &self.plan.streams {
-            if stream.state == super::plan::State::Stuck {
+            if stream.state == State::Stuck {
                 drop(kinesis.delete_stream().stream_name(&stream.name).send().await);
             }
         }

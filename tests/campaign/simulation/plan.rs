@@ -36,6 +36,9 @@ pub(crate) enum State {
     Young,
     Creating,
     Updating,
+    /// UPDATING for so many hours.
+    Resharding(u64),
+    /// UPDATING without an end.
     Stuck,
     Deleting,
 }
@@ -160,10 +163,25 @@ pub(crate) enum Deed {
     PointAlias(Key),
     DeleteAlias,
     Rotate(Key),
-    Terraform { name: String, encrypts: bool },
+    Terraform {
+        name: String,
+        encrypts: bool,
+    },
     TerraformStop(usize),
     SecondEnforcer,
     CopyMessage,
+    /// Stops the stream again and again, and hides it: calls that are denied fill `CloudTrail`'s
+    /// history, sometimes from a session with the name of the function's own.
+    Flood {
+        stream: usize,
+        in_our_name: bool,
+    },
+    /// Reshards the stream again and again.
+    KeepResharding(usize),
+    /// Stops the encryption of a stream of the member account.
+    StopOfMember(usize),
+    /// Ends all sessions in the member account; calls are refused with this of [`ENDED`].
+    EndSessions(usize),
 }
 
 impl Deed {
@@ -186,12 +204,17 @@ impl Deed {
             Self::TerraformStop(_) => "Terraform stops",
             Self::SecondEnforcer => "second enforcer",
             Self::CopyMessage => "message delivered twice",
+            Self::Flood { in_our_name: false, .. } => "flood of denied calls",
+            Self::Flood { in_our_name: true, .. } => "flood in our session's name",
+            Self::KeepResharding(_) => "resharding without an end",
+            Self::StopOfMember(_) => "member's stream stopped",
+            Self::EndSessions(_) => "members' sessions ended",
         }
     }
 }
 
 /// Every [`Deed::kind`].
-pub(crate) const DEEDS: [&str; 16] = [
+pub(crate) const DEEDS: [&str; 21] = [
     "console stops",
     "console starts",
     "deletion",
@@ -208,6 +231,11 @@ pub(crate) const DEEDS: [&str; 16] = [
     "Terraform stops",
     "second enforcer",
     "message delivered twice",
+    "flood of denied calls",
+    "flood in our session's name",
+    "resharding without an end",
+    "member's stream stopped",
+    "members' sessions ended",
 ];
 
 /// A payload, by the name of a file in `events/` or of what is made here.
@@ -242,6 +270,10 @@ pub(crate) struct Plan {
     pub(crate) policy_in_parameter: bool,
     pub(crate) rules: Vec<Rule>,
     pub(crate) streams: Vec<Stream>,
+    /// How many streams the member account has; without one there is no member account.
+    pub(crate) of_member: usize,
+    /// Whether streams that are UPDATING without an end stay so for days.
+    pub(crate) stuck_for_days: bool,
     /// How long every call takes; what happens side by side meets only where it is not nothing.
     pub(crate) latency: Duration,
     pub(crate) updating: Duration,
@@ -289,6 +321,7 @@ impl Plan {
         let exempt_tag = chance(dice, 90);
         let streams: Vec<_> = (0..dice.usize(2..=7)).map(|index| stream(dice, index)).collect();
         let count = streams.len();
+        let of_member = if chance(dice, 30) { dice.usize(1..=3) } else { 0 };
         let mut plan = Self {
             seed,
             key: pick(
@@ -311,6 +344,9 @@ impl Plan {
             policy_in_parameter: chance(dice, 30),
             rules: Vec::new(),
             streams,
+            of_member,
+            // Days take their time here, too.
+            stuck_for_days: chance(dice, 15),
             latency: Duration::from_millis(pick(dice, &[0, 0, 0, 30, 200])),
             updating: Duration::from_millis(pick(dice, &[0, 300, 800, 2_000, 5_000, 15_000, 40_000])),
             visibility_lag: Duration::from_millis(pick(dice, &[0, 0, 0, 0, 900, 6_000, 40_000])),
@@ -325,14 +361,31 @@ impl Plan {
             triggers: Vec::new(),
             rest: if chance(dice, 70) { Duration::from_hours(25) } else { Duration::from_mins(30) },
         };
+        if of_member > 0 {
+            // A member account is told from the function's own by its role, and keys by ARN are the
+            // function's own.
+            plan.own_role = true;
+            plan.key_unsuitable = false;
+            plan.key = pick(dice, &[Given::Alias, Given::Alias, Given::Managed]);
+        }
         if chance(dice, 55) {
             plan.rules = (0..dice.usize(1..=3)).map(|_| rule(dice, &plan.streams)).collect();
+            if of_member > 0 {
+                // A key of the function's own account, which is none of the member's.
+                plan.rules.retain(|rule| rule.says != Says::OtherKey);
+            }
         }
         for _ in 0..pick(dice, &[0, 2, 4, 8, 12]) {
             plan.faults.push((dice.u64(0..CHAOS), fault(dice, queue)));
         }
         for _ in 0..pick(dice, &[0, 1, 3, 6, 10]) {
-            plan.deeds.push((dice.u64(0..CHAOS), deed(dice, count)));
+            plan.deeds.push((dice.u64(0..CHAOS), deed(dice, count, of_member)));
+        }
+        if of_member > 0 {
+            plan.deeds.push((dice.u64(0..CHAOS / 5), Deed::StopOfMember(0)));
+            for _ in 0..dice.usize(1..=3) {
+                plan.deeds.push((dice.u64(0..CHAOS), deed_in_member(dice, of_member)));
+            }
         }
         for _ in 0..dice.usize(1..=8) {
             plan.triggers.push((dice.u64(0..CHAOS), trigger(dice, count, queue)));
@@ -364,6 +417,7 @@ fn stream(dice: &mut Rng, index: usize) -> Stream {
         // More than one page of tags.
         tags.extend((0..60).map(|number| (format!("filler-{number:02}"), String::new())));
     }
+    let hours = pick(dice, &[1, 1, 1, 3, 3, 9, 60]);
     let state = pick(
         dice,
         &[
@@ -374,6 +428,7 @@ fn stream(dice: &mut Rng, index: usize) -> Stream {
             State::Young,
             State::Creating,
             State::Updating,
+            State::Resharding(hours),
             State::Stuck,
             State::Deleting,
         ],
@@ -528,10 +583,32 @@ fn fault(dice: &mut Rng, queue: bool) -> Fault {
     Fault { operation, wrong, first: dice.u64(1..=6), count }
 }
 
-fn deed(dice: &mut Rng, streams: usize) -> Deed {
+/// How AWS refuses the calls of a session that ended early.
+pub(crate) const ENDED: [(&str, &str); 4] = [
+    ("ExpiredTokenException", "The security token included in the request is expired"),
+    ("InvalidClientTokenId", "The security token included in the request is invalid."),
+    ("UnrecognizedClientException", "The security token included in the request is invalid."),
+    (
+        "AccessDeniedException",
+        "User: x is not authorized to perform: y with an explicit deny in an identity-based policy",
+    ),
+];
+
+fn deed_in_member(dice: &mut Rng, streams: usize) -> Deed {
+    if chance(dice, 60) {
+        Deed::EndSessions(dice.usize(0..ENDED.len()))
+    } else {
+        Deed::StopOfMember(dice.usize(0..streams))
+    }
+}
+
+fn deed(dice: &mut Rng, streams: usize, of_member: usize) -> Deed {
+    if of_member > 0 && chance(dice, 15) {
+        return deed_in_member(dice, of_member);
+    }
     let stream = dice.usize(0..streams);
     let key = pick(dice, &[Key::Ours, Key::Ours, Key::Other, Key::OfRule]);
-    match dice.u32(0..22) {
+    match dice.u32(0..25) {
         0..=2 => Deed::Stop(stream),
         3 => Deed::Start(stream, pick(dice, &[Key::Other, Key::Ours, Key::Managed])),
         4 => Deed::StartByAlias(stream),
@@ -549,13 +626,15 @@ fn deed(dice: &mut Rng, streams: usize) -> Deed {
         18 => Deed::Terraform { name: format!("tf-{}", dice.u32(0..100)), encrypts: dice.bool() },
         19 => Deed::TerraformStop(stream),
         20 => Deed::SecondEnforcer,
+        21 | 22 => Deed::Flood { stream, in_our_name: chance(dice, 30) },
+        23 => Deed::KeepResharding(stream),
         _ => Deed::CopyMessage,
     }
 }
 
 /// What may wake the function besides what others do: files of `events/`, and what
 /// [`super::triggers`] makes.
-pub(crate) const TRIGGERS: [&str; 32] = [
+pub(crate) const TRIGGERS: [&str; 36] = [
     "scheduled",
     "scheduled-by-rule",
     "stream-created",
@@ -581,6 +660,10 @@ pub(crate) const TRIGGERS: [&str; 32] = [
     "manual dry run",
     "manual reapply",
     "manual without a letter",
+    "manual of a member",
+    "manual by the hundred",
+    "nested requests",
+    "forged reapply",
     "foreign stream",
     "strangers in a finding",
     "notification",
@@ -593,10 +676,12 @@ pub(crate) const TRIGGERS: [&str; 32] = [
 fn trigger(dice: &mut Rng, streams: usize, queue: bool) -> Trigger {
     let what = if chance(dice, 15) { "scheduled" } else { pick(dice, &TRIGGERS) };
     let by_person = what.starts_with("manual");
+    // What a message asks for by the hundred, or falsely, is what there is a queue in front of.
+    let by_message = what == "forged reapply" || what == "manual by the hundred" && dice.bool();
     Trigger {
         what,
         streams: [dice.usize(0..streams), dice.usize(0..streams)],
-        by_queue: queue && !by_person && chance(dice, 25),
+        by_queue: queue && (by_message || !by_person && chance(dice, 25)),
         copies: if by_person { 1 } else { pick(dice, &[1, 1, 1, 2, 3]) },
     }
 }

@@ -17,7 +17,7 @@ use tracing::Instrument;
 
 use super::story::{self, End, Way};
 use super::watch::SPAN;
-use super::world::{LETTERS, SECOND, TERRAFORM, WORK, World};
+use super::world::{ACCOUNT, FUNCTION, LETTERS, SECOND, TERRAFORM, WORK, World};
 
 /// Of a hundred invocations, so many find a process that is there already.
 const WARM: u64 = 70;
@@ -38,7 +38,7 @@ impl World {
             story.invocations.len() - 1
         };
         process.signs.store(number, Ordering::Relaxed);
-        self.account.identity(&story::access_key(number), Identity::role("kinesis-encryption-enforcer", "enforcer"));
+        self.account.identity(&story::access_key(number), Identity::role("kinesis-encryption-enforcer", FUNCTION));
         let invocation = Invocation { request_id: format!("request-{number}"), deadline: self.clock.wall() + patience };
         let killed_after = if self.happens(self.plan.kills) {
             let most = if self.happens(70) { 8_000 } else { self.plan.timeout * 1_000 };
@@ -105,7 +105,10 @@ impl World {
     pub(crate) async fn event_bridge(self: Rc<Self>) {
         while !self.over.get() {
             sleep(Duration::from_secs(if self.calm.get() { 40 } else { 1 })).await;
-            for mut event in self.account.take_events() {
+            let mut events = self.account.take_events();
+            events.extend(self.member.iter().flat_map(|(member, _)| member.take_events()));
+            for mut event in events {
+                let is_in_own_account = event["account"] == ACCOUNT;
                 let detail = &mut event["detail"];
                 if detail["userIdentity"]["accessKeyId"] == TERRAFORM {
                     detail["userAgent"] = json!("APN/1.0 HashiCorp/1.0 Terraform/1.14.0");
@@ -113,7 +116,7 @@ impl World {
                 let text = detail["userIdentity"].to_string();
                 // The rule leaves out what the function itself did; the code does so, too.
                 let is_own = text.contains("kinesis-encryption-enforcer");
-                if self.second_enforcer.get() && !self.calm.get() && !text.contains(SECOND) {
+                if is_in_own_account && self.second_enforcer.get() && !self.calm.get() && !text.contains(SECOND) {
                     self.beside(Rc::clone(&self).second(event.clone()));
                 }
                 let copies = if is_own && !self.happens(20) { 0 } else { 1 + u32::from(self.happens(8)) };

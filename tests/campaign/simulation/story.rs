@@ -66,6 +66,10 @@ impl Heard {
         }
     }
 
+    pub(crate) fn is_ok(&self) -> bool {
+        matches!(self, Self::Answer { status: 200, .. })
+    }
+
     /// The error code, as the SDK reads it.
     pub(crate) fn code(&self) -> Option<String> {
         let Self::Answer { status, body } = self else { return None };
@@ -77,7 +81,10 @@ impl Heard {
 /// One request of the function's, as it saw it.
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
+    /// That of the invocation.
     pub(crate) access_key: String,
+    /// Whether it was signed with the credentials of a role of the member account instead.
+    pub(crate) in_member: bool,
     pub(crate) operation: String,
     pub(crate) stream: Option<String>,
     pub(crate) request: Value,
@@ -121,12 +128,6 @@ impl Story {
     pub(crate) fn next(&mut self) -> usize {
         self.order += 1;
         self.order
-    }
-
-    /// The requests of an invocation.
-    pub(crate) fn of(&self, invocation: usize) -> impl Iterator<Item = &Exchange> {
-        let access_key = access_key(invocation);
-        self.exchanges.iter().filter(move |exchange| exchange.access_key == access_key)
     }
 
     /// The story until `until`, line by line.
@@ -195,6 +196,11 @@ const PREFIX: &str = "ASIAENFORCER";
 /// The access key that signs the calls of an invocation.
 pub(crate) fn access_key(invocation: usize) -> String {
     format!("{PREFIX}{invocation:08}")
+}
+
+/// The invocation whose calls this access key signs.
+pub(crate) fn invocation_of(access_key: &str) -> Option<usize> {
+    access_key.strip_prefix(PREFIX)?.parse().ok()
 }
 
 /// Whether calls with this access key are the function's.

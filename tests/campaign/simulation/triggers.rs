@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::plan::{Given, Key, Trigger};
-use super::world::{ACCOUNT, LETTERS, REGION, World};
+use super::world::{ACCOUNT, LETTERS, MEMBER, OF_MEMBER, REGION, World};
 
 fn file(name: &str) -> String {
     let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
@@ -22,6 +22,26 @@ pub(crate) fn payload(world: &World, trigger: &Trigger) -> String {
         "manual sweep" => json!({"sweep": true}),
         "manual dry run" => json!({"streams": [first, second], "dryRun": true}),
         "manual reapply" => json!({"stream": arn(&first), "reapply": true}),
+        "manual of a member" => {
+            let index = trigger.streams[0] % world.plan.of_member.max(1);
+            json!({"stream": format!("arn:aws:kinesis:{REGION}:{MEMBER}:stream/{OF_MEMBER}{index}")})
+        }
+        "manual by the hundred" => {
+            let gone = (0..40 * (1 + trigger.streams[1])).map(|index| match index % 10 {
+                3 => format!("gone-{index}"),
+                _ => arn(&format!("gone-{index}")),
+            });
+            json!({"streams": gone.chain([first, arn(&second)]).collect::<Vec<_>>()})
+        }
+        "nested requests" => return nested(world, &first, &second),
+        "forged reapply" => {
+            let item = json!({
+                "version": 1, "kind": "work-item", "stream": arn(&first), "reason": "forged", "reapply": true,
+                "origin": {"eventId": "forged", "eventTime": world.now().to_rfc3339(), "kind": "security-finding"},
+            });
+            let as_item = !trigger.by_queue || trigger.streams[1].is_multiple_of(2);
+            if as_item { item } else { json!({"stream": arn(&first), "reapply": true}) }
+        }
         "manual without a letter" => json!({"stream": first, "deadLetter": false}),
         "foreign stream" => {
             let text = file("encryption-stopped-by-arn")
@@ -52,6 +72,26 @@ pub(crate) fn payload(world: &World, trigger: &Trigger) -> String {
         name => return file_of(world, name, &first),
     };
     payload.to_string()
+}
+
+/// Requests in records of requests, some of which nobody understands.
+fn nested(world: &World, first: &str, second: &str) -> String {
+    let failed = |payload: Value| {
+        json!({"requestContext": {"condition": "RetriesExhausted"}, "requestPayload": payload}).to_string()
+    };
+    let finding: Value = serde_json::from_str(&file_of(world, "security-finding", second)).expect("JSON");
+    let stop = file_of(world, "encryption-stopped", first);
+    let records =
+        |bodies: &[String]| -> Vec<_> { bodies.iter().enumerate().map(|(index, body)| record(index, body)).collect() };
+    let bodies: Vec<_> = (0..12)
+        .map(|index| match index % 4 {
+            0 => file_of(world, "tags-added", first),
+            1 => failed(finding.clone()),
+            2 => failed(json!({"Records": records(&[stop.clone(), "[".to_owned()])})),
+            _ => json!({"nobody": "knows"}).to_string(),
+        })
+        .collect();
+    failed(json!({"Records": records(&bodies)}))
 }
 
 /// Whose streams findings name that are not managed.

@@ -1,8 +1,11 @@
 //! Listens on the function's line to AWS: what was asked, and what arrived in answer, whatever
 //! became of it on the way.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -13,24 +16,23 @@ use kinesis_encryption_enforcer::clock::Clock;
 use kinesis_encryption_enforcer::sandbox::Account;
 use serde_json::Value;
 
-use super::story::{Exchange, Heard, Told};
+use super::story::{Exchange, Heard, Told, access_key, is_ours};
 
 #[derive(Clone, Debug)]
-struct Line {
-    account: Account,
-    clock: Clock,
-    told: Told,
+pub(crate) struct Line {
+    pub(crate) account: Account,
+    /// The account whose role the function assumes.
+    pub(crate) member: Option<Account>,
+    pub(crate) clock: Clock,
+    pub(crate) told: Told,
+    /// The invocation that the process works on.
+    pub(crate) invocation: Arc<AtomicUsize>,
 }
 
 #[derive(Clone, Debug)]
 struct Connector {
     line: Line,
     inner: SharedHttpConnector,
-}
-
-/// The account's HTTP client, listened to.
-pub(crate) fn listened_to(account: &Account, clock: &Clock, told: &Told) -> SharedHttpClient {
-    SharedHttpClient::new(Line { account: account.clone(), clock: clock.clone(), told: told.clone() })
 }
 
 impl HttpClient for Line {
@@ -67,9 +69,11 @@ impl Line {
     fn sent(&self, request: &HttpRequest, body: &[u8]) -> usize {
         let header = |name: &str| request.headers().get(name).unwrap_or_default();
         let authorization = header("authorization");
-        let access_key =
+        let signer =
             authorization.split("Credential=").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
-        let operation = header("x-amz-target").rsplit('.').next().unwrap_or_default();
+        let target = header("x-amz-target").rsplit('.').next().unwrap_or_default();
+        // STS speaks another protocol.
+        let operation = if body.starts_with(b"Action=AssumeRole&") { "AssumeRole" } else { target };
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let text = |member: &str| body.get(member).and_then(Value::as_str);
         let of_arn = || {
@@ -79,11 +83,13 @@ impl Line {
                 .map(|(_, name)| name)
         };
         let stream = text("StreamName").or_else(of_arn).map(str::to_owned);
-        let truth = stream.as_deref().and_then(|stream| self.account.snapshot(stream));
+        let in_member = |stream: &str| self.member.as_ref()?.snapshot(stream);
+        let truth = stream.as_deref().and_then(|stream| self.account.snapshot(stream).or_else(|| in_member(stream)));
         let mut story = self.told.lock();
         let sent = story.next();
         story.exchanges.push(Exchange {
-            access_key: access_key.to_owned(),
+            access_key: access_key(self.invocation.load(Ordering::Relaxed)),
+            in_member: !is_ours(signer),
             operation: operation.to_owned(),
             stream,
             request: body,

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 
 use super::plan::{EXEMPT, Given, Key, Matches, Plan, Says, State, spares};
 use super::story::Told;
-use super::wire;
+use super::wire::Line;
 
 pub(crate) const ACCOUNT: &str = "111122223333";
 pub(crate) const REGION: &str = "us-east-1";
@@ -35,6 +35,12 @@ pub(crate) const WORK: &str = "work";
 pub(crate) const PARAMETER: &str = "/kinesis/policy";
 pub(crate) const MANAGED: &str = "alias/aws/kinesis";
 pub(crate) const OWN_ROLE: &str = "arn:aws:iam::111122223333:role/kinesis-encryption-enforcer";
+/// The function's name, and that of its role's session.
+pub(crate) const FUNCTION: &str = "enforcer";
+pub(crate) const MEMBER: &str = "444455556666";
+const MEMBER_ROLE: &str = "enforcer-member";
+/// What the names of the member's streams begin with, and no other's.
+pub(crate) const OF_MEMBER: &str = "member-";
 /// `maxReceiveCount` of the work queue.
 pub(crate) const RECEIVES: u32 = 5;
 /// The access keys of others.
@@ -55,6 +61,8 @@ pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) dice: RefCell<Rng>,
     pub(crate) account: Account,
+    /// The member account, if there is one, and its key.
+    pub(crate) member: Option<(Account, String)>,
     pub(crate) clock: Clock,
     pub(crate) told: Told,
     pub(crate) keys: BTreeMap<Key, String>,
@@ -70,7 +78,6 @@ pub(crate) struct World {
     pub(crate) idle: RefCell<Vec<Process>>,
     processes: Cell<usize>,
     environment: Environment,
-    wire: SharedHttpClient,
 }
 
 /// The credentials of an invocation: its number is in the access key, so that each call tells which
@@ -118,11 +125,12 @@ impl World {
         account.alias(ALIAS, &ours);
         prepare(&plan, &account, &clock, &keys);
         let environment = environment(&plan, &account, &keys, &ours);
-        let wire = wire::listened_to(&account, &clock, &told);
+        let member = (plan.of_member > 0).then(|| member(&plan, &account, &clock));
         Rc::new(Self {
             plan,
             dice: RefCell::new(dice),
             account,
+            member,
             clock,
             told,
             keys,
@@ -134,7 +142,6 @@ impl World {
             idle: RefCell::default(),
             processes: Cell::new(0),
             environment,
-            wire,
         })
     }
 
@@ -160,16 +167,23 @@ impl World {
     pub(crate) fn start_process(&self) -> Process {
         let number = self.processes.replace(self.processes.get() + 1);
         let signs = Arc::new(AtomicUsize::new(0));
+        let line = Line {
+            account: self.account.clone(),
+            member: self.member.as_ref().map(|(member, _)| member.clone()),
+            clock: self.clock.clone(),
+            told: self.told.clone(),
+            invocation: Arc::clone(&signs),
+        };
         let base = SdkConfig::builder()
             .region(Region::new(REGION))
             .credentials_provider(SharedCredentialsProvider::new(Numbered(Arc::clone(&signs))))
             .identity_cache(aws_sdk_kinesis::config::IdentityCache::no_cache())
-            .http_client(self.wire.clone())
+            .http_client(SharedHttpClient::new(line))
             .build();
         Process {
             number,
             signs,
-            handler: self.handler(&self.environment, &config::with_retries_off(base, &self.clock), "enforcer"),
+            handler: self.handler(&self.environment, &config::with_retries_off(base, &self.clock), FUNCTION),
         }
     }
 
@@ -192,13 +206,41 @@ impl World {
 
     /// The configuration of somebody else, with this access key, on a line of his own.
     pub(crate) fn config(&self, access_key: &str) -> SdkConfig {
+        self.config_in(&self.account, access_key)
+    }
+
+    /// The same in one of the accounts.
+    pub(crate) fn config_in(&self, account: &Account, access_key: &str) -> SdkConfig {
         let credentials = Credentials::new(access_key, "secret", None, None, "campaign");
         let base = SdkConfig::builder()
             .region(Region::new(REGION))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .http_client(self.account.http_client())
+            .http_client(account.http_client())
             .build();
         config::with_retries_off(base, &self.clock)
+    }
+
+    /// The key of the member account, if the stream `name` is there.
+    fn key_of_member(&self, name: &str) -> Option<&String> {
+        self.member.as_ref().map(|(_, key)| key).filter(|_| name.starts_with(OF_MEMBER))
+    }
+
+    /// The state of a stream, in whichever account it is.
+    pub(crate) fn snapshot(&self, name: &str) -> Option<Snapshot> {
+        self.account.snapshot(name).or_else(|| self.member.as_ref()?.0.snapshot(name))
+    }
+
+    /// The names of the member's streams.
+    pub(crate) fn names_in_member(&self) -> impl Iterator<Item = String> {
+        (0..self.plan.of_member).map(|index| format!("{OF_MEMBER}{index}"))
+    }
+
+    /// The function's role where the stream `name` is.
+    pub(crate) fn role_for(&self, name: &str) -> String {
+        match self.key_of_member(name) {
+            Some(_) => format!("arn:aws:iam::{MEMBER}:role/{MEMBER_ROLE}"),
+            None => OWN_ROLE.to_owned(),
+        }
     }
 
     /// What is to become of the stream `name` with these tags.
@@ -221,9 +263,12 @@ impl World {
         }
     }
 
-    /// The keys that may be applied under `terms`: more than one where an alias was re-pointed in
-    /// the run.
-    pub(crate) fn desired(&self, terms: Terms) -> Vec<String> {
+    /// The keys that may be applied to the stream `name` under `terms`: more than one where an alias
+    /// was re-pointed in the run.
+    pub(crate) fn desired(&self, name: &str, terms: Terms) -> Vec<String> {
+        if let Some(key) = self.key_of_member(name).filter(|_| self.plan.key != Given::Managed) {
+            return vec![key.clone()];
+        }
         match self.plan.key {
             _ if terms.of_rule => vec![self.keys[&Key::OfRule].clone()],
             Given::Managed => vec![MANAGED.to_owned()],
@@ -232,19 +277,19 @@ impl World {
         }
     }
 
-    /// Whether a stream has what it is to have, or something that will do, now that everybody
+    /// Whether the stream `name` has what it is to have, or something that will do, now that everybody
     /// rests.
-    pub(crate) fn is_right(&self, stream: &Snapshot, terms: Terms) -> bool {
+    pub(crate) fn is_right(&self, name: &str, stream: &Snapshot, terms: Terms) -> bool {
         let Some(shown) = stream.key_id.as_deref() else { return false };
-        let now =
-            |key: String| if key == ALIAS { self.aliased.borrow().last().cloned().unwrap_or_default() } else { key };
+        let aliased = || self.key_of_member(name).or(self.aliased.borrow().last()).cloned().unwrap_or_default();
+        let now = |key: String| if key == ALIAS { aliased() } else { key };
         let shown = now(shown.rsplit_once(":alias/").map_or(shown.to_owned(), |(_, alias)| format!("alias/{alias}")));
         let is_customers = shown.contains(":key/") && shown != self.keys[&Key::Unsuitable];
-        self.desired(terms).last() == Some(&shown) || terms.accept && is_customers
+        self.desired(name, terms).last() == Some(&shown) || terms.accept && is_customers
     }
 }
 
-fn prepare(plan: &Plan, account: &Account, clock: &Clock, keys: &BTreeMap<Key, String>) {
+fn configure(plan: &Plan, account: &Account) {
     account.configure(|options| {
         options.updating = plan.updating;
         options.visibility_lag = plan.visibility_lag;
@@ -254,6 +299,25 @@ fn prepare(plan: &Plan, account: &Account, clock: &Clock, keys: &BTreeMap<Key, S
         options.alias_echo = if plan.alias_as_arn { AliasEcho::KeyArn } else { AliasEcho::AsGiven };
         options.quota_scope = if plan.per_account { QuotaScope::PerAccount } else { QuotaScope::PerStream };
     });
+}
+
+/// The member account, whose role the function may assume, and its key: the alias is there, too.
+fn member(plan: &Plan, account: &Account, clock: &Clock) -> (Account, String) {
+    let member = Account::new(clock.clone(), REGION, MEMBER);
+    configure(plan, &member);
+    let key = member.create_key();
+    member.alias(ALIAS, &key);
+    member.identity(CONSOLE, Identity::user("bob"));
+    for index in 0..plan.of_member {
+        let new = NewStream::named(&format!("{OF_MEMBER}{index}"));
+        member.stream(if index == 1 { new.encrypted_with(&key) } else { new });
+    }
+    account.admit(&member, MEMBER_ROLE, "orders-7");
+    (member, key)
+}
+
+fn prepare(plan: &Plan, account: &Account, clock: &Clock, keys: &BTreeMap<Key, String>) {
+    configure(plan, account);
     account.identity(CONSOLE, Identity::user("alice"));
     account.identity(TERRAFORM, Identity::role("deployer", "ci"));
     account.identity(SECOND, Identity::role(SECOND, SECOND));
@@ -271,6 +335,7 @@ fn prepare(plan: &Plan, account: &Account, clock: &Clock, keys: &BTreeMap<Key, S
             State::Young => new.created_at(clock.utc() - TimeDelta::minutes(3)),
             State::Creating => new.creating(),
             State::Updating => new.updating(),
+            State::Resharding(hours) => new.updating_for(Duration::from_hours(hours)),
             State::Stuck => new.stuck_updating(),
             State::Deleting => new.deleting(),
         });
@@ -299,6 +364,11 @@ fn environment(plan: &Plan, account: &Account, keys: &BTreeMap<Key, String>, our
     }
     if plan.own_role {
         set.push(("OWN_ROLE_ARN", OWN_ROLE.to_owned()));
+    }
+    if plan.of_member > 0 {
+        set.push(("MEMBER_ROLE_NAME", MEMBER_ROLE.to_owned()));
+        set.push(("MEMBER_ACCOUNTS", MEMBER.to_owned()));
+        set.push(("MEMBER_EXTERNAL_ID", "orders-7".to_owned()));
     }
     if plan.bus {
         set.push(("OUTCOME_EVENT_BUS", "outcomes".to_owned()));
