@@ -68,6 +68,9 @@ struct Stored {
 /// [SendMessageBatch]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
 pub const BATCH: usize = 10;
 
+/// How long it may take to find out how many messages wait. A sweep can begin without knowing.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// How many batches are sent at the same time.
 const BATCHES_AT_ONCE: usize = 4;
 
@@ -101,6 +104,7 @@ impl WorkQueue {
         let step = Step::ReadQueue;
         let input = json!({"QueueUrl": self.queue_url, "AttributeNames": [NAME]});
         let call = || self.client.call::<Attributes>("GetQueueAttributes", &input, step, &self.queue_url);
+        let deadline = self.calls.within(PATIENCE, deadline);
         let answer = self.calls.read(step, &self.queue_url, deadline, call).await?;
         let count = answer.attributes.get(NAME).and_then(|count| count.parse().ok());
         count.ok_or_else(|| CallError::unreadable(step, &self.queue_url))
