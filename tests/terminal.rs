@@ -364,9 +364,9 @@ fn an_interrupted_apply_prints_how_many_streams_were_not_started() {
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill").success());
     let mut rest = String::new();
     lines.read_to_string(&mut rest).expect("it ends");
-    assert_eq!(child.wait().expect("it ends").code(), Some(1), "{rest}");
+    assert_eq!(child.wait().expect("it ends").code(), Some(130), "{rest}");
     assert!(rest.contains("not started") && rest.contains("run the same command again to continue"), "{rest}");
-    // The streams in progress are completed.
+    // The streams that were started are completed.
     assert!(!rest.contains("failed"), "{rest}");
 }
 

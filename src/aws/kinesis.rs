@@ -15,6 +15,8 @@ use super::error::{CallError, Fate, MustHold};
 use super::kms::read_document;
 use super::queue_count::QueueCount;
 use super::rate_limit::{Api, RateLimiters, RateShare};
+#[cfg(feature = "cli")]
+use super::start_gate::StartGate;
 use crate::domain::PolicyDocument;
 use crate::domain::arn::Malformed;
 use crate::domain::encryption_change::QUOTA_WINDOW;
@@ -213,6 +215,9 @@ pub struct Encryption {
     client: Client,
     calls: Arc<Calls>,
     accepted: Accepted,
+    /// Closes when a person interrupts a command.
+    #[cfg(feature = "cli")]
+    gate: StartGate,
 }
 
 /// The times at which AWS accepted `StartStreamEncryption`, by the stream's name: those of this
@@ -221,7 +226,20 @@ type Accepted = Arc<Mutex<HashMap<String, Vec<DateTime<Utc>>>>>;
 
 impl Encryption {
     pub(super) fn new(client: Client, calls: Arc<Calls>) -> Self {
-        Self { client, calls, accepted: Accepted::default() }
+        Self {
+            client,
+            calls,
+            accepted: Accepted::default(),
+            #[cfg(feature = "cli")]
+            gate: StartGate::default(),
+        }
+    }
+
+    /// The gate that every start passes.
+    #[cfg(feature = "cli")]
+    #[must_use]
+    pub fn gate(&self) -> &StartGate {
+        &self.gate
     }
 
     /// When AWS accepted `StartStreamEncryption` for `stream` from this process, in the last 24
@@ -252,12 +270,19 @@ impl Encryption {
             .stream_arn(stream.as_str())
             .encryption_type(EncryptionType::Kms)
             .key_id(key_id);
-        let call = || async { request.clone().send().await.map_err(|error| CallError::from_sdk(step, stream, &error)) };
+        let call = || async {
+            #[cfg(feature = "cli")]
+            self.gate.pass(stream).await;
+            request.clone().send().await.map_err(|error| CallError::from_sdk(step, stream, &error))
+        };
         let sent = self.calls.sign_again(step, stream, deadline, call).await.map(|_| ());
         // A call whose answer was lost may have been accepted, so it counts.
         if !matches!(&sent, Err(CallError { fate: Fate::Refused, .. })) {
             self.remember(stream);
+            return sent;
         }
+        #[cfg(feature = "cli")]
+        self.gate.withdraw(stream);
         sent
     }
 }

@@ -22,6 +22,8 @@ pub mod rate_limit;
 pub(crate) mod service;
 pub mod sqs;
 pub mod ssm;
+#[cfg(feature = "cli")]
+mod start_gate;
 pub mod tagging;
 
 use std::sync::Arc;

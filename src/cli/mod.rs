@@ -20,6 +20,7 @@ mod dlq;
 mod event;
 mod fleet;
 mod input;
+mod interrupt;
 mod paint;
 mod policy;
 mod sandbox;
@@ -52,7 +53,8 @@ const PENDING: u8 = 3;
 0  success, or nothing to do\n  \
 1  something failed, is deferred or contested, or a key is at risk\n  \
 2  the usage, the settings or the input are wrong, or AWS cannot be reached\n  \
-3  changes are pending\n\n\
+3  changes are pending\n\
+130  apply was interrupted\n\n\
 Examples:\n  \
 enforcer demo\n  \
 enforcer plan --sandbox\n  \

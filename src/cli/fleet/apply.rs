@@ -3,22 +3,20 @@
 //! Compliant streams stay unchanged, so an interrupted run continues when a person runs it again.
 
 use std::io::IsTerminal;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::plan::{Plan, account};
 use super::row::Row;
 use super::{Selection, Target, Work};
 use crate::aws::kinesis::Probe;
-use crate::cli::paint::{
-    BOLD, DIM, GREEN, RED, YELLOW, confirm, counted, outcome as outcome_lines, print_line, print_warning,
-};
+use crate::cli::interrupt::{INTERRUPTED, Interrupt};
+use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, confirm, counted, outcome as outcome_lines, print_line};
 use crate::cli::{FAILED, SUCCESS};
 use crate::domain::mode::Mode;
 use crate::domain::outcome::Status;
@@ -32,12 +30,14 @@ const UNENCRYPTED_RECORDS: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The command shows the plan, prompts, and encrypts each stream. \
-After Ctrl-C it starts no further stream, waits for those in progress, and prints what it did.\n\
+After Ctrl-C it starts no further stream, waits for those that it has started, and prints what it did; \
+Ctrl-C again ends that wait.\n\
 To continue, run it again: compliant streams stay unchanged.\n\n\
 Exit codes:\n  \
 0  all streams are encrypted as configured, or exempt\n  \
 1  a stream failed or was not started\n  \
-2  the usage or the settings are wrong, or AWS cannot be reached\n\n\
+2  the usage or the settings are wrong, or AWS cannot be reached\n\
+130  Ctrl-C was pressed\n\n\
 Examples:\n  \
 enforcer apply --sandbox --yes\n  \
 enforcer apply orders --key alias/streams --profile prod\n  \
@@ -59,19 +59,20 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     let mut code = SUCCESS;
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let watcher = tokio::spawn(watch(Arc::clone(&interrupted)));
+    let mut interrupt = Interrupt::unarmed();
     for target in arguments.selection.targets(true).await? {
         if target.settings.mode == Mode::Audit {
             bail!("ENFORCEMENT_MODE is audit, so apply would change nothing: unset it, or run enforcer plan");
         }
-        code = code.max(Box::pin(apply(&target, arguments, &interrupted)).await?);
+        code = code.max(Box::pin(apply(&target, arguments, &mut interrupt)).await?);
+        if interrupt.is_pressed() {
+            return Ok(INTERRUPTED);
+        }
     }
-    watcher.abort();
     Ok(code)
 }
 
-async fn apply(target: &Target, arguments: &Arguments, interrupted: &AtomicBool) -> Result<u8> {
+async fn apply(target: &Target, arguments: &Arguments, interrupt: &mut Interrupt) -> Result<u8> {
     let plan = Plan::of(target, &arguments.selection).await?;
     if !arguments.json {
         print_line(&plan.to_string());
@@ -93,13 +94,16 @@ async fn apply(target: &Target, arguments: &Arguments, interrupted: &AtomicBool)
     }
     let of_account = account(&plan.0.rows).map_or_else(String::new, |account| format!(" of account {account}"));
     let action = format!("encrypt {}{of_account} in {}", counted(streams.len(), "stream"), target.aws.region);
-    if !arguments.yes && !confirm(&action, "Producers and consumers must be allowed to use the keys.")? {
+    if !arguments.yes && !confirmed(action, interrupt).await? {
         print_line("no stream was changed");
         return Ok(FAILED);
     }
     let Some(encryption) = target.aws.encryption.as_ref() else { bail!("there is no client to start encryption with") };
+    // Only now: at the prompt, and while the plan is made, Ctrl-C may end the program.
+    interrupt.arm();
+    let interrupt = &*interrupt;
     let work = Work {
-        encryption: Some(encryption),
+        start: Some((encryption, interrupt)),
         concurrency: usize::from(arguments.selection.concurrency),
         asked_for: true,
     };
@@ -112,12 +116,21 @@ async fn apply(target: &Target, arguments: &Arguments, interrupted: &AtomicBool)
         bar.set_message(format!("{} encrypted, {} failed", count(Status::Encrypted), count(Status::Failed)));
         rows.push(row);
     };
-    target.reconcile_all(&streams, &work, || !interrupted.load(Ordering::Relaxed), on_outcome).await;
+    let close_gate = async {
+        interrupt.pressed(1).await;
+        encryption.gate().close();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        biased;
+        () = close_gate => {}
+        () = target.reconcile_all(&streams, &work, on_outcome) => {}
+    }
     bar.finish_and_clear();
     rows.sort_by(|one, other| one.stream.cmp(&other.stream));
     let not_started = streams.len() - rows.len();
     let encrypted = rows.iter().filter(|row| row.is_encrypted_as_configured()).count();
-    let probes = if arguments.probe { probe(target, &rows).await } else { Vec::new() };
+    let probes = if arguments.probe && !interrupt.is_pressed() { probe(target, &rows).await } else { Vec::new() };
     let all_verified = probes.iter().all(|(_, result)| *result == Ok(true));
     if arguments.json {
         let probes: Vec<_> = probes
@@ -158,16 +171,12 @@ async fn apply(target: &Target, arguments: &Arguments, interrupted: &AtomicBool)
     Ok(if complete { SUCCESS } else { FAILED })
 }
 
-/// Sets `interrupted` on the first Ctrl-C, and ends the program on the second.
-async fn watch(interrupted: Arc<AtomicBool>) {
-    while tokio::signal::ctrl_c().await.is_ok() {
-        if interrupted.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        print_warning(
-            "interrupted: starting no further stream, waiting for those in progress; \
-             press Ctrl-C again to exit at once",
-        );
+/// Asks whether to encrypt. Ctrl-C, once it is counted, ends the program here.
+async fn confirmed(action: String, interrupt: &Interrupt) -> Result<bool> {
+    let answer = spawn_blocking(move || confirm(&action, "Producers and consumers must be allowed to use the keys."));
+    tokio::select! {
+        answer = answer => answer?,
+        () = interrupt.pressed(1) => std::process::exit(i32::from(INTERRUPTED)),
     }
 }
 

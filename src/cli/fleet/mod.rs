@@ -24,6 +24,7 @@ use futures_util::stream::iter;
 use self::row::Row;
 use super::credentials::{check_credentials, sdk_config};
 use super::input::{self, whole_number};
+use super::interrupt::Interrupt;
 use crate::aws::kinesis::Encryption;
 use crate::aws::{Aws, config};
 use crate::clock::Clock;
@@ -205,12 +206,11 @@ impl Target {
     }
 
     /// Reconciles `streams`, several at a time, and calls `on_outcome` for each as soon as it is
-    /// done. Starts no further stream once `may_start` returns false.
+    /// done. After an interrupt there is none for a stream whose start was not sent.
     async fn reconcile_all(
         &self,
         streams: &[StreamRef],
         work: &Work<'_>,
-        may_start: impl Fn() -> bool,
         mut on_outcome: impl FnMut(&StreamRef, Outcome),
     ) {
         let Self { aws, rules, settings, clock, .. } = self;
@@ -225,14 +225,13 @@ impl Target {
         };
         // A plan warns of principals that would undo a change. Before an apply, the person has seen
         // the plan. Where only a part of the history could be read, nobody is named without a record.
-        let from_history =
-            if work.encryption.is_none() { Some(account.history.foreign_changes(&[]).await) } else { None };
+        let from_history = if work.start.is_none() { Some(account.history.foreign_changes(&[]).await) } else { None };
         let trigger = TriggerFacts::default();
-        let patience = if work.encryption.is_some() { LONG_PATIENCE } else { PATIENCE };
+        let patience = if work.start.is_some() { LONG_PATIENCE } else { PATIENCE };
         let one = |stream: StreamRef| {
             let context = Context {
                 account: &account,
-                encryption: work.encryption,
+                encryption: work.start.map(|(encryption, _)| encryption),
                 enforcement: Enforcement::new(settings, rules),
                 trigger: &trigger,
                 from_history: from_history.as_ref(),
@@ -244,15 +243,23 @@ impl Target {
                 },
                 deadline: Deadline::at(clock.wall() + patience, clock),
             };
-            async move { reconcile(&stream, &context).await }
+            async move {
+                let outcome = reconcile(&stream, &context);
+                match work.start {
+                    Some(start) => unless_interrupted(&stream, outcome, start, rules.mode).await,
+                    None => Some(outcome.await),
+                }
+            }
         };
-        let reconciled = streams.iter().take_while(|_| may_start()).map(|stream| {
+        let reconciled = streams.iter().map(|stream| {
             let outcome = one(stream.clone());
             async move { (stream, outcome.await) }
         });
         let mut reconciled = std::pin::pin!(iter(reconciled).buffer_unordered(work.concurrency));
         while let Some((stream, outcome)) = reconciled.next().await {
-            on_outcome(stream, outcome);
+            if let Some(outcome) = outcome {
+                on_outcome(stream, outcome);
+            }
         }
     }
 
@@ -261,13 +268,13 @@ impl Target {
     async fn survey(&self, selection: &Selection) -> Result<Survey> {
         let streams = self.streams(&selection.streams).await?;
         let work = Work {
-            encryption: None,
+            start: None,
             concurrency: usize::from(selection.concurrency),
             asked_for: !selection.streams.is_empty(),
         };
         let mut rows = Vec::new();
         let add_row = |stream: &StreamRef, outcome| rows.push(Row::new(stream, outcome, &self.aws.region));
-        self.reconcile_all(&streams, &work, || true, add_row).await;
+        self.reconcile_all(&streams, &work, add_row).await;
         rows.sort_by(|one, other| one.stream.cmp(&other.stream));
         let keys_at_risk = if work.asked_for { Vec::new() } else { self.expiring_keys().await };
         Ok(Survey { rows, keys_at_risk })
@@ -306,10 +313,31 @@ impl Survey {
 
 /// How to reconcile streams.
 struct Work<'a> {
-    /// The client that starts encryption; `None` to change nothing.
-    encryption: Option<&'a Encryption>,
+    /// The client that starts encryption, and what keeps it from doing so; `None` to change
+    /// nothing.
+    start: Option<(&'a Encryption, &'a Interrupt)>,
     /// How many streams are reconciled at a time.
     concurrency: usize,
     /// Whether the streams were named: a named stream that does not exist is a failure.
     asked_for: bool,
+}
+
+/// The outcome of `stream`, unless an interrupt comes before its start is sent. A stream that was
+/// started is waited for until the second interrupt.
+async fn unless_interrupted(
+    stream: &StreamRef,
+    outcome: impl Future<Output = Outcome>,
+    (encryption, interrupt): (&Encryption, &Interrupt),
+    mode: Mode,
+) -> Option<Outcome> {
+    tokio::select! {
+        biased;
+        () = encryption.gate().shut_before(stream.name()) => None,
+        () = interrupt.pressed(2) => {
+            let reason = "StartStreamEncryption was sent; whether the key is in place was not awaited";
+            let outcome = Outcome::new(Some(stream.to_string()), Status::Deferred, reason.to_owned(), mode);
+            Some(Outcome { applied: true, ..outcome })
+        }
+        outcome = outcome => Some(outcome),
+    }
 }
