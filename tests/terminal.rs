@@ -422,3 +422,64 @@ fn any_event_can_be_tried_in_a_sandbox_that_contains_what_it_names() {
         }
     }
 }
+
+/// Runs the program with its standard output on the file at `path`.
+#[cfg(target_os = "linux")]
+fn enforcer_to(path: &str, arguments: &[&str]) -> Output {
+    let output = std::fs::OpenOptions::new().write(true).open(path).expect("it can be written");
+    Command::new(env!("CARGO_BIN_EXE_enforcer"))
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(Stdio::piped())
+        .output()
+        .expect("the program runs")
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn output_that_cannot_be_written_is_a_failure_of_every_command() {
+    for arguments in [
+        &["demo"][..],
+        &["plan", "--sandbox", "orders"],
+        &["apply", "--sandbox", "--yes", "orders"],
+        &["report", "--sandbox", "--format", "csv"],
+        &["event", "events/manual-stream.json", "--sandbox"],
+        &["event", "events/manual-dry-run.json", "--sandbox", "--json"],
+        &["dlq", "list", "--sandbox"],
+        &["policy", "check", "docs/policy.example.json"],
+        &["policy", "schema"],
+        &["completions", "bash"],
+        &["sandbox", "--port", "0"],
+        &["--help"],
+        &["report", "--help"],
+        &["--version"],
+    ] {
+        let output = enforcer_to("/dev/full", arguments);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {told}");
+        assert!(told.contains("cannot write to standard output: no space left on device"), "{arguments:?}: {told}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_reader_that_has_closed_the_pipe_is_no_failure() {
+    for (arguments, code) in
+        [(&["policy", "schema"][..], 0), (&["completions", "zsh"], 0), (&["--help"], 0), (&["plan", "--sandbox"], 1)]
+    {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_enforcer"))
+            .args(arguments)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(code), String::new()), "{arguments:?}");
+    }
+}

@@ -31,7 +31,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use serde_json::Value;
 
-use self::paint::{print_error, print_line};
+use self::paint::{note, print_error, print_line, unwritten};
 
 /// Every stream is encrypted as configured, exempt or gone, or there is nothing to do.
 const SUCCESS: u8 = 0;
@@ -51,7 +51,7 @@ const PENDING: u8 = 3;
     version,
     after_help = "Exit codes:\n  \
 0  success, or nothing to do\n  \
-1  something failed, is deferred or contested, or a key is at risk\n  \
+1  something failed, is deferred or contested, a key is at risk, or the output cannot be written\n  \
 2  the usage, the settings or the input are wrong, or AWS cannot be reached\n  \
 3  changes are pending\n\
 130  apply was interrupted\n\n\
@@ -98,16 +98,25 @@ enum Command {
 
 /// Runs the terminal program and returns its exit code.
 pub async fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let code = match Arguments::try_parse() {
+        Ok(arguments) => run(arguments.command).await,
+        Err(error) if error.use_stderr() => {
+            drop(error.print());
+            USAGE
+        }
         // clap reports help and version as errors, but prints them to standard output.
-        Err(error) => {
-            let is_usage_error = error.use_stderr();
-            let code = if error.print().is_ok() && !is_usage_error { SUCCESS } else { USAGE };
-            return ExitCode::from(code);
+        Err(help) => {
+            note(help.print());
+            SUCCESS
         }
     };
-    let result = match arguments.command {
+    let Some(unwritten) = unwritten() else { return ExitCode::from(code) };
+    print_error(&unwritten);
+    ExitCode::from(if matches!(code, SUCCESS | PENDING) { FAILED } else { code })
+}
+
+async fn run(command: Command) -> u8 {
+    let result = match command {
         Command::Demo => Box::pin(demo::run()).await.map(|()| SUCCESS).map_err(|error| (FAILED, error)),
         Command::Plan(arguments) => Box::pin(fleet::plan::run(&arguments)).await.map_err(|error| (USAGE, error)),
         Command::Apply(arguments) => Box::pin(fleet::apply::run(&arguments)).await.map_err(|error| (USAGE, error)),
@@ -128,13 +137,10 @@ pub async fn main() -> ExitCode {
         }
         Command::Sandbox(arguments) => sandbox::run(&arguments).await.map(|()| SUCCESS).map_err(|error| (USAGE, error)),
     };
-    match result {
-        Ok(code) => ExitCode::from(code),
-        Err((code, error)) => {
-            print_error(&format!("{error:#}"));
-            ExitCode::from(code)
-        }
-    }
+    result.unwrap_or_else(|(code, error)| {
+        print_error(&format!("{error:#}"));
+        code
+    })
 }
 
 /// The exit code for an answer, by the worst status in its summary.

@@ -3,11 +3,14 @@
 //!
 //! Output has colours on a terminal, and none in a pipe or with [`NO_COLOR`](https://no-color.org).
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+
+use super::input::reason;
 
 pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const DIM: Style = Style::new().dimmed();
@@ -15,9 +18,27 @@ pub(super) const GREEN: Style = AnsiColor::Green.on_default();
 pub(super) const YELLOW: Style = AnsiColor::Yellow.on_default();
 pub(super) const RED: Style = AnsiColor::Red.on_default();
 
-/// Prints a line to standard output. A reader that has closed the pipe (`| head`) is not an error.
+/// Why the first write to standard output failed, if one did.
+static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
+
+/// Prints a line to standard output. If that fails, [`unwritten`] says so.
 pub(super) fn print_line(line: &str) {
-    drop(writeln!(anstream::stdout(), "{line}"));
+    note(writeln!(anstream::stdout(), "{line}"));
+}
+
+/// Remembers a failed write to standard output. A reader that has closed the pipe (`| head`) has
+/// all that it wants.
+pub(super) fn note(written: io::Result<()>) {
+    if let Err(error) = written.and_then(|()| io::stdout().flush())
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        drop(UNWRITTEN.set(error));
+    }
+}
+
+/// Why standard output is not complete; `None` if it is.
+pub(super) fn unwritten() -> Option<String> {
+    UNWRITTEN.get().map(|error| format!("cannot write to standard output: {}", reason(error)))
 }
 
 /// Prints a warning to standard error.

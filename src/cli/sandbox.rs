@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use tokio::net::TcpListener;
 
 use super::input::{account_id, reason, seconds, whole_number};
-use super::paint::{BOLD, DIM, print_line};
+use super::paint::{BOLD, DIM, print_line, unwritten};
 use super::sandbox_account::{ALIAS, DEAD_LETTER_QUEUE};
 use crate::clock::Clock;
 use crate::sandbox::{Account, NewStream, serve};
@@ -81,6 +81,10 @@ pub(super) async fn run(
         for line in [usage, export, request] {
             print_line(&line);
         }
+    }
+    if unwritten().is_some() {
+        // Nobody can know where it would listen.
+        return Ok(());
     }
     let interrupted = async {
         // Without a handler for Ctrl-C, the system ends the program, which is what a person wants.
