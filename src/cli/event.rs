@@ -13,7 +13,7 @@ use super::credentials::sdk_config;
 use super::input::{self, parse_json, whole_number};
 use super::paint::{self, print_error, print_line};
 use super::sandbox_account::{ACCOUNT, ALIAS, DEAD_LETTER_QUEUE, ENFORCER, REGION, SandboxAccount};
-use super::{FAILED, exit_code};
+use super::{FAILED, exit_code, visible};
 use crate::aws::Aws;
 use crate::clock::Clock;
 use crate::domain::arn::{is_account, is_region};
@@ -84,7 +84,7 @@ pub(super) async fn run(arguments: &Arguments) -> Result<u8> {
             // The message of a failed invocation is its answer, as JSON.
             match serde_json::from_str(&error.message) {
                 Ok(answer) => print(&answer, arguments.json),
-                Err(_) => print_line(&error.message),
+                Err(_) => print_line(&visible::visible(&error.message)),
             }
             print_error(&format!("the invocation failed with {}: Lambda would retry it", error.error_type.as_str()));
             Ok(FAILED)
@@ -94,7 +94,7 @@ pub(super) async fn run(arguments: &Arguments) -> Result<u8> {
 
 fn print(answer: &Value, json: bool) {
     if json || answer.get("batchItemFailures").is_some() {
-        print_line(&format!("{answer:#}"));
+        print_line(&visible::json(answer));
     } else {
         for line in paint::answer(answer) {
             print_line(&line);

@@ -25,6 +25,7 @@ mod paint;
 mod policy;
 mod sandbox;
 mod sandbox_account;
+mod visible;
 
 use std::process::ExitCode;
 

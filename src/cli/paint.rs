@@ -1,5 +1,6 @@
 //! The one place that writes to the terminal: lines, warnings, errors, prompts, and how answers and
-//! outcomes look.
+//! outcomes look. What others wrote is made visible here or, where it meets our own lines and
+//! colours, before.
 //!
 //! Output has colours on a terminal, and none in a pipe or with [`NO_COLOR`](https://no-color.org).
 
@@ -11,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::input::reason;
+use super::visible::{harmless, visible, visible_texts};
 
 pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const DIM: Style = Style::new().dimmed();
@@ -23,7 +25,7 @@ static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
 
 /// Prints a line to standard output. If that fails, [`unwritten`] says so.
 pub(super) fn print_line(line: &str) {
-    note(writeln!(anstream::stdout(), "{line}"));
+    note(writeln!(anstream::stdout(), "{}", harmless(line)));
 }
 
 /// Remembers a failed write to standard output. A reader that has closed the pipe (`| head`) has
@@ -43,12 +45,12 @@ pub(super) fn unwritten() -> Option<String> {
 
 /// Prints a warning to standard error.
 pub(super) fn print_warning(line: &str) {
-    drop(writeln!(anstream::stderr(), "{YELLOW}warning:{YELLOW:#} {line}"));
+    drop(writeln!(anstream::stderr(), "{YELLOW}warning:{YELLOW:#} {}", harmless(line)));
 }
 
 /// Prints an error to standard error.
 pub(super) fn print_error(line: &str) {
-    drop(writeln!(anstream::stderr(), "{RED}error:{RED:#} {line}"));
+    drop(writeln!(anstream::stderr(), "{RED}error:{RED:#} {}", harmless(line)));
 }
 
 /// Asks whether to go ahead with `action`, such as "delete 3 messages"; `note` is what to know
@@ -61,6 +63,7 @@ pub(super) fn confirm(action: &str, note: &str) -> Result<bool> {
         bail!("not a terminal, cannot prompt: pass --yes to {action}");
     }
     let mut error_stream = anstream::stderr();
+    let action = visible(action);
     write!(error_stream, "About to {action}. {note} Continue? {DIM}[y/N]{DIM:#} ")
         .and_then(|()| error_stream.flush())
         .context("cannot write the prompt")?;
@@ -76,6 +79,7 @@ pub(super) fn counted(number: usize, noun: &str) -> String {
 
 /// One outcome of an answer, as lines.
 pub(super) fn outcome(outcome: &Value) -> Vec<String> {
+    let outcome = &visible_texts(outcome);
     let text = |field: &str| outcome[field].as_str().unwrap_or_default();
     let status = text("status");
     let (mark, style) = match status {
@@ -110,6 +114,7 @@ pub(super) fn warning(warning: &Value) -> String {
 
 /// A warning of an outcome, as a sentence.
 pub(super) fn warning_text(warning: &Value) -> String {
+    let warning = &visible_texts(warning);
     let field = |name: &str| warning[name].as_str().unwrap_or("unknown");
     match warning["code"].as_str().unwrap_or_default() {
         "exemption-expired" => format!(
@@ -188,6 +193,7 @@ pub(super) fn warning_text(warning: &Value) -> String {
 
 /// A whole answer, as lines.
 pub(super) fn answer(answer: &Value) -> Vec<String> {
+    let answer = &visible_texts(answer);
     let trigger = &answer["trigger"];
     let mut lines = Vec::new();
     if let Some(reason) = trigger["reason"].as_str().filter(|_| trigger["kind"] == "ignored") {
@@ -212,5 +218,5 @@ pub(super) fn answer(answer: &Value) -> Vec<String> {
 /// The summary of an answer: "2 encrypted, 1 failed".
 pub(super) fn status_counts(answer: &Value) -> String {
     let summary = answer["summary"].as_object().into_iter().flatten();
-    summary.map(|(status, count)| format!("{count} {status}")).collect::<Vec<_>>().join(", ")
+    summary.map(|(status, count)| visible(&format!("{count} {status}"))).collect::<Vec<_>>().join(", ")
 }

@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use super::input::{self, name_of, parse_json};
 use super::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, print_line, warning};
+use super::visible::visible;
 use super::{FAILED, PENDING, SUCCESS, USAGE};
 use crate::clock::Clock;
 use crate::decide::impact::{KeyChange, warnings};
@@ -95,7 +96,11 @@ fn check(files: &[String]) -> Result<u8> {
                 print_line(&format!("{GREEN}✔{GREEN:#} {BOLD}{file}{BOLD:#}: {}", counted(rules.len(), "rule")));
                 for rule in rules {
                     if let Some(note) = note(rule, today) {
-                        print_line(&format!("  {YELLOW}note:{YELLOW:#} rule {}: {note}", rule.name));
+                        print_line(&format!(
+                            "  {YELLOW}note:{YELLOW:#} rule {}: {}",
+                            visible(&rule.name),
+                            visible(&note)
+                        ));
                     }
                 }
             }
@@ -105,7 +110,10 @@ fn check(files: &[String]) -> Result<u8> {
                 for problem in problems {
                     print_line(&format!(
                         "  {DIM}{file}:{}:{}{DIM:#} {BOLD}{}{BOLD:#}: {}",
-                        problem.line, problem.column, problem.path, problem.what
+                        problem.line,
+                        problem.column,
+                        visible(&problem.path),
+                        visible(&problem.what)
                     ));
                 }
             }
@@ -280,12 +288,13 @@ fn explain(arguments: &ExplainArguments) -> Result<u8> {
         PolicyDecision::NeedsTags { rule } => (
             FAILED,
             format!(
-                "unknown: rule {rule} depends on the stream's tags; \
-                 add them as \"Tags\" next to \"StreamDescriptionSummary\""
+                "unknown: rule {} depends on the stream's tags; \
+                 add them as \"Tags\" next to \"StreamDescriptionSummary\"",
+                visible(rule)
             ),
         ),
         PolicyDecision::Undecided { rule, missing } => {
-            (FAILED, format!("none: rule {rule} depends on {missing}, which is not known"))
+            (FAILED, format!("none: rule {} depends on {missing}, which is not known", visible(rule)))
         }
         PolicyDecision::Requirement(requirement) => {
             new_key = Some(requirement.key);
@@ -313,13 +322,13 @@ fn explain(arguments: &ExplainArguments) -> Result<u8> {
 fn rule_lines(rules: &EffectivePolicy, subject: &Subject<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     for (index, rule) in rules.policy.rules().iter().enumerate() {
-        let line = |result: String| format!("{:>2}  {BOLD}{}{BOLD:#}: {result}", index + 1, rule.name);
+        let line = |result: String| format!("{:>2}  {BOLD}{}{BOLD:#}: {result}", index + 1, visible(&rule.name));
         match rule.matches.of(subject) {
-            Match::No(why) => lines.push(line(format!("no match, {why}"))),
+            Match::No(why) => lines.push(line(format!("no match, {}", visible(&why)))),
             Match::Yes if rule.has_expired(subject.today) => {
                 lines.push(line(format!(
                     "{YELLOW}expired{YELLOW:#}, {}",
-                    note(rule, subject.today).unwrap_or_default()
+                    visible(&note(rule, subject.today).unwrap_or_default())
                 )));
             }
             Match::Yes => {
@@ -415,14 +424,16 @@ fn action(
     let unless = if exempt_tag_key.is_some() && tags.is_none() { ", unless its tags exempt it" } else { "" };
     match decide(&facts).decision {
         Decision::Done(settled) => match settled {
-            Settled::InSync(in_sync) => (SUCCESS, format!("{GREEN}none{GREEN:#}: {in_sync}")),
-            Settled::Exempt(reason) => (SUCCESS, format!("{YELLOW}none{YELLOW:#}: {reason}")),
+            Settled::InSync(in_sync) => (SUCCESS, format!("{GREEN}none{GREEN:#}: {}", visible(&in_sync))),
+            Settled::Exempt(reason) => (SUCCESS, format!("{YELLOW}none{YELLOW:#}: {}", visible(&reason))),
             Settled::Gone(_) => (SUCCESS, "none: the stream is being deleted".to_owned()),
             Settled::LeftToSweep(what) => (PENDING, format!("none for now: {what}")),
             Settled::WouldApply(reason) => {
                 (PENDING, format!("{YELLOW}report{YELLOW:#} without a change (audit mode): {reason}{unless}"))
             }
-            Settled::KeyAtRisk(failure) => (FAILED, format!("{RED}none{RED:#}, because of a failure: {failure}")),
+            Settled::KeyAtRisk(failure) => {
+                (FAILED, format!("{RED}none{RED:#}, because of a failure: {}", visible(&failure)))
+            }
         },
         Decision::Apply(reason) => {
             (PENDING, format!("{YELLOW}StartStreamEncryption{YELLOW:#} with {}: {reason}{unless}", requirement.key))
@@ -430,7 +441,7 @@ fn action(
         Decision::Poll(Pending::Status(status)) => {
             (PENDING, format!("wait until the stream is ACTIVE, then decide: it is {status}"))
         }
-        Decision::Fail(failure) => (FAILED, format!("{RED}none{RED:#}, because of a failure: {failure}")),
+        Decision::Fail(failure) => (FAILED, format!("{RED}none{RED:#}, because of a failure: {}", visible(&failure))),
         Decision::Poll(_) | Decision::Pause(..) | Decision::Defer(_) | Decision::Need(_) => {
             (PENDING, "describe the stream again, then decide".to_owned())
         }

@@ -57,7 +57,7 @@ pub const FRESH: Duration = Duration::from_secs(2);
 pub const SECOND_LOOK: Duration = Duration::from_secs(5);
 
 /// What a person can do about a stream that has been changing for too long.
-const STUCK: &str = "Find out what keeps the stream CREATING or UPDATING (DescribeStreamSummary, CloudTrail), or ask AWS \
+pub const STUCK: &str = "Find out what keeps the stream CREATING or UPDATING (DescribeStreamSummary, CloudTrail), or ask AWS \
                      Support; then redrive the dead letter. The next sweep looks at the stream again.";
 
 /// How many times at most a start that AWS throttles is sent in one invocation. "Rate exceeded" may

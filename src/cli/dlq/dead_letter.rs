@@ -17,7 +17,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::aws::dead_letters::ReceivedMessage;
+use crate::cli::visible::visible;
+use crate::decide::STUCK;
+use crate::domain::failure::{Kind, Step};
+use crate::domain::text::shorten;
 use crate::event::{Scope, read};
+
+/// The most characters of an error code in a table.
+const LONGEST_CODE: usize = 48;
 
 /// The service that put a message on the dead-letter queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -65,6 +72,8 @@ pub(super) struct ShownDeadLetter {
     pub(super) message: String,
     /// What to do about it.
     pub(super) remedy: String,
+    /// Whether the remedy is this program's. Whoever may send to the queue can write any other.
+    pub(super) remedy_is_known: bool,
     /// How many times SQS has delivered the message, this time included.
     pub(super) receives: u32,
     /// The body as JSON; a string if it is not JSON.
@@ -72,6 +81,14 @@ pub(super) struct ShownDeadLetter {
     /// The message, to delete it or to make it visible again.
     #[serde(skip)]
     pub(super) received_message: ReceivedMessage,
+}
+
+/// What to do about an invocation that failed without a diagnosis.
+const READ_THE_LOG: &str = "Read the function's log of this request, then redrive the message.";
+
+/// Whether the function writes this remedy for an error of this code.
+fn is_ours(remedy: &str, code: &str, message: &str) -> bool {
+    remedy == STUCK || Step::ALL.iter().any(|step| Kind::explained(code, message).remedy(*step) == remedy)
 }
 
 /// What a dead letter says about its failure.
@@ -114,9 +131,36 @@ impl ShownDeadLetter {
                 ..Diagnosis::default()
             },
         };
+        let remedy_is_known = !matches!(sender, WrittenBy::Function | WrittenBy::Lambda)
+            || remedy == READ_THE_LOG
+            || is_ours(&remedy, &code, &message);
         let stream = stream(sender, &body);
         let ReceivedMessage { id, sent, receives, .. } = received.clone();
-        Self { id, sender, sent, stream, code, class, message, remedy, receives, body, received_message: received }
+        Self {
+            id,
+            sender,
+            sent,
+            stream,
+            code,
+            class,
+            message,
+            remedy,
+            remedy_is_known,
+            receives,
+            body,
+            received_message: received,
+        }
+    }
+
+    /// The remedy, marked if somebody else may have written it.
+    pub(super) fn remedy_text(&self) -> String {
+        let Self { remedy, remedy_is_known, .. } = self;
+        if *remedy_is_known { remedy.clone() } else { format!("(from the message, not verified) {remedy}") }
+    }
+
+    /// The error code, as far as it fits into a table.
+    pub(super) fn code_text(&self) -> String {
+        shorten(&visible(&self.code), LONGEST_CODE)
     }
 
     /// The first characters of the ID, enough to select the message.
@@ -130,10 +174,10 @@ impl ShownDeadLetter {
     }
 
     /// The stream's name, or `(whole event)`.
-    pub(super) fn subject(&self) -> &str {
+    pub(super) fn subject(&self) -> String {
         match &self.stream {
-            Some(stream) => stream.rsplit_once("stream/").map_or(stream, |(_, name)| name),
-            None => "(whole event)",
+            Some(stream) => visible(stream.rsplit_once("stream/").map_or(stream.as_str(), |(_, name)| name)),
+            None => "(whole event)".to_owned(),
         }
     }
 
@@ -192,7 +236,7 @@ fn diagnosis_of_invocation_record(body: &Value) -> Diagnosis {
         message: response["errorMessage"]
             .as_str()
             .map_or_else(|| format!("the invocation failed: {condition}"), str::to_owned),
-        remedy: "Read the function's log of this request, then redrive the message.".to_owned(),
+        remedy: READ_THE_LOG.to_owned(),
     }
 }
 

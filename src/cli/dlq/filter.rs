@@ -47,7 +47,7 @@ impl Filter {
         let equals =
             |condition: &Option<String>, value: &str| condition.as_deref().is_none_or(|condition| condition == value);
         (ids.is_empty() || ids.iter().any(|id| dead_letter.id.starts_with(id.as_str())))
-            && (equals(stream, dead_letter.subject())
+            && (equals(stream, &dead_letter.subject())
                 || equals(stream, dead_letter.stream.as_deref().unwrap_or_default()))
             && equals(code, &dead_letter.code)
             && equals(class, &dead_letter.class)

@@ -1,13 +1,11 @@
 //! `enforcer dlq list`: what failed, and what to do about it, one line per dead letter.
 
-use chrono::{DateTime, Utc};
-use serde_json::json;
-
 use super::dead_letter::{ShownDeadLetter, age_text};
 use super::filter::Filter;
 use super::{CommandResult, Session};
-use crate::cli::SUCCESS;
 use crate::cli::paint::{BOLD, DIM, counted, print_line};
+use crate::cli::{SUCCESS, visible};
+use chrono::{DateTime, Utc};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -22,7 +20,7 @@ pub(super) fn run(session: &Session, arguments: &Arguments, dead_letters: &[Show
     let now = session.clock.utc();
     let selected = arguments.filter.select(dead_letters, now);
     if arguments.json {
-        print_line(&format!("{:#}", json!(selected)));
+        print_line(&visible::json(&selected));
     } else {
         print(&selected, dead_letters.len(), now);
     }
@@ -31,12 +29,12 @@ pub(super) fn run(session: &Session, arguments: &Arguments, dead_letters: &[Show
 
 /// Prints the `selected` ones of `received` messages as a table.
 pub(super) fn print(selected: &[&ShownDeadLetter], received: usize, now: DateTime<Utc>) {
-    let width = |heading: &str, cell: fn(&ShownDeadLetter) -> &str| {
+    let width = |heading: &str, cell: fn(&ShownDeadLetter) -> String| {
         let cells = selected.iter().map(|dead_letter| cell(dead_letter));
-        cells.chain([heading]).map(|cell| cell.chars().count()).max().unwrap_or_default()
+        cells.chain([heading.to_owned()]).map(|cell| cell.chars().count()).max().unwrap_or_default()
     };
     let subject = width("STREAM", ShownDeadLetter::subject);
-    let code = width("CODE", |dead_letter| &dead_letter.code);
+    let code = width("CODE", ShownDeadLetter::code_text);
     if !selected.is_empty() {
         print_line(&format!("{DIM}{:<8}  {:>4}  {:<subject$}  {:<code$}  CLASS{DIM:#}", "ID", "AGE", "STREAM", "CODE"));
     }
@@ -46,10 +44,10 @@ pub(super) fn print(selected: &[&ShownDeadLetter], received: usize, now: DateTim
             dead_letter.short_id(),
             age_text(dead_letter.age(now)),
             dead_letter.subject(),
-            dead_letter.code,
-            dead_letter.class
+            dead_letter.code_text(),
+            visible::visible(&dead_letter.class)
         ));
-        print_line(&format!("{:>14}  {DIM}{}{DIM:#}", "", dead_letter.remedy));
+        print_line(&format!("{:>14}  {DIM}{}{DIM:#}", "", visible::visible(&dead_letter.remedy_text())));
     }
     let matching = if selected.len() == received { String::new() } else { format!(", {} selected", selected.len()) };
     print_line(&format!("{DIM}{} received{matching}{DIM:#}", counted(received, "message")));

@@ -22,6 +22,7 @@ use clap::Subcommand;
 use self::dead_letter::ShownDeadLetter;
 use super::credentials::sdk_config;
 use super::paint::print_warning;
+use super::visible::visible;
 use crate::aws::dead_letters::DeadLetterQueue;
 use crate::clock::Clock;
 use crate::settings::Environment;
@@ -132,7 +133,7 @@ impl Session {
                 Ok(messages) => messages,
                 Err(error) => {
                     self.release(dead_letters.iter()).await;
-                    return Err(anyhow!("cannot read the dead-letter queue: {}", error.failure));
+                    return Err(anyhow!("cannot read the dead-letter queue: {}", visible(&error.failure)));
                 }
             };
             empty_responses = if messages.is_empty() { empty_responses + 1 } else { 0 };
@@ -153,7 +154,7 @@ impl Session {
                 print_warning(&format!(
                     "message {} becomes visible again only in 15 minutes: {}",
                     dead_letter.short_id(),
-                    error.failure
+                    visible(&error.failure)
                 ));
             }
         }

@@ -6,6 +6,7 @@ use super::dead_letter::ShownDeadLetter;
 use super::filter::Filter;
 use super::{CommandResult, Session, list};
 use crate::cli::paint::{DIM, confirm, counted, print_error, print_line};
+use crate::cli::visible::visible;
 use crate::cli::{FAILED, SUCCESS};
 
 #[derive(Debug, clap::Args)]
@@ -43,7 +44,7 @@ pub(super) async fn run(
         match session.queue.delete(&dead_letter.received_message).await {
             Ok(()) => deleted.push(dead_letter.id.clone()),
             Err(error) => {
-                print_error(&format!("cannot delete message {}: {}", dead_letter.short_id(), error.failure));
+                print_error(&format!("cannot delete message {}: {}", dead_letter.short_id(), visible(&error.failure)));
             }
         }
     }

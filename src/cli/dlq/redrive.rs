@@ -14,6 +14,7 @@ use super::filter::Filter;
 use super::{CommandResult, Session};
 use crate::aws::Aws;
 use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, print_line, status_counts};
+use crate::cli::visible::visible;
 use crate::cli::{FAILED, SUCCESS};
 use crate::handler::{Handler, Invocation};
 use crate::settings::Settings;
@@ -77,15 +78,16 @@ pub(super) async fn run(
         match redrive(session, dead_letter, &destination).await {
             Ok(result) => match session.queue.delete(&dead_letter.received_message).await {
                 Ok(()) => {
-                    print_line(&format!("{GREEN}✔{GREEN:#} {heading}: {result}"));
+                    print_line(&format!("{GREEN}✔{GREEN:#} {heading}: {}", visible(&result)));
                     deleted.push(dead_letter.id.clone());
                 }
                 Err(error) => print_line(&format!(
-                    "{RED}✘{RED:#} {heading}: {result}, but still on the dead-letter queue: {}",
-                    error.failure
+                    "{RED}✘{RED:#} {heading}: {}, but still on the dead-letter queue: {}",
+                    visible(&result),
+                    visible(&error.failure)
                 )),
             },
-            Err(reason) => print_line(&format!("{RED}✘{RED:#} {heading}: not redriven: {reason}")),
+            Err(reason) => print_line(&format!("{RED}✘{RED:#} {heading}: not redriven: {}", visible(&reason))),
         }
     }
     let left = selected.len() - deleted.len();
@@ -94,7 +96,7 @@ pub(super) async fn run(
 }
 
 fn heading(dead_letter: &ShownDeadLetter) -> String {
-    format!("{BOLD}{}{BOLD:#} {}", dead_letter.short_id(), dead_letter.subject())
+    format!("{BOLD}{}{BOLD:#} {}", visible(dead_letter.short_id()), dead_letter.subject())
 }
 
 /// A handler that writes the dead letters of new failures to the queue of this session.

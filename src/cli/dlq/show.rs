@@ -2,12 +2,12 @@
 
 use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
-use serde_json::json;
 
 use super::dead_letter::{ShownDeadLetter, age_text};
 use super::{CommandResult, Session};
 use crate::cli::SUCCESS;
 use crate::cli::paint::{BOLD, DIM, counted, print_line};
+use crate::cli::visible::{json as visible_json, visible};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -25,7 +25,7 @@ pub(super) fn run(
 ) -> Result<CommandResult> {
     let matches = |dead_letter: &&ShownDeadLetter| dead_letter.id.starts_with(id.as_str());
     match dead_letters.iter().filter(matches).collect::<Vec<_>>()[..] {
-        [dead_letter] if *json => print_line(&format!("{:#}", json!(dead_letter))),
+        [dead_letter] if *json => print_line(&visible_json(dead_letter)),
         [dead_letter] => print(dead_letter, session.clock.utc()),
         [] => bail!("no message has an ID that starts with {id:?}: list the messages with enforcer dlq list"),
         ref several => bail!("{} messages have IDs that start with {id:?}: pass more of the ID", several.len()),
@@ -46,16 +46,16 @@ fn print(dead_letter: &ShownDeadLetter, now: DateTime<Utc>) {
         ("code", &dead_letter.code),
         ("class", &dead_letter.class),
         ("message", &dead_letter.message),
-        ("remedy", &dead_letter.remedy),
+        ("remedy", &dead_letter.remedy_text()),
         ("received", &counted(usize::try_from(dead_letter.receives).unwrap_or(usize::MAX), "time")),
     ] {
-        print_line(&format!("{BOLD}{name:<11}{BOLD:#} {value}"));
+        print_line(&format!("{BOLD}{name:<11}{BOLD:#} {}", visible(value)));
     }
     for (name, value) in &dead_letter.received_message.attributes {
-        print_line(&format!("{DIM}attribute  {DIM:#} {name} = {value}"));
+        print_line(&format!("{DIM}attribute  {DIM:#} {} = {}", visible(name), visible(value)));
     }
     print_line(&format!("{BOLD}body{BOLD:#}"));
-    print_line(&format!("{:#}", dead_letter.body));
+    print_line(&visible_json(&dead_letter.body));
     print_line(&format!(
         "{DIM}To redrive it: enforcer dlq redrive {}, or add --here to process it in this terminal.{DIM:#}",
         dead_letter.short_id()

@@ -17,7 +17,7 @@ use super::{Selection, Target, Work};
 use crate::aws::kinesis::Probe;
 use crate::cli::interrupt::{INTERRUPTED, Interrupt};
 use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, confirm, counted, outcome as outcome_lines, print_line};
-use crate::cli::{FAILED, SUCCESS};
+use crate::cli::{FAILED, SUCCESS, visible};
 use crate::domain::mode::Mode;
 use crate::domain::outcome::Status;
 use crate::domain::stream::StreamRef;
@@ -88,7 +88,7 @@ async fn apply(target: &Target, arguments: &Arguments, interrupt: &mut Interrupt
         plan.0.rows.iter().filter(|row| row.outcome.error.is_some()).map(|row| row.stream.as_str()).collect();
     if streams.is_empty() {
         if arguments.json {
-            print_line(&format!("{:#}", json!({"streams": [], "notStarted": 0})));
+            print_line(&visible::json(&json!({"streams": [], "notStarted": 0})));
         }
         return Ok(if failed_in_plan.is_empty() { SUCCESS } else { FAILED });
     }
@@ -139,7 +139,7 @@ async fn apply(target: &Target, arguments: &Arguments, interrupt: &mut Interrupt
                 json!({"stream": stream, "encrypted": result.clone().ok(), "error": result.clone().err()})
             })
             .collect();
-        print_line(&format!("{:#}", json!({"streams": rows, "notStarted": not_started, "probes": probes})));
+        print_line(&visible::json(&json!({"streams": rows, "notStarted": not_started, "probes": probes})));
     } else {
         print_line(&format!("{BOLD}result{BOLD:#}"));
         for row in &rows {
@@ -153,7 +153,7 @@ async fn apply(target: &Target, arguments: &Arguments, interrupt: &mut Interrupt
                 Ok(false) => {
                     format!("  {RED}✘ not verified{RED:#} {stream}: the response to PutRecord does not show KMS")
                 }
-                Err(error) => format!("  {RED}✘ not verified{RED:#} {stream}: {error}"),
+                Err(error) => format!("  {RED}✘ not verified{RED:#} {stream}: {}", visible::visible(error)),
             });
         }
         print_line(&format!("{BOLD}encrypted {encrypted} of {}{BOLD:#}", counted(streams.len(), "stream")));

@@ -13,6 +13,10 @@ use crate::domain::outcome::{Outcome, Status, Warning};
 
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
+/// The SHA-256 hash of the script, in Base64: the only script that the page allows.
+///
+/// Source: <https://www.w3.org/TR/CSP3/>.
+const SCRIPT_HASH: &str = "1tQUvAU/8dJn482i1DhZ6RjcPTvhoBi6WmQKanKu/e4=";
 
 /// Labels that have a colour of their own, as every status has: see [`colour`].
 const AS_CONFIGURED: &str = "encrypted as configured";
@@ -21,7 +25,7 @@ const NOT_ENCRYPTED: &str = "not encrypted";
 
 /// The whole page.
 pub(super) fn page(report: &FleetReport) -> String {
-    let Survey { rows, keys_at_risk } = &report.survey;
+    let Survey { rows, keys_at_risk } = &report.survey.visible();
     let encrypted = rows.iter().filter(|row| row.is_encrypted_as_configured()).count();
     let by_decision = counts(rows, |row| row.status.as_str().to_owned());
     let by_key = counts(rows, |row| {
@@ -35,7 +39,9 @@ pub(super) fn page(report: &FleetReport) -> String {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
+                meta http-equiv="Content-Security-Policy" content={
+                    "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-" (SCRIPT_HASH) "'; img-src data:"
+                };
                 title { "Kinesis encryption: " (encrypted) " of " (rows.len()) " streams are encrypted as configured" }
                 style { (PreEscaped(STYLE)) }
             }
@@ -211,4 +217,16 @@ fn table(rows: &[Row]) -> Markup {
 fn tag(warning: &Warning) -> Markup {
     let warning = serde_json::to_value(warning).unwrap_or_default();
     html! { span .tag title=(warning_text(&warning)) { (warning["code"].as_str().unwrap_or_default()) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_that_allows_the_script_is_that_of_the_script() {
+        let suite = rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13().expect("a suite of TLS 1.3");
+        let hash = suite.common.hash_provider.hash(SCRIPT.as_bytes());
+        assert_eq!(aws_smithy_types::base64::encode(hash), SCRIPT_HASH);
+    }
 }

@@ -21,10 +21,11 @@ use aws_types::SdkConfig;
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 
-use self::row::Row;
+use self::row::{Row, visible_outcome};
 use super::credentials::{check_credentials, sdk_config};
 use super::input::{self, whole_number};
 use super::interrupt::Interrupt;
+use super::visible::visible;
 use crate::aws::kinesis::Encryption;
 use crate::aws::{Aws, config};
 use crate::clock::Clock;
@@ -166,7 +167,7 @@ impl Target {
             policy
         } else {
             let current = aws.policy.current(clock.instant() + PATIENCE).await;
-            current.map_err(|failure| anyhow!("{failure}"))?.policy
+            current.map_err(|failure| anyhow!("{}", visible(&failure)))?.policy
         };
         let rules = EffectivePolicy {
             policy,
@@ -191,7 +192,7 @@ impl Target {
         let mut after = None;
         loop {
             let page = self.aws.streams.list(after.as_deref(), self.clock.instant() + PATIENCE).await;
-            let page = page.map_err(|error| anyhow!("{}", error.failure))?;
+            let page = page.map_err(|error| anyhow!("{}", visible(&error.failure)))?;
             streams.extend(
                 page.streams
                     .into_iter()
@@ -305,6 +306,15 @@ struct Survey {
 }
 
 impl Survey {
+    /// What a person reads: every text in it is visible.
+    fn visible(&self) -> Self {
+        let Self { rows, keys_at_risk } = self;
+        Self {
+            rows: rows.iter().map(Row::visible).collect(),
+            keys_at_risk: keys_at_risk.iter().map(visible_outcome).collect(),
+        }
+    }
+
     fn extend(&mut self, other: Self) {
         self.rows.extend(other.rows);
         self.keys_at_risk.extend(other.keys_at_risk);

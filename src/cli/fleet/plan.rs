@@ -10,7 +10,7 @@ use serde_json::json;
 use super::row::{Row, short_key};
 use super::{Selection, Survey, Target};
 use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, outcome as outcome_lines, print_line, warning};
-use crate::cli::{FAILED, PENDING, SUCCESS};
+use crate::cli::{FAILED, PENDING, SUCCESS, visible};
 use crate::domain::outcome::Status;
 
 #[derive(Debug, clap::Args)]
@@ -41,7 +41,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     if arguments.json {
         let Survey { rows, keys_at_risk } = &plan.0;
         let plan = json!({"streams": rows, "keysAtRisk": keys_at_risk, "changes": plan.changes()});
-        print_line(&format!("{plan:#}"));
+        print_line(&visible::json(&plan));
     } else {
         print_line(plan.to_string().trim_end());
     }
@@ -85,7 +85,7 @@ pub(super) fn marked(status: Status) -> (&'static str, anstyle::Style) {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Survey { rows, keys_at_risk } = &self.0;
+        let Survey { rows, keys_at_risk } = &self.0.visible();
         for line in keys_at_risk.iter().flat_map(|key| outcome_lines(&serde_json::to_value(key).unwrap_or_default())) {
             writeln!(f, "{line}")?;
         }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::Survey;
 use super::row::Row;
+use crate::cli::visible::cell;
 use crate::domain::outcome::Status;
 
 /// The encryption of all selected streams at one time.
@@ -54,7 +55,7 @@ impl FleetReport {
         ])?;
         for row in &self.survey.rows {
             let text = |value: &Option<String>| value.clone().unwrap_or_default();
-            writer.write_record([
+            let cells = [
                 text(&row.account),
                 row.region.clone(),
                 row.stream.clone(),
@@ -69,7 +70,8 @@ impl FleetReport {
                 row.outcome.error.as_ref().map(|failure| failure.code.clone()).unwrap_or_default(),
                 row.arn.as_ref().map(ToString::to_string).unwrap_or_default(),
                 self.time(),
-            ])?;
+            ];
+            writer.write_record(cells.map(|text| cell(&text)))?;
         }
         Ok(String::from_utf8(writer.into_inner()?)?)
     }

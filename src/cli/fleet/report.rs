@@ -12,6 +12,7 @@ use super::{Selection, Survey};
 use crate::cli::SUCCESS;
 use crate::cli::input;
 use crate::cli::paint::print_line;
+use crate::cli::visible;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The command only reads. \
@@ -61,9 +62,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
             let made_at = report.time();
             format!("{}\ngenerated at {made_at} by kinesis-encryption-enforcer {VERSION}", Plan(report.survey))
         }
-        Format::Json => format!("{:#}", report.json()),
+        Format::Json => visible::json(&report.json()),
         Format::Csv => report.csv()?,
-        Format::Asff => format!("{:#}", report.asff()),
+        Format::Asff => visible::json(&report.asff()),
         Format::Html => html::page(&report),
     };
     match &arguments.output {

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::cli::visible::visible;
+use crate::domain::failure::Failure;
 use crate::domain::outcome::{Outcome, Status};
 use crate::domain::stream::{StreamArn, StreamRef};
 
@@ -55,10 +57,47 @@ impl Row {
         }
     }
 
+    /// The row with every text in it visible.
+    pub(super) fn visible(&self) -> Self {
+        let shown = |text: &Option<String>| text.as_deref().map(visible);
+        Self {
+            stream: visible(&self.stream),
+            arn: self.arn.clone(),
+            account: shown(&self.account),
+            region: visible(&self.region),
+            state: shown(&self.state),
+            capacity_mode: shown(&self.capacity_mode),
+            current_key: shown(&self.current_key),
+            configured_key: shown(&self.configured_key),
+            status: self.status,
+            outcome: visible_outcome(&self.outcome),
+        }
+    }
+
     /// Whether the stream is encrypted as the settings and the policy require, even if its key is
     /// at risk.
     pub(super) fn is_encrypted_as_configured(&self) -> bool {
         matches!(self.status, Status::Compliant | Status::Encrypted | Status::KeyAtRisk)
+    }
+}
+
+/// The outcome with every text visible. A warning's texts are made visible where it is put in
+/// words.
+pub(super) fn visible_outcome(outcome: &Outcome) -> Outcome {
+    let shown = |text: &Option<String>| text.as_deref().map(visible);
+    let error = outcome.error.as_ref().map(|failure| Failure {
+        code: visible(&failure.code),
+        message: visible(&failure.message),
+        remedy: visible(&failure.remedy),
+        ..failure.clone()
+    });
+    Outcome {
+        stream: shown(&outcome.stream),
+        reason: visible(&outcome.reason),
+        rule: shown(&outcome.rule),
+        key: shown(&outcome.key),
+        error,
+        ..outcome.clone()
     }
 }
 

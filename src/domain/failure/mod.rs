@@ -61,6 +61,31 @@ pub enum Step {
 }
 
 impl Step {
+    /// Every step.
+    pub const ALL: [Self; 21] = [
+        Self::ReadEvent,
+        Self::CheckTarget,
+        Self::AssumeRole,
+        Self::DescribeStream,
+        Self::DescribeKey,
+        Self::ListTags,
+        Self::GetResources,
+        Self::ListStreams,
+        Self::StartStreamEncryption,
+        Self::ReadPolicy,
+        Self::ApplyPolicy,
+        Self::GetPolicy,
+        Self::LookupEvents,
+        Self::Wait,
+        Self::SendDeadLetter,
+        Self::SendWorkItem,
+        Self::ChangeVisibility,
+        Self::ReadQueue,
+        Self::Probe,
+        Self::PutEvents,
+        Self::HandleDeadLetters,
+    ];
+
     /// The step's name in answers, dead letters and logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -209,32 +234,9 @@ impl fmt::Display for Failure {
 mod tests {
     use super::*;
 
-    const STEPS: [Step; 20] = [
-        Step::ReadEvent,
-        Step::CheckTarget,
-        Step::DescribeStream,
-        Step::DescribeKey,
-        Step::ListTags,
-        Step::GetResources,
-        Step::ListStreams,
-        Step::StartStreamEncryption,
-        Step::ReadPolicy,
-        Step::ApplyPolicy,
-        Step::GetPolicy,
-        Step::LookupEvents,
-        Step::Wait,
-        Step::SendDeadLetter,
-        Step::SendWorkItem,
-        Step::ChangeVisibility,
-        Step::ReadQueue,
-        Step::Probe,
-        Step::PutEvents,
-        Step::HandleDeadLetters,
-    ];
-
     #[test]
     fn a_step_and_a_class_have_one_name_wherever_they_are_shown() {
-        for step in STEPS {
+        for step in Step::ALL {
             assert_eq!(serde_json::to_value(step).expect("JSON"), step.as_str());
         }
         for class in [Class::Retryable, Class::Terminal, Class::Gone, Class::Contested] {
