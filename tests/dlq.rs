@@ -137,7 +137,14 @@ fn a_dead_letter_that_is_processed_here_is_deleted_only_if_its_result_is_stored(
     let setup = Setup::new();
     setup.account.fault(Fault::on("DescribeStreamSummary").error("AccessDeniedException", "no"));
     let (code, printed) = setup.run(&["redrive", "--here", "--class", "terminal"]);
-    assert_eq!(code, Some(0), "{printed}");
+    assert_eq!(code, Some(1), "{printed}");
+    assert!(
+        printed.contains("✘")
+            && printed.contains("orders: 1 failed: it is a new dead letter now")
+            && !printed.contains("✔"),
+        "{printed}"
+    );
+    assert!(printed.contains("redrove 0 messages, 1 came back, 0 left"), "{printed}");
     let dead_letters = setup.bodies(DEAD);
     let newer = dead_letters
         .iter()
@@ -147,7 +154,8 @@ fn a_dead_letter_that_is_processed_here_is_deleted_only_if_its_result_is_stored(
 
     setup.account.clear_faults();
     let (code, printed) = setup.run(&["redrive", "--here"]);
-    assert_eq!(code, Some(0), "{printed}");
+    assert_eq!(code, Some(1), "{printed}");
+    assert!(printed.contains("redrove 4 messages, 1 came back, 0 left"), "{printed}");
     assert_eq!(setup.account.snapshot("orders").and_then(|stream| stream.key_id), Some(setup.key.clone()));
     // The function sends a dead letter of its own for a message that it does not understand.
     let left = setup.bodies(DEAD);
@@ -176,6 +184,58 @@ fn a_batch_with_messages_to_retry_is_not_deleted() {
 }
 
 #[test]
+fn a_dead_letter_of_another_version_is_named_and_not_touched() {
+    let setup = Setup::new();
+    setup.account.purge(DEAD);
+    let mut newer = event("dead-letter");
+    newer["version"] = json!(2);
+    let mut inside = event("on-failure-record");
+    inside["requestPayload"] = newer.clone();
+    let item = json!({"version": 7, "kind": "work-item", "stream": "orders"});
+    let mut without = event("dead-letter");
+    without.as_object_mut().expect("an object").remove("version");
+    let all = [&newer, &inside, &item, &without];
+    for body in all {
+        setup.account.send(DEAD, &body.to_string());
+    }
+    setup.account.send(DEAD, &event("dead-letter").to_string());
+    for arguments in [&["redrive", "--here"][..], &["redrive"]] {
+        let (code, printed) = setup.run(arguments);
+        assert_eq!(code, Some(1), "{printed}");
+        for version in ["version 2", "version 7", "no version"] {
+            assert!(printed.contains(version), "{version}: {printed}");
+        }
+        let left = setup.bodies(DEAD);
+        assert!(left.len() == 4 && all.iter().all(|body| left.contains(body)), "{printed}");
+    }
+    assert_eq!(setup.bodies(WORK), Vec::<Value>::new());
+}
+
+#[test]
+fn a_queue_is_named_by_its_name_its_url_or_its_arn() {
+    let mut setup = Setup::new();
+    let url = setup.variables.iter().find(|(name, _)| *name == "FAILURE_QUEUE_URL").expect("the queue").1.clone();
+    setup.variables.retain(|(name, _)| !name.ends_with("_QUEUE_URL"));
+    let arn = |region: &str, name: &str| format!("arn:aws:sqs:{region}:111122223333:{name}");
+    for queue in [DEAD, &url, &arn("us-east-1", DEAD)] {
+        let (code, printed) = setup.run(&["list", "--queue", queue]);
+        assert!(code == Some(0) && printed.contains("5 messages received"), "{queue}: {code:?} {printed}");
+    }
+    for (queue, says) in [
+        ("nothing", "NonExistentQueue"),
+        ("not a queue", "is not the name, the URL or the ARN of an SQS queue"),
+        ("arn:aws:sns:us-east-1:111122223333:topic", "is not the name, the URL or the ARN of an SQS queue"),
+    ] {
+        let (code, printed) = setup.run(&["list", "--queue", queue]);
+        assert!(code == Some(2) && printed.contains(says), "{queue}: {code:?} {printed}");
+    }
+    let (code, printed) = setup.run(&["list", "--region", "us-east-1", "--queue", &arn("eu-west-1", DEAD)]);
+    assert!(code == Some(2) && printed.contains("is in eu-west-1: pass --region eu-west-1"), "{code:?} {printed}");
+    let (code, printed) = setup.run(&["redrive", "--queue", DEAD, "--to", WORK, "--code", "StillUpdating"]);
+    assert_eq!((code, setup.bodies(WORK).len()), (Some(0), 1), "{printed}");
+}
+
+#[test]
 fn purge_deletes_the_selected_messages_and_none_without_a_filter_and_a_confirmation() {
     let setup = Setup::new();
     for arguments in [&["purge"][..], &["purge", "--all"]] {
@@ -195,7 +255,7 @@ fn a_missing_queue_is_reported() {
     let mut setup = Setup::new();
     setup.variables.retain(|(name, _)| *name != "FAILURE_QUEUE_URL");
     let (code, printed) = setup.run(&["list"]);
-    assert_eq!((code, printed.contains("pass --queue URL, or set FAILURE_QUEUE_URL")), (Some(2), true), "{printed}");
+    assert_eq!((code, printed.contains("pass --queue QUEUE, or set FAILURE_QUEUE_URL")), (Some(2), true), "{printed}");
     let (code, printed) = setup.run(&["list", "--queue", "https://sqs.us-east-1.amazonaws.com/111122223333/nothing"]);
     assert_eq!(
         (code, printed.contains("QueueDoesNotExist") || printed.contains("NonExistentQueue")),

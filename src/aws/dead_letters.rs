@@ -62,6 +62,23 @@ impl DeadLetterQueue {
         Self { client: Client::new(config, SQS), calls, clock: clock.clone(), queue_url: queue_url.to_owned() }
     }
 
+    /// The URL of the queue `name`, by [GetQueueUrl]; `account` owns it, if it is not the caller's.
+    ///
+    /// [GetQueueUrl]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueUrl.html
+    pub async fn url_of(
+        config: &SdkConfig,
+        clock: &Clock,
+        name: &str,
+        account: Option<&str>,
+    ) -> Result<String, CallError> {
+        let mut input = json!({"QueueName": name});
+        if let Some(account) = account {
+            input["QueueOwnerAWSAccountId"] = account.into();
+        }
+        let answer: Located = Self::new(config, clock, name).call("GetQueueUrl", &input, name).await?;
+        answer.queue_url.ok_or_else(|| CallError::unreadable(STEP, &format!("GetQueueUrl of {name}")))
+    }
+
     /// Receives up to ten messages, by [ReceiveMessage]. None means that SQS found none in a
     /// second.
     ///
@@ -117,6 +134,13 @@ impl DeadLetterQueue {
     fn until(&self) -> Instant {
         self.clock.instant() + PATIENCE
     }
+}
+
+/// The answer of `GetQueueUrl`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Located {
+    queue_url: Option<String>,
 }
 
 /// The answer of `ReceiveMessage`, as far as it is used.

@@ -21,6 +21,7 @@ mod work_item;
 use serde_json::Value;
 
 pub use self::eventbridge::{FIRST_LOOK, OWN_SOURCE};
+pub use self::parsed::VERSION;
 pub use self::request::{
     Delivery, FindingFacts, Fleets, Message, Payload, Request, RequestOptions, Scope, Trigger, TriggerKind,
     WorkItemContext,

@@ -125,7 +125,7 @@ fn in_terms_of_json(message: &str) -> String {
 }
 
 /// The version of dead letters and work items that this program writes, and the only one it reads.
-const VERSION: u64 = 1;
+pub const VERSION: u64 = 1;
 
 /// Rejects what another version of this program wrote; `what` names it.
 pub(super) fn check_version(version: Option<&Value>, what: &str) -> Result<(), String> {

@@ -21,7 +21,7 @@ use crate::cli::visible::visible;
 use crate::decide::STUCK;
 use crate::domain::failure::{Kind, Step};
 use crate::domain::text::shorten;
-use crate::event::{Scope, read};
+use crate::event::{Scope, VERSION, read};
 
 /// The most characters of an error code in a table.
 const LONGEST_CODE: usize = 48;
@@ -78,6 +78,9 @@ pub(super) struct ShownDeadLetter {
     pub(super) receives: u32,
     /// The body as JSON; a string if it is not JSON.
     pub(super) body: Value,
+    /// What another version of this program wrote, and which; `None` if this version can read it.
+    #[serde(skip)]
+    pub(super) other_version: Option<String>,
     /// The message, to delete it or to make it visible again.
     #[serde(skip)]
     pub(super) received_message: ReceivedMessage,
@@ -135,6 +138,7 @@ impl ShownDeadLetter {
             || remedy == READ_THE_LOG
             || is_ours(&remedy, &code, &message);
         let stream = stream(sender, &body);
+        let other_version = other_version(&body);
         let ReceivedMessage { id, sent, receives, .. } = received.clone();
         Self {
             id,
@@ -148,6 +152,7 @@ impl ShownDeadLetter {
             remedy_is_known,
             receives,
             body,
+            other_version,
             received_message: received,
         }
     }
@@ -203,6 +208,21 @@ fn sender(received: &ReceivedMessage, body: &Value) -> WrittenBy {
         WrittenBy::Queue
     } else {
         WrittenBy::Unknown
+    }
+}
+
+/// What in `body` another version wrote: the message itself, or what lies in an envelope of ours or
+/// of Lambda.
+fn other_version(body: &Value) -> Option<String> {
+    let what = match body["kind"].as_str() {
+        Some("enforcement-failure") => "the dead letter",
+        Some("work-item") => "the work item",
+        _ => return body.get("requestPayload").and_then(other_version),
+    };
+    match body.get("version") {
+        Some(version) if version.as_u64() == Some(VERSION) => body.get("event").and_then(other_version),
+        Some(version) => Some(format!("{what} has version {version}")),
+        None => Some(format!("{what} has no version")),
     }
 }
 

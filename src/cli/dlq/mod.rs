@@ -12,6 +12,7 @@ mod dead_letter;
 mod filter;
 mod list;
 mod purge;
+mod queue_name;
 mod redrive;
 mod sample;
 mod show;
@@ -47,8 +48,9 @@ enforcer dlq purge --code UnknownPayload")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Use this dead-letter queue instead of the one in `FAILURE_QUEUE_URL`.
-    #[arg(long, global = true, value_name = "URL")]
+    /// Use this dead-letter queue instead of the one in `FAILURE_QUEUE_URL`: a name, a URL or an
+    /// ARN.
+    #[arg(long, global = true, value_name = "QUEUE")]
     queue: Option<String>,
     /// Use this AWS profile.
     #[arg(long, global = true, value_name = "NAME")]
@@ -114,12 +116,12 @@ impl Session {
     async fn in_aws(arguments: &Arguments) -> Result<Self> {
         let environment = Environment::of_process();
         let queue_url = arguments.queue.as_deref().or_else(|| environment.get("FAILURE_QUEUE_URL"));
-        let queue_url = queue_url
-            .ok_or_else(|| anyhow!("no dead-letter queue: pass --queue URL, or set FAILURE_QUEUE_URL"))?
-            .to_owned();
+        let queue =
+            queue_url.ok_or_else(|| anyhow!("no dead-letter queue: pass --queue QUEUE, or set FAILURE_QUEUE_URL"))?;
         let clock = Clock::system();
-        let config =
-            sdk_config(arguments.profile.as_deref(), arguments.region.as_deref(), &environment, &clock).await?;
+        let region = arguments.region.as_deref().or_else(|| queue_name::region_of(queue));
+        let config = sdk_config(arguments.profile.as_deref(), region, &environment, &clock).await?;
+        let queue_url = queue_name::url_of(queue, &config, &clock).await?;
         Ok(Self { queue: DeadLetterQueue::new(&config, &clock, &queue_url), queue_url, clock, environment, config })
     }
 

@@ -11,11 +11,12 @@ use serde_json::Value;
 
 use super::dead_letter::ShownDeadLetter;
 use super::filter::Filter;
-use super::{CommandResult, Session};
+use super::{CommandResult, Session, queue_name};
 use crate::aws::Aws;
 use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, print_line, status_counts};
 use crate::cli::visible::visible;
 use crate::cli::{FAILED, SUCCESS};
+use crate::event::VERSION;
 use crate::handler::{Handler, Invocation};
 use crate::settings::Settings;
 
@@ -26,8 +27,9 @@ const TIMEOUT: Duration = Duration::from_mins(5);
 pub(super) struct Arguments {
     #[command(flatten)]
     filter: Filter,
-    /// Send the messages to this queue instead of the one in `WORK_QUEUE_URL`.
-    #[arg(long, value_name = "URL", conflicts_with = "here")]
+    /// Send the messages to this queue instead of the one in `WORK_QUEUE_URL`: a name, a URL or an
+    /// ARN.
+    #[arg(long, value_name = "QUEUE", conflicts_with = "here")]
     to: Option<String>,
     /// Process the messages here, with the settings of this terminal, instead of sending them to a
     /// queue.
@@ -54,15 +56,18 @@ pub(super) async fn run(
     let destination = if *here {
         Destination::Handler(Box::new(handler(session)?))
     } else {
-        let queue_url = to.as_deref().or_else(|| session.environment.get("WORK_QUEUE_URL")).ok_or_else(|| {
-            anyhow!("no queue to send to: pass --to URL, set WORK_QUEUE_URL, or process the messages with --here")
+        let queue = to.as_deref().or_else(|| session.environment.get("WORK_QUEUE_URL")).ok_or_else(|| {
+            anyhow!("no queue to send to: pass --to QUEUE, set WORK_QUEUE_URL, or process the messages with --here")
         })?;
-        Destination::Queue(queue_url.to_owned())
+        Destination::Queue(queue_name::url_of(queue, &session.config, &session.clock).await?)
     };
     let selected = filter.select(dead_letters, session.clock.utc());
     if *dry_run {
         for dead_letter in &selected {
             let action = match &destination {
+                _ if dead_letter.other_version.is_some() => {
+                    "would not be touched: ".to_owned() + &untouched(dead_letter)
+                }
                 Destination::Queue(queue_url) => format!("would be sent to {queue_url}"),
                 Destination::Handler(_) => "would be processed here".to_owned(),
             };
@@ -73,12 +78,19 @@ pub(super) async fn run(
         return Ok(CommandResult::read_only(SUCCESS));
     }
     let mut deleted = Vec::new();
+    let mut came_back = 0;
     for dead_letter in &selected {
         let heading = heading(dead_letter);
         match redrive(session, dead_letter, &destination).await {
-            Ok(result) => match session.queue.delete(&dead_letter.received_message).await {
+            Ok(Redriven { result, has_failed }) => match session.queue.delete(&dead_letter.received_message).await {
                 Ok(()) => {
-                    print_line(&format!("{GREEN}✔{GREEN:#} {heading}: {}", visible(&result)));
+                    let result = visible(&result);
+                    print_line(&if has_failed {
+                        format!("{RED}✘{RED:#} {heading}: {result}: it is a new dead letter now")
+                    } else {
+                        format!("{GREEN}✔{GREEN:#} {heading}: {result}")
+                    });
+                    came_back += usize::from(has_failed);
                     deleted.push(dead_letter.id.clone());
                 }
                 Err(error) => print_line(&format!(
@@ -91,8 +103,24 @@ pub(super) async fn run(
         }
     }
     let left = selected.len() - deleted.len();
-    print_line(&format!("{DIM}redrove {}, {left} left{DIM:#}", counted(deleted.len(), "message")));
-    Ok(CommandResult { exit_code: if left == 0 { SUCCESS } else { FAILED }, deleted })
+    let redriven = counted(deleted.len() - came_back, "message");
+    let back = if *here { format!(", {came_back} came back") } else { String::new() };
+    print_line(&format!("{DIM}redrove {redriven}{back}, {left} left{DIM:#}"));
+    Ok(CommandResult { exit_code: if left + came_back == 0 { SUCCESS } else { FAILED }, deleted })
+}
+
+/// What became of a dead letter that may be deleted.
+struct Redriven {
+    result: String,
+    /// Whether it failed again, so that there is a new dead letter.
+    has_failed: bool,
+}
+
+/// Why a dead letter of another version stays where it is: this program would not understand it,
+/// and its dead letter would not name the stream.
+fn untouched(dead_letter: &ShownDeadLetter) -> String {
+    let what = dead_letter.other_version.as_deref().unwrap_or_default();
+    format!("{what}, and this program reads version {VERSION}: use the program of that version")
 }
 
 fn heading(dead_letter: &ShownDeadLetter) -> String {
@@ -113,10 +141,16 @@ async fn redrive(
     session: &Session,
     dead_letter: &ShownDeadLetter,
     destination: &Destination,
-) -> Result<String, String> {
+) -> Result<Redriven, String> {
+    if dead_letter.other_version.is_some() {
+        return Err(untouched(dead_letter));
+    }
     match destination {
         Destination::Queue(queue_url) => match session.queue.copy(&dead_letter.received_message, queue_url).await {
-            Ok(()) => Ok(format!("sent to {}", queue_url.rsplit('/').next().unwrap_or(queue_url))),
+            Ok(()) => Ok(Redriven {
+                result: format!("sent to {}", queue_url.rsplit('/').next().unwrap_or(queue_url)),
+                has_failed: false,
+            }),
             Err(error) => Err(format!("cannot send the message to {queue_url}: {}", error.failure)),
         },
         Destination::Handler(_) if dead_letter.forgoes_dead_letter() => {
@@ -133,22 +167,21 @@ async fn redrive(
                 Ok(answer) if answer["batchItemFailures"].as_array().is_some_and(|failures| !failures.is_empty()) => {
                     Err("messages of the batch in it have to be retried".to_owned())
                 }
-                Ok(answer) => Ok(result_text(&answer)),
+                Ok(answer) => Ok(processed(&answer)),
                 Err(error) => Err(format!("the handler failed with {}; redrive it again", error.error_type.as_str())),
             }
         }
     }
 }
 
-/// What the handler did with a dead letter.
-fn result_text(answer: &Value) -> String {
-    if let Some(reason) = answer["trigger"]["reason"].as_str() {
-        return format!("ignored: {reason}");
-    }
-    let counts = status_counts(answer);
-    if answer["summary"]["failed"].as_u64().unwrap_or_default() > 0 {
-        format!("{counts}; see the new dead letter")
-    } else {
-        counts
-    }
+/// What the handler did with a dead letter. It writes a new one for a stream that failed or is
+/// contested.
+fn processed(answer: &Value) -> Redriven {
+    let count = |status: &str| answer["summary"][status].as_u64().unwrap_or_default();
+    let has_failed = count("failed") + count("contested") > 0;
+    let result = match answer["trigger"]["reason"].as_str() {
+        Some(reason) if !has_failed => format!("ignored: {reason}"),
+        _ => status_counts(answer),
+    };
+    Redriven { result, has_failed }
 }
