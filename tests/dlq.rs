@@ -236,6 +236,27 @@ fn a_queue_is_named_by_its_name_its_url_or_its_arn() {
 }
 
 #[test]
+fn a_filter_that_matches_nothing_says_what_is_there() {
+    let setup = Setup::new();
+    for (arguments, says) in [
+        (&["redrive", "--code", "KMSDisabledExcepton"][..], "the codes are KMSDisabledException, NO_PERMISSIONS,"),
+        (&["redrive", "--here", "--stream", "oders"], "the streams are (whole event), orders"),
+        (&["list", "--class", "contested"], "the classes are retryable, terminal"),
+        (&["list", "--json", "zzz"], "no message has an ID that starts with zzz"),
+        (&["purge", "--yes", "--older-than", "7d"], "the oldest message is"),
+        (&["list", "--class", "terminal", "--code", "StillUpdating"], "none matches all of them"),
+    ] {
+        let (code, printed) = setup.run(arguments);
+        assert!(code == Some(1) && printed.contains(says), "{arguments:?}: {code:?} {printed}");
+    }
+    assert_eq!((setup.bodies(DEAD).len(), setup.bodies(WORK).len()), (5, 0));
+    // There is nothing to filter.
+    setup.account.purge(DEAD);
+    let (code, printed) = setup.run(&["redrive", "--code", "KMSDisabledException"]);
+    assert_eq!(code, Some(0), "{printed}");
+}
+
+#[test]
 fn purge_deletes_the_selected_messages_and_none_without_a_filter_and_a_confirmation() {
     let setup = Setup::new();
     for arguments in [&["purge"][..], &["purge", "--all"]] {

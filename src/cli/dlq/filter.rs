@@ -1,11 +1,18 @@
 //! Which dead letters a command works on.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::dead_letter::ShownDeadLetter;
+use super::dead_letter::{ShownDeadLetter, age_text};
 use crate::cli::input;
+use crate::cli::paint::{counted, print_error};
+use crate::cli::visible::visible;
+use crate::domain::text::first_of;
+
+/// How many streams or codes an error names.
+const MOST_NAMED: usize = 20;
 
 /// Selects the dead letters that meet every given condition.
 #[derive(Debug, clap::Args)]
@@ -34,12 +41,57 @@ impl Filter {
     }
 
     /// The dead letters that meet every condition.
-    pub(super) fn select<'a>(
+    fn select<'a>(&self, dead_letters: &'a [ShownDeadLetter], now: DateTime<Utc>) -> Vec<&'a ShownDeadLetter> {
+        dead_letters.iter().filter(|dead_letter| self.matches(dead_letter, now)).collect()
+    }
+
+    /// The dead letters that meet every condition, and whether there are messages but none of them
+    /// does; a person is then told why.
+    pub(super) fn select_some<'a>(
         &self,
         dead_letters: &'a [ShownDeadLetter],
         now: DateTime<Utc>,
-    ) -> Vec<&'a ShownDeadLetter> {
-        dead_letters.iter().filter(|dead_letter| self.matches(dead_letter, now)).collect()
+    ) -> (Vec<&'a ShownDeadLetter>, bool) {
+        let selected = self.select(dead_letters, now);
+        let matches_nothing = selected.is_empty() && !dead_letters.is_empty();
+        if matches_nothing {
+            print_error(&format!("the filter matches none of {}", counted(dead_letters.len(), "message")));
+            for line in self.mismatches(dead_letters, now) {
+                print_error(&line);
+            }
+        }
+        (selected, matches_nothing)
+    }
+
+    /// For each condition that no message meets by itself, what there is instead.
+    fn mismatches(&self, dead_letters: &[ShownDeadLetter], now: DateTime<Utc>) -> Vec<String> {
+        let Self { ids, stream, code, class, older_than } = self;
+        let mut lines = Vec::new();
+        let has_id = |id: &&String| dead_letters.iter().any(|dead_letter| dead_letter.id.starts_with(id.as_str()));
+        if !ids.iter().any(|id| has_id(&id)) {
+            lines.extend(ids.iter().map(|id| format!("no message has an ID that starts with {}", visible(id))));
+        }
+        for (condition, option, what, value) in [
+            (stream, "--stream", "streams", ShownDeadLetter::subject as fn(&ShownDeadLetter) -> String),
+            (code, "--code", "codes", ShownDeadLetter::code_text),
+            (class, "--class", "classes", |dead_letter| visible(&dead_letter.class)),
+        ] {
+            let Some(condition) = condition else { continue };
+            let there: BTreeSet<_> = dead_letters.iter().map(value).filter(|value| !value.is_empty()).collect();
+            let is_arn = || dead_letters.iter().any(|dead_letter| dead_letter.stream.as_ref() == Some(condition));
+            if !(there.contains(condition) || option == "--stream" && is_arn()) {
+                let there = first_of(&there.into_iter().collect::<Vec<_>>(), MOST_NAMED);
+                lines.push(format!("{option} {}: the {what} are {there}", visible(condition)));
+            }
+        }
+        let oldest = dead_letters.iter().map(|dead_letter| dead_letter.age(now)).max().unwrap_or_default();
+        if older_than.is_some_and(|age| oldest <= age) {
+            lines.push(format!("--older-than: the oldest message is {} old", age_text(oldest)));
+        }
+        if lines.is_empty() {
+            lines.push("messages meet each of the conditions, but none matches all of them".to_owned());
+        }
+        lines
     }
 
     fn matches(&self, dead_letter: &ShownDeadLetter, now: DateTime<Utc>) -> bool {

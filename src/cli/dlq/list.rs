@@ -4,7 +4,7 @@ use super::dead_letter::{ShownDeadLetter, age_text};
 use super::filter::Filter;
 use super::{CommandResult, Session};
 use crate::cli::paint::{BOLD, DIM, counted, print_line};
-use crate::cli::{SUCCESS, visible};
+use crate::cli::{FAILED, SUCCESS, visible};
 use chrono::{DateTime, Utc};
 
 #[derive(Debug, clap::Args)]
@@ -18,13 +18,13 @@ pub(super) struct Arguments {
 
 pub(super) fn run(session: &Session, arguments: &Arguments, dead_letters: &[ShownDeadLetter]) -> CommandResult {
     let now = session.clock.utc();
-    let selected = arguments.filter.select(dead_letters, now);
+    let (selected, matches_nothing) = arguments.filter.select_some(dead_letters, now);
     if arguments.json {
         print_line(&visible::json(&selected));
-    } else {
+    } else if !matches_nothing {
         print(&selected, dead_letters.len(), now);
     }
-    CommandResult::read_only(SUCCESS)
+    CommandResult::read_only(if matches_nothing { FAILED } else { SUCCESS })
 }
 
 /// Prints the `selected` ones of `received` messages as a table.

@@ -30,7 +30,10 @@ pub(super) async fn run(
         bail!("no messages selected: specify an ID, a filter (--stream, --code, --class, --older-than) or --all");
     }
     let now = session.clock.utc();
-    let selected = filter.select(dead_letters, now);
+    let (selected, matches_nothing) = filter.select_some(dead_letters, now);
+    if matches_nothing {
+        return Ok(CommandResult::read_only(FAILED));
+    }
     list::print(&selected, dead_letters.len(), now);
     if selected.is_empty() {
         return Ok(CommandResult::read_only(SUCCESS));

@@ -61,7 +61,10 @@ pub(super) async fn run(
         })?;
         Destination::Queue(queue_name::url_of(queue, &session.config, &session.clock).await?)
     };
-    let selected = filter.select(dead_letters, session.clock.utc());
+    let (selected, matches_nothing) = filter.select_some(dead_letters, session.clock.utc());
+    if matches_nothing {
+        return Ok(CommandResult::read_only(FAILED));
+    }
     if *dry_run {
         for dead_letter in &selected {
             let action = match &destination {
