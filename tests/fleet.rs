@@ -182,3 +182,81 @@ fn an_event_is_handled_on_the_account_that_the_environment_names() {
     assert!(code == Some(0) && told.contains("encrypted"), "{code:?} {told}");
     assert_eq!(account.snapshot("orders").and_then(|stream| stream.key_id), Some(key));
 }
+
+#[test]
+fn a_region_is_checked_by_its_name_before_aws_is_asked() {
+    let (account, _) = account("111122223333");
+    let variables = served(&account);
+    let event = concat!(env!("CARGO_MANIFEST_DIR"), "/events/manual-stream.json");
+    for (region, says) in [
+        ("US-EAST-1", "did you mean us-east-1?"),
+        ("us-east1", "did you mean us-east-1?"),
+        ("us-east-1a", "did you mean us-east-1?"),
+        ("Frankfurt", "specify the name of a Region, such as us-east-1"),
+        ("", "specify the name of a Region, such as us-east-1"),
+    ] {
+        for arguments in [
+            &["plan", "--key", ALIAS, "--region", region][..],
+            &["plan", "--key", ALIAS, "--region", &format!("us-east-1,{region}")],
+            &["event", event, "--key", ALIAS, "--region", region],
+            &["dlq", "list", "--queue", "dead", "--region", region],
+            &["sandbox", "--port", "0", "--region", region],
+        ] {
+            let (code, told) = enforcer(arguments, &variables);
+            assert!(code == Some(2) && told.contains(says), "{arguments:?}: {code:?} {told}");
+        }
+    }
+    assert_eq!(account.calls().len(), 0);
+}
+
+#[test]
+fn a_stream_or_a_region_that_is_named_twice_is_one() {
+    let (account, _) = account("111122223333");
+    let variables = served(&account);
+    let arn = "arn:aws:kinesis:us-east-1:111122223333:stream/orders";
+    let arguments = ["plan", "--key", ALIAS, "--region", "us-east-1,us-east-1", "--region", REGION, "--json"];
+    let (code, told) = enforcer(&[&arguments[..], &["orders", arn, "clicks", "orders", arn]].concat(), &variables);
+    let expected = [("clicks", "compliant"), ("orders", "would-encrypt")];
+    assert_eq!(
+        (code, statuses(&told)),
+        (Some(3), expected.map(|(name, status)| (name.to_owned(), status.to_owned())).into())
+    );
+}
+
+#[test]
+fn a_region_that_refuses_does_not_take_the_others_along() {
+    let (account, key) = account("111122223333");
+    let variables = served(&account);
+    let regions = ["--key", ALIAS, "--region", "eu-west-1", "--region", REGION];
+    let run = |arguments: &[&str]| enforcer(&[arguments, &regions].concat(), &variables);
+
+    let (code, told) = run(&["plan"]);
+    assert!(
+        code == Some(1) && told.contains("✘ eu-west-1: ") && told.contains("3 streams: 2 to change, 1 compliant"),
+        "{code:?} {told}"
+    );
+    let (code, told) = run(&["plan", "--json"]);
+    let plan: Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(
+        (code, plan["streams"].as_array().map(Vec::len), &plan["failedRegions"][0]["region"]),
+        (Some(1), Some(3), &json!("eu-west-1"))
+    );
+    for (format, parts) in [
+        ("table", ["✘ eu-west-1: ", "vendor-feed"]),
+        ("json", ["\"failedRegions\": [\n    {", "vendor-feed"]),
+        ("csv", [",eu-west-1,,", "vendor-feed"]),
+        ("html", ["Not in this report", "vendor-feed"]),
+        ("asff", ["error: eu-west-1: ", "vendor-feed"]),
+    ] {
+        let (code, told) = run(&["report", "--format", format]);
+        assert!(code == Some(1) && parts.iter().all(|part| told.contains(part)), "{format}: {code:?} {told}");
+    }
+    assert_eq!(account.count("StartStreamEncryption"), 0);
+    let (code, told) = run(&["apply", "--yes"]);
+    assert!(code == Some(1) && told.contains("error: eu-west-1: "), "{code:?} {told}");
+    assert_eq!(account.snapshot("orders").and_then(|stream| stream.key_id), Some(key));
+
+    // None answers: there is nothing to show.
+    let (code, told) = enforcer(&["plan", "--key", ALIAS, "--region", "eu-west-1,eu-west-2"], &variables);
+    assert!(code == Some(2) && told.contains("eu-west-1: ") && told.contains("eu-west-2: "), "{code:?} {told}");
+}

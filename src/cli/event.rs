@@ -50,7 +50,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
     /// Use this Region instead of the one of the profile or the environment.
-    #[arg(long)]
+    #[arg(long, value_parser = input::region)]
     region: Option<String>,
     /// Stop the handler after this many seconds, like the function's timeout in Lambda: 5 to 900.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = whole_number(5..=900_u64))]

@@ -111,6 +111,33 @@ pub(super) fn date(text: &str) -> Result<NaiveDate, String> {
     text.parse().map_err(|_| "specify a valid date as YYYY-MM-DD, such as 2027-03-31".to_owned())
 }
 
+/// Parses the name of a Region, such as `us-east-1`.
+///
+/// Source: <https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html>.
+pub(super) fn region(text: &str) -> Result<String, String> {
+    if is_region_name(text) {
+        return Ok(text.to_owned());
+    }
+    let lower = text.trim().to_ascii_lowercase();
+    // An availability zone has a letter behind the Region, and people forget the last hyphen.
+    let without_zone = lower.trim_end_matches(|character: char| character.is_ascii_lowercase());
+    let stem = lower.trim_end_matches(|character: char| character.is_ascii_digit());
+    let with_hyphen = format!("{stem}-{}", lower.strip_prefix(stem).unwrap_or_default());
+    let meant = [lower.as_str(), without_zone, with_hyphen.as_str()].into_iter().find(|name| is_region_name(name));
+    Err(meant.map_or_else(
+        || "specify the name of a Region, such as us-east-1".to_owned(),
+        |meant| format!("that is not the name of a Region: did you mean {meant}?"),
+    ))
+}
+
+/// Whether `text` has the form of every Region's name: words, and a number.
+fn is_region_name(text: &str) -> bool {
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_number = |word: &str| matches!(word.len(), 1 | 2) && word.bytes().all(|byte| byte.is_ascii_digit());
+    let mut words = text.split('-').rev();
+    words.next().is_some_and(is_number) && matches!(words.clone().count(), 2..=3) && words.all(is_word)
+}
+
 /// Parses an account ID.
 pub(super) fn account_id(text: &str) -> Result<String, String> {
     if crate::domain::arn::is_account(text) {
@@ -139,6 +166,20 @@ mod tests {
             assert!(seconds(text).is_err_and(|error| error.starts_with("specify")), "{text}");
         }
         assert!(date("2026-13-01").is_err_and(|error| error.starts_with("specify")));
+    }
+
+    #[test]
+    fn a_region_is_known_by_its_form_in_every_partition() {
+        for name in ["us-east-1", "ap-southeast-7", "us-gov-west-1", "us-isob-east-1", "eusc-de-east-1", "cn-north-1"] {
+            assert_eq!(region(name), Ok(name.to_owned()));
+        }
+        for text in ["EU-WEST-1 ", "eu-west1", "eu-west-1b"] {
+            assert!(region(text).is_err_and(|error| error.ends_with("did you mean eu-west-1?")), "{text}");
+        }
+        for text in ["", "-", "1", "us-1", "us--1", "us-east-123", "us-east-1-bos-1", "früh-1", "us-east-1;eu-west-1"]
+        {
+            assert!(region(text).is_err_and(|error| error.starts_with("specify")), "{text}");
+        }
     }
 
     #[test]

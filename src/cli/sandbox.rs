@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use tokio::net::TcpListener;
 
-use super::input::{account_id, reason, seconds, whole_number};
+use super::input::{account_id, reason, region, seconds, whole_number};
 use super::paint::{BOLD, DIM, print_line, unwritten};
 use super::sandbox_account::{ALIAS, DEAD_LETTER_QUEUE};
 use crate::clock::Clock;
@@ -25,7 +25,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = 4566, value_parser = whole_number(0..=u16::MAX))]
     port: u16,
     /// The Region of the account.
-    #[arg(long, default_value = "us-east-1")]
+    #[arg(long, default_value = "us-east-1", value_parser = region)]
     region: String,
     /// The account ID: 12 digits.
     #[arg(long, value_name = "ID", default_value = "111122223333", value_parser = account_id)]

@@ -22,6 +22,7 @@ use clap::Subcommand;
 
 use self::dead_letter::ShownDeadLetter;
 use super::credentials::sdk_config;
+use super::input;
 use super::paint::print_warning;
 use super::visible::visible;
 use crate::aws::dead_letters::DeadLetterQueue;
@@ -56,7 +57,7 @@ pub(super) struct Arguments {
     #[arg(long, global = true, value_name = "NAME")]
     profile: Option<String>,
     /// Use this Region instead of the one of the profile or the environment.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, value_parser = input::region)]
     region: Option<String>,
     /// Use a sandbox whose queue has one dead letter of every kind.
     #[arg(long, global = true, conflicts_with_all = ["profile", "queue"])]

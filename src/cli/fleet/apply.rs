@@ -13,10 +13,12 @@ use tokio::time::sleep;
 
 use super::plan::{Plan, account};
 use super::row::Row;
-use super::{Selection, Target, Work};
+use super::{FailedRegion, Selection, Target, Targets, Work};
 use crate::aws::kinesis::Probe;
 use crate::cli::interrupt::{INTERRUPTED, Interrupt};
-use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, confirm, counted, outcome as outcome_lines, print_line};
+use crate::cli::paint::{
+    BOLD, DIM, GREEN, RED, YELLOW, confirm, counted, outcome as outcome_lines, print_error, print_line,
+};
 use crate::cli::{FAILED, SUCCESS, visible};
 use crate::domain::mode::Mode;
 use crate::domain::outcome::Status;
@@ -60,11 +62,25 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     let mut code = SUCCESS;
     let mut interrupt = Interrupt::unarmed();
-    for target in arguments.selection.targets(true).await? {
+    let Targets { reached, failed } = arguments.selection.targets(true).await?;
+    let is_only = reached.len() + failed.len() == 1;
+    for failed in &failed {
+        code = FAILED;
+        print_error(&visible::visible(failed));
+    }
+    for target in reached {
         if target.settings.mode == Mode::Audit {
             bail!("ENFORCEMENT_MODE is audit, so apply would change nothing: unset it, or run enforcer plan");
         }
-        code = code.max(Box::pin(apply(&target, arguments, &mut interrupt)).await?);
+        let plan = match Plan::of(&target, &arguments.selection).await {
+            Err(error) if !is_only => {
+                code = FAILED;
+                print_error(&visible::visible(&FailedRegion::new(&target.aws.region, &error)));
+                continue;
+            }
+            plan => plan?,
+        };
+        code = code.max(Box::pin(apply(&target, &plan, arguments, &mut interrupt)).await?);
         if interrupt.is_pressed() {
             return Ok(INTERRUPTED);
         }
@@ -72,8 +88,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     Ok(code)
 }
 
-async fn apply(target: &Target, arguments: &Arguments, interrupt: &mut Interrupt) -> Result<u8> {
-    let plan = Plan::of(target, &arguments.selection).await?;
+async fn apply(target: &Target, plan: &Plan, arguments: &Arguments, interrupt: &mut Interrupt) -> Result<u8> {
     if !arguments.json {
         print_line(&plan.to_string());
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::Survey;
 use super::posture::{FleetReport, VERSION};
 use super::row::{Row, short_key};
+use super::{FailedRegion, Survey};
 use crate::cli::paint::warning_text;
 use crate::domain::outcome::{Outcome, Status, Warning};
 
@@ -25,7 +25,7 @@ const NOT_ENCRYPTED: &str = "not encrypted";
 
 /// The whole page.
 pub(super) fn page(report: &FleetReport) -> String {
-    let Survey { rows, keys_at_risk } = &report.survey.visible();
+    let Survey { rows, keys_at_risk, failed_regions } = &report.survey.visible();
     let encrypted = rows.iter().filter(|row| row.is_encrypted_as_configured()).count();
     let by_decision = counts(rows, |row| row.status.as_str().to_owned());
     let by_key = counts(rows, |row| {
@@ -60,6 +60,7 @@ pub(super) fn page(report: &FleetReport) -> String {
                         figure { figcaption { "By decision" } (bar(&by_decision, "Streams by decision")) (legend(&by_decision)) }
                         figure { figcaption { "By current key" } (bar(&by_key, "Streams by current key")) (legend(&by_key)) }
                     }
+                    (not_covered(failed_regions))
                     (expiring(keys_at_risk))
                     (listed("Keys at risk", &of(Status::KeyAtRisk)))
                     (listed("Contested", &of(Status::Contested)))
@@ -149,6 +150,18 @@ fn listed(title: &str, rows: &[&Row]) -> Markup {
                         @if let Some(failure) = &row.outcome.error { br; span .remedy { "Remedy: " (failure.remedy) } }
                     }
                 }
+            }
+        }
+    }
+}
+
+/// A section of the Regions that did not answer; nothing if all did.
+fn not_covered(failed: &[FailedRegion]) -> Markup {
+    html! {
+        @if !failed.is_empty() {
+            h2 { "Not in this report" }
+            ul .findings {
+                @for FailedRegion { region, error } in failed { li { strong { (region) } ": " (error) } }
             }
         }
     }

@@ -12,14 +12,17 @@ pub(super) mod report;
 mod row;
 mod sample;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use aws_config::sts::AssumeRoleProvider;
 use aws_types::SdkConfig;
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::iter;
+use serde::Serialize;
 
 use self::row::{Row, visible_outcome};
 use super::credentials::{check_credentials, sdk_config};
@@ -52,9 +55,9 @@ pub(super) struct Selection {
     /// Use the policy in this file instead of the one in `POLICY` or `POLICY_PARAMETER`.
     #[arg(long, value_name = "FILE")]
     policy: Option<String>,
-    /// Use this Region instead of the one of the profile or the environment; repeat it for several
-    /// Regions.
-    #[arg(long)]
+    /// Use this Region instead of the one of the profile or the environment; several are separated
+    /// by commas.
+    #[arg(long, value_delimiter = ',', value_parser = input::region)]
     region: Vec<String>,
     /// Use this AWS profile.
     #[arg(long, value_name = "NAME")]
@@ -90,7 +93,7 @@ const A_DAY: Duration = Duration::from_hours(24);
 impl Selection {
     /// The account in each selected Region. Unless `may_write` is set, the targets have no client
     /// that could write.
-    pub(super) async fn targets(&self, may_write: bool) -> Result<Vec<Target>> {
+    async fn targets(&self, may_write: bool) -> Result<Targets> {
         let mut environment = Environment::of_process();
         if let Some(key) = &self.key {
             environment = environment.with("KMS_KEY_ID", key);
@@ -106,40 +109,71 @@ impl Selection {
         let clock = Clock::system();
         if self.sandbox {
             let (environment, config, clock) = sample::fleet(environment).await?;
-            return self.checked(vec![Target::open(&environment, config, clock, policy, may_write).await?]);
+            let target = Target::open(&environment, config, clock, policy, may_write).await?;
+            return self.checked(Targets { reached: vec![target], failed: Vec::new() });
         }
-        let regions: Vec<Option<&str>> = if self.region.is_empty() {
-            vec![None]
-        } else {
-            self.region.iter().map(|region| Some(region.as_str())).collect()
-        };
-        let mut targets = Vec::new();
-        for region in regions {
-            let mut config = sdk_config(self.profile.as_deref(), region, &environment, &clock).await?;
-            if let Some(role) = &self.assume_role {
-                let provider = AssumeRoleProvider::builder(role)
-                    .session_name("kinesis-encryption-enforcer")
-                    .configure(&config)
-                    .build()
-                    .await;
-                let credentials = aws_credential_types::provider::SharedCredentialsProvider::new(provider);
-                config =
-                    config::with_retries_off(config.into_builder().credentials_provider(credentials).build(), &clock);
-                check_credentials(
-                    &config,
-                    &format!("cannot assume the role {role} (sts:AssumeRole)"),
-                    "allow sts:AssumeRole in the role's trust policy and in your own permissions",
-                )
-                .await?;
+        // What is wrong with the settings is wrong in every Region.
+        Settings::from_environment(&environment)?;
+        let open = |region| self.open(region, &environment, &clock, policy.clone(), may_write);
+        if self.region.is_empty() {
+            return self.checked(Targets { reached: vec![Box::pin(open(None)).await?], failed: Vec::new() });
+        }
+        let mut targets = Targets::default();
+        for region in self.regions() {
+            match Box::pin(open(Some(region))).await {
+                Ok(target) => targets.reached.push(target),
+                Err(error) => targets.failed.push(FailedRegion::new(region, &error)),
             }
-            targets.push(Target::open(&environment, config, clock.clone(), policy.clone(), may_write).await?);
+        }
+        if targets.reached.is_empty() {
+            return Err(none_answered(&targets.failed));
         }
         self.checked(targets)
     }
 
-    /// The targets, if each stream that is given by ARN is in the Region of one of them.
-    fn checked(&self, targets: Vec<Target>) -> Result<Vec<Target>> {
-        let regions: Vec<_> = targets.iter().map(|target| target.aws.region.as_str()).collect();
+    /// The selected Regions, each once.
+    fn regions(&self) -> Vec<&str> {
+        let mut regions: Vec<&str> = Vec::new();
+        for region in &self.region {
+            if !regions.contains(&region.as_str()) {
+                regions.push(region);
+            }
+        }
+        regions
+    }
+
+    /// The account in `region`, or in that of the profile or the environment.
+    async fn open(
+        &self,
+        region: Option<&str>,
+        environment: &Environment,
+        clock: &Clock,
+        policy: Option<Arc<Policy>>,
+        may_write: bool,
+    ) -> Result<Target> {
+        let mut config = sdk_config(self.profile.as_deref(), region, environment, clock).await?;
+        if let Some(role) = &self.assume_role {
+            let provider = AssumeRoleProvider::builder(role)
+                .session_name("kinesis-encryption-enforcer")
+                .configure(&config)
+                .build()
+                .await;
+            let credentials = aws_credential_types::provider::SharedCredentialsProvider::new(provider);
+            config = config::with_retries_off(config.into_builder().credentials_provider(credentials).build(), clock);
+            check_credentials(
+                &config,
+                &format!("cannot assume the role {role} (sts:AssumeRole)"),
+                "allow sts:AssumeRole in the role's trust policy and in your own permissions",
+            )
+            .await?;
+        }
+        Target::open(environment, config, clock.clone(), policy, may_write).await
+    }
+
+    /// The targets, if each stream that is given by ARN is in a selected Region.
+    fn checked(&self, targets: Targets) -> Result<Targets> {
+        let reached = targets.reached.iter().map(|target| target.aws.region.as_str());
+        let regions: Vec<_> = reached.chain(targets.failed.iter().map(|failed| failed.region.as_str())).collect();
         for stream in &self.streams {
             if let StreamRef::Arn(arn) = stream
                 && !regions.contains(&arn.region())
@@ -149,6 +183,60 @@ impl Selection {
         }
         Ok(targets)
     }
+
+    /// The streams in all selected Regions, and when they were looked at. Changes nothing.
+    ///
+    /// # Errors
+    /// No Region answers.
+    async fn survey(&self) -> Result<(Survey, DateTime<Utc>)> {
+        let Targets { reached, failed } = self.targets(false).await?;
+        let mut survey = Survey { failed_regions: failed, ..Survey::default() };
+        let mut made_at = None;
+        for target in &reached {
+            match Box::pin(target.survey(self)).await {
+                Ok(part) => {
+                    survey.extend(part);
+                    made_at = Some(target.clock.utc());
+                }
+                Err(error) if self.region.len() > 1 => {
+                    survey.failed_regions.push(FailedRegion::new(&target.aws.region, &error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let made_at = made_at.ok_or_else(|| none_answered(&survey.failed_regions))?;
+        Ok((survey, made_at))
+    }
+}
+
+/// The account in each selected Region.
+#[derive(Default)]
+struct Targets {
+    reached: Vec<Target>,
+    failed: Vec<FailedRegion>,
+}
+
+/// A Region of which nothing is known, and why.
+#[derive(Clone, Debug, Serialize)]
+struct FailedRegion {
+    region: String,
+    error: String,
+}
+
+impl FailedRegion {
+    fn new(region: &str, error: &anyhow::Error) -> Self {
+        Self { region: region.to_owned(), error: format!("{error:#}") }
+    }
+}
+
+impl fmt::Display for FailedRegion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.region, self.error)
+    }
+}
+
+fn none_answered(failed: &[FailedRegion]) -> anyhow::Error {
+    anyhow!("{}", failed.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
 impl Target {
@@ -186,7 +274,17 @@ impl Target {
                 StreamRef::Arn(arn) => arn.region() == self.aws.region,
                 StreamRef::Name(_) => true,
             };
-            return Ok(named.iter().filter(is_here).cloned().collect());
+            let here: Vec<&StreamRef> = named.iter().filter(is_here).collect();
+            let has_arn =
+                |name: &str| here.iter().any(|stream| matches!(stream, StreamRef::Arn(arn) if arn.name() == name));
+            let mut streams: Vec<StreamRef> = Vec::new();
+            for stream in &here {
+                let is_named_by_arn = matches!(stream, StreamRef::Name(_)) && has_arn(stream.name());
+                if !is_named_by_arn && !streams.contains(stream) {
+                    streams.push((*stream).clone());
+                }
+            }
+            return Ok(streams);
         }
         let mut streams = Vec::new();
         let mut after = None;
@@ -278,7 +376,7 @@ impl Target {
         self.reconcile_all(&streams, &work, add_row).await;
         rows.sort_by(|one, other| one.stream.cmp(&other.stream));
         let keys_at_risk = if work.asked_for { Vec::new() } else { self.expiring_keys().await };
-        Ok(Survey { rows, keys_at_risk })
+        Ok(Survey { rows, keys_at_risk, failed_regions: Vec::new() })
     }
 
     /// The configured keys whose imported material is about to expire, as a sweep reports them.
@@ -303,21 +401,28 @@ struct Survey {
     rows: Vec<Row>,
     /// Outcomes without a stream.
     keys_at_risk: Vec<Outcome>,
+    /// The selected Regions of which nothing is known.
+    failed_regions: Vec<FailedRegion>,
 }
 
 impl Survey {
     /// What a person reads: every text in it is visible.
     fn visible(&self) -> Self {
-        let Self { rows, keys_at_risk } = self;
+        let Self { rows, keys_at_risk, failed_regions } = self;
+        let failed = failed_regions.iter();
         Self {
             rows: rows.iter().map(Row::visible).collect(),
             keys_at_risk: keys_at_risk.iter().map(visible_outcome).collect(),
+            failed_regions: failed
+                .map(|failed| FailedRegion { error: visible(&failed.error), ..failed.clone() })
+                .collect(),
         }
     }
 
     fn extend(&mut self, other: Self) {
         self.rows.extend(other.rows);
         self.keys_at_risk.extend(other.keys_at_risk);
+        self.failed_regions.extend(other.failed_regions);
     }
 }
 

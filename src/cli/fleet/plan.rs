@@ -17,12 +17,12 @@ use crate::domain::outcome::Status;
 #[command(after_help = "The command only reads: it has no client that could write.\n\n\
 Exit codes:\n  \
 0  nothing to change\n  \
-1  a stream failed, is deferred or contested, or its key is at risk\n  \
+1  a stream or a Region failed, a stream is deferred or contested, or its key is at risk\n  \
 2  the usage or the settings are wrong, or AWS cannot be reached\n  \
 3  there are streams to change\n\n\
 Examples:\n  \
 enforcer plan --sandbox\n  \
-enforcer plan --profile prod --region us-east-1 --region eu-west-1\n  \
+enforcer plan --profile prod --region us-east-1,eu-west-1\n  \
 enforcer plan orders clicks --json")]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -33,14 +33,16 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
-    let mut survey = Survey::default();
-    for target in arguments.selection.targets(false).await? {
-        survey.extend(Box::pin(target.survey(&arguments.selection)).await?);
-    }
+    let (survey, _) = arguments.selection.survey().await?;
     let plan = Plan(survey);
     if arguments.json {
-        let Survey { rows, keys_at_risk } = &plan.0;
-        let plan = json!({"streams": rows, "keysAtRisk": keys_at_risk, "changes": plan.changes()});
+        let Survey { rows, keys_at_risk, failed_regions } = &plan.0;
+        let plan = json!({
+            "streams": rows,
+            "keysAtRisk": keys_at_risk,
+            "changes": plan.changes(),
+            "failedRegions": failed_regions,
+        });
         print_line(&visible::json(&plan));
     } else {
         print_line(plan.to_string().trim_end());
@@ -63,7 +65,10 @@ impl Plan {
     fn exit_code(&self) -> u8 {
         let needs_attention =
             |row: &Row| matches!(row.status, Status::Failed | Status::Contested | Status::KeyAtRisk | Status::Deferred);
-        if !self.0.keys_at_risk.is_empty() || self.0.rows.iter().any(needs_attention) {
+        if !self.0.keys_at_risk.is_empty()
+            || !self.0.failed_regions.is_empty()
+            || self.0.rows.iter().any(needs_attention)
+        {
             FAILED
         } else if self.changes() > 0 {
             PENDING
@@ -85,7 +90,10 @@ pub(super) fn marked(status: Status) -> (&'static str, anstyle::Style) {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Survey { rows, keys_at_risk } = &self.0.visible();
+        let Survey { rows, keys_at_risk, failed_regions } = &self.0.visible();
+        for failed in failed_regions {
+            writeln!(f, "{RED}✘{RED:#} {failed}")?;
+        }
         for line in keys_at_risk.iter().flat_map(|key| outcome_lines(&serde_json::to_value(key).unwrap_or_default())) {
             writeln!(f, "{line}")?;
         }

@@ -32,6 +32,7 @@ impl FleetReport {
             "right": encrypted,
             "streams": self.survey.rows,
             "keysAtRisk": self.survey.keys_at_risk,
+            "failedRegions": self.survey.failed_regions,
         })
     }
 
@@ -72,6 +73,11 @@ impl FleetReport {
                 self.time(),
             ];
             writer.write_record(cells.map(|text| cell(&text)))?;
+        }
+        for failed in &self.survey.failed_regions {
+            let (region, error, time) = (failed.region.as_str(), failed.error.as_str(), &self.time());
+            let cells = ["", region, "", "", "", "", "", Status::Failed.as_str(), "", error, "", "", "", time];
+            writer.write_record(cells.map(cell))?;
         }
         Ok(String::from_utf8(writer.into_inner()?)?)
     }

@@ -5,20 +5,20 @@ use std::fs;
 
 use anyhow::{Result, anyhow};
 
+use super::Selection;
 use super::html;
 use super::plan::Plan;
 use super::posture::{FleetReport, VERSION};
-use super::{Selection, Survey};
-use crate::cli::SUCCESS;
 use crate::cli::input;
-use crate::cli::paint::print_line;
-use crate::cli::visible;
+use crate::cli::paint::{print_error, print_line};
+use crate::cli::{FAILED, SUCCESS, visible};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The command only reads. \
 The report has one row per stream: its current key, its configured key, the decision and the reason.\n\
 \nExit codes:\n  \
 0  the report is complete\n  \
+1  a Region is not in the report, or the report cannot be written\n  \
 2  the usage or the settings are wrong, or AWS cannot be reached\n\n\
 Examples:\n  \
 enforcer report --sandbox\n  \
@@ -50,13 +50,15 @@ enum Format {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
-    let mut survey = Survey::default();
-    let mut made_at = None;
-    for target in arguments.selection.targets(false).await? {
-        survey.extend(Box::pin(target.survey(&arguments.selection)).await?);
-        made_at = Some(target.clock.utc());
+    let (survey, made_at) = arguments.selection.survey().await?;
+    let code = if survey.failed_regions.is_empty() { SUCCESS } else { FAILED };
+    // Not every format has a place for them.
+    if !matches!(arguments.format, Format::Table) {
+        for failed in &survey.failed_regions {
+            print_error(&visible::visible(failed));
+        }
     }
-    let report = FleetReport { made_at: made_at.unwrap_or_default(), survey };
+    let report = FleetReport { made_at, survey };
     let text = match arguments.format {
         Format::Table => {
             let made_at = report.time();
@@ -72,5 +74,5 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
             .map_err(|error| anyhow!("cannot write the report to {file}: {}", input::reason(&error)))?,
         None => print_line(text.trim_end()),
     }
-    Ok(SUCCESS)
+    Ok(code)
 }
