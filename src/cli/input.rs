@@ -119,7 +119,7 @@ pub(super) fn region(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     let lower = text.trim().to_ascii_lowercase();
-    // An availability zone has a letter behind the Region, and people forget the last hyphen.
+    // The name of an availability zone ends in a-f, and people forget the last hyphen.
     let without_zone = lower.trim_end_matches(|character: char| character.is_ascii_lowercase());
     let stem = lower.trim_end_matches(|character: char| character.is_ascii_digit());
     let with_hyphen = format!("{stem}-{}", lower.strip_prefix(stem).unwrap_or_default());

@@ -1,5 +1,7 @@
 //! Ctrl-C while a command changes streams.
 
+use std::io;
+
 use tokio::sync::watch;
 
 use super::paint::print_warning;
@@ -19,10 +21,20 @@ impl Interrupt {
         Self { presses: watch::Sender::new(0), is_armed: false }
     }
 
-    /// From now on Ctrl-C is counted. The third ends the program at once.
-    pub(super) fn arm(&mut self) {
-        if !std::mem::replace(&mut self.is_armed, true) {
-            tokio::spawn(watch(self.presses.clone()));
+    /// Once this returns, Ctrl-C is counted. The third ends the program at once.
+    pub(super) async fn arm(&mut self) {
+        if std::mem::replace(&mut self.is_armed, true) {
+            return;
+        }
+        // The first poll takes Ctrl-C from the system, so that none is missed.
+        let mut pressed = Box::pin(tokio::signal::ctrl_c());
+        let is_waiting = tokio::select! {
+            biased;
+            _ = &mut pressed => false,
+            () = std::future::ready(()) => true,
+        };
+        if is_waiting {
+            tokio::spawn(watch(self.presses.clone(), pressed));
         }
     }
 
@@ -41,8 +53,9 @@ impl Interrupt {
     }
 }
 
-async fn watch(presses: watch::Sender<u8>) {
-    while tokio::signal::ctrl_c().await.is_ok() {
+async fn watch(presses: watch::Sender<u8>, first: impl Future<Output = io::Result<()>>) {
+    let mut signal = first.await;
+    while signal.is_ok() {
         presses.send_modify(|presses| *presses = presses.saturating_add(1));
         let times = *presses.borrow();
         match times {
@@ -53,5 +66,6 @@ async fn watch(presses: watch::Sender<u8>) {
             2 => print_warning("not waiting for the streams that were started"),
             _ => std::process::exit(i32::from(INTERRUPTED)),
         }
+        signal = tokio::signal::ctrl_c().await;
     }
 }

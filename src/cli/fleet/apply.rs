@@ -89,6 +89,10 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
 }
 
 async fn apply(target: &Target, plan: &Plan, arguments: &Arguments, interrupt: &mut Interrupt) -> Result<u8> {
+    // Only now: before, and at the first prompt, Ctrl-C may end the program.
+    if arguments.yes {
+        interrupt.arm().await;
+    }
     if !arguments.json {
         print_line(&plan.to_string());
     }
@@ -114,8 +118,7 @@ async fn apply(target: &Target, plan: &Plan, arguments: &Arguments, interrupt: &
         return Ok(FAILED);
     }
     let Some(encryption) = target.aws.encryption.as_ref() else { bail!("there is no client to start encryption with") };
-    // Only now: at the prompt, and while the plan is made, Ctrl-C may end the program.
-    interrupt.arm();
+    interrupt.arm().await;
     let interrupt = &*interrupt;
     let work = Work {
         start: Some((encryption, interrupt)),
