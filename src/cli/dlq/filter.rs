@@ -46,7 +46,7 @@ impl Filter {
     }
 
     /// The dead letters that meet every condition, and whether there are messages but none of them
-    /// does, which is then reported with its reason.
+    /// does, which is then logged.
     pub(super) fn select_some<'a>(
         &self,
         dead_letters: &'a [ShownDeadLetter],
