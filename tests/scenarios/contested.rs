@@ -458,6 +458,16 @@ async fn a_history_that_is_flooded_in_our_own_name_is_unknown_and_means_the_long
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_flooded_history_does_not_keep_a_short_invocation_from_sweeping() {
+    let world = World::new();
+    world.account.configure(|options| options.history_lag = Duration::ZERO);
+    world.stream(NewStream::named("orders"));
+    world.account.flood(&Identity::role("mimic", "enforcer"), 1_100);
+    let answer = world.run_for(&event("scheduled"), 20).await.expect("an answer");
+    assert_eq!((&answer["summary"], world.letters().len()), (&json!({"encrypted": 1}), 0), "{answer:#}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_applications_to_a_namesake_that_is_gone_do_not_count() {
     let (world, terraform) = world();
     world.account.configure(|options| options.history_lag = Duration::ZERO);
