@@ -120,7 +120,8 @@ impl Run<'_> {
             if !is_changing || is_last {
                 continue;
             }
-            let start = of_stream("StartStreamEncryption").find(|start| start.sent < look.sent && !was_refused(start));
+            let start =
+                of_stream("StartStreamEncryption").filter(|start| start.sent < look.sent && !was_refused(start)).last();
             let (since, most) = match start {
                 None => (first, patience),
                 Some(start) => (start.ended_at.unwrap_or(start.at), AFTER_START),
@@ -176,6 +177,8 @@ impl Run<'_> {
                 let of_sweep = first && item["origin"]["kind"] == "scheduled" && item["expiresAt"].is_null();
                 // A failure that is retried carries the wait before it along.
                 let waits = item["reason"].as_str().is_some_and(|reason| reason.contains(WAITS));
+                let of_sweep =
+                    of_sweep && item["reason"].as_str().is_some_and(|reason| reason.starts_with("not started"));
                 if waits && start - since >= if of_sweep { IN_SWEEP } else { IN_QUEUE } {
                     found.push((at, format!("#{number} lets wait what waits since {since}: {item}")));
                 }
@@ -195,7 +198,8 @@ impl Run<'_> {
             }
         }
         let plan = &self.world.plan;
-        if plan.kills > 0 || plan.deeds.iter().any(|(_, deed)| matches!(deed, Deed::CopyMessage)) {
+        let is_sent_twice = plan.faults.iter().any(|(_, fault)| fault.operation.starts_with("SendMessage"));
+        if plan.kills > 0 || is_sent_twice || plan.deeds.iter().any(|(_, deed)| matches!(deed, Deed::CopyMessage)) {
             // A message may be worked twice.
             return found;
         }

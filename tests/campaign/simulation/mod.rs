@@ -345,7 +345,8 @@ fn starts(world: &World) -> usize {
     world.told.lock().exchanges.iter().filter(|exchange| exchange.operation == "StartStreamEncryption").count()
 }
 
-/// The streams that the last sweep found contested: with a reason, they need not be right.
+/// The streams that the last sweep found contested, or whose starts AWS allows no more: with a
+/// reason, they need not be right.
 fn last_contested(world: &World) -> BTreeSet<String> {
     let story = world.told.lock();
     let last =
@@ -353,7 +354,10 @@ fn last_contested(world: &World) -> BTreeSet<String> {
             line.field("trigger") != "scheduled" || world.now() - line.at < chrono::TimeDelta::hours(1)
         });
     let contested = last.filter(|line| {
-        line.message == "stream not settled" && ["Contested", "AllowanceSpent"].contains(&line.field("code"))
+        // A history that cannot be read does not say that it is the quota that refuses a start.
+        let by_quota = line.field("code") == "LimitExceededException" && line.field("step").contains("start");
+        let is_known = ["Contested", "AllowanceSpent"].contains(&line.field("code")) || by_quota;
+        line.message == "stream not settled" && is_known
     });
     contested.filter_map(|line| line.field("stream").rsplit_once('/').map(|(_, name)| name.to_owned())).collect()
 }
