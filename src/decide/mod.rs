@@ -568,6 +568,10 @@ impl<'p> Deliberation<'_, 'p> {
             if let Some(used_up) = self.quota_used_up() {
                 return Decision::Fail(used_up);
             }
+            // Others fill the history, so it does not tell.
+            if let Recorded::Partial(_) = self.facts.evidence.recorded {
+                return self.perhaps_used_up(failure);
+            }
         }
         let Some(retry_after) = retry_after else { return Decision::Need(Fact::RetryDelay) };
         if pause == PauseReason::Throttled && (count >= MOST_STARTS || retry_after >= self.facts.time_left) {
@@ -579,6 +583,19 @@ impl<'p> Deliberation<'_, 'p> {
             return wait;
         }
         Decision::Pause(retry_after, pause)
+    }
+
+    /// AWS throttled a start, and nobody knows whether the quota is used up: it is not repeated in
+    /// place, and a scheduled sweep leaves it to the next one.
+    fn perhaps_used_up(&self, failure: &Failure) -> Decision {
+        if self.facts.request.queue != Some(QueueUse::ScheduledSweep) {
+            return Decision::Fail(failure.clone());
+        }
+        let what = format!(
+            "not started: {}, and the change history is too long to tell whether the quota is used up",
+            failure.message
+        );
+        Decision::Done(Settled::LeftToSweep(what))
     }
 
     fn quota_used_up(&self) -> Option<Failure> {

@@ -755,6 +755,13 @@ fn a_used_up_quota_is_told_from_throttling_by_the_history() {
     for history in [Read(starts[..24].to_vec()), Unreadable] {
         assert_eq!(World { history, ..world.clone() }.decide(), Decision::Need(Fact::RetryDelay));
     }
+    // Where others fill the history, a start is not repeated in place, and a scheduled sweep leaves
+    // the stream to the next one.
+    let mut flooded = World { history: Partial(starts[..24].to_vec()), ..world };
+    assert_eq!(flooded.refused_with(), "LimitExceededException");
+    flooded.request.queue = Some(QueueUse::ScheduledSweep);
+    let Decision::Done(Settled::LeftToSweep(what)) = flooded.decide() else { panic!("{:?}", flooded.decide()) };
+    assert!(what.contains("too long to tell whether the quota is used up"), "{what}");
 }
 
 #[test]

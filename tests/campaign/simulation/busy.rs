@@ -17,6 +17,9 @@ const OF_MESSAGE: TimeDelta = TimeDelta::seconds(3);
 const OF_EVENT: TimeDelta = TimeDelta::seconds(30);
 const AFTER_START: TimeDelta = TimeDelta::seconds(60);
 
+/// How long a call is waited for.
+const CALL: TimeDelta = TimeDelta::seconds(5);
+
 /// The longest waits in the queue.
 const IN_QUEUE: TimeDelta = TimeDelta::hours(48);
 const IN_SWEEP: TimeDelta = TimeDelta::hours(1);
@@ -124,7 +127,8 @@ impl Run<'_> {
                 of_stream("StartStreamEncryption").filter(|start| start.sent < look.sent && !was_refused(start)).last();
             let (since, most) = match start {
                 None => (first, patience),
-                Some(start) => (start.ended_at.unwrap_or(start.at), AFTER_START),
+                // An answer that never came was waited for, too.
+                Some(start) => (start.ended_at.unwrap_or(start.at + CALL), AFTER_START),
             };
             if *ended - since >= most.max(TimeDelta::milliseconds(1)) || most.is_zero() {
                 let waited = (*ended - since).num_milliseconds();

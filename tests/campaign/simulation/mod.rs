@@ -308,7 +308,11 @@ async fn rest(world: &Rc<World>) -> Result<(), Violation> {
     // What a person must still correct may be told again; without a queue for letters, by the whole
     // event or item.
     let is_known = |body: &str| {
-        malformed.iter().any(|name| body.contains(name) || !world.plan.failure_queue) || world.plan.key_unsuitable
+        // Of a quota that the whole account shares, the history of one stream says nothing.
+        let by_quota = world.plan.per_account && body.contains("LimitExceededException");
+        by_quota
+            || malformed.iter().any(|name| body.contains(name) || !world.plan.failure_queue)
+            || world.plan.key_unsuitable
     };
     let unasked = again.iter().find(|letter| !is_known(&letter.body));
     let more = starts(world) - before.0;
@@ -340,9 +344,11 @@ async fn done(world: &World) -> Result<(), Violation> {
     Err(Violation { at: world.now(), invariant: "everything ends once faults have stopped", what })
 }
 
-/// How often the function has sent a start.
+/// How often the function has sent a start that AWS did not refuse.
 fn starts(world: &World) -> usize {
-    world.told.lock().exchanges.iter().filter(|exchange| exchange.operation == "StartStreamEncryption").count()
+    let story = world.told.lock();
+    let is_start = |it: &&story::Exchange| it.operation == "StartStreamEncryption" && !invariants::was_refused(it);
+    story.exchanges.iter().filter(is_start).count()
 }
 
 /// The streams that the last sweep found contested, or whose starts AWS allows no more: with a
@@ -357,7 +363,8 @@ fn last_contested(world: &World) -> BTreeSet<String> {
         // A history that cannot be read does not say that it is the quota that refuses a start.
         let by_quota = line.field("code") == "LimitExceededException" && line.field("step").contains("start");
         let is_known = ["Contested", "AllowanceSpent"].contains(&line.field("code")) || by_quota;
-        line.message == "stream not settled" && is_known
+        let perhaps = line.message == "stream settled" && line.field("reason").contains("whether the quota is used up");
+        line.message == "stream not settled" && is_known || perhaps
     });
     contested.filter_map(|line| line.field("stream").rsplit_once('/').map(|(_, name)| name.to_owned())).collect()
 }
