@@ -308,8 +308,10 @@ async fn rest(world: &Rc<World>) -> Result<(), Violation> {
     // What a person must still correct may be told again; without a queue for letters, by the whole
     // event or item.
     let is_known = |body: &str| {
-        // Of a quota that the whole account shares, the history of one stream says nothing.
-        let by_quota = world.plan.per_account && body.contains("LimitExceededException");
+        // Of a quota that the whole account shares, the history of one stream says nothing, and without
+        // a work queue nothing can be left to the next sweep where somebody floods the history.
+        let is_unknown = world.plan.per_account || !world.plan.queue;
+        let by_quota = is_unknown && body.contains("LimitExceededException");
         by_quota
             || malformed.iter().any(|name| body.contains(name) || !world.plan.failure_queue)
             || world.plan.key_unsuitable
