@@ -34,7 +34,8 @@ def rules(ministack):
 
 def on_a_bus(happened):
     """Whether it is an event as a bus carries them: only those can be matched."""
-    return {"id", "detail-type", "source", "account", "time", "region", "resources", "detail"} <= happened.keys()
+    fields = {"id", "detail-type", "source", "account", "time", "region", "resources", "detail"}
+    return isinstance(happened, dict) and fields <= happened.keys()
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (PROJECT / "events").iterdir()))
@@ -52,14 +53,20 @@ def test_every_rule_delivers_a_file(rules):
     assert set(rules.patterns) == {rule for rule in DELIVERED["files"].values() if rule is not None}
 
 
+def key_in(place, step):
+    """The step of a JSON pointer as the key or the index that it is."""
+    return int(step) if isinstance(place, list) else step
+
+
 @pytest.mark.parametrize("case", DELIVERED["variations"], ids=lambda case: f"{case['file']}{case['at']}")
 def test_one_value_decides_whether_it_is_delivered(rules, case):
     happened = copy.deepcopy(event(case["file"]))
     *path, last = case["at"].removeprefix("/").split("/")
     place = happened
     for step in path:
-        place = place[int(step) if isinstance(place, list) else step]
-    assert last in place
+        place = place[key_in(place, step)]
+    last = key_in(place, last)
+    assert last in (range(len(place)) if isinstance(place, list) else place)
     place[last] = case["value"]
 
     assert rules.match(case["rule"], happened) == case["passes"]
