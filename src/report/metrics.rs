@@ -46,6 +46,17 @@ pub const TIME_UNENCRYPTED: &str = "TimeUnencrypted";
 /// The metric of how long streams took to become ACTIVE with the key, in milliseconds.
 pub const TIME_TO_ENCRYPTED: &str = "TimeToEncrypted";
 
+/// The metrics besides those that count outcomes.
+pub const OTHERS: [&str; 7] = [
+    DEAD_LETTERS,
+    DEAD_LETTERS_NOT_STORED,
+    EVENTS_NOT_SENT,
+    POLICY_ERRORS,
+    SCHEDULED_SWEEPS,
+    TIME_TO_ENCRYPTED,
+    TIME_UNENCRYPTED,
+];
+
 /// An older stream may have been encrypted before: how long it was not encrypted is unknown.
 const NEW: TimeDelta = TimeDelta::hours(24);
 
