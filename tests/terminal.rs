@@ -2,7 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Output, Stdio};
 
 fn enforcer(arguments: &[&str], input: &str, variables: &[(&str, &str)]) -> Output {
@@ -49,6 +49,45 @@ fn a_sandbox_whose_durations_are_no_durations_is_not_served() {
         let output = enforcer(&["sandbox", "--port", "0", "--updating", seconds], "", &[]);
         assert_eq!(output.status.code(), Some(2), "{seconds}: {}", text(&output.stderr));
     }
+}
+
+/// boto3 and version 1 of the AWS CLI read `AWS_DEFAULT_REGION`:
+/// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-region.html>.
+#[test]
+fn the_sandbox_prints_the_variables_that_every_sdk_reads() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_enforcer"))
+        .args(["sandbox", "--port", "0", "--region", "eu-west-1", "--account", "999988887777"])
+        .env_clear()
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+    let export = lines.map_while(Result::ok).find(|line| line.contains("export ")).expect("the export line");
+    child.kill().and_then(|()| child.wait()).expect("it ends");
+    for part in [
+        " AWS_ENDPOINT_URL=http://127.0.0.1:",
+        " AWS_REGION=eu-west-1 ",
+        " AWS_DEFAULT_REGION=eu-west-1 ",
+        " AWS_ACCESS_KEY_ID=",
+        " AWS_SECRET_ACCESS_KEY=",
+    ] {
+        assert!(export.contains(part), "{part}: {export}");
+    }
+    for (option, value) in [("--region", "eu-west-1b"), ("--region", "Frankfurt"), ("--account", "1234")] {
+        let output = enforcer(&["sandbox", "--port", "0", option, value], "", &[]);
+        assert_eq!(output.status.code(), Some(2), "{option} {value}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn the_help_of_the_sandbox_lists_every_supported_call_and_fits_into_a_terminal() {
+    let help = text(&enforcer(&["sandbox", "--help"], "", &[]).stdout);
+    let (_, calls) = help.split_once("Supported calls:").expect("the list");
+    for (service, operations) in kinesis_encryption_enforcer::sandbox::supported() {
+        assert!(operations.is_sorted() && calls.contains(&format!("\n  {service}")), "{service}: {help}");
+        assert!(operations.iter().all(|operation| calls.contains(&format!(" {operation}"))), "{service}: {help}");
+    }
+    assert!(calls.lines().all(|line| line.chars().count() <= 80), "{help}");
 }
 
 #[test]
@@ -344,7 +383,7 @@ fn completions_are_there_for_every_shell() {
 #[test]
 #[cfg(unix)]
 fn an_interrupted_apply_prints_how_many_streams_were_not_started() {
-    use std::io::{BufRead, BufReader, Read};
+    use std::io::Read;
 
     let mut child = Command::new(env!("CARGO_BIN_EXE_enforcer"))
         .args(["apply", "--sandbox", "--yes", "--concurrency", "1"])

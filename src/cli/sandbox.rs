@@ -8,17 +8,25 @@ use tokio::net::TcpListener;
 
 use super::input::{account_id, reason, region, seconds, whole_number};
 use super::paint::{BOLD, DIM, print_line, unwritten};
-use super::sandbox_account::{ALIAS, DEAD_LETTER_QUEUE};
+use super::sandbox_account::{ALIAS, ALICE, DEAD_LETTER_QUEUE};
 use crate::clock::Clock;
-use crate::sandbox::{Account, NewStream, serve};
+use crate::sandbox::{Account, NewStream, serve, supported};
+
+/// The widest line of the list of supported calls.
+const HELP_WIDTH: usize = 80;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The sandbox implements the parts of Kinesis, KMS, SQS and other services that the function calls.\n\
-It accepts any credentials, keeps everything in memory, and listens on 127.0.0.1 only.\n\n\
+    after_help = format!(
+        "The sandbox is for the AWS CLI, the AWS SDKs and this program.\n\
+It accepts any credentials, keeps everything in memory, and listens on 127.0.0.1 only.\n\
+For SQS, version 1 of the AWS CLI also needs --endpoint-url, because it does not read AWS_ENDPOINT_URL.\n\n\
+Supported calls:\n{}\n\
 Examples:\n  \
 enforcer sandbox\n  \
-enforcer sandbox --empty --creating 0.5 --updating 0.5"
+enforcer sandbox --empty --creating 0.5 --updating 0.5",
+        supported_calls()
+    )
 )]
 pub(super) struct Arguments {
     /// Listen on this port of 127.0.0.1; 0 chooses a free port.
@@ -54,9 +62,10 @@ pub(super) async fn run(
         "{BOLD}Sandbox account{BOLD:#} {account_id} in {region} is listening on {BOLD}{url}{BOLD:#}. \
          Stop it with Ctrl-C."
     ));
+    // boto3 and version 1 of the AWS CLI read AWS_DEFAULT_REGION, the others AWS_REGION.
     let export = format!(
-        "  export AWS_ENDPOINT_URL={url} AWS_REGION={region} AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE \
-         AWS_SECRET_ACCESS_KEY=any"
+        "  export AWS_ENDPOINT_URL={url} AWS_REGION={region} AWS_DEFAULT_REGION={region} \
+         AWS_ACCESS_KEY_ID={ALICE} AWS_SECRET_ACCESS_KEY=any"
     );
     let usage = format!("{DIM}To use it from another terminal:{DIM:#}");
     if *empty {
@@ -93,4 +102,23 @@ pub(super) async fn run(
         }
     };
     serve(account, listener, interrupted).await.context("the sandbox stopped serving")
+}
+
+/// The calls that the sandbox supports, a paragraph per service.
+fn supported_calls() -> String {
+    let mut text = String::new();
+    for (service, operations) in supported() {
+        let mut line = format!("  {service:<10}");
+        for (index, operation) in operations.iter().enumerate() {
+            let comma = if index + 1 < operations.len() { "," } else { "" };
+            if line.len() + 1 + operation.len() + comma.len() > HELP_WIDTH {
+                text.push_str(&line);
+                line = format!("\n{:<12}", "");
+            }
+            line.extend([" ", operation, comma]);
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
 }

@@ -50,6 +50,7 @@ async fn request_of(request: HttpRequest) -> Result<Request, ConnectorError> {
         target: header("x-amz-target"),
         authorization: header("authorization"),
         user_agent: header("user-agent"),
+        content_type: header("content-type"),
         token: header("x-amz-security-token"),
         // Read as a stream, though it is in memory: otherwise the SDK's stalled-stream protection
         // would take the body for a stalled upload.

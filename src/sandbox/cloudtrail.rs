@@ -178,19 +178,18 @@ fn user_identity(model: &Model, caller: &Caller, now: DateTime<Utc>) -> Value {
     match &caller.identity {
         Identity::User { name } => json!({
             "type": "IAMUser",
-            "principalId": "AIDAEXAMPLE",
-            "arn": format!("arn:{partition}:iam::{account}:user/{name}"),
+            "principalId": caller.identity.principal_id(),
+            "arn": caller.identity.arn(&model.region, account),
             "accountId": account,
             "accessKeyId": caller.access_key,
             "userName": name.rsplit('/').next(),
         }),
-        Identity::Role { name, session } => {
-            // The ARN of an assumed role does not contain the role's path.
+        Identity::Role { name, .. } => {
             let plain = name.rsplit('/').next().unwrap_or_default();
             json!({
                 "type": "AssumedRole",
-                "principalId": format!("AROAEXAMPLE:{session}"),
-                "arn": format!("arn:{partition}:sts::{account}:assumed-role/{plain}/{session}"),
+                "principalId": caller.identity.principal_id(),
+                "arn": caller.identity.arn(&model.region, account),
                 "accountId": account,
                 "accessKeyId": caller.access_key,
                 "sessionContext": {

@@ -1,5 +1,7 @@
 //! Who makes a call.
 
+use crate::domain::arn::partition_of;
+
 /// The principal of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
@@ -28,6 +30,28 @@ impl Identity {
     #[must_use]
     pub fn role(name: &str, session: &str) -> Self {
         Self::Role { name: name.to_owned(), session: session.to_owned() }
+    }
+
+    /// The principal's ARN in this account. That of an assumed role does not contain the role's path.
+    pub(crate) fn arn(&self, region: &str, account: &str) -> String {
+        let partition = partition_of(region);
+        match self {
+            Self::User { name } => format!("arn:{partition}:iam::{account}:user/{name}"),
+            Self::Role { name, session } => {
+                let plain = name.rsplit('/').next().unwrap_or_default();
+                format!("arn:{partition}:sts::{account}:assumed-role/{plain}/{session}")
+            }
+        }
+    }
+
+    /// The principal's [unique id].
+    ///
+    /// [unique id]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+    pub(crate) fn principal_id(&self) -> String {
+        match self {
+            Self::User { .. } => "AIDAEXAMPLE".to_owned(),
+            Self::Role { session, .. } => format!("AROAEXAMPLE:{session}"),
+        }
     }
 }
 

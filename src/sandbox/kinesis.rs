@@ -12,19 +12,22 @@ use crate::domain::stream::{StreamArn, StreamName};
 
 const NAME_PATTERN: &str = "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
 const ARN_PATTERN: &str = r"Member must satisfy regular expression pattern: arn:aws.*:kinesis:.*:\d{12}:stream/\S+";
+const SHARD_PATTERN: &str = "Member must satisfy regular expression pattern: shardId-[0-9]{12}";
 /// How long a `NextToken` is valid: documented for [ListShards], assumed for `ListStreams`.
 ///
 /// [ListShards]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListShards.html
 const TOKEN_LIFETIME_MS: i64 = 300_000;
 
 /// The operations that the sandbox supports.
-pub(crate) const OPERATIONS: [&str; 13] = [
+pub(crate) const OPERATIONS: [&str; 15] = [
     "AddTagsToStream",
     "CreateStream",
     "DeleteStream",
+    "DescribeStream",
     "DescribeStreamSummary",
     "GetResourcePolicy",
     "IncreaseStreamRetentionPeriod",
+    "ListShards",
     "ListStreams",
     "ListTagsForStream",
     "PutRecord",
@@ -56,7 +59,9 @@ pub(crate) fn answer(
     match operation {
         "CreateStream" => create_stream(model, input, now),
         "ListStreams" => list_streams(model, input, now),
+        "DescribeStream" => describe_with_shards(model, input, now),
         "DescribeStreamSummary" => describe(model, input, now),
+        "ListShards" => list_shards(model, input, now),
         "ListTagsForStream" => list_tags(model, input),
         "AddTagsToStream" => add_tags(model, input),
         "RemoveTagsFromStream" => remove_tags(model, input),
@@ -140,30 +145,121 @@ fn stream_to_encrypt(model: &Model, input: Input<'_>) -> Result<String, ServiceE
 fn describe(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let name = selected(model, input)?;
     let stream = model.stream(&name)?;
-    let status = stream.status(now);
-    let mut summary = json!({
-        "StreamName": name,
-        "StreamARN": model.stream_arn(&name),
-        "StreamStatus": status,
+    let mut summary = description(model, stream, now);
+    summary["ConsumerCount"] = json!(stream.consumers);
+    summary["ChannelCount"] = json!(stream.channels);
+    summary["QueueCount"] = json!(stream.queues);
+    summary["MaxRecordSizeInKiB"] = json!(1024);
+    if has_shards(stream, now) {
+        summary["OpenShardCount"] = json!(stream.shards);
+    }
+    Ok(json!({ "StreamDescriptionSummary": summary }))
+}
+
+/// What both descriptions of a stream contain.
+fn description(model: &Model, stream: &Stream, now: DateTime<Utc>) -> Value {
+    let mut description = json!({
+        "StreamName": stream.name,
+        "StreamARN": model.stream_arn(&stream.name),
+        "StreamStatus": stream.status(now),
         "StreamModeDetails": { "StreamMode": mode(stream) },
         "RetentionPeriodHours": stream.retention_hours,
         "StreamCreationTimestamp": timestamp(stream.created),
         "EnhancedMonitoring": [{ "ShardLevelMetrics": [] }],
         "EncryptionType": if stream.key_id.is_some() { "KMS" } else { "NONE" },
-        "ConsumerCount": stream.consumers,
-        "ChannelCount": stream.channels,
-        "QueueCount": stream.queues,
-        "MaxRecordSizeInKiB": 1024,
     });
-    if let Some(members) = summary.as_object_mut() {
-        if let Some(key_id) = &stream.key_id {
-            members.insert("KeyId".to_owned(), json!(key_id));
-        }
-        if !matches!(status, "CREATING" | "DELETING") {
-            members.insert("OpenShardCount".to_owned(), json!(stream.shards));
-        }
+    if let Some(key_id) = &stream.key_id {
+        description["KeyId"] = json!(key_id);
     }
-    Ok(json!({ "StreamDescriptionSummary": summary }))
+    description
+}
+
+fn has_shards(stream: &Stream, now: DateTime<Utc>) -> bool {
+    !matches!(stream.status(now), "CREATING" | "DELETING")
+}
+
+/// [DescribeStream]: the description with a page of shards.
+///
+/// [DescribeStream]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStream.html
+fn describe_with_shards(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
+    let limit = input.number("Limit", 1, 10_000)?.unwrap_or(100).min(100);
+    let start = input.text("ExclusiveStartShardId")?;
+    let name = selected(model, input)?;
+    let stream = model.stream(&name)?;
+    let (shards, more) = shards(stream, start, limit, now)?;
+    let mut description = description(model, stream, now);
+    description["Shards"] = shards;
+    description["HasMoreShards"] = json!(more);
+    Ok(json!({ "StreamDescription": description }))
+}
+
+/// [ListShards]. The token of a page is the stream and the last shard of the page before.
+///
+/// [ListShards]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListShards.html
+fn list_shards(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
+    let limit = input.number("MaxResults", 1, 10_000)?.unwrap_or(1_000);
+    let (name, start) = match input.text("NextToken")? {
+        Some(_) if input.text("StreamName")?.is_some() || input.text("StreamARN")?.is_some() => {
+            return Err(ServiceError::invalid_argument("NextToken and StreamName cannot be provided together."));
+        }
+        Some(token) => {
+            let token = read_token(token, now)?;
+            let (name, start) = token.split_once('/').unwrap_or((&token, ""));
+            (name.to_owned(), Some(start.to_owned()))
+        }
+        None => (selected(model, input)?, input.text("ExclusiveStartShardId")?.map(str::to_owned)),
+    };
+    let (shards, more) = shards(model.stream(&name)?, start.as_deref(), limit, now)?;
+    let last = shards.as_array().and_then(|shards| shards.last()?["ShardId"].as_str()).unwrap_or_default();
+    let next = more.then(|| write_token(&format!("{name}/{last}"), now));
+    let mut answer = json!({ "Shards": shards });
+    if let Some(next) = next {
+        answer["NextToken"] = json!(next);
+    }
+    Ok(answer)
+}
+
+/// Up to `limit` open shards after `start`, and whether there are more. They share the [hash keys]
+/// evenly. A shard that was split or merged is not listed.
+///
+/// [hash keys]: https://docs.aws.amazon.com/streams/latest/dev/key-concepts.html#partition-key
+fn shards(stream: &Stream, start: Option<&str>, limit: u32, now: DateTime<Utc>) -> Result<(Value, bool), ServiceError> {
+    let count = if has_shards(stream, now) { stream.shards } else { 0 };
+    let start = match start {
+        Some(shard) => shard_index(shard)?.saturating_add(1),
+        None => 0,
+    };
+    let end = start.saturating_add(limit).min(count);
+    let of = |index: u32| {
+        json!({
+            "ShardId": shard_id(index),
+            "HashKeyRange": {
+                "StartingHashKey": first_hash_key(index, count).to_string(),
+                "EndingHashKey": (first_hash_key(index + 1, count).wrapping_sub(1)).to_string(),
+            },
+            "SequenceNumberRange": { "StartingSequenceNumber": sequence_number(0) },
+        })
+    };
+    Ok(((start..end).map(of).collect(), end < count))
+}
+
+/// The first of the 2^128 hash keys of a shard; 0 behind the last shard.
+fn first_hash_key(index: u32, shards: u32) -> u128 {
+    let width = u128::MAX / u128::from(shards.max(1));
+    if index >= shards { 0 } else { width * u128::from(index) }
+}
+
+fn shard_id(index: u32) -> String {
+    format!("shardId-{index:012}")
+}
+
+fn shard_index(shard: &str) -> Result<u32, ServiceError> {
+    let index = shard.strip_prefix("shardId-").and_then(|digits| digits.parse().ok());
+    index.ok_or_else(|| ServiceError::validation(shard, "shardId", SHARD_PATTERN))
+}
+
+fn sequence_number(number: u64) -> String {
+    format!("4959033827{number:046}")
 }
 
 fn mode(stream: &Stream) -> &'static str {
@@ -296,8 +392,8 @@ fn put_record(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result
     let name = selected(model, input)?;
     let (sequence, encrypted) = model.put_record(&name, now)?;
     Ok(json!({
-        "ShardId": "shardId-000000000000",
-        "SequenceNumber": format!("4959033827{sequence:046}"),
+        "ShardId": shard_id(0),
+        "SequenceNumber": sequence_number(sequence),
         "EncryptionType": if encrypted { "KMS" } else { "NONE" },
     }))
 }

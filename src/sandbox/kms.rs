@@ -15,7 +15,7 @@ use super::service_error::ServiceError;
 use crate::domain::key::AliasName;
 
 /// The operations that the sandbox supports.
-pub(crate) const OPERATIONS: [&str; 14] = [
+pub(crate) const OPERATIONS: [&str; 16] = [
     "CancelKeyDeletion",
     "ConnectCustomKeyStore",
     "CreateAlias",
@@ -26,6 +26,8 @@ pub(crate) const OPERATIONS: [&str; 14] = [
     "DisconnectCustomKeyStore",
     "EnableKey",
     "GetKeyPolicy",
+    "ListAliases",
+    "ListKeys",
     "RotateKeyOnDemand",
     "ScheduleKeyDeletion",
     "UpdateAlias",
@@ -53,6 +55,8 @@ pub(crate) fn answer(
             }
             Ok(json!({ "PolicyName": "default", "Policy": key.policy }))
         }
+        "ListKeys" => list_keys(model, input),
+        "ListAliases" => list_aliases(model, input, now),
         "CreateAlias" => {
             let alias = alias_of(input)?;
             if model.aliases.get(alias).is_some_and(|target| target.actual().is_some()) {
@@ -113,6 +117,70 @@ fn create_key(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result
     let arn = model.create_key(created_as, now);
     let key = model.find_key(&arn, now)?;
     Ok(json!({ "KeyMetadata": metadata(model, key, now) }))
+}
+
+/// [ListKeys]: the keys that the account owns, those of AWS included.
+///
+/// [ListKeys]: https://docs.aws.amazon.com/kms/latest/APIReference/API_ListKeys.html
+fn list_keys(model: &Model, input: Input<'_>) -> Result<Value, ServiceError> {
+    let owned = model.keys.values().filter(|key| key.account == model.account);
+    let keys = owned.map(|key| (key.arn.clone(), json!({ "KeyId": key.id, "KeyArn": key.arn }))).collect();
+    page("Keys", keys, input, 100, 1_000)
+}
+
+/// [ListAliases] of the account, or of one key. An AWS managed alias is listed once its key exists.
+///
+/// [ListAliases]: https://docs.aws.amazon.com/kms/latest/APIReference/API_ListAliases.html
+fn list_aliases(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
+    let of_key = match input.text("KeyId")? {
+        Some(key_id) if key_id.contains("alias/") => {
+            return Err(ServiceError::new("NotFoundException", format!("Invalid keyId '{key_id}'")));
+        }
+        Some(key_id) => Some(model.find_key(key_id, now)?.arn.clone()),
+        None => None,
+    };
+    let mut aliases = Vec::new();
+    for (alias, target) in &model.aliases {
+        let Some(arn) = target.seen(now) else { continue };
+        if of_key.as_ref().is_none_or(|of_key| of_key == arn) {
+            let shown = json!({
+                "AliasName": alias,
+                "AliasArn": model.alias_arn(alias),
+                "TargetKeyId": arn.rsplit('/').next(),
+                "LastUpdatedDate": target.changed().timestamp(),
+            });
+            aliases.push((alias.clone(), shown));
+        }
+    }
+    page("Aliases", aliases, input, 50, 100)
+}
+
+/// A page of a list of names and entries in the order of the names. The marker is the last name of
+/// the page before, encoded.
+fn page(
+    member: &str,
+    entries: Vec<(String, Value)>,
+    input: Input<'_>,
+    default: usize,
+    most: u32,
+) -> Result<Value, ServiceError> {
+    let limit = input.number("Limit", 1, most)?.map_or(default, |limit| limit as usize);
+    let invalid = || ServiceError::new("InvalidMarkerException", "Could not deserialize NextToken");
+    let after = input.text("Marker")?.map(|marker| {
+        let bytes = aws_smithy_types::base64::decode(marker).ok();
+        bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(invalid)
+    });
+    let after = after.transpose()?;
+    let mut rest = entries.into_iter().filter(|(name, _)| after.as_ref().is_none_or(|after| name > after)).peekable();
+    let page: Vec<_> = rest.by_ref().take(limit).collect();
+    let is_truncated = rest.peek().is_some();
+    let last = page.last().map(|(name, _)| aws_smithy_types::base64::encode(name)).filter(|_| is_truncated);
+    let entries: Vec<_> = page.into_iter().map(|(_, entry)| entry).collect();
+    let mut answer = json!({ member: entries, "Truncated": is_truncated });
+    if let Some(last) = last {
+        answer["NextMarker"] = json!(last);
+    }
+    Ok(answer)
 }
 
 fn metadata(model: &Model, key: &Key, now: DateTime<Utc>) -> Value {

@@ -80,5 +80,6 @@ pub use self::fault::Fault;
 pub use self::identity::Identity;
 pub use self::key_state::KeyState;
 pub use self::options::{AliasEcho, Options, QuotaScope};
+pub use self::router::supported;
 pub use self::script::ScriptedAction;
 pub use self::serve::serve;

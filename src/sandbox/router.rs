@@ -15,6 +15,12 @@ use super::model::Model;
 use super::service_error::ServiceError;
 use super::{events, history, kinesis, kms, sqs, ssm, sts, tagging};
 
+/// The operations that the sandbox supports, by the name of their service.
+#[must_use]
+pub fn supported() -> Vec<(&'static str, &'static [&'static str])> {
+    Service::ALL.map(|service| (service.name(), service.operations())).to_vec()
+}
+
 /// The parts of an HTTP request that the services use.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Request {
@@ -24,6 +30,7 @@ pub(crate) struct Request {
     pub(crate) target: Option<String>,
     pub(crate) authorization: Option<String>,
     pub(crate) user_agent: Option<String>,
+    pub(crate) content_type: Option<String>,
     /// `X-Amz-Security-Token`.
     pub(crate) token: Option<String>,
     pub(crate) body: Vec<u8>,
@@ -59,20 +66,39 @@ enum Service {
 }
 
 impl Service {
-    /// The service and the operation that `X-Amz-Target` names, if the sandbox supports them.
+    /// Every service, by name.
+    const ALL: [Self; 8] =
+        [Self::CloudTrail, Self::EventBridge, Self::Kinesis, Self::Kms, Self::Sqs, Self::Ssm, Self::Sts, Self::Tagging];
+
+    /// The service and the operation that `X-Amz-Target` names.
     fn of_target(target: &str) -> Option<(Self, &str)> {
-        let (prefix, operation) = target.split_once('.')?;
-        let (service, operations): (_, &[&str]) = match prefix {
-            "Kinesis_20131202" => (Self::Kinesis, &kinesis::OPERATIONS),
-            "TrentService" => (Self::Kms, &kms::OPERATIONS),
-            "ResourceGroupsTaggingAPI_20170126" => (Self::Tagging, &tagging::OPERATIONS),
-            "AWSEvents" => (Self::EventBridge, &events::OPERATIONS),
-            "AmazonSSM" => (Self::Ssm, &ssm::OPERATIONS),
-            "CloudTrail_20131101" => (Self::CloudTrail, &history::OPERATIONS),
-            "AmazonSQS" => (Self::Sqs, &sqs::OPERATIONS),
+        let (prefix, operation) = target.rsplit_once('.')?;
+        // botocore writes CloudTrail's prefix with its package: `com.amazonaws.cloudtrail.v20131101`.
+        let service = match prefix.rsplit('.').next().unwrap_or(prefix) {
+            "Kinesis_20131202" => Self::Kinesis,
+            "TrentService" => Self::Kms,
+            "ResourceGroupsTaggingAPI_20170126" => Self::Tagging,
+            "AWSEvents" => Self::EventBridge,
+            "AmazonSSM" => Self::Ssm,
+            "CloudTrail_20131101" => Self::CloudTrail,
+            "AmazonSQS" => Self::Sqs,
             _ => return None,
         };
-        operations.contains(&operation).then_some((service, operation))
+        Some((service, operation))
+    }
+
+    /// The operations that the sandbox supports.
+    fn operations(self) -> &'static [&'static str] {
+        match self {
+            Self::Kinesis => &kinesis::OPERATIONS,
+            Self::Kms => &kms::OPERATIONS,
+            Self::Sqs => &sqs::OPERATIONS,
+            Self::Ssm => &ssm::OPERATIONS,
+            Self::Tagging => &tagging::OPERATIONS,
+            Self::CloudTrail => &history::OPERATIONS,
+            Self::EventBridge => &events::OPERATIONS,
+            Self::Sts => &sts::OPERATIONS,
+        }
     }
 
     fn name(self) -> &'static str {
@@ -101,10 +127,11 @@ impl Service {
     fn answer(
         self,
         model: &mut Model,
-        operation: &str,
+        call: &ParsedCall,
         input: Input<'_>,
         now: chrono::DateTime<chrono::Utc>,
     ) -> Result<Value, ServiceError> {
+        let operation = call.operation.as_str();
         match self {
             Self::Kinesis => kinesis::answer(model, operation, input, now),
             Self::Kms => kms::answer(model, operation, input, now),
@@ -113,7 +140,7 @@ impl Service {
             Self::Tagging => tagging::answer(model, input),
             Self::CloudTrail => history::answer(model, input, now),
             Self::EventBridge => events::answer(model, input),
-            Self::Sts => sts::answer(model, input, now),
+            Self::Sts => sts::answer(model, operation, input, &call.caller.identity, now),
         }
     }
 }
@@ -129,37 +156,22 @@ struct ParsedCall {
 
 /// Answers one request. Faults and delays apply.
 pub(crate) async fn answer(endpoint: &Endpoint, request: Request) -> Result<Response, ConnectionLost> {
-    if request.method == "GET" {
+    if request.method == "GET" && request.authorization.is_none() {
         return Ok(health(&request));
     }
-    let form = sts::form(&request.body).filter(|_| request.target.is_none());
-    let target = request.target.as_deref().unwrap_or_default();
-    let of_form = form.as_ref().map(|_| (Service::Sts, sts::OPERATION));
-    let Some((service, operation)) = of_form.or_else(|| Service::of_target(target)) else {
-        let refusal =
-            ServiceError::new("UnknownOperationException", format!("the sandbox does not support {target:?}"));
-        return Ok(respond(endpoint, Service::Kinesis, Err(refusal)));
+    let (service, operation, input) = match read(&request) {
+        Ok(call) => call,
+        Err(refusal) => return Ok(refuse(endpoint, &request, refusal)),
     };
-    let body: Value = match form {
-        Some(form) => form,
-        None if request.body.is_empty() => json!({}),
-        None => serde_json::from_slice(&request.body).unwrap_or_default(),
-    };
-    let Value::Object(input) = body else {
-        return Ok(respond(
-            endpoint,
-            service,
-            Err(ServiceError::new("SerializationException", "the body is not a JSON object")),
-        ));
-    };
+    let refused = |refusal| Ok(respond(endpoint, service, &operation, Err(refusal)));
     let access_key = match authenticate(&request, service, &endpoint.region()) {
         Ok(access_key) => access_key,
-        Err(refusal) => return Ok(respond(endpoint, service, Err(refusal))),
+        Err(refusal) => return refused(refusal),
     };
     let token = request.token.as_deref();
     let session = match endpoint.with(|model, now| sts::session_of(model, &access_key, token, now)) {
         Ok(session) => session,
-        Err(refusal) => return Ok(respond(endpoint, service, Err(refusal))),
+        Err(refusal) => return refused(refusal),
     };
     let member = session.as_ref().and_then(|session| endpoint.member(&session.account));
     let endpoint = member.as_ref().unwrap_or(endpoint);
@@ -171,7 +183,76 @@ pub(crate) async fn answer(endpoint: &Endpoint, request: Request) -> Result<Resp
         access_key,
         user_agent: request.user_agent.clone().unwrap_or_default(),
     };
-    carry_out(endpoint, ParsedCall { service, operation: operation.to_owned(), input, stream, caller }).await
+    carry_out(endpoint, ParsedCall { service, operation, input, stream, caller }).await
+}
+
+/// The service, the operation and the fields of a request.
+fn read(request: &Request) -> Result<(Service, String, Map<String, Value>), ServiceError> {
+    let is_cbor = request.content_type.as_deref().is_some_and(|kind| kind.contains("cbor"));
+    if is_cbor {
+        let message = "the sandbox answers requests in JSON only, not in CBOR: set AWS_CBOR_DISABLE=true, or for Java \
+                       -Daws.cborEnabled=false";
+        return Err(ServiceError::new("SerializationException", message));
+    }
+    let unknown = |message: String| ServiceError::new("UnknownOperationException", message);
+    let form = sts::form(&request.body).filter(|_| request.target.is_none());
+    let (service, operation, body) = if let Some((action, form)) = form {
+        if let Some(other) = signed_for(request).filter(|service| *service != Service::Sts.name()) {
+            let supported = is_supported(other);
+            return Err(unknown(if supported {
+                format!("the sandbox answers {other} in JSON only, and this request is a form")
+            } else {
+                unsupported_service(other)
+            }));
+        }
+        (Service::Sts, action, form)
+    } else {
+        let target = request.target.as_deref().unwrap_or_default();
+        let Some((service, operation)) = Service::of_target(target) else {
+            return Err(unknown(match signed_for(request) {
+                Some(service) if !is_supported(service) => unsupported_service(service),
+                _ => format!("the sandbox does not support X-Amz-Target: {target:?}"),
+            }));
+        };
+        let body =
+            if request.body.is_empty() { json!({}) } else { serde_json::from_slice(&request.body).unwrap_or_default() };
+        (service, operation.to_owned(), body)
+    };
+    if !service.operations().contains(&operation.as_str()) {
+        let (name, supported) = (service.name(), service.operations().join(", "));
+        return Err(unknown(format!("the sandbox does not support {name}:{operation}; it supports: {supported}")));
+    }
+    match body {
+        Value::Object(input) => Ok((service, operation, input)),
+        _ => Err(ServiceError::new("SerializationException", "the body is not a JSON object")),
+    }
+}
+
+fn is_supported(service: &str) -> bool {
+    Service::ALL.iter().any(|supported| supported.name() == service)
+}
+
+fn unsupported_service(service: &str) -> String {
+    let supported = Service::ALL.map(Service::name).join(", ");
+    format!("the sandbox does not support {service}; it supports: {supported}")
+}
+
+/// Refuses a request that is not a call of a supported operation, in the protocol of the request.
+fn refuse(endpoint: &Endpoint, request: &Request, refusal: ServiceError) -> Response {
+    let service = request.target.as_deref().and_then(Service::of_target).map(|(service, _)| service);
+    let is_form = sts::form(&request.body).is_some();
+    // S3 and its like speak XML, too.
+    let service = match service {
+        Some(service) => service,
+        None if is_form || signed_for(request) == Some("s3") => Service::Sts,
+        None => Service::Kinesis,
+    };
+    let ServiceError { code, message, .. } = &refusal;
+    // REST and CBOR clients read these headers.
+    let headers = [("x-amzn-errortype", code.clone()), ("x-amzn-error-message", message.clone())];
+    let mut response = respond(endpoint, service, "", Err(refusal));
+    response.headers.extend(headers);
+    response
 }
 
 /// All faults that apply to one call: the sum of their delays and the first effect.
@@ -216,7 +297,10 @@ async fn apply(endpoint: &Endpoint, call: ParsedCall, faults: CallFaults) -> Res
         }
         Effect::Intercepted(body) => {
             log_call(endpoint, &call, &Err(ServiceError::new(NOT_SEEN, String::new())), false);
-            return Ok(Response { body: body.clone(), ..respond(endpoint, call.service, Ok(Value::Null)) });
+            return Ok(Response {
+                body: body.clone(),
+                ..respond(endpoint, call.service, &call.operation, Ok(Value::Null))
+            });
         }
         Effect::Error(refusal) => Err(refusal.clone()),
         Effect::EntriesRefused(entries, refusal) => refuse_entries(endpoint, &call, *entries, refusal),
@@ -227,8 +311,8 @@ async fn apply(endpoint: &Endpoint, call: ParsedCall, faults: CallFaults) -> Res
         | Effect::AnswerReplaced(_) => {
             let deadline = endpoint.with(|model, now| now + sqs::wait(model, &call.operation, Input(&call.input)));
             loop {
-                let (result, now) = endpoint
-                    .with(|model, now| (call.service.answer(model, &call.operation, Input(&call.input), now), now));
+                let (result, now) =
+                    endpoint.with(|model, now| (call.service.answer(model, &call, Input(&call.input), now), now));
                 if now < deadline && result.as_ref().is_ok_and(sqs::is_empty) {
                     sleep(LONG_POLL_INTERVAL).await;
                 } else {
@@ -241,7 +325,7 @@ async fn apply(endpoint: &Endpoint, call: ParsedCall, faults: CallFaults) -> Res
     if !after.is_zero() {
         sleep(after).await;
     }
-    let answer = respond(endpoint, call.service, result);
+    let answer = respond(endpoint, call.service, &call.operation, result);
     match effect {
         Effect::AnswerLost | Effect::Dropped => Err(ConnectionLost),
         Effect::AnswerGarbled => Ok(Response { body: "<html>\u{fffd}".to_owned(), ..answer }),
@@ -269,7 +353,7 @@ fn refuse_entries(
     let mut answer = if done.is_empty() {
         json!({ "Successful": [], "Failed": [], "Entries": [] })
     } else {
-        endpoint.with(|model, now| call.service.answer(model, &call.operation, Input(&input), now))?
+        endpoint.with(|model, now| call.service.answer(model, call, Input(&input), now))?
     };
     // EventBridge answers in the order of the request, SQS in two lists.
     if let Some(results) = answer.get_mut("Entries").and_then(Value::as_array_mut) {
@@ -330,10 +414,8 @@ fn authenticate(request: &Request, service: Service, region: &str) -> Result<Str
     let parameters = header.strip_prefix("AWS4-HMAC-SHA256 ").ok_or_else(missing)?;
     let incomplete =
         || ServiceError::new("IncompleteSignatureException", "Authorization header requires 'Credential' parameter.");
-    let credential =
-        parameters.split(',').find_map(|part| part.trim().strip_prefix("Credential=")).ok_or_else(incomplete)?;
     let [access_key, _date, scope_region, scope_service, "aws4_request"] =
-        credential.split('/').collect::<Vec<_>>()[..]
+        credential(parameters).ok_or_else(incomplete)?
     else {
         return Err(incomplete());
     };
@@ -348,17 +430,28 @@ fn authenticate(request: &Request, service: Service, region: &str) -> Result<Str
     Ok(access_key.to_owned())
 }
 
+/// The parts of the credential scope: access key, date, Region, service and `aws4_request`.
+fn credential(parameters: &str) -> Option<[&str; 5]> {
+    let credential = parameters.split([',', ' ']).find_map(|part| part.strip_prefix("Credential="))?;
+    credential.split('/').collect::<Vec<_>>().try_into().ok()
+}
+
+/// The service that a request is signed for.
+fn signed_for(request: &Request) -> Option<&str> {
+    credential(request.authorization.as_deref()?).map(|[_, _, _, service, _]| service)
+}
+
 /// The health check of Kinesis and SQS endpoints: `GET /ping`.
 fn health(request: &Request) -> Response {
     let (status, body) = if request.path == "/ping" { (200, "healthy") } else { (404, "not found") };
     Response { status, headers: vec![("content-type", "text/plain".to_owned())], body: body.to_owned() }
 }
 
-fn respond(endpoint: &Endpoint, service: Service, result: Result<Value, ServiceError>) -> Response {
+fn respond(endpoint: &Endpoint, service: Service, operation: &str, result: Result<Value, ServiceError>) -> Response {
     let request_id = endpoint.with(|model, _| model.guid());
     let mut headers = vec![("content-type", service.content_type().to_owned()), ("x-amzn-requestid", request_id)];
     if service == Service::Sts {
-        let (status, body) = sts::xml(result);
+        let (status, body) = sts::xml(operation, result);
         return Response { status, headers, body };
     }
     match result {

@@ -56,6 +56,7 @@ async fn answer(
         target: header("x-amz-target"),
         authorization: header("authorization"),
         user_agent: header("user-agent"),
+        content_type: header("content-type"),
         token: header("x-amz-security-token"),
         body: body.to_vec(),
     };

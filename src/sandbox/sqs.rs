@@ -15,13 +15,15 @@ use super::model::{Message, Model, Queue, no_such_queue};
 use super::service_error::ServiceError;
 
 /// The operations that the sandbox supports.
-pub(crate) const OPERATIONS: [&str; 11] = [
+pub(crate) const OPERATIONS: [&str; 13] = [
     "ChangeMessageVisibility",
     "CreateQueue",
     "DeleteMessage",
     "DeleteMessageBatch",
+    "DeleteQueue",
     "GetQueueAttributes",
     "GetQueueUrl",
+    "ListQueues",
     "PurgeQueue",
     "ReceiveMessage",
     "SendMessage",
@@ -34,6 +36,7 @@ pub(crate) const OPERATIONS: [&str; 11] = [
 /// [message quotas]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 const MAX_BATCH_BYTES: usize = 1_048_576;
 const MAX_BATCH_ENTRIES: usize = 10;
+const MAX_LISTED_QUEUES: u32 = 1_000;
 /// The longest visibility timeout, 12 hours.
 const MAX_VISIBILITY_TIMEOUT_SECONDS: u32 = 43_200;
 /// The longest delay of a message, 15 minutes.
@@ -51,6 +54,12 @@ pub(crate) fn answer(
             let name = required(input, "QueueName")?;
             model.queues.get(name).ok_or_else(no_such_queue)?;
             Ok(json!({ "QueueUrl": model.queue_url(name) }))
+        }
+        "ListQueues" => list_queues(model, input),
+        "DeleteQueue" => {
+            let name = model.queue_mut(required(input, "QueueUrl")?)?.name.clone();
+            model.queues.remove(&name);
+            Ok(Value::Null)
         }
         "GetQueueAttributes" => queue_attributes(model, input, now),
         "SetQueueAttributes" => {
@@ -141,6 +150,37 @@ fn create_queue(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Resu
             Ok(json!({ "QueueUrl": model.queue_url(name) }))
         }
     }
+}
+
+/// [ListQueues]: up to 1,000 URLs. There is a `NextToken`, the last name encoded, only if the
+/// request has `MaxResults`.
+///
+/// [ListQueues]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ListQueues.html
+fn list_queues(model: &Model, input: Input<'_>) -> Result<Value, ServiceError> {
+    let asked = input.number("MaxResults", 1, MAX_LISTED_QUEUES)?;
+    let prefix = input.text("QueueNamePrefix")?.unwrap_or_default();
+    let after = match input.text("NextToken")? {
+        Some(token) => {
+            let bytes = aws_smithy_types::base64::decode(token).ok();
+            let name = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+            Some(name.ok_or_else(|| invalid("Invalid or expired next token."))?)
+        }
+        None => None,
+    };
+    let mut rest = model
+        .queues
+        .keys()
+        .filter(|name| name.starts_with(prefix) && after.as_ref().is_none_or(|after| *name > after))
+        .peekable();
+    let page: Vec<_> = rest.by_ref().take(asked.unwrap_or(MAX_LISTED_QUEUES) as usize).collect();
+    let mut answer = json!({});
+    if !page.is_empty() {
+        answer["QueueUrls"] = page.iter().map(|name| model.queue_url(name)).collect();
+    }
+    if let (Some(_), Some(_), Some(last)) = (asked, rest.peek(), page.last()) {
+        answer["NextToken"] = json!(aws_smithy_types::base64::encode(last.as_str()));
+    }
+    Ok(answer)
 }
 
 fn queue_attributes(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {

@@ -1,4 +1,4 @@
-//! The Security Token Service: [AssumeRole], and the sessions of assumed roles.
+//! The Security Token Service: [AssumeRole], the sessions of assumed roles, and who a caller is.
 //!
 //! STS speaks AWS's Query protocol: the request is a form, the answer XML.
 //!
@@ -13,22 +13,47 @@ use super::input::Input;
 use super::model::{Model, Session, later};
 use super::service_error::ServiceError;
 
-/// The operation that the sandbox supports.
-pub(crate) const OPERATION: &str = "AssumeRole";
+/// The operations that the sandbox supports.
+pub(crate) const OPERATIONS: [&str; 2] = ["AssumeRole", "GetCallerIdentity"];
 
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
-/// The fields of the form, if it asks for [`OPERATION`].
-pub(crate) fn form(body: &[u8]) -> Option<Value> {
+/// The `Action` and the fields of a form; `None` if the body is none.
+pub(crate) fn form(body: &[u8]) -> Option<(String, Value)> {
     let form: Map<_, _> = form_urlencoded::parse(body)
         .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
         .collect();
-    (form.get("Action")?.as_str() == Some(OPERATION)).then_some(Value::Object(form))
+    Some((form.get("Action")?.as_str()?.to_owned(), Value::Object(form)))
+}
+
+pub(crate) fn answer(
+    model: &mut Model,
+    operation: &str,
+    input: Input<'_>,
+    caller: &Identity,
+    now: DateTime<Utc>,
+) -> Result<Value, ServiceError> {
+    match operation {
+        "AssumeRole" => assume_role(model, input, now),
+        "GetCallerIdentity" => Ok(caller_identity(model, caller)),
+        _ => Err(ServiceError::new("UnknownOperationException", String::new())),
+    }
+}
+
+/// [GetCallerIdentity], with the ids that CloudTrail's records show.
+///
+/// [GetCallerIdentity]: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+fn caller_identity(model: &Model, caller: &Identity) -> Value {
+    json!({
+        "Arn": caller.arn(&model.region, &model.account),
+        "UserId": caller.principal_id(),
+        "Account": model.account,
+    })
 }
 
 /// `AssumeRole`. A role that does not exist, does not trust the caller or requires another
 /// `ExternalId` is refused with the same error.
-pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
+fn assume_role(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let (arn, session) = (input.required("RoleArn", 2048)?, input.required("RoleSessionName", 64)?);
     let given = input.text("ExternalId")?.unwrap_or_default();
     let role = model.roles.get(arn).filter(|role| given == role.external_id).cloned().ok_or_else(|| {
@@ -79,12 +104,14 @@ pub(crate) fn session_of(
 }
 
 /// The HTTP status and the body of an answer.
-pub(crate) fn xml(result: Result<Value, ServiceError>) -> (u16, String) {
+pub(crate) fn xml(operation: &str, result: Result<Value, ServiceError>) -> (u16, String) {
     let (status, root, content) = match result {
-        Ok(answer) => (200, "AssumeRoleResponse", json!({ "AssumeRoleResult": answer })),
-        Err(ServiceError { code, message, status }) => {
-            (status, "ErrorResponse", json!({ "Error": { "Type": "Sender", "Code": code, "Message": message } }))
-        }
+        Ok(answer) => (200, format!("{operation}Response"), json!({ format!("{operation}Result"): answer })),
+        Err(ServiceError { code, message, status }) => (
+            status,
+            "ErrorResponse".to_owned(),
+            json!({ "Error": { "Type": "Sender", "Code": code, "Message": message } }),
+        ),
     };
     (status, format!("<{root} xmlns=\"{NAMESPACE}\">{}</{root}>", elements(&content)))
 }

@@ -160,3 +160,36 @@ async fn a_key_whose_imported_material_has_expired_is_pending_import() {
     pass(60).await;
     assert_eq!(world.describe_key(&key).await.unwrap().key_state, Some(Shown::PendingImport));
 }
+
+/// <https://docs.aws.amazon.com/kms/latest/APIReference/API_ListKeys.html> and
+/// <https://docs.aws.amazon.com/kms/latest/APIReference/API_ListAliases.html>
+#[tokio::test(start_paused = true)]
+async fn keys_and_aliases_are_listed_in_pages() {
+    let world = World::new();
+    let mut keys: Vec<_> = (0..3).map(|_| world.account.create_key()).collect();
+    keys.sort();
+    let foreign = world.account.create_foreign_key("999999999999");
+    for alias in ["alias/a", "alias/b", "alias/c"] {
+        world.account.alias(alias, &keys[0]);
+    }
+    world.account.alias("alias/other", &keys[1]);
+    let first = world.kms.list_keys().limit(2).send().await.unwrap();
+    let last = world.kms.list_keys().set_marker(first.next_marker.clone()).send().await.unwrap();
+    let arns: Vec<_> = [first.keys(), last.keys()].concat().into_iter().filter_map(|key| key.key_arn).collect();
+    assert_eq!((first.truncated, last.truncated, &arns), (true, false, &keys));
+    assert!(!arns.contains(&foreign));
+
+    let of_key = world.kms.list_aliases().key_id(&keys[0]).limit(2).send().await.unwrap();
+    let rest = world.kms.list_aliases().key_id(&keys[0]).set_marker(of_key.next_marker.clone()).send().await.unwrap();
+    let names: Vec<_> =
+        [of_key.aliases(), rest.aliases()].concat().into_iter().filter_map(|alias| alias.alias_name).collect();
+    assert_eq!(names, ["alias/a", "alias/b", "alias/c"]);
+    assert_eq!(world.kms.list_aliases().send().await.unwrap().aliases().len(), 4);
+    for (refusal, code) in [
+        (world.kms.list_aliases().key_id("alias/a").send().await.unwrap_err(), "NotFoundException"),
+        (world.kms.list_aliases().marker("?").send().await.unwrap_err(), "InvalidMarkerException"),
+        (world.kms.list_aliases().limit(101).send().await.unwrap_err(), "ValidationException"),
+    ] {
+        assert_eq!(refused(&refusal).0, code);
+    }
+}

@@ -135,3 +135,20 @@ async fn the_entries_of_a_batch_fail_independently() {
     let err = world.sqs.send_message_batch().queue_url(&url).set_entries(Some(many)).send().await.unwrap_err();
     assert_eq!(refused(&err).0, "AWS.SimpleQueueService.TooManyEntriesInBatchRequest");
 }
+
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ListQueues.html>
+#[tokio::test(start_paused = true)]
+async fn queues_are_listed_by_prefix_and_in_pages_if_a_request_limits_them() {
+    let world = World::new();
+    assert_eq!(world.sqs.list_queues().send().await.unwrap().queue_urls, None);
+    let urls = ["dead", "work-a", "work-b"].map(|name| world.account.queue(name));
+    let all = world.sqs.list_queues().send().await.unwrap();
+    assert_eq!((all.queue_urls(), all.next_token()), (&urls[..], None));
+    let work = world.sqs.list_queues().queue_name_prefix("work").max_results(1).send().await.unwrap();
+    assert_eq!(work.queue_urls(), &urls[1..2]);
+    let call = world.sqs.list_queues().queue_name_prefix("work").max_results(1).set_next_token(work.next_token.clone());
+    let rest = call.send().await.unwrap();
+    assert_eq!((rest.queue_urls(), rest.next_token()), (&urls[2..], None));
+    world.sqs.delete_queue().queue_url(&urls[0]).send().await.unwrap();
+    assert_eq!(world.sqs.list_queues().send().await.unwrap().queue_urls(), &urls[1..]);
+}

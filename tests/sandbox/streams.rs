@@ -163,6 +163,39 @@ async fn a_request_signed_for_another_region_is_refused() {
     let config = sdk_config(&world.clock, world.account.http_client(), "eu-west-1", "AKIAIOSFODNN7EXAMPLE");
     let err = aws_sdk_kinesis::Client::new(&config).list_streams().send().await.unwrap_err();
     assert_eq!(refused(&err).0, "InvalidSignatureException");
-    let err = world.kinesis.list_shards().stream_name("orders").send().await.unwrap_err();
+    let err = world.kinesis.describe_limits().send().await.unwrap_err();
     assert_eq!(refused(&err).0, "UnknownOperationException");
+}
+
+/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStream.html> and
+/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListShards.html>
+#[tokio::test(start_paused = true)]
+async fn shards_share_the_hash_keys_and_are_listed_in_pages() {
+    let world = World::new();
+    world.kinesis.create_stream().stream_name("orders").shard_count(3).send().await.unwrap();
+    let describe = async |after: Option<&str>| {
+        let call = world.kinesis.describe_stream().stream_name("orders").limit(2);
+        let answer = call.set_exclusive_start_shard_id(after.map(str::to_owned)).send().await.unwrap();
+        answer.stream_description.unwrap()
+    };
+    let creating = describe(None).await;
+    assert_eq!((creating.stream_status.as_str(), creating.shards.len()), ("CREATING", 0));
+    pass(2).await;
+    let first = describe(None).await;
+    let last = describe(first.shards.last().map(|shard| shard.shard_id.as_str())).await;
+    assert_eq!((first.has_more_shards, last.has_more_shards), (true, false));
+    let ranges: Vec<_> =
+        [first.shards, last.shards].concat().into_iter().filter_map(|shard| shard.hash_key_range).collect();
+    let number = |text: &str| text.parse::<u128>().unwrap();
+    assert_eq!((ranges.len(), ranges[0].starting_hash_key.as_str()), (3, "0"));
+    for pair in ranges.windows(2) {
+        assert_eq!(number(&pair[0].ending_hash_key) + 1, number(&pair[1].starting_hash_key));
+    }
+    assert_eq!(number(&ranges[2].ending_hash_key), u128::MAX);
+
+    let page = world.kinesis.list_shards().stream_name("orders").max_results(2).send().await.unwrap();
+    let rest = world.kinesis.list_shards().set_next_token(page.next_token.clone()).send().await.unwrap();
+    assert_eq!((page.shards().len(), rest.shards().len(), rest.next_token()), (2, 1, None));
+    let both = world.kinesis.list_shards().stream_name("orders").set_next_token(page.next_token).send().await;
+    assert_eq!(refused(&both.unwrap_err()).0, "InvalidArgumentException");
 }

@@ -227,6 +227,7 @@ impl Model {
     pub(crate) fn limit_rate(&mut self, operation: &str, now: DateTime<Utc>) -> Result<(), ServiceError> {
         let allowed = match operation {
             "DescribeStreamSummary" => 20,
+            "DescribeStream" => 10,
             "ListStreams"
             | "ListTagsForStream"
             | "CreateStream"
@@ -296,6 +297,11 @@ impl<T: Clone> EventuallyConsistent<T> {
     /// The value that a reader sees.
     pub(crate) fn seen(&self, now: DateTime<Utc>) -> &T {
         if now < self.seen_from { &self.before } else { &self.now }
+    }
+
+    /// When readers see the last change.
+    pub(crate) fn changed(&self) -> DateTime<Utc> {
+        self.seen_from
     }
 
     /// The value that was set last.
