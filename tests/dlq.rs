@@ -113,7 +113,7 @@ fn a_dead_letter_is_sent_to_the_work_queue_unchanged_and_deleted_only_after_that
     let setup = Setup::new();
     let before = setup.bodies(DEAD);
     setup.account.fault(Fault::on("SendMessage").error("AccessDenied", "no"));
-    let (code, printed) = setup.run(&["redrive"]);
+    let (code, printed) = setup.run(&["redrive", "--yes"]);
     assert_eq!(code, Some(1), "{printed}");
     assert!(printed.contains("redrove 0 messages, 5 left"), "{printed}");
     assert_eq!((setup.bodies(DEAD), setup.bodies(WORK)), (before.clone(), vec![]));
@@ -122,7 +122,7 @@ fn a_dead_letter_is_sent_to_the_work_queue_unchanged_and_deleted_only_after_that
     let (code, printed) = setup.run(&["redrive", "--dry-run"]);
     assert_eq!((code, setup.bodies(WORK).len(), setup.account.count("DeleteMessage")), (Some(0), 0, 0), "{printed}");
 
-    let (code, printed) = setup.run(&["redrive"]);
+    let (code, printed) = setup.run(&["redrive", "--yes"]);
     assert_eq!(code, Some(0), "{printed}");
     let mut moved = setup.bodies(WORK);
     for dead_letter in before {
@@ -153,7 +153,7 @@ fn a_dead_letter_that_is_processed_here_is_deleted_only_if_its_result_is_stored(
     assert_eq!((dead_letters.len(), &newer["attempts"]), (5, &json!(2)), "{newer:#}");
 
     setup.account.clear_faults();
-    let (code, printed) = setup.run(&["redrive", "--here"]);
+    let (code, printed) = setup.run(&["redrive", "--here", "--yes"]);
     assert_eq!(code, Some(1), "{printed}");
     assert!(printed.contains("redrove 4 messages, 1 came back, 0 left"), "{printed}");
     assert_eq!(setup.account.snapshot("orders").and_then(|stream| stream.key_id), Some(setup.key.clone()));
@@ -167,7 +167,7 @@ fn a_request_without_a_dead_letter_is_not_processed_here_because_its_failure_wou
     let setup = Setup::new();
     setup.account.purge(DEAD);
     setup.account.send(DEAD, &json!({"stream": "orders", "deadLetter": false}).to_string());
-    let (code, printed) = setup.run(&["redrive", "--here"]);
+    let (code, printed) = setup.run(&["redrive", "--here", "--yes"]);
     assert_eq!((code, setup.bodies(DEAD).len()), (Some(1), 1), "{printed}");
 }
 
@@ -179,7 +179,7 @@ fn a_batch_with_messages_to_retry_is_not_deleted() {
     let item = json!({"version": 2, "kind": "work-item", "stream": "orders"}).to_string();
     let record = json!({"messageId": "m-1", "eventSource": "aws:sqs", "attributes": {"ApproximateReceiveCount": "1"}, "body": item});
     setup.account.send(DEAD, &json!({"Records": [record]}).to_string());
-    let (code, printed) = setup.run(&["redrive", "--here"]);
+    let (code, printed) = setup.run(&["redrive", "--here", "--yes"]);
     assert_eq!((code, setup.bodies(DEAD).len()), (Some(1), 1), "{printed}");
 }
 
@@ -199,7 +199,7 @@ fn a_dead_letter_of_another_version_is_named_and_not_touched() {
         setup.account.send(DEAD, &body.to_string());
     }
     setup.account.send(DEAD, &event("dead-letter").to_string());
-    for arguments in [&["redrive", "--here"][..], &["redrive"]] {
+    for arguments in [&["redrive", "--yes", "--here"][..], &["redrive", "--yes"]] {
         let (code, printed) = setup.run(arguments);
         assert_eq!(code, Some(1), "{printed}");
         for version in ["version 2", "version 7", "no version"] {
@@ -289,4 +289,121 @@ fn a_missing_queue_is_reported() {
 fn an_unknown_class_is_refused() {
     let (code, printed) = Setup::new().run(&["list", "--class", "terminable"]);
     assert!(code == Some(2) && printed.contains("retryable, terminal, contested"), "{code:?} {printed}");
+}
+
+/// A message on the dead-letter queue of Lambda's asynchronous invocation:
+/// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html#invocation-dlq>.
+#[test]
+fn an_event_that_lambda_discarded_is_shown_with_its_error_and_redriven_as_the_event() {
+    let setup = Setup::new();
+    setup.account.purge(DEAD);
+    let failed = format!(
+        r#"{{"summary":{{"failed":1}},"outcomes":[{{"status":"failed","error":{{"step":"start-encryption","code":"AccessDeniedException","class":"terminal","message":"orders: \"no\"","remedy":"Allow it.","chain":"{}"}}}}]}}"#,
+        "x".repeat(2_000)
+    );
+    // Lambda keeps the first kilobyte.
+    let cut = &failed[..1_024];
+    for (status, message) in [
+        ("200", "Task timed out after 60.00 seconds"),
+        ("200", &failed),
+        ("200", cut),
+        ("429", "Rate Exceeded."),
+        ("200", "RequestId: 7654 Error: Runtime exited with error: signal: killed"),
+        ("500", ""),
+    ] {
+        let attributes = [("RequestID", "76542528-a6bd-584f-b0fc-37e8f26f2e14"), ("ErrorCode", status)];
+        let message = [("ErrorMessage", message)];
+        let attributes = [&attributes[..], if message[0].1.is_empty() { &[] } else { &message }].concat();
+        setup.account.send_with(DEAD, &event("encryption-stopped").to_string(), &attributes);
+    }
+    let (code, listed) = setup.run(&["list", "--json"]);
+    assert_eq!(code, Some(0), "{listed}");
+    let dead_letters: Vec<Value> = serde_json::from_str(&listed).expect("JSON");
+    let mut rows: Vec<_> = dead_letters
+        .iter()
+        .map(|dead_letter| {
+            let text = |field: &str| dead_letter[field].as_str().unwrap_or_default();
+            assert_eq!(text("sender"), "lambda", "{dead_letter:#}");
+            assert!(text("stream").ends_with("orders") && !text("remedy").is_empty(), "{dead_letter:#}");
+            (text("code"), text("class"), text("message"))
+        })
+        .collect();
+    rows.sort_unstable();
+    assert_eq!(
+        rows,
+        [
+            ("AccessDeniedException", "terminal", "orders: \"no\""),
+            ("AccessDeniedException", "terminal", "orders: \"no\""),
+            ("InvocationFailed", "retryable", "RequestId: 7654 Error: Runtime exited with error: signal: killed"),
+            ("InvocationFailed", "retryable", "the invocation failed with HTTP status 500"),
+            ("Throttled", "retryable", "Rate Exceeded."),
+            ("Timeout", "retryable", "Task timed out after 60.00 seconds"),
+        ]
+    );
+    let (_, shown) = setup.run(&["show", dead_letters[0]["id"].as_str().unwrap_or_default()]);
+    assert!(shown.contains("Lambda, after its retries") && shown.contains("attribute   RequestID = 7654"), "{shown}");
+    let (code, printed) = setup.run(&["redrive", "--code", "Timeout"]);
+    assert_eq!((code, setup.bodies(WORK)), (Some(0), vec![event("encryption-stopped")]), "{printed}");
+    let (code, printed) = setup.run(&["redrive", "--here", "--yes"]);
+    assert_eq!((code, setup.bodies(DEAD)), (Some(0), vec![]), "{printed}");
+    assert_eq!(setup.account.snapshot("orders").and_then(|stream| stream.key_id), Some(setup.key.clone()));
+}
+
+#[test]
+fn a_redrive_without_a_filter_needs_a_confirmation() {
+    let setup = Setup::new();
+    for (arguments, says) in [
+        (&["redrive"][..], "pass --yes to send 5 messages to the queue work"),
+        (&["redrive", "--here"], "pass --yes to process 5 messages here"),
+    ] {
+        let (code, printed) = setup.run(arguments);
+        assert!(code == Some(2) && printed.contains(says), "{code:?} {printed}");
+    }
+    assert_eq!((setup.bodies(DEAD).len(), setup.bodies(WORK).len()), (5, 0));
+    let (code, printed) = setup.run(&["redrive", "--rate", "0", "--yes"]);
+    assert!(code == Some(2) && printed.contains("specify a whole number from 1 to 100"), "{code:?} {printed}");
+}
+
+#[test]
+fn a_long_redrive_says_how_far_it_is_and_keeps_to_its_rate() {
+    let setup = Setup::new();
+    setup.account.purge(DEAD);
+    for _ in 0..101 {
+        setup.account.send(DEAD, &event("work-item").to_string());
+    }
+    let begun = Clock::system().wall();
+    let (code, printed) = setup.run(&["redrive", "--yes", "--rate", "100"]);
+    let took = Clock::system().wall().duration_since(begun).expect("time passes");
+    assert_eq!((code, setup.bodies(WORK).len(), setup.bodies(DEAD).len()), (Some(0), 101, 0), "{printed}");
+    assert!(printed.contains("redriving: 100 of 101 messages"), "{printed}");
+    assert!(took >= std::time::Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupted_redrive_finishes_its_message_and_leaves_the_others_visible() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::{Command, Stdio};
+
+    let setup = Setup::new();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_enforcer"))
+        .args(["dlq", "redrive", "--yes", "--rate", "1"])
+        .env_clear()
+        .envs(setup.variables.iter().map(|(name, value)| (*name, value.as_str())))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("its output"));
+    let mut line = String::new();
+    lines.read_line(&mut line).expect("it redrives");
+    assert!(line.contains("sent to work"), "{line}");
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill").success());
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).expect("it ends");
+    assert_eq!(child.wait().expect("it ends").code(), Some(130), "{rest}");
+    let (moved, left) = (setup.bodies(WORK).len(), setup.bodies(DEAD).len());
+    assert!((1..5).contains(&moved) && moved + left == 5, "{moved} {left} {rest}");
+    assert!(rest.contains(&format!("{left} left")), "{rest}");
 }

@@ -21,7 +21,7 @@ const STEP: Step = Step::HandleDeadLetters;
 
 /// The visibility timeout of a received message. A message that is released is visible again at
 /// once.
-const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(15);
+pub const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// How long one call may take, its retries included.
 const PATIENCE: Duration = Duration::from_secs(30);

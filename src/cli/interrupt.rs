@@ -1,4 +1,4 @@
-//! Ctrl-C while a command changes streams.
+//! Ctrl-C while a command changes streams or moves messages.
 
 use std::io;
 
@@ -13,15 +13,28 @@ pub(super) const INTERRUPTED: u8 = 130;
 pub(super) struct Interrupt {
     presses: watch::Sender<u8>,
     is_armed: bool,
+    notes: &'static [&'static str],
 }
+
+/// What a command that changes streams says at the first and at the second Ctrl-C.
+const OF_STREAMS: [&str; 2] = [
+    "interrupted: starting no further stream, waiting for those that were started; \
+     press Ctrl-C again not to wait",
+    "not waiting for the streams that were started",
+];
 
 impl Interrupt {
     /// Until it is armed, the system ends the program at Ctrl-C.
     pub(super) fn unarmed() -> Self {
-        Self { presses: watch::Sender::new(0), is_armed: false }
+        Self::noting(&OF_STREAMS)
     }
 
-    /// Once this returns, Ctrl-C is counted. The third ends the program at once.
+    /// As [`Interrupt::unarmed`], with what each Ctrl-C says. The one after these ends the program.
+    pub(super) fn noting(notes: &'static [&'static str]) -> Self {
+        Self { presses: watch::Sender::new(0), is_armed: false, notes }
+    }
+
+    /// Once this returns, Ctrl-C is counted.
     pub(super) async fn arm(&mut self) {
         if std::mem::replace(&mut self.is_armed, true) {
             return;
@@ -34,7 +47,7 @@ impl Interrupt {
             () = std::future::ready(()) => true,
         };
         if is_waiting {
-            tokio::spawn(watch(self.presses.clone(), pressed));
+            tokio::spawn(watch(self.presses.clone(), self.notes, pressed));
         }
     }
 
@@ -53,18 +66,18 @@ impl Interrupt {
     }
 }
 
-async fn watch(presses: watch::Sender<u8>, first: impl Future<Output = io::Result<()>>) {
+async fn watch(
+    presses: watch::Sender<u8>,
+    notes: &'static [&'static str],
+    first: impl Future<Output = io::Result<()>>,
+) {
     let mut signal = first.await;
     while signal.is_ok() {
         presses.send_modify(|presses| *presses = presses.saturating_add(1));
-        let times = *presses.borrow();
-        match times {
-            1 => print_warning(
-                "interrupted: starting no further stream, waiting for those that were started; \
-                 press Ctrl-C again not to wait",
-            ),
-            2 => print_warning("not waiting for the streams that were started"),
-            _ => std::process::exit(i32::from(INTERRUPTED)),
+        let times = usize::from(*presses.borrow());
+        match notes.get(times.saturating_sub(1)) {
+            Some(note) => print_warning(note),
+            None => std::process::exit(i32::from(INTERRUPTED)),
         }
         signal = tokio::signal::ctrl_c().await;
     }

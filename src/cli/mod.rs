@@ -55,7 +55,7 @@ const PENDING: u8 = 3;
 1  something failed, is deferred or contested, a key is at risk, or the output cannot be written\n  \
 2  the usage, the settings or the input are wrong, or AWS cannot be reached\n  \
 3  changes are pending\n\
-130  apply was interrupted\n\n\
+130  apply or dlq redrive was interrupted\n\n\
 Examples:\n  \
 enforcer demo\n  \
 enforcer plan --sandbox\n  \

@@ -1,8 +1,9 @@
 //! A message on the dead-letter queue, in one form for every service that writes one.
 //!
 //! Sources:
-//! * [Lambda: invocation
-//!   records](https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html)
+//! * [Lambda: invocation records, and dead-letter
+//!   queues](https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html) with
+//!   the message attributes of a discarded event
 //! * [EventBridge: dead-letter
 //!   queues](https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html), with the
 //!   message attributes of an undelivered event
@@ -32,7 +33,8 @@ const LONGEST_CODE: usize = 48;
 pub(super) enum WrittenBy {
     /// The function, after it has diagnosed a failure.
     Function,
-    /// Lambda, after its retries, as the record of an on-failure destination.
+    /// Lambda, after its retries: the record of an on-failure destination, or the event itself with
+    /// attributes.
     Lambda,
     /// `EventBridge` or the scheduler, after it could not deliver the event.
     EventBridge,
@@ -111,12 +113,14 @@ impl ShownDeadLetter {
         let attribute = |name: &str| received.attributes.get(name).cloned().unwrap_or_default();
         let Diagnosis { code, class, message, remedy } = match sender {
             WrittenBy::Function => diagnosis_of_error(&body["error"]),
-            WrittenBy::Lambda => diagnosis_of_invocation_record(&body),
+            WrittenBy::Lambda if is_invocation_record(&body) => diagnosis_of_invocation_record(&body),
+            WrittenBy::Lambda => diagnosis_of_discarded_event(&attribute("ErrorCode"), &attribute("ErrorMessage")),
             WrittenBy::EventBridge => Diagnosis {
                 code: attribute("ERROR_CODE"),
                 class: "retryable".to_owned(),
                 message: attribute("ERROR_MESSAGE"),
-                remedy: "Check that the function exists and that the rule may invoke it, then redrive the message."
+                remedy: "Check that the function exists and that the rule or the schedule may invoke it, then redrive \
+                         the message."
                     .to_owned(),
             },
             WrittenBy::Queue => Diagnosis {
@@ -200,7 +204,7 @@ impl ShownDeadLetter {
 fn sender(received: &ReceivedMessage, body: &Value) -> WrittenBy {
     if body["kind"] == "enforcement-failure" {
         WrittenBy::Function
-    } else if body.get("requestContext").is_some() && body.get("requestPayload").is_some() {
+    } else if is_invocation_record(body) || is_discarded_event(received) {
         WrittenBy::Lambda
     } else if received.attributes.contains_key("RULE_ARN") || received.attributes.contains_key("ERROR_CODE") {
         WrittenBy::EventBridge
@@ -209,6 +213,15 @@ fn sender(received: &ReceivedMessage, body: &Value) -> WrittenBy {
     } else {
         WrittenBy::Unknown
     }
+}
+
+fn is_invocation_record(body: &Value) -> bool {
+    body.get("requestContext").is_some() && body.get("requestPayload").is_some()
+}
+
+/// Whether the message is an event with the attributes that Lambda sets on its dead-letter queue.
+fn is_discarded_event(received: &ReceivedMessage) -> bool {
+    ["RequestID", "ErrorCode"].iter().all(|name| received.attributes.contains_key(*name))
 }
 
 /// What in `body` another version wrote: the message itself, or what lies in an envelope of ours or
@@ -257,6 +270,41 @@ fn diagnosis_of_invocation_record(body: &Value) -> Diagnosis {
             .as_str()
             .map_or_else(|| format!("the invocation failed: {condition}"), str::to_owned),
         remedy: READ_THE_LOG.to_owned(),
+    }
+}
+
+/// The diagnosis in the attributes of Lambda's dead-letter queue: the HTTP status of the last attempt,
+/// and the first kilobyte of the error message, which for our own function is its answer as JSON.
+fn diagnosis_of_discarded_event(status: &str, message: &str) -> Diagnosis {
+    let answer: Value = serde_json::from_str(message).unwrap_or_default();
+    let of_outcome = answer["outcomes"].as_array().into_iter().flatten().find_map(|outcome| outcome.get("error"));
+    if let Some(error) = of_outcome.or_else(|| answer.get("error")) {
+        return diagnosis_of_error(error);
+    }
+    // The end of a longer answer is missing.
+    let cut = message.split_once("\"error\":").map(|(_, error)| error);
+    let field = |name: &str| {
+        let (_, value) = cut?.split_once(&format!("\"{name}\":"))?;
+        serde_json::Deserializer::from_str(value).into_iter::<String>().next()?.ok()
+    };
+    let code = field("code").unwrap_or_else(|| {
+        let code = match status {
+            "429" => "Throttled",
+            _ if message.contains("Task timed out") => "Timeout",
+            _ => "InvocationFailed",
+        };
+        code.to_owned()
+    });
+    let reason = if message.is_empty() {
+        format!("the invocation failed with HTTP status {status}")
+    } else {
+        message.to_owned()
+    };
+    Diagnosis {
+        code,
+        class: field("class").unwrap_or_else(|| "retryable".to_owned()),
+        message: field("message").unwrap_or(reason),
+        remedy: field("remedy").unwrap_or_else(|| READ_THE_LOG.to_owned()),
     }
 }
 

@@ -11,6 +11,7 @@
 mod dead_letter;
 mod filter;
 mod list;
+mod progress;
 mod purge;
 mod queue_name;
 mod redrive;
@@ -19,11 +20,14 @@ mod show;
 
 use anyhow::{Result, anyhow};
 use clap::Subcommand;
+use futures_util::StreamExt;
+use futures_util::stream::iter;
+use tokio::time::Instant;
 
 use self::dead_letter::ShownDeadLetter;
 use super::credentials::sdk_config;
 use super::input;
-use super::paint::print_warning;
+use super::paint::{counted, print_warning};
 use super::visible::visible;
 use crate::aws::dead_letters::DeadLetterQueue;
 use crate::clock::Clock;
@@ -36,6 +40,16 @@ use crate::settings::Environment;
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html>.
 const EMPTY_RESPONSES: u32 = 2;
 
+/// How many messages a run receives at most: those that `redrive` moves at its default rate before
+/// their visibility timeout of 15 minutes ends, with some time for a prompt.
+const MOST_MESSAGES: usize = 5_000;
+
+/// How many bytes of bodies a run receives at most, so that it fits into the memory.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+
+/// How many messages are made visible again at the same time.
+const RELEASED_AT_ONCE: usize = 10;
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Listing does not remove messages. \
 They become visible again when the command exits, or after 15 minutes if it is killed.\n\n\
@@ -45,6 +59,7 @@ enforcer dlq list --class retryable --older-than 1h\n  \
 enforcer dlq show 3f1c\n  \
 enforcer dlq redrive --code KeyDisabled\n  \
 enforcer dlq redrive 3f1c --here\n  \
+enforcer dlq redrive --rate 2 --yes\n  \
 enforcer dlq purge --code UnknownPayload")]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -83,6 +98,8 @@ struct Session {
     clock: Clock,
     environment: Environment,
     config: aws_types::SdkConfig,
+    /// When this program began to receive messages.
+    begun: Instant,
 }
 
 /// What a command did.
@@ -123,14 +140,17 @@ impl Session {
         let region = arguments.region.as_deref().or_else(|| queue_name::region_of(queue));
         let config = sdk_config(arguments.profile.as_deref(), region, &environment, &clock).await?;
         let queue_url = queue_name::url_of(queue, &config, &clock).await?;
-        Ok(Self { queue: DeadLetterQueue::new(&config, &clock, &queue_url), queue_url, clock, environment, config })
+        let (queue, begun) = (DeadLetterQueue::new(&config, &clock, &queue_url), clock.instant());
+        Ok(Self { queue, queue_url, clock, environment, config, begun })
     }
 
-    /// Receives all messages that are on the queue now, oldest first. Later ones are left out, so
-    /// that a redrive never redrives a dead letter that it has caused itself.
+    /// Receives all messages that are on the queue now, oldest first, as far as they fit into one
+    /// run. Later ones are left out, so that a redrive never redrives a dead letter that it has
+    /// caused itself.
     async fn receive_all(&self) -> Result<Vec<ShownDeadLetter>> {
         let mut dead_letters: Vec<ShownDeadLetter> = Vec::new();
         let mut empty_responses = 0;
+        let mut bytes = 0;
         while empty_responses < EMPTY_RESPONSES {
             let messages = match self.queue.receive().await {
                 Ok(messages) => messages,
@@ -143,7 +163,15 @@ impl Session {
             for message in messages {
                 // Only the latest receipt handle of a message that SQS delivers twice is valid.
                 dead_letters.retain(|earlier| earlier.id != message.id);
+                bytes += message.body.len();
                 dead_letters.push(ShownDeadLetter::read(message));
+            }
+            if dead_letters.len() >= MOST_MESSAGES || bytes >= MOST_BYTES {
+                print_warning(&format!(
+                    "received {}, which is all that one run can hold; if there are more, run the command again",
+                    counted(dead_letters.len(), "message")
+                ));
+                break;
             }
         }
         dead_letters.sort_by_key(|dead_letter| dead_letter.sent);
@@ -152,7 +180,7 @@ impl Session {
 
     /// Makes messages visible again to other consumers.
     async fn release(&self, dead_letters: impl Iterator<Item = &ShownDeadLetter>) {
-        for dead_letter in dead_letters {
+        let release = async |dead_letter: &ShownDeadLetter| {
             if let Err(error) = self.queue.give_back(&dead_letter.received_message).await {
                 print_warning(&format!(
                     "message {} becomes visible again only in 15 minutes: {}",
@@ -160,6 +188,7 @@ impl Session {
                     visible(&error.failure)
                 ));
             }
-        }
+        };
+        iter(dead_letters).for_each_concurrent(RELEASED_AT_ONCE, release).await;
     }
 }

@@ -10,6 +10,14 @@ use crate::cli::visible::visible;
 use crate::cli::{FAILED, SUCCESS};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "The command lists the selected messages, prompts, and deletes them. \
+They cannot be restored, and what they ask for is not done: \
+a stream that failed stays as it is until the next event or sweep.\n\
+Several filters select the messages that match all of them. Without a filter, pass --all.\n\n\
+Examples:\n  \
+enforcer dlq purge 3f1c\n  \
+enforcer dlq purge --code UnknownPayload --older-than 7d\n  \
+enforcer dlq purge --all --yes")]
 pub(super) struct Arguments {
     #[command(flatten)]
     filter: Filter,

@@ -3,17 +3,25 @@
 //! A message is deleted from the dead-letter queue only after its content is on another queue, or
 //! after the handler has processed it here. If the command is killed in between, the message stays
 //! and is processed twice, which is harmless.
+//!
+//! Messages are redriven one after the other and at a limited rate: the workers behind the queue
+//! share the account's limits on Kinesis and KMS with everybody else.
 
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use serde_json::Value;
+use tokio::time::sleep_until;
 
 use super::dead_letter::ShownDeadLetter;
 use super::filter::Filter;
+use super::progress::Progress;
 use super::{CommandResult, Session, queue_name};
 use crate::aws::Aws;
-use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, print_line, status_counts};
+use crate::aws::dead_letters::VISIBILITY_TIMEOUT;
+use crate::cli::input::whole_number;
+use crate::cli::interrupt::{INTERRUPTED, Interrupt};
+use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, confirm, counted, print_line, print_warning, status_counts};
 use crate::cli::visible::visible;
 use crate::cli::{FAILED, SUCCESS};
 use crate::event::VERSION;
@@ -23,7 +31,23 @@ use crate::settings::Settings;
 /// How long the handler may take for one dead letter with `--here`.
 const TIMEOUT: Duration = Duration::from_mins(5);
 
+/// How long before the end of the visibility timeout no further message is redriven: afterwards
+/// somebody else may have received it.
+const MARGIN: Duration = Duration::from_mins(1);
+
+/// What Ctrl-C says.
+const NOTES: [&str; 1] = ["interrupted: finishing the current message and making the others visible again; \
+     press Ctrl-C again to exit now, then they become visible again in 15 minutes"];
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = "A message is deleted from the dead-letter queue only after it is on the other queue, or \
+processed with a result. After Ctrl-C no further message is redriven.\n\n\
+Without a filter, the command redrives all messages, after a prompt. It moves at most 5000 messages in one run.\n\n\
+Exit codes:\n  \
+0  all selected messages were redriven\n  \
+1  a message was not redriven, or failed again, or the filter matches none\n  \
+2  the usage or the settings are wrong, or AWS cannot be reached\n\
+130  Ctrl-C was pressed")]
 pub(super) struct Arguments {
     #[command(flatten)]
     filter: Filter,
@@ -38,6 +62,13 @@ pub(super) struct Arguments {
     /// Print what would be done, without doing it.
     #[arg(long)]
     dry_run: bool,
+    /// Redrive at most this many messages a second. The default uses half of the
+    /// DescribeStreamSummary calls that an account may make.
+    #[arg(long, value_name = "PER_SECOND", default_value_t = 10, value_parser = whole_number(1..=100_u32))]
+    rate: u32,
+    /// Redrive all messages without a prompt if no filter is given.
+    #[arg(long)]
+    yes: bool,
 }
 
 /// Where dead letters go.
@@ -50,7 +81,7 @@ enum Destination {
 
 pub(super) async fn run(
     session: &Session,
-    Arguments { filter, to, here, dry_run }: &Arguments,
+    Arguments { filter, to, here, dry_run, rate, yes }: &Arguments,
     dead_letters: &[ShownDeadLetter],
 ) -> Result<CommandResult> {
     let destination = if *here {
@@ -80,36 +111,82 @@ pub(super) async fn run(
         print_line(&format!("{DIM}dry run: {count} selected, nothing changed{DIM:#}"));
         return Ok(CommandResult::read_only(SUCCESS));
     }
-    let mut deleted = Vec::new();
-    let mut came_back = 0;
-    for dead_letter in &selected {
-        let heading = heading(dead_letter);
-        match redrive(session, dead_letter, &destination).await {
-            Ok(Redriven { result, has_failed }) => match session.queue.delete(&dead_letter.received_message).await {
-                Ok(()) => {
-                    let result = visible(&result);
-                    print_line(&if has_failed {
-                        format!("{RED}✘{RED:#} {heading}: {result}: it is a new dead letter now")
-                    } else {
-                        format!("{GREEN}✔{GREEN:#} {heading}: {result}")
-                    });
-                    came_back += usize::from(has_failed);
-                    deleted.push(dead_letter.id.clone());
-                }
-                Err(error) => print_line(&format!(
-                    "{RED}✘{RED:#} {heading}: {}, but still on the dead-letter queue: {}",
-                    visible(&result),
-                    visible(&error.failure)
-                )),
-            },
-            Err(reason) => print_line(&format!("{RED}✘{RED:#} {heading}: not redriven: {}", visible(&reason))),
+    if filter.is_empty() && !selected.is_empty() && !yes {
+        let messages = counted(selected.len(), "message");
+        let action = match &destination {
+            Destination::Queue(queue_url) => format!("send {messages} to the queue {}", queue_of(queue_url)),
+            Destination::Handler(_) => format!("process {messages} here"),
+        };
+        if !confirm(&action, "No filter is given: this is everything on the dead-letter queue.")? {
+            return Ok(CommandResult::read_only(SUCCESS));
         }
     }
+    let mut interrupt = Interrupt::noting(&NOTES);
+    interrupt.arm().await;
+    let mut progress = Progress::of(selected.len());
+    let mut deleted = Vec::new();
+    let mut came_back = 0;
+    let mut next = session.clock.instant();
+    for dead_letter in &selected {
+        tokio::select! {
+            biased;
+            () = interrupt.pressed(1) => break,
+            () = sleep_until(next) => {}
+        }
+        let now = session.clock.instant();
+        if now >= session.begun + VISIBILITY_TIMEOUT.saturating_sub(MARGIN) {
+            let left = "stopped, because the messages become visible to others: run the command again for the rest";
+            progress.suspend(|| print_warning(left));
+            break;
+        }
+        next = now + Duration::from_secs(1) / *rate;
+        let (line, result) = redrive_and_delete(session, dead_letter, &destination).await;
+        if let Some(has_failed) = result {
+            came_back += usize::from(has_failed);
+            deleted.push(dead_letter.id.clone());
+        }
+        progress.suspend(|| print_line(&line));
+        progress.advance();
+    }
+    drop(progress);
     let left = selected.len() - deleted.len();
     let redriven = counted(deleted.len() - came_back, "message");
     let back = if *here { format!(", {came_back} came back") } else { String::new() };
     print_line(&format!("{DIM}redrove {redriven}{back}, {left} left{DIM:#}"));
-    Ok(CommandResult { exit_code: if left + came_back == 0 { SUCCESS } else { FAILED }, deleted })
+    let exit_code = match left + came_back {
+        0 => SUCCESS,
+        _ if interrupt.is_pressed() => INTERRUPTED,
+        _ => FAILED,
+    };
+    Ok(CommandResult { exit_code, deleted })
+}
+
+/// Redrives one dead letter, and then deletes it. Returns a line about it and, if it is deleted,
+/// whether it failed again.
+async fn redrive_and_delete(
+    session: &Session,
+    dead_letter: &ShownDeadLetter,
+    destination: &Destination,
+) -> (String, Option<bool>) {
+    let heading = heading(dead_letter);
+    let Redriven { result, has_failed } = match redrive(session, dead_letter, destination).await {
+        Ok(redriven) => redriven,
+        Err(reason) => return (format!("{RED}✘{RED:#} {heading}: not redriven: {}", visible(&reason)), None),
+    };
+    let result = visible(&result);
+    match session.queue.delete(&dead_letter.received_message).await {
+        Ok(()) if has_failed => (format!("{RED}✘{RED:#} {heading}: {result}: it is a new dead letter now"), Some(true)),
+        Ok(()) => (format!("{GREEN}✔{GREEN:#} {heading}: {result}"), Some(false)),
+        Err(error) => {
+            let failure = visible(&error.failure);
+            (format!("{RED}✘{RED:#} {heading}: {result}, but still on the dead-letter queue: {failure}"), None)
+        }
+    }
+}
+
+/// The name of the queue at this URL.
+fn queue_of(queue_url: &str) -> &str {
+    queue_url.rsplit('/').next().unwrap_or(queue_url)
 }
 
 /// What became of a dead letter that may be deleted.
@@ -150,10 +227,7 @@ async fn redrive(
     }
     match destination {
         Destination::Queue(queue_url) => match session.queue.copy(&dead_letter.received_message, queue_url).await {
-            Ok(()) => Ok(Redriven {
-                result: format!("sent to {}", queue_url.rsplit('/').next().unwrap_or(queue_url)),
-                has_failed: false,
-            }),
+            Ok(()) => Ok(Redriven { result: format!("sent to {}", queue_of(queue_url)), has_failed: false }),
             Err(error) => Err(format!("cannot send the message to {queue_url}: {}", error.failure)),
         },
         Destination::Handler(_) if dead_letter.forgoes_dead_letter() => {

@@ -9,9 +9,17 @@ use crate::sandbox::NewStream;
 use crate::settings::Environment;
 
 /// The bodies of the messages, each with its attributes.
-const MESSAGES: [(&str, &[(&str, &str)]); 4] = [
+const MESSAGES: [(&str, &[(&str, &str)]); 5] = [
     (include_str!("../../../events/dead-letter.json"), &[]),
     (include_str!("../../../events/on-failure-record.json"), &[]),
+    (
+        include_str!("../../../events/tags-changed.json"),
+        &[
+            ("RequestID", "76542528-a6bd-584f-b0fc-37e8f26f2e14"),
+            ("ErrorCode", "200"),
+            ("ErrorMessage", "Task timed out after 60.00 seconds"),
+        ],
+    ),
     (
         include_str!("../../../events/encryption-stopped.json"),
         &[
@@ -39,5 +47,6 @@ pub(super) async fn session() -> Result<Session> {
     let environment = Environment::default().with("KMS_KEY_ID", ALIAS).with("WORK_QUEUE_URL", &work_queue_url);
     let environment = sandbox.environment(environment, &queue_url);
     let (clock, config) = (sandbox.clock.clone(), sandbox.config(ENFORCER)?);
-    Ok(Session { queue: DeadLetterQueue::new(&config, &clock, &queue_url), queue_url, clock, environment, config })
+    let (queue, begun) = (DeadLetterQueue::new(&config, &clock, &queue_url), clock.instant());
+    Ok(Session { queue, queue_url, clock, environment, config, begun })
 }

@@ -1,0 +1,52 @@
+//! How far a redrive is, on standard error: a bar on a terminal, otherwise a line now and then.
+
+use std::io::{IsTerminal, Write};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// After how many messages there is a line without a terminal.
+const LINE_EVERY: usize = 100;
+
+pub(super) struct Progress {
+    bar: ProgressBar,
+    done: usize,
+    total: usize,
+}
+
+impl Progress {
+    /// Shows that none of `total` messages is done.
+    pub(super) fn of(total: usize) -> Self {
+        let bar = if std::io::stderr().is_terminal() && total > 1 {
+            let bar = ProgressBar::new(u64::try_from(total).unwrap_or(u64::MAX));
+            // A template that indicatif cannot read leaves its own style.
+            if let Ok(style) = ProgressStyle::with_template("redriving {wide_bar} {pos}/{len}, {eta} left") {
+                bar.set_style(style);
+            }
+            bar.tick();
+            bar
+        } else {
+            ProgressBar::hidden()
+        };
+        Self { bar, done: 0, total }
+    }
+
+    /// One more message is done.
+    pub(super) fn advance(&mut self) {
+        self.done += 1;
+        self.bar.inc(1);
+        if self.bar.is_hidden() && self.done.is_multiple_of(LINE_EVERY) && self.done < self.total {
+            drop(writeln!(anstream::stderr(), "redriving: {} of {} messages", self.done, self.total));
+        }
+    }
+
+    /// Prints something else meanwhile.
+    pub(super) fn suspend(&self, print: impl FnOnce()) {
+        self.bar.suspend(print);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
