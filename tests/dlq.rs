@@ -407,3 +407,23 @@ fn an_interrupted_redrive_finishes_its_message_and_leaves_the_others_visible() {
     assert!((1..5).contains(&moved) && moved + left == 5, "{moved} {left} {rest}");
     assert!(rest.contains(&format!("{left} left")), "{rest}");
 }
+
+#[test]
+fn the_table_fits_the_terminal_whatever_a_message_says() {
+    let mut setup = Setup::new();
+    let mut hostile = event("dead-letter");
+    hostile["stream"] = json!(format!("arn:aws:kinesis:us-east-1:111122223333:stream/{}", "orders-".repeat(18)));
+    hostile["error"]["code"] = json!("\u{1b}[2JKMS\u{202e}DisabledException".repeat(9));
+    hostile["error"]["class"] = json!("terminal\nretryable ".repeat(9));
+    hostile["error"]["remedy"] = json!("x".repeat(300));
+    setup.account.send(DEAD, &hostile.to_string());
+    for columns in [60, 80] {
+        setup.variables.push(("COLUMNS", columns.to_string()));
+        let (code, table) = setup.run(&["list"]);
+        assert_eq!(code, Some(0), "{table}");
+        assert!(table.contains("6 messages received") && table.contains('…'), "{table}");
+        for line in table.lines() {
+            assert!(line.chars().count() <= columns, "{columns}: {line}");
+        }
+    }
+}

@@ -10,9 +10,11 @@ use std::sync::OnceLock;
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use terminal_size::{Width, terminal_size_of};
 
 use super::input::reason;
 use super::visible::{harmless, visible, visible_texts};
+use crate::settings::Environment;
 
 pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const DIM: Style = Style::new().dimmed();
@@ -41,6 +43,18 @@ pub(super) fn note(written: io::Result<()>) {
 /// Why standard output is not complete; `None` if it is.
 pub(super) fn unwritten() -> Option<String> {
     UNWRITTEN.get().map(|error| format!("cannot write to standard output: {}", reason(error)))
+}
+
+/// The columns of a table in a pipe or a file: the same everywhere, and few enough for a ticket.
+pub(super) const WIDTH_OF_FILE: usize = 100;
+/// The fewest columns that a table is made for.
+const NARROWEST: usize = 60;
+
+/// How many columns a table on standard output may have: `COLUMNS`, or as many as the terminal has.
+pub(super) fn width() -> usize {
+    let asked = Environment::of_process().get("COLUMNS").and_then(|columns| columns.parse().ok());
+    let of_terminal = || terminal_size_of(io::stdout()).map(|(Width(columns), _)| usize::from(columns));
+    asked.filter(|columns| *columns > 0).or_else(of_terminal).unwrap_or(WIDTH_OF_FILE).max(NARROWEST)
 }
 
 /// Prints a warning to standard error.

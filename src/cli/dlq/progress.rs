@@ -19,7 +19,7 @@ impl Progress {
         let bar = if std::io::stderr().is_terminal() && total > 1 {
             let bar = ProgressBar::new(u64::try_from(total).unwrap_or(u64::MAX));
             // A template that indicatif cannot read leaves its own style.
-            if let Ok(style) = ProgressStyle::with_template("redriving {wide_bar} {pos}/{len}, {eta} left") {
+            if let Ok(style) = ProgressStyle::with_template("redriving {wide_bar} {pos} of {len}") {
                 bar.set_style(style);
             }
             bar.tick();

@@ -2,12 +2,16 @@
 
 use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
+use textwrap::{Options, WordSplitter, wrap};
 
 use super::dead_letter::{ShownDeadLetter, age_text};
 use super::{CommandResult, Session};
 use crate::cli::SUCCESS;
-use crate::cli::paint::{BOLD, DIM, counted, print_line};
+use crate::cli::paint::{BOLD, DIM, counted, print_line, width};
 use crate::cli::visible::{json as visible_json, visible};
+
+/// The columns of the names before the values.
+const NAMES: usize = 12;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -49,7 +53,10 @@ fn print(dead_letter: &ShownDeadLetter, now: DateTime<Utc>) {
         ("remedy", &dead_letter.remedy_text()),
         ("received", &counted(usize::try_from(dead_letter.receives).unwrap_or(usize::MAX), "time")),
     ] {
-        print_line(&format!("{BOLD}{name:<11}{BOLD:#} {}", visible(value)));
+        // An ARN or an ID stays whole, so that it can be copied.
+        let options = Options::new(width() - NAMES).break_words(false).word_splitter(WordSplitter::NoHyphenation);
+        let value = wrap(&visible(value), options).join(&format!("\n{:NAMES$}", ""));
+        print_line(&format!("{BOLD}{name:<11}{BOLD:#} {value}"));
     }
     for (name, value) in &dead_letter.received_message.attributes {
         print_line(&format!("{DIM}attribute  {DIM:#} {} = {}", visible(name), visible(value)));
