@@ -47,17 +47,23 @@ pub(super) struct Arguments {
     /// How long a stream stays UPDATING after a change of its encryption, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
     updating: Duration,
+    /// How long after a call CloudTrail's event history shows it, in seconds; AWS takes up to 15
+    /// minutes.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    history: Duration,
 }
 
 pub(super) async fn run(
-    Arguments { port, region, account: account_id, empty, creating, updating }: &Arguments,
+    Arguments { port, region, account: account_id, empty, creating, updating, history }: &Arguments,
 ) -> Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", *port))
         .await
         .map_err(|error| anyhow!("cannot listen on 127.0.0.1:{port}: {}", reason(&error)))?;
     let url = format!("http://{}", listener.local_addr()?);
     let account = Account::new(Clock::system(), region, account_id);
-    account.configure(|options| (options.creating, options.updating) = (*creating, *updating));
+    account.configure(|options| {
+        (options.creating, options.updating, options.history_lag) = (*creating, *updating, *history);
+    });
     print_line(&format!(
         "{BOLD}Sandbox account{BOLD:#} {account_id} in {region} is listening on {BOLD}{url}{BOLD:#}. \
          Stop it with Ctrl-C."

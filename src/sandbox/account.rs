@@ -14,7 +14,7 @@ use super::endpoint::Endpoint;
 use super::fault::Fault;
 use super::identity::Identity;
 use super::key_state::KeyState;
-use super::model::{Change, Model, NewKey, Queue, Role, Stream, Target, later};
+use super::model::{Change, Model, NewKey, Parameter, Queue, Role, Stream, Target, later};
 use super::options::Options;
 use super::script::ScriptedAction;
 use super::service_error::ServiceError;
@@ -390,7 +390,10 @@ impl Account {
 
     /// Sets a parameter in Parameter Store. `kind` is `String` or `SecureString`.
     pub fn parameter(&self, name: &str, kind: &str, value: &str) {
-        self.with(|model, _| model.parameters.insert(name.to_owned(), (kind.to_owned(), value.to_owned())));
+        let (kind, value) = (kind.to_owned(), value.to_owned());
+        self.with(|model, now| {
+            model.parameters.insert(name.to_owned(), Parameter { kind, value, version: 1, modified: now })
+        });
     }
 
     /// Deletes all messages of a queue.

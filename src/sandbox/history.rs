@@ -16,6 +16,9 @@ use super::service_error::ServiceError;
 /// The operations that the sandbox supports.
 pub(crate) const OPERATIONS: [&str; 1] = ["LookupEvents"];
 
+/// The lookup attributes that the sandbox supports.
+const ATTRIBUTES: [&str; 6] = ["AccessKeyId", "EventId", "EventName", "EventSource", "ReadOnly", "Username"];
+
 /// `LookupEvents`. The token of a page is the number of events before it.
 pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     model.limit_rate("LookupEvents", now)?;
@@ -29,7 +32,7 @@ pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) ->
     let wanted = match attributes.first() {
         None => None,
         Some(attribute) => {
-            attribute.one_of("AttributeKey", &["EventName", "Username"])?;
+            attribute.one_of("AttributeKey", &ATTRIBUTES)?;
             attribute.text("AttributeKey")?.zip(attribute.text("AttributeValue")?)
         }
     };
@@ -48,6 +51,11 @@ pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) ->
     let is_wanted = |record: &&HistoryRecord| match wanted {
         None => true,
         Some(("Username", name)) => user_name(&record.detail) == Some(name),
+        Some(("EventId", id)) => record.detail["eventID"] == id,
+        Some(("EventSource", source)) => record.detail["eventSource"] == source,
+        Some(("AccessKeyId", key)) => record.detail["userIdentity"]["accessKeyId"] == key,
+        // Only calls that write are recorded.
+        Some(("ReadOnly", value)) => value == "false",
         Some((_, name)) => record.detail["eventName"] == name,
     };
     let found: Vec<_> = model.history.iter().rev().filter(shown).filter(is_wanted).collect();

@@ -7,30 +7,27 @@ use serde_json::{Map, Value, json};
 
 use super::input::{Input, each_text};
 use super::model::{Model, Stream};
+use super::records::{self, has_shards, shards};
 use super::service_error::ServiceError;
+use super::stream_input::{ARN_PATTERN, NAME_PATTERN, read_token, selected, write_token};
 use crate::domain::stream::{StreamArn, StreamName};
 
-const NAME_PATTERN: &str = "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
-const ARN_PATTERN: &str = r"Member must satisfy regular expression pattern: arn:aws.*:kinesis:.*:\d{12}:stream/\S+";
-const SHARD_PATTERN: &str = "Member must satisfy regular expression pattern: shardId-[0-9]{12}";
-/// How long a `NextToken` is valid: documented for [ListShards], assumed for `ListStreams`.
-///
-/// [ListShards]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListShards.html
-const TOKEN_LIFETIME_MS: i64 = 300_000;
-
 /// The operations that the sandbox supports.
-pub(crate) const OPERATIONS: [&str; 15] = [
+pub(crate) const OPERATIONS: [&str; 18] = [
     "AddTagsToStream",
     "CreateStream",
     "DeleteStream",
     "DescribeStream",
     "DescribeStreamSummary",
+    "GetRecords",
     "GetResourcePolicy",
+    "GetShardIterator",
     "IncreaseStreamRetentionPeriod",
     "ListShards",
     "ListStreams",
     "ListTagsForStream",
     "PutRecord",
+    "PutRecords",
     "RemoveTagsFromStream",
     "StartStreamEncryption",
     "StopStreamEncryption",
@@ -61,7 +58,9 @@ pub(crate) fn answer(
         "ListStreams" => list_streams(model, input, now),
         "DescribeStream" => describe_with_shards(model, input, now),
         "DescribeStreamSummary" => describe(model, input, now),
-        "ListShards" => list_shards(model, input, now),
+        "ListShards" | "PutRecord" | "PutRecords" | "GetShardIterator" | "GetRecords" => {
+            records::answer(model, operation, input, now)
+        }
         "ListTagsForStream" => list_tags(model, input),
         "AddTagsToStream" => add_tags(model, input),
         "RemoveTagsFromStream" => remove_tags(model, input),
@@ -87,36 +86,8 @@ pub(crate) fn answer(
             let name = selected(model, input)?;
             model.update_retention(&name, now).map(|()| Value::Null)
         }
-        "PutRecord" => put_record(model, input, now),
         _ => Err(ServiceError::new("UnknownOperationException", String::new())),
     }
-}
-
-/// The name of the stream that a request names by name, by ARN, or by both if they agree. The
-/// messages were recorded on 2026-09-19.
-fn selected(model: &Model, input: Input<'_>) -> Result<String, ServiceError> {
-    let name = input.text("StreamName")?;
-    let arn = input.text("StreamARN")?;
-    if let Some(name) = name {
-        name.parse::<StreamName>().map_err(|_| ServiceError::validation(name, "streamName", NAME_PATTERN))?;
-    }
-    let Some(arn) = arn else {
-        return name.map(str::to_owned).ok_or_else(|| {
-            ServiceError::invalid_argument("Stream arn and stream name can't be empty at the same time")
-        });
-    };
-    let arn: StreamArn = arn.parse().map_err(|_| ServiceError::validation(arn, "streamARN", ARN_PATTERN))?;
-    if let Some(name) = name.filter(|name| *name != arn.name()) {
-        let message = format!("Input stream name {name} doesn't match the inferred name in stream arn {arn}");
-        return Err(ServiceError::invalid_argument(message));
-    }
-    if arn.account() != model.account {
-        return Err(ServiceError::new("UnrecognizedClientException", "No account found for the given parameters"));
-    }
-    if arn.region() != model.region {
-        return Err(model.not_found(arn.name()));
-    }
-    Ok(arn.name().to_owned())
 }
 
 fn key_of(input: Input<'_>) -> Result<&str, ServiceError> {
@@ -174,10 +145,6 @@ fn description(model: &Model, stream: &Stream, now: DateTime<Utc>) -> Value {
     description
 }
 
-fn has_shards(stream: &Stream, now: DateTime<Utc>) -> bool {
-    !matches!(stream.status(now), "CREATING" | "DELETING")
-}
-
 /// [DescribeStream]: the description with a page of shards.
 ///
 /// [DescribeStream]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStream.html
@@ -191,75 +158,6 @@ fn describe_with_shards(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> 
     description["Shards"] = shards;
     description["HasMoreShards"] = json!(more);
     Ok(json!({ "StreamDescription": description }))
-}
-
-/// [ListShards]. The token of a page is the stream and the last shard of the page before.
-///
-/// [ListShards]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListShards.html
-fn list_shards(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
-    let limit = input.number("MaxResults", 1, 10_000)?.unwrap_or(1_000);
-    let (name, start) = match input.text("NextToken")? {
-        Some(_) if input.text("StreamName")?.is_some() || input.text("StreamARN")?.is_some() => {
-            return Err(ServiceError::invalid_argument("NextToken and StreamName cannot be provided together."));
-        }
-        Some(token) => {
-            let token = read_token(token, now)?;
-            let (name, start) = token.split_once('/').unwrap_or((&token, ""));
-            (name.to_owned(), Some(start.to_owned()))
-        }
-        None => (selected(model, input)?, input.text("ExclusiveStartShardId")?.map(str::to_owned)),
-    };
-    let (shards, more) = shards(model.stream(&name)?, start.as_deref(), limit, now)?;
-    let last = shards.as_array().and_then(|shards| shards.last()?["ShardId"].as_str()).unwrap_or_default();
-    let next = more.then(|| write_token(&format!("{name}/{last}"), now));
-    let mut answer = json!({ "Shards": shards });
-    if let Some(next) = next {
-        answer["NextToken"] = json!(next);
-    }
-    Ok(answer)
-}
-
-/// Up to `limit` open shards after `start`, and whether there are more. They share the [hash keys]
-/// evenly. A shard that was split or merged is not listed.
-///
-/// [hash keys]: https://docs.aws.amazon.com/streams/latest/dev/key-concepts.html#partition-key
-fn shards(stream: &Stream, start: Option<&str>, limit: u32, now: DateTime<Utc>) -> Result<(Value, bool), ServiceError> {
-    let count = if has_shards(stream, now) { stream.shards } else { 0 };
-    let start = match start {
-        Some(shard) => shard_index(shard)?.saturating_add(1),
-        None => 0,
-    };
-    let end = start.saturating_add(limit).min(count);
-    let of = |index: u32| {
-        json!({
-            "ShardId": shard_id(index),
-            "HashKeyRange": {
-                "StartingHashKey": first_hash_key(index, count).to_string(),
-                "EndingHashKey": (first_hash_key(index + 1, count).wrapping_sub(1)).to_string(),
-            },
-            "SequenceNumberRange": { "StartingSequenceNumber": sequence_number(0) },
-        })
-    };
-    Ok(((start..end).map(of).collect(), end < count))
-}
-
-/// The first of the 2^128 hash keys of a shard; 0 behind the last shard.
-fn first_hash_key(index: u32, shards: u32) -> u128 {
-    let width = u128::MAX / u128::from(shards.max(1));
-    if index >= shards { 0 } else { width * u128::from(index) }
-}
-
-fn shard_id(index: u32) -> String {
-    format!("shardId-{index:012}")
-}
-
-fn shard_index(shard: &str) -> Result<u32, ServiceError> {
-    let index = shard.strip_prefix("shardId-").and_then(|digits| digits.parse().ok());
-    index.ok_or_else(|| ServiceError::validation(shard, "shardId", SHARD_PATTERN))
-}
-
-fn sequence_number(number: u64) -> String {
-    format!("4959033827{number:046}")
 }
 
 fn mode(stream: &Stream) -> &'static str {
@@ -300,24 +198,6 @@ fn list_streams(model: &Model, input: Input<'_>, now: DateTime<Utc>) -> Result<V
         members.insert("NextToken".to_owned(), json!(write_token(&last.name, now)));
     }
     Ok(answer)
-}
-
-fn write_token(last: &str, now: DateTime<Utc>) -> String {
-    aws_smithy_types::base64::encode(format!("{}/{last}", now.timestamp_millis()))
-}
-
-fn read_token(token: &str, now: DateTime<Utc>) -> Result<String, ServiceError> {
-    let invalid = || ServiceError::invalid_argument("NextToken is invalid");
-    let text = aws_smithy_types::base64::decode(token)
-        .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .ok_or_else(invalid)?;
-    let (issued, last) = text.split_once('/').ok_or_else(invalid)?;
-    let issued: i64 = issued.parse().map_err(|_| invalid())?;
-    if now.timestamp_millis() - issued >= TOKEN_LIFETIME_MS {
-        return Err(ServiceError::new("ExpiredNextTokenException", "NextToken has expired"));
-    }
-    Ok(last.to_owned())
 }
 
 fn list_tags(model: &Model, input: Input<'_>) -> Result<Value, ServiceError> {
@@ -383,17 +263,5 @@ fn reshard(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Va
         "CurrentShardCount": current,
         "TargetShardCount": target,
         "StreamARN": model.stream_arn(&name),
-    }))
-}
-
-fn put_record(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
-    input.required("PartitionKey", 256)?;
-    input.text("Data")?.ok_or_else(|| ServiceError::validation("null", "data", "Member must not be null"))?;
-    let name = selected(model, input)?;
-    let (sequence, encrypted) = model.put_record(&name, now)?;
-    Ok(json!({
-        "ShardId": shard_id(0),
-        "SequenceNumber": sequence_number(sequence),
-        "EncryptionType": if encrypted { "KMS" } else { "NONE" },
     }))
 }

@@ -136,7 +136,7 @@ impl Service {
             Self::Kinesis => kinesis::answer(model, operation, input, now),
             Self::Kms => kms::answer(model, operation, input, now),
             Self::Sqs => sqs::answer(model, operation, input, now),
-            Self::Ssm => ssm::answer(model, input),
+            Self::Ssm => ssm::answer(model, operation, input, now),
             Self::Tagging => tagging::answer(model, input),
             Self::CloudTrail => history::answer(model, input, now),
             Self::EventBridge => events::answer(model, input),

@@ -42,6 +42,34 @@ const MAX_VISIBILITY_TIMEOUT_SECONDS: u32 = 43_200;
 /// The longest delay of a message, 15 minutes.
 const MAX_DELAY_SECONDS: u32 = 900;
 
+/// The attributes of a queue that a request may name.
+///
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html>
+const QUEUE_ATTRIBUTES: [&str; 22] = [
+    "All",
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesDelayed",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ContentBasedDeduplication",
+    "CreatedTimestamp",
+    "DeduplicationScope",
+    "DelaySeconds",
+    "FifoQueue",
+    "FifoThroughputLimit",
+    "KmsDataKeyReusePeriodSeconds",
+    "KmsMasterKeyId",
+    "LastModifiedTimestamp",
+    "MaximumMessageSize",
+    "MessageRetentionPeriod",
+    "Policy",
+    "QueueArn",
+    "ReceiveMessageWaitTimeSeconds",
+    "RedriveAllowPolicy",
+    "RedrivePolicy",
+    "SqsManagedSseEnabled",
+    "VisibilityTimeout",
+];
+
 pub(crate) fn answer(
     model: &mut Model,
     operation: &str,
@@ -202,6 +230,9 @@ fn queue_attributes(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> 
             count(&|message| message.visible_from > now && message.receipt.is_none()),
         ),
     ]);
+    if let Some(unknown) = wanted.iter().find(|name| !QUEUE_ATTRIBUTES.contains(name)) {
+        return Err(ServiceError::new("InvalidAttributeName", format!("Unknown Attribute {unknown}.")));
+    }
     attributes.retain(|name, _| wanted.contains(&"All") || wanted.contains(&name.as_str()));
     Ok(json!({ "Attributes": attributes }))
 }

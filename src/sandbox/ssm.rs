@@ -1,30 +1,86 @@
-//! Systems Manager Parameter Store: [GetParameter].
+//! Systems Manager Parameter Store: the operations of its [API] that the program and its tests use.
 //!
-//! [GetParameter]: https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameter.html
+//! [API]: https://docs.aws.amazon.com/systems-manager/latest/APIReference/Welcome.html
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::arn::arn_of;
 use super::input::Input;
-use super::model::Model;
+use super::model::{Model, Parameter};
 use super::service_error::ServiceError;
 
 /// The operations that the sandbox supports.
-pub(crate) const OPERATIONS: [&str; 1] = ["GetParameter"];
+pub(crate) const OPERATIONS: [&str; 3] = ["DeleteParameter", "GetParameter", "PutParameter"];
 
-/// `GetParameter`, by name or by ARN.
-pub(crate) fn answer(model: &Model, input: Input<'_>) -> Result<Value, ServiceError> {
+/// The most characters of a value in the [standard tier].
+///
+/// [standard tier]: https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html
+const LONGEST_VALUE: usize = 4_096;
+
+pub(crate) fn answer(
+    model: &mut Model,
+    operation: &str,
+    input: Input<'_>,
+    now: DateTime<Utc>,
+) -> Result<Value, ServiceError> {
+    match operation {
+        "GetParameter" => get(model, input),
+        "PutParameter" => put(model, input, now),
+        "DeleteParameter" => {
+            let name = input.required("Name", 2048)?;
+            model.parameters.remove(name).map(|_| json!({})).ok_or_else(not_found)
+        }
+        _ => Err(ServiceError::new("UnknownOperationException", String::new())),
+    }
+}
+
+/// The service's message is empty, too.
+fn not_found() -> ServiceError {
+    ServiceError::new("ParameterNotFound", String::new())
+}
+
+/// [GetParameter], by name or by ARN. A `SecureString` without `WithDecryption` is not readable.
+///
+/// [GetParameter]: https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameter.html
+fn get(model: &Model, input: Input<'_>) -> Result<Value, ServiceError> {
     let wanted = input.required("Name", 2048)?;
     let name = wanted.split_once(":parameter").map_or(wanted, |(_, name)| name);
     let found = model.parameters.get(name).or_else(|| model.parameters.get(name.trim_start_matches('/')));
-    let (kind, value) = found.ok_or_else(|| ServiceError::new("ParameterNotFound", String::new()))?;
+    let Parameter { kind, value, version, modified } = found.ok_or_else(not_found)?;
+    let is_hidden = kind == "SecureString" && !input.flag("WithDecryption")?;
+    let value = if is_hidden { aws_smithy_types::base64::encode(value) } else { value.clone() };
     let resource = format!("parameter/{}", name.trim_start_matches('/'));
     Ok(json!({ "Parameter": {
         "Name": name,
         "Type": kind,
         "Value": value,
-        "Version": 1,
+        "Version": version,
+        "LastModifiedDate": modified.timestamp(),
         "DataType": "text",
         "ARN": arn_of("ssm", &model.region, &model.account, &resource),
     } }))
+}
+
+/// [PutParameter]. A parameter that exists is replaced only with `Overwrite`.
+///
+/// [PutParameter]: https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
+fn put(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
+    let (name, value) = (input.required("Name", 2048)?, input.required("Value", LONGEST_VALUE)?);
+    let kind = input.one_of("Type", &["String", "StringList", "SecureString"])?;
+    let present = model.parameters.get(name);
+    if present.is_some() && !input.flag("Overwrite")? {
+        return Err(ServiceError::new(
+            "ParameterAlreadyExists",
+            "The parameter already exists. To overwrite this value, set the overwrite option in the request to true.",
+        ));
+    }
+    let Some(kind) = kind.or_else(|| present.map(|present| present.kind.as_str())) else {
+        let message = "A parameter type is required when you create a parameter.";
+        return Err(ServiceError::new("ValidationException", message));
+    };
+    let version = present.map_or(1, |present| present.version + 1);
+    let parameter = Parameter { kind: kind.to_owned(), value: value.to_owned(), version, modified: now };
+    model.parameters.insert(name.to_owned(), parameter);
+    Ok(json!({ "Version": version, "Tier": "Standard" }))
 }

@@ -16,13 +16,19 @@ pub(crate) const OPERATIONS: [&str; 1] = ["GetResources"];
 pub(crate) fn answer(model: &mut Model, input: Input<'_>) -> Result<Value, ServiceError> {
     let types = each_text("ResourceTypeFilters", input.list("ResourceTypeFilters")?)?;
     let filters = each_object("TagFilters", input.list("TagFilters")?)?;
-    let keys = filters.iter().map(|filter| filter.text("Key")).collect::<Result<Vec<_>, _>>()?;
+    let mut wanted = Vec::new();
+    for filter in filters {
+        wanted.push((filter.required("Key", 128)?, each_text("Values", filter.list("Values")?)?));
+    }
     let most = input.number("ResourcesPerPage", 1, 100)?.unwrap_or(50) as usize;
     let after = input.text("PaginationToken")?.unwrap_or_default().to_owned();
     let of_streams = types.is_empty() || types.iter().any(|filter| ["kinesis", "kinesis:stream"].contains(filter));
     let mut found = Vec::new();
     for (name, stream) in &model.streams {
-        let tagged = keys.iter().flatten().all(|key| stream.tags.contains_key(*key));
+        let tagged = wanted.iter().all(|(key, values)| {
+            let value = stream.tags.get(*key).map(String::as_str);
+            value.is_some_and(|value| values.is_empty() || values.contains(&value))
+        });
         let arn = model.stream_arn(name);
         if of_streams && tagged && !stream.tags.is_empty() && arn > after {
             let tags: Vec<_> = stream.tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect();

@@ -10,6 +10,7 @@ mod encryption;
 mod faults;
 mod keys;
 mod queues;
+mod records;
 mod roles;
 mod socket;
 mod streams;

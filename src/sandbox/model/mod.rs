@@ -18,7 +18,7 @@ use serde_json::Value;
 pub(crate) use self::keys::{Key, NewKey};
 pub(crate) use self::queues::{Message, Queue, no_such_queue};
 pub(crate) use self::roles::{Role, Session};
-pub(crate) use self::streams::{Change, Stream, Target};
+pub(crate) use self::streams::{Change, NewRecord, Record, Stream, Target};
 use super::arn::arn_of;
 use super::call::Call;
 use super::fault::Fault;
@@ -47,8 +47,8 @@ pub(crate) struct Model {
     pub(crate) history: Vec<HistoryRecord>,
     /// The entries of `PutEvents`, as sent.
     pub(crate) put_events: Vec<Value>,
-    /// Type and value by name.
-    pub(crate) parameters: BTreeMap<String, (String, String)>,
+    /// Parameters of Parameter Store, by name.
+    pub(crate) parameters: BTreeMap<String, Parameter>,
     /// Roles of member accounts that callers here may assume, by ARN.
     pub(crate) roles: BTreeMap<String, Role>,
     /// Sessions of those roles, by access key.
@@ -58,6 +58,16 @@ pub(crate) struct Model {
     scheduled: Vec<Scheduled>,
     recent: BTreeMap<String, VecDeque<DateTime<Utc>>>,
     random: fastrand::Rng,
+}
+
+/// A parameter of Parameter Store.
+#[derive(Clone, Debug)]
+pub(crate) struct Parameter {
+    /// `String`, `StringList` or `SecureString`.
+    pub(crate) kind: String,
+    pub(crate) value: String,
+    pub(crate) version: u32,
+    pub(crate) modified: DateTime<Utc>,
 }
 
 /// A call in the event history. `detail` is its CloudTrail record.

@@ -1,6 +1,6 @@
 //! Streams: their status and encryption, and how long a change takes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -16,6 +16,8 @@ use crate::sandbox::service_error::ServiceError;
 /// [StartStreamEncryption]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html
 const CHANGES_PER_DAY: usize = 25;
 const DAY: Duration = Duration::from_hours(24);
+/// How many bytes of data a stream keeps.
+const MOST_KEPT_BYTES: usize = 4 * 1024 * 1024;
 /// How many streams may be CREATING at the same time: [CreateStream].
 ///
 /// [CreateStream]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_CreateStream.html
@@ -41,7 +43,31 @@ pub(crate) struct Stream {
     records_lag: Option<(Option<String>, DateTime<Utc>)>,
     starts: Vec<DateTime<Utc>>,
     stops: Vec<DateTime<Utc>>,
-    records: u64,
+    /// The sequence number of the last record.
+    last_sequence: u64,
+    /// The latest records, oldest first.
+    records: VecDeque<Record>,
+}
+
+/// A record of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct NewRecord {
+    pub(crate) partition_key: String,
+    pub(crate) hash_key: u128,
+    /// As sent, in base64.
+    pub(crate) data: String,
+}
+
+/// A record in a stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) sequence: u64,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) partition_key: String,
+    pub(crate) hash_key: u128,
+    pub(crate) data: String,
+    /// The key that encrypts it.
+    pub(crate) key_id: Option<String>,
 }
 
 /// A change in progress.
@@ -83,7 +109,8 @@ impl Stream {
             records_lag: None,
             starts: Vec::new(),
             stops: Vec::new(),
-            records: 0,
+            last_sequence: 0,
+            records: VecDeque::new(),
         }
     }
 
@@ -95,6 +122,30 @@ impl Stream {
             Some(Change { target: Target::Gone, .. }) => "DELETING",
             Some(change) if now < change.shows_from => "ACTIVE",
             Some(_) => "UPDATING",
+        }
+    }
+
+    /// The records that are kept, oldest first.
+    pub(crate) fn records(&self) -> impl Iterator<Item = &Record> {
+        self.records.iter()
+    }
+
+    /// The sequence number of the last record that was written.
+    pub(crate) fn last_sequence(&self) -> u64 {
+        self.last_sequence
+    }
+
+    /// Forgets the oldest records: those after the retention period, and those that there is no room
+    /// for.
+    fn trim(&mut self, now: DateTime<Utc>) {
+        let retention = Duration::from_hours(self.retention_hours.into());
+        let mut bytes: usize = self.records.iter().map(|record| record.data.len()).sum();
+        while let Some(oldest) = self.records.front() {
+            if bytes <= MOST_KEPT_BYTES && later(oldest.at, retention) > now {
+                break;
+            }
+            bytes -= oldest.data.len();
+            self.records.pop_front();
         }
     }
 
@@ -280,9 +331,13 @@ impl Model {
         Ok(())
     }
 
-    /// Accepts a record. Returns its sequence number and whether it was encrypted. Records are
-    /// counted, not stored.
-    pub(crate) fn put_record(&mut self, name: &str, now: DateTime<Utc>) -> Result<(u64, bool), ServiceError> {
+    /// Accepts a record. Returns its sequence number and whether it was encrypted.
+    pub(crate) fn put_record(
+        &mut self,
+        name: &str,
+        NewRecord { partition_key, hash_key, data }: NewRecord,
+        now: DateTime<Utc>,
+    ) -> Result<(u64, bool), ServiceError> {
         let stream = self.stream(name)?;
         if matches!(stream.status(now), "CREATING" | "DELETING") {
             // PutRecord does not find a stream in these states.
@@ -293,7 +348,10 @@ impl Model {
             self.usable_key(key_id, now)?;
         }
         let stream = self.stream_mut(name)?;
-        stream.records += 1;
-        Ok((stream.records, key_id.is_some()))
+        stream.last_sequence += 1;
+        let (sequence, is_encrypted) = (stream.last_sequence, key_id.is_some());
+        stream.records.push_back(Record { sequence, at: now, partition_key, hash_key, data, key_id });
+        stream.trim(now);
+        Ok((sequence, is_encrypted))
     }
 }
