@@ -63,7 +63,9 @@ fn check_harmless(printed: &str) -> String {
 
 #[test]
 fn every_command_shows_what_others_wrote_without_obeying_it() {
-    let (_account, variables) = account();
+    let (_account, mut variables) = account();
+    // No text is wrapped, so that it can be compared.
+    variables.push(("COLUMNS", "1000".to_owned()));
     let folder = tempfile::tempdir().expect("a folder");
     let event = folder.path().join("event.json");
     std::fs::write(&event, json!({"streams": ["vendor", "typo", "denied"]}).to_string()).expect("written");
@@ -132,7 +134,7 @@ fn no_cell_of_a_csv_report_is_a_formula() {
 fn a_remedy_that_the_function_would_not_write_is_marked() {
     let account = Account::new(Clock::system(), "us-east-1", "111122223333");
     let dead = account.queue("dead");
-    let variables = [served(&account), vec![("FAILURE_QUEUE_URL", dead)]].concat();
+    let variables = [served(&account), vec![("FAILURE_QUEUE_URL", dead), ("COLUMNS", "1000".to_owned())]].concat();
     let dead_letter = |remedy: &str| {
         let error = json!({"step": "describe-key", "code": "KeyDisabled", "class": "terminal", "message": "m", "remedy": remedy});
         json!({"version": 1, "kind": "enforcement-failure", "stream": "orders", "error": error, "event": {"stream": "orders"}})
