@@ -1,13 +1,15 @@
 //! Parses a policy: JSON, checked field by field, with the place of every problem.
+//!
+//! Each value is taken as it stands in the text, with its place, and then checked by itself: a
+//! problem in one field hides none in another, and every message is in our own words.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::NaiveDate;
-use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use serde_json::error::Category;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
@@ -18,6 +20,7 @@ use crate::domain::arn::{is_account, is_region};
 use crate::domain::key::KeyRef;
 use crate::domain::mode::OnOtherKey;
 use crate::domain::stream::StreamMode;
+use crate::domain::text::shorten;
 
 /// A problem in a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +42,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All problems in a policy, but only the first of each rule.
+/// All problems in a policy, in the order of its text.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
 pub struct Invalid(pub Vec<Problem>);
@@ -47,241 +50,15 @@ pub struct Invalid(pub Vec<Problem>);
 /// The version of the format that this program supports.
 const VERSION: u64 = 1;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a policy, an object with version and rules")]
-struct Outer<'a> {
-    version: u64,
-    #[serde(borrow)]
-    rules: Vec<&'a RawValue>,
-    #[serde(rename = "$schema")]
-    _schema: Option<String>,
-}
+/// The fields of a policy, of a rule and of `match`.
+const OF_POLICY: [&str; 3] = ["version", "rules", "$schema"];
+const OF_RULE: [&str; 8] = ["name", "match", "mode", "key", "onOtherKey", "reason", "owner", "until"];
+const OF_MATCH: [&str; 5] = ["stream", "account", "region", "streamMode", "tags"];
 
-/// One rule.
-#[derive(Debug, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "cli", schemars(rename = "Rule"))]
-#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a rule, an object with name and match")]
-struct RuleText {
-    /// A name that is unique in the policy. Outcomes, logs and dead letters show it.
-    #[cfg_attr(feature = "cli", schemars(length(min = 1, max = 64)))]
-    name: String,
-    /// Which streams the rule matches: those that meet every condition. {} matches every stream.
-    #[serde(rename = "match")]
-    matches: MatchText,
-    /// enforce (default): encrypt non-compliant streams. audit: only report them. exempt: do not
-    /// check them.
-    #[serde(default)]
-    mode: ModeText,
-    /// The key that the streams must have, in place of the configured one: a key ARN, a key ID, an
-    /// alias name or an alias ARN.
-    #[serde(default, deserialize_with = "parsed")]
-    #[cfg_attr(feature = "cli", schemars(with = "Option<String>"))]
-    key: Option<Key>,
-    /// What to do about another customer managed key, in place of the configured behaviour.
-    /// replace: re-encrypt the stream. accept: leave it if the key is enabled.
-    on_other_key: Option<OnOtherKeyText>,
-    /// Why the streams are exempt. Required with mode exempt, not allowed with other modes.
-    #[cfg_attr(feature = "cli", schemars(length(min = 1)))]
-    reason: Option<String>,
-    /// Who is responsible for the exemption.
-    owner: Option<String>,
-    /// The last day (UTC) of the exemption: YYYY-MM-DD.
-    #[serde(default, deserialize_with = "parsed")]
-    #[cfg_attr(feature = "cli", schemars(with = "Option<String>", regex(pattern = r"^\d{4}-\d{2}-\d{2}$")))]
-    until: Option<Date>,
-}
-
-/// Conditions: a stream must meet all of them.
-#[derive(Debug, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "cli", schemars(rename = "Match"))]
-#[serde(
-    deny_unknown_fields,
-    rename_all = "camelCase",
-    expecting = "an object with stream, account, region, streamMode or tags"
-)]
-struct MatchText {
-    /// Patterns of the stream's name: * stands for any characters, ? for any single one.
-    #[serde(default)]
-    stream: OneOrMore,
-    /// Account ids of 12 digits.
-    #[serde(default)]
-    account: OneOrMore,
-    /// Regions, such as us-east-1.
-    #[serde(default)]
-    region: OneOrMore,
-    /// The stream's capacity mode.
-    #[serde(default, deserialize_with = "not_null")]
-    #[cfg_attr(feature = "cli", schemars(with = "Option<StreamModeText>"))]
-    stream_mode: Option<StreamModeText>,
-    /// Tags that the stream must have, each with one or more patterns of its value.
-    #[serde(default)]
-    #[cfg_attr(feature = "cli", schemars(with = "BTreeMap<String, OneOrMore>", extend("minProperties" = 1)))]
-    tags: Tags,
-}
-
-/// A condition may be omitted, but not `null`, which would match every stream.
-fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    let value = Option::<T>::deserialize(deserializer)?;
-    value.map(Some).ok_or_else(|| D::Error::custom("this is null: remove the condition to match every stream"))
-}
-
-/// Tags with patterns of their values: at least one tag, and each once.
-#[derive(Debug, Default)]
-struct Tags(BTreeMap<String, OneOrMore>);
-
-impl<'de> Deserialize<'de> for Tags {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Tags;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of at least one tag")
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut tags: A) -> Result<Tags, A::Error> {
-                let mut found = BTreeMap::new();
-                while let Some(tag) = tags.next_key::<String>()? {
-                    if found.contains_key(&tag) {
-                        return Err(A::Error::custom(format!(
-                            "the tag {tag:?} is there twice: use one list of values"
-                        )));
-                    }
-                    found.insert(tag, tags.next_value::<OneOrMore>()?);
-                }
-                if found.is_empty() {
-                    return Err(A::Error::custom(
-                        "the object is empty: add a tag, or remove the condition to match every stream",
-                    ));
-                }
-                Ok(Tags(found))
-            }
-        }
-        deserializer.deserialize_map(Visitor)
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "cli", schemars(rename = "Mode", inline))]
-#[serde(rename_all = "lowercase")]
-enum ModeText {
-    #[default]
-    Enforce,
-    Audit,
-    Exempt,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "cli", schemars(rename = "OnOtherKey", inline))]
-#[serde(rename_all = "lowercase")]
-enum OnOtherKeyText {
-    Replace,
-    Accept,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "cli", schemars(rename = "StreamMode", inline))]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-enum StreamModeText {
-    Provisioned,
-    OnDemand,
-}
-
-/// A text, or a list of at least one text.
-#[derive(Debug, Default)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "cli", schemars(untagged, inline))]
-enum OneOrMore {
-    #[default]
-    #[cfg_attr(feature = "cli", schemars(skip))]
-    None,
-    One(#[cfg_attr(feature = "cli", schemars(length(min = 1)))] String),
-    More(#[cfg_attr(feature = "cli", schemars(length(min = 1)))] Vec<String>),
-}
-
-impl<'de> Deserialize<'de> for OneOrMore {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = OneOrMore;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text or a list of at least one text")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<OneOrMore, E> {
-                if text.is_empty() {
-                    return Err(E::custom("the text is empty: remove the condition to match every stream"));
-                }
-                Ok(OneOrMore::One(text.to_owned()))
-            }
-
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut texts: A) -> Result<OneOrMore, A::Error> {
-                let mut found = Vec::new();
-                while let Some(text) = texts.next_element::<String>()? {
-                    if text.is_empty() {
-                        return Err(A::Error::custom("a text in the list is empty: remove it"));
-                    }
-                    found.push(text);
-                }
-                if found.is_empty() {
-                    return Err(A::Error::custom(
-                        "the list is empty: add a text, or remove the condition to match every stream",
-                    ));
-                }
-                Ok(OneOrMore::More(found))
-            }
-        }
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
-impl OneOrMore {
-    fn texts(self) -> Vec<String> {
-        match self {
-            Self::None => Vec::new(),
-            Self::One(text) => vec![text],
-            Self::More(texts) => texts,
-        }
-    }
-
-    fn patterns(self) -> Vec<Pattern> {
-        self.texts().iter().map(|text| Pattern::new(text)).collect()
-    }
-}
-
-/// A key as a rule names it.
-#[derive(Debug)]
-struct Key(KeyRef);
-
-impl FromStr for Key {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        KeyRef::configured(text).map(Self)
-    }
-}
-
-#[derive(Debug)]
-struct Date(NaiveDate);
-
-impl FromStr for Date {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        day(text).map(Self).ok_or_else(|| format!("{text:?} is not a valid date: write YYYY-MM-DD"))
-    }
-}
-
-fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err = String>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    let text = Option::<String>::deserialize(deserializer)?;
-    text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
-}
+const MODES: [&str; 3] = ["enforce", "audit", "exempt"];
+const ON_OTHER_KEY: [(&str, OnOtherKey); 2] = [("replace", OnOtherKey::Replace), ("accept", OnOtherKey::Accept)];
+const STREAM_MODES: [(&str, StreamMode); 2] =
+    [("PROVISIONED", StreamMode::Provisioned), ("ON_DEMAND", StreamMode::OnDemand)];
 
 impl FromStr for Policy {
     type Err = Invalid;
@@ -289,255 +66,451 @@ impl FromStr for Policy {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         // Some editors begin a file with a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let outer: Outer<'_> = typed(text, 0, text, "$").map_err(|problem| Invalid(vec![problem]))?;
-        if outer.version != VERSION {
-            let what = format!("version {} is not supported: use version {VERSION}", outer.version);
-            return Err(Invalid(vec![problem(text, text.find("\"version\"").unwrap_or(0), "$.version", what)]));
+        let whole = serde_json::from_str::<&RawValue>(text).map_err(|error| {
+            let (line, column) = (error.line().max(1), error.column().max(1));
+            Invalid(vec![Problem { path: "$".to_owned(), line, column, what: not_json(text, &error) }])
+        })?;
+        let mut reader = Reader { text, problems: Vec::new() };
+        let rules = reader.policy(&Node { raw: whole.get(), path: "$".to_owned() });
+        let Reader { mut problems, .. } = reader;
+        problems.sort_by_key(|problem| (problem.line, problem.column));
+        if problems.is_empty() { Ok(Self { rules }) } else { Err(Invalid(problems)) }
+    }
+}
+
+/// A value of the policy, as it stands in the text.
+struct Node<'a> {
+    raw: &'a str,
+    path: String,
+}
+
+impl<'a> Node<'a> {
+    /// The value `raw` in the field `name` of this one.
+    fn field(&self, name: &str, raw: &'a str) -> Self {
+        Self { raw, path: format!("{}.{name}", self.path) }
+    }
+
+    /// What the value is, in the words of JSON.
+    fn kind(&self) -> Cow<'static, str> {
+        match self.raw.as_bytes().first() {
+            Some(b'{') => "an object".into(),
+            Some(b'[') => "a list".into(),
+            Some(b'"') => format!("the string {}", shorten(self.raw, 64)).into(),
+            Some(b'n' | b't' | b'f') => self.raw.to_owned().into(),
+            _ => format!("the number {}", shorten(self.raw, 64)).into(),
         }
-        let mut rules: Vec<Rule> = Vec::new();
-        let mut problems = Vec::new();
-        let mut after_everything: Option<String> = None;
-        for (index, raw) in outer.rules.into_iter().enumerate() {
-            let path = format!("$.rules[{index}]");
-            let offset = raw.get().as_ptr() as usize - text.as_ptr() as usize;
-            let read = typed::<RuleText>(raw.get(), offset, text, &path);
-            let checked = read.and_then(|rule| {
-                rule.checked().map_err(|(field, what)| problem(text, offset, &format!("{path}.{field}"), what))
-            });
-            let rule = match checked {
-                Ok(rule) => rule,
-                Err(problem) => {
-                    problems.push(problem);
-                    continue;
+    }
+}
+
+/// An object: its fields with their values, in their order, also those that are there twice.
+struct Fields<'a>(Vec<(Name<'a>, &'a RawValue)>);
+
+/// The name of a field; borrowed from the text unless it is escaped there.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut fields: A) -> Result<Fields<'de>, A::Error> {
+                let mut found = Vec::new();
+                while let Some(field) = fields.next_entry()? {
+                    found.push(field);
                 }
-            };
-            if rules.iter().any(|other| other.name == rule.name) {
-                let what = format!("another rule has the name {:?}: names must be unique", rule.name);
-                problems.push(problem(text, offset, &format!("{path}.name"), what));
+                Ok(Fields(found))
             }
+        }
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+/// Reads the values, and collects what is wrong with them. Each method returns `None` for what it
+/// refused.
+struct Reader<'a> {
+    text: &'a str,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    fn policy(&mut self, node: &Node<'a>) -> Vec<Rule> {
+        let Some([version, rules, schema]) =
+            self.object(node, OF_POLICY, "a policy, such as {\"version\": 1, \"rules\": []}")
+        else {
+            return Vec::new();
+        };
+        if let Some(version) = self.required(node, "version", version) {
+            match version.raw.parse::<u64>() {
+                Ok(VERSION) => {}
+                Ok(other) => {
+                    // The rules of another version may look different.
+                    self.refuse(&version, format!("version {other} is not supported: use version {VERSION}"));
+                    return Vec::new();
+                }
+                Err(_) => self.refuse_kind(&version, &format!("the number {VERSION}")),
+            }
+        }
+        if let Some(schema) = set(schema) {
+            self.string(&schema, "a string");
+        }
+        let rules = self.required(node, "rules", rules).and_then(|rules| self.list(&rules, "a list of rules"));
+        self.rules(&rules.unwrap_or_default())
+    }
+
+    fn rules(&mut self, nodes: &[Node<'a>]) -> Vec<Rule> {
+        let mut rules: Vec<Rule> = Vec::new();
+        let mut names: Vec<String> = Vec::new();
+        let mut after_everything: Option<String> = None;
+        for node in nodes {
+            let before = self.problems.len();
+            let rule = self.rule(node, &mut names);
             if let Some(before) = &after_everything {
-                let what =
-                    format!("rule {:?} is never reached: the earlier rule {before:?} matches every stream", rule.name);
-                problems.push(problem(text, offset, &path, what));
+                let name = rule.as_ref().map(|rule| format!("{:?} ", rule.name)).unwrap_or_default();
+                let what = format!("rule {name}is never reached: the earlier rule {before:?} matches every stream");
+                self.refuse(node, what);
             }
+            let Some(rule) = rule.filter(|_| self.problems.len() == before) else { continue };
             let ends = matches!(&rule.action, Action::Exempt { until: Some(_), .. });
             if rule.matches.hold_always() && !ends {
                 after_everything.get_or_insert(rule.name.clone());
             }
             rules.push(rule);
         }
-        if problems.is_empty() { Ok(Self { rules }) } else { Err(Invalid(problems)) }
+        rules
     }
-}
 
-impl RuleText {
-    /// The rule, or the first field with a problem, and the problem.
-    fn checked(self) -> Result<Rule, (&'static str, String)> {
-        let Self { name, matches, mode, key, on_other_key, reason, owner, until } = self;
-        if name.is_empty() || name.chars().count() > 64 || name.chars().any(char::is_control) {
-            return Err((
-                "name",
-                format!("{name:?} is not a valid name: use 1 to 64 characters without control characters"),
-            ));
-        }
-        let matches = matches.checked()?;
-        let misplaced = |field, is_set: bool, allowed: &str| {
-            if is_set {
-                Err((
-                    field,
-                    format!("{field} is allowed only with mode {allowed}: the mode of this rule is {}", mode.as_str()),
-                ))
+    fn rule(&mut self, node: &Node<'a>, names: &mut Vec<String>) -> Option<Rule> {
+        let [name, matches, mode, key, on_other_key, reason, owner, until] = self.object(
+            node,
+            OF_RULE,
+            "a rule, such as {\"name\": \"orders\", \"match\": {\"stream\": \"orders-*\"}}",
+        )?;
+        let name = self.required(node, "name", name).and_then(|name| self.name(&name, names));
+        let matches = self.required(node, "match", matches).and_then(|matches| self.conditions(&matches));
+        let mode = match mode {
+            Some(mode) => self.one_of(&mode, MODES.map(|mode| (mode, mode))),
+            None => Some(MODES[0]),
+        };
+        let (key, on_other_key) = (set(key), set(on_other_key));
+        let (reason, owner, until) = (set(reason), set(owner), set(until));
+        if let Some(mode) = mode {
+            let (misplaced, allowed) = if mode == "exempt" {
+                ([&key, &on_other_key, &None], "enforce or audit")
             } else {
-                Ok(())
+                ([&reason, &owner, &until], "exempt")
+            };
+            for node in misplaced.into_iter().flatten() {
+                let (_, field) = node.path.rsplit_once('.').unwrap_or_default();
+                let what = format!("{field} is allowed only with mode {allowed}: the mode of this rule is {mode}");
+                self.refuse(node, what);
             }
-        };
-        let action = if mode == ModeText::Exempt {
-            misplaced("key", key.is_some(), "enforce or audit")?;
-            misplaced("onOtherKey", on_other_key.is_some(), "enforce or audit")?;
-            let reason = reason.filter(|reason| !reason.trim().is_empty());
-            let reason = reason.ok_or(("reason", "a rule with mode exempt needs a reason".to_owned()))?;
-            Action::Exempt { reason, owner, until: until.map(|Date(date)| date) }
+            if mode == "exempt" && reason.is_none() {
+                self.refuse(node, "the field \"reason\" is missing: a rule with mode exempt needs a reason".to_owned());
+            }
+        }
+        let key = key.and_then(|node| {
+            let text = self.string(&node, "a string: a KMS key ARN, key ID, alias name or alias ARN")?;
+            KeyRef::configured(&text).map_err(|what| self.refuse(&node, what)).ok()
+        });
+        let on_other_key = on_other_key.and_then(|node| self.one_of(&node, ON_OTHER_KEY));
+        let reason = reason.and_then(|node| {
+            let reason = self.string(&node, "a string: why the streams are exempt")?;
+            if reason.trim().is_empty() && mode == Some("exempt") {
+                self.refuse(&node, "the reason is empty: a rule with mode exempt needs a reason".to_owned());
+            }
+            Some(reason)
+        });
+        let owner = owner.and_then(|node| self.string(&node, "a string: who is responsible for the exemption"));
+        let until = until.and_then(|node| self.date(&node));
+        let action = if mode? == "exempt" {
+            Action::Exempt { reason: reason.unwrap_or_default(), owner, until }
         } else {
-            misplaced("reason", reason.is_some(), "exempt")?;
-            misplaced("owner", owner.is_some(), "exempt")?;
-            misplaced("until", until.is_some(), "exempt")?;
-            Action::Enforce {
-                key: key.map(|Key(key)| key),
-                on_other_key: on_other_key.map(|word| match word {
-                    OnOtherKeyText::Replace => OnOtherKey::Replace,
-                    OnOtherKeyText::Accept => OnOtherKey::Accept,
-                }),
-                audit: mode == ModeText::Audit,
-            }
+            Action::Enforce { key, on_other_key, audit: mode? == "audit" }
         };
-        Ok(Rule { name, matches, action })
+        Some(Rule { name: name?, matches: matches?, action })
     }
-}
 
-impl ModeText {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Enforce => "enforce",
-            Self::Audit => "audit",
-            Self::Exempt => "exempt",
+    fn name(&mut self, node: &Node<'a>, names: &mut Vec<String>) -> Option<String> {
+        let name = self.string(node, "a string of 1 to 64 characters")?;
+        if name.is_empty() || name.chars().count() > 64 || name.chars().any(char::is_control) {
+            let what = format!("{name:?} is not a valid name: use 1 to 64 characters without control characters");
+            self.refuse(node, what);
+            return None;
         }
+        if names.contains(&name) {
+            self.refuse(node, format!("another rule has the name {name:?}: names must be unique"));
+        }
+        names.push(name.clone());
+        Some(name)
     }
-}
 
-impl MatchText {
-    fn checked(self) -> Result<Conditions, (&'static str, String)> {
-        let Self { stream, account, region, stream_mode, tags: Tags(tags) } = self;
-        let (stream, account, region) = (stream.texts(), account.texts(), region.texts());
+    fn date(&mut self, node: &Node<'a>) -> Option<NaiveDate> {
+        let text = self.string(node, "a string with a date, YYYY-MM-DD")?;
+        let date = day(&text);
+        if date.is_none() {
+            self.refuse(node, format!("{text:?} is not a valid date: write YYYY-MM-DD"));
+        }
+        date
+    }
+
+    fn conditions(&mut self, node: &Node<'a>) -> Option<Conditions> {
+        let [stream, account, region, stream_mode, tags] =
+            self.object(node, OF_MATCH, "an object of conditions, such as {\"stream\": \"orders-*\"}")?;
         let part_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-*?".contains(&byte);
-        if let Some(wrong) = stream.iter().find(|pattern| !pattern.bytes().all(part_of_a_name)) {
-            let what = format!(
-                "{wrong:?} cannot match a stream: names consist of a-z, A-Z, 0-9, '_', '.' and '-', patterns also of '*' and '?'"
-            );
-            return Err(("match.stream", what));
-        }
-        if let Some(wrong) = account.iter().find(|account| !is_account(account)) {
-            return Err(("match.account", format!("{wrong:?} is not an account id of 12 digits")));
-        }
-        if let Some(wrong) = region.iter().find(|region| !is_region(region)) {
-            return Err(("match.region", format!("{wrong:?} is not a Region, such as us-east-1")));
-        }
-        Ok(Conditions {
+        let stream = self.strings(stream, |pattern| {
+            (!pattern.bytes().all(part_of_a_name)).then(|| {
+                format!(
+                    "{pattern:?} cannot match a stream: names consist of a-z, A-Z, 0-9, '_', '.' and '-', patterns also of '*' and '?'"
+                )
+            })
+        });
+        let account = self.strings(account, |text| {
+            (!is_account(text)).then(|| format!("{text:?} is not an account ID of 12 digits{}", no_pattern(text)))
+        });
+        let region = self.strings(region, |text| {
+            (!is_region(text)).then(|| format!("{text:?} is not a Region, such as us-east-1{}", no_pattern(text)))
+        });
+        let stream_mode = match stream_mode {
+            Some(node) if node.raw == "null" => {
+                self.refuse(&node, "this is null: remove the condition to match every stream".to_owned());
+                None
+            }
+            mode => mode.and_then(|mode| self.one_of(&mode, STREAM_MODES)),
+        };
+        let tags = tags.map(|tags| self.tags(&tags)).unwrap_or_default();
+        Some(Conditions {
             stream: stream.iter().map(|pattern| Pattern::new(pattern)).collect(),
             account,
             region,
-            stream_mode: stream_mode.map(|mode| match mode {
-                StreamModeText::Provisioned => StreamMode::Provisioned,
-                StreamModeText::OnDemand => StreamMode::OnDemand,
-            }),
-            tags: tags.into_iter().map(|(key, values)| (key, values.patterns())).collect(),
+            stream_mode,
+            tags,
         })
     }
-}
 
-/// Parses `part`, which begins at `offset` of `text`, and at `path` of the policy.
-fn typed<'a, T: Deserialize<'a>>(part: &'a str, offset: usize, text: &str, path: &str) -> Result<T, Problem> {
-    let mut deserializer = serde_json::Deserializer::from_str(part);
-    let read = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let inside = error.path().to_string();
-        let path = if inside == "." { path.to_owned() } else { format!("{path}.{inside}") };
-        (path, error.into_inner())
-    });
-    let ended = read.and_then(|value| deserializer.end().map(|()| value).map_err(|error| (path.to_owned(), error)));
-    ended.map_err(|(path, error)| {
-        let (line, column) = place(text, offset);
-        Problem {
-            what: in_plain_words(&error),
-            path,
-            line: line + error.line().saturating_sub(1),
-            column: if error.line() <= 1 { column + error.column().saturating_sub(1) } else { error.column().max(1) },
+    fn tags(&mut self, node: &Node<'a>) -> BTreeMap<String, Vec<Pattern>> {
+        let mut tags = BTreeMap::new();
+        let Some(found) = self.fields(node, "an object of at least one tag, such as {\"stage\": [\"dev\", \"test\"]}")
+        else {
+            return tags;
+        };
+        if found.is_empty() {
+            let what = "the object is empty: add a tag, or remove the condition to match every stream";
+            self.refuse(node, what.to_owned());
         }
-    })
-}
-
-/// What is wrong, without the parser's words and without the place, which is given apart.
-fn in_plain_words(error: &serde_json::Error) -> String {
-    let whole = error.to_string();
-    let what = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(what, _)| what);
-    match error.classify() {
-        Category::Eof => return "the JSON is incomplete".to_owned(),
-        Category::Syntax if what == "expected value" => return "this is not JSON".to_owned(),
-        Category::Syntax | Category::Io => return format!("this is not valid JSON: {what}"),
-        Category::Data => {}
-    }
-    let split = |prefix: &str| what.strip_prefix(prefix)?.split_once(", expected ");
-    if let Some((found, allowed)) = split("unknown field ") {
-        return format!("there is no field {}: use {}", quoted(found), listed(allowed));
-    }
-    if let Some((found, allowed)) = split("unknown variant ") {
-        return format!("{} is not allowed: use {}", quoted(found), listed(allowed));
-    }
-    if let Some((found, expected)) = split("invalid type: ").or_else(|| split("invalid value: ")) {
-        return format!("this is {}: it must be {}", kind(found), kind(expected));
-    }
-    if let Some(field) = what.strip_prefix("missing field ") {
-        return format!("the field {} is missing", quoted(field));
-    }
-    if let Some(field) = what.strip_prefix("duplicate field ") {
-        return format!("the field {} is there twice", quoted(field));
-    }
-    what.to_owned()
-}
-
-fn quoted(text: &str) -> String {
-    text.replace('`', "\"")
-}
-
-/// The allowed values, which serde lists as "one of `a`, `b`, `c`" or "`a` or `b`".
-fn listed(allowed: &str) -> String {
-    let allowed = allowed.strip_prefix("one of ").unwrap_or(allowed).replace('`', "");
-    allowed.rsplit_once(", ").map_or_else(|| allowed.clone(), |(others, last)| format!("{others} or {last}"))
-}
-
-/// A kind of value, in the words of JSON.
-fn kind(text: &str) -> String {
-    match text {
-        "map" => "an object".to_owned(),
-        "sequence" | "a sequence" => "a list".to_owned(),
-        "u64" => "a whole number".to_owned(),
-        "a string" => "a text".to_owned(),
-        _ => {
-            let number = text.strip_prefix("integer ").or_else(|| text.strip_prefix("floating point "));
-            let number = number.or_else(|| text.strip_prefix("boolean ")).map(|value| value.replace('`', ""));
-            number
-                .or_else(|| text.strip_prefix("string ").map(|text| format!("the text {text}")))
-                .unwrap_or(text.to_owned())
+        for (name, key, value) in found {
+            if tags.contains_key(&*name) {
+                self.refuse(&key, format!("the tag {name:?} is there twice: use one list of values"));
+            }
+            let patterns = self.strings(Some(value), |_| None);
+            tags.insert(name.into_owned(), patterns.iter().map(|pattern| Pattern::new(pattern)).collect());
         }
+        tags
     }
-}
 
-fn problem(text: &str, offset: usize, path: &str, what: String) -> Problem {
-    let (line, column) = place(text, offset);
-    Problem { path: path.to_owned(), line, column, what }
-}
-
-/// The line and the column of `offset`, both from 1.
-fn place(text: &str, offset: usize) -> (usize, usize) {
-    let before = &text[..offset];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
-}
-
-/// The JSON Schema of a policy, for editors.
-#[cfg(feature = "cli")]
-#[must_use]
-pub fn schema() -> serde_json::Value {
-    /// Which key a stream must have, in which mode, and which streams are exempt. The first rule
-    /// that matches decides.
-    #[derive(schemars::JsonSchema)]
-    #[schemars(rename = "kinesis-encryption-enforcer policy", deny_unknown_fields)]
-    #[expect(dead_code, reason = "only its schema is wanted")]
-    struct Whole {
-        /// The version of the format.
-        #[schemars(range(min = 1, max = 1))]
-        version: u64,
-        /// The rules, in order of precedence.
-        rules: Vec<RuleText>,
-        #[schemars(rename = "$schema")]
-        schema: Option<String>,
-    }
-    let mut schema = schemars::schema_for!(Whole).to_value();
-    join_lines(&mut schema);
-    schema
-}
-
-/// Joins the lines of the descriptions, which are those of the comments above.
-#[cfg(feature = "cli")]
-fn join_lines(schema: &mut serde_json::Value) {
-    match schema {
-        serde_json::Value::Object(object) => {
-            for (name, value) in object {
-                match value {
-                    serde_json::Value::String(text) if name == "description" => *text = text.replace('\n', " "),
-                    other => join_lines(other),
-                }
+    /// A string, or a list of at least one string. `check` says what is wrong with one.
+    fn strings(&mut self, node: Option<Node<'a>>, check: impl Fn(&str) -> Option<String>) -> Vec<String> {
+        let Some(node) = node else { return Vec::new() };
+        let (nodes, expected, if_empty) = if node.raw.starts_with('[') {
+            let nodes = self.list(&node, "a list of strings").unwrap_or_default();
+            if nodes.is_empty() {
+                let what = "the list is empty: add a string, or remove the condition to match every stream";
+                self.refuse(&node, what.to_owned());
+            }
+            (nodes, "a string", "remove it from the list")
+        } else {
+            (vec![node], "a string or a list of strings", "remove the condition to match every stream")
+        };
+        let mut found = Vec::new();
+        for node in nodes {
+            let Some(text) = self.string(&node, expected) else { continue };
+            let wrong = if text.is_empty() { Some(format!("the string is empty: {if_empty}")) } else { check(&text) };
+            match wrong {
+                Some(what) => self.refuse(&node, what),
+                None => found.push(text),
             }
         }
-        serde_json::Value::Array(list) => list.iter_mut().for_each(join_lines),
-        _ => {}
+        found
     }
+
+    /// The value that is named by one of these words.
+    fn one_of<T, const N: usize>(&mut self, node: &Node<'a>, words: [(&'static str, T); N]) -> Option<T> {
+        let names = words.each_ref().map(|(name, _)| *name);
+        let text = self.string(node, &listed(&names))?;
+        let found = words.into_iter().find(|(name, _)| *name == text);
+        if found.is_none() {
+            self.refuse(node, format!("{text:?} is not allowed: {}", meant(&text, &names)));
+        }
+        found.map(|(_, value)| value)
+    }
+
+    fn list(&mut self, node: &Node<'a>, expected: &str) -> Option<Vec<Node<'a>>> {
+        let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(node.raw) else {
+            self.refuse_kind(node, expected);
+            return None;
+        };
+        let items = items.into_iter().enumerate();
+        Some(items.map(|(index, item)| Node { raw: item.get(), path: format!("{}[{index}]", node.path) }).collect())
+    }
+
+    fn string(&mut self, node: &Node<'a>, expected: &str) -> Option<String> {
+        if !node.raw.starts_with('"') {
+            self.refuse_kind(node, expected);
+            return None;
+        }
+        let text = serde_json::from_str(node.raw);
+        if text.is_err() {
+            self.refuse(node, "this string has an escape that is not valid".to_owned());
+        }
+        text.ok()
+    }
+
+    /// The values of `fields`, in that order. Any other field is refused.
+    fn object<const N: usize>(
+        &mut self,
+        node: &Node<'a>,
+        fields: [&str; N],
+        expected: &str,
+    ) -> Option<[Option<Node<'a>>; N]> {
+        let mut values = [const { None }; N];
+        for (name, key, value) in self.fields(node, expected)? {
+            match fields.iter().position(|field| **field == *name) {
+                None => {
+                    self.refuse(&key, format!("there is no field {name:?}: {}", meant(&name, &fields)));
+                }
+                Some(index) if values[index].is_some() => {
+                    self.refuse(&key, format!("the field {name:?} is there twice: remove one of the two"));
+                }
+                Some(index) => values[index] = Some(value),
+            }
+        }
+        Some(values)
+    }
+
+    /// The fields of an object: the name, the place of the name, and the value.
+    fn fields(&mut self, node: &Node<'a>, expected: &str) -> Option<Vec<(Cow<'a, str>, Node<'a>, Node<'a>)>> {
+        let fields = if node.raw.starts_with('{') {
+            serde_json::from_str::<Fields<'a>>(node.raw)
+        } else {
+            self.refuse_kind(node, expected);
+            return None;
+        };
+        let Ok(Fields(fields)) = fields else {
+            self.refuse(node, "the name of a field has an escape that is not valid".to_owned());
+            return None;
+        };
+        let fields = fields.into_iter().map(|(Name(name), value)| {
+            let value = node.field(&name, value.get());
+            let key = match &name {
+                // With its quotation marks.
+                Cow::Borrowed(name) => {
+                    let start = self.offset(name) - 1;
+                    &self.text[start..start + name.len() + 2]
+                }
+                Cow::Owned(_) => value.raw,
+            };
+            (name, Node { raw: key, path: value.path.clone() }, value)
+        });
+        Some(fields.collect())
+    }
+
+    fn required(&mut self, node: &Node<'a>, name: &str, value: Option<Node<'a>>) -> Option<Node<'a>> {
+        if value.is_none() {
+            self.refuse(node, format!("the field {name:?} is missing"));
+        }
+        value
+    }
+
+    fn refuse_kind(&mut self, node: &Node<'a>, expected: &str) {
+        self.refuse(node, format!("this is {}: it must be {expected}", node.kind()));
+    }
+
+    /// Where `part`, which is a part of the text, begins in it.
+    fn offset(&self, part: &str) -> usize {
+        part.as_ptr() as usize - self.text.as_ptr() as usize
+    }
+
+    fn refuse(&mut self, node: &Node<'a>, what: String) {
+        let before = &self.text[..self.offset(node.raw)];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        self.problems.push(Problem {
+            path: node.path.clone(),
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            what,
+        });
+    }
+}
+
+/// An optional field: `null` counts as not set.
+fn set(node: Option<Node<'_>>) -> Option<Node<'_>> {
+    node.filter(|node| node.raw != "null")
+}
+
+/// What is wrong with a text that is not JSON, without the parser's words.
+fn not_json(text: &str, error: &serde_json::Error) -> String {
+    if text.trim().is_empty() {
+        return "the policy is empty".to_owned();
+    }
+    if error.is_eof() {
+        return "the JSON is incomplete".to_owned();
+    }
+    let whole = error.to_string();
+    let line = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+    let found = line.as_bytes().get(error.column().saturating_sub(1));
+    let detail = match (whole.split(" at line ").next().unwrap_or_default(), found) {
+        ("expected value", _) if error.line() == 1 && error.column() <= 1 => return "this is not JSON".to_owned(),
+        ("key must be a string" | "expected value", Some(b'}' | b']')) => {
+            ": remove the comma before the closing bracket"
+        }
+        ("key must be a string" | "expected value", Some(b'/' | b'#')) => ": JSON has no comments",
+        ("key must be a string", _) => ": the name of a field must be in double quotes",
+        ("expected value" | "expected ident" | "invalid number", _) => {
+            ": a value must be a string in double quotes, a number, a list, an object, true, false or null"
+        }
+        ("trailing characters", _) => ": remove what follows the policy",
+        ("expected `:`", _) => ": a colon is missing",
+        ("expected `,` or `]`", _) => ": a comma or ] is missing",
+        ("expected `,` or `}`", _) => ": a comma or } is missing",
+        _ => "",
+    };
+    format!("this is not valid JSON{detail}")
+}
+
+/// The words of which one is allowed: `a, b or c`.
+fn listed(words: &[&str]) -> String {
+    match words {
+        [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        words => words.concat(),
+    }
+}
+
+/// The allowed word that `text` is nearly, or all of them.
+fn meant(text: &str, allowed: &[&str]) -> String {
+    match allowed.iter().find(|word| is_nearly(text, word)) {
+        Some(word) => format!("did you mean {word:?}?"),
+        None => format!("use {}", listed(allowed)),
+    }
+}
+
+/// Whether the two differ only in case, in `-` and `_`, or in up to two characters that follow one
+/// another.
+fn is_nearly(one: &str, other: &str) -> bool {
+    let plain = |text: &str| -> Vec<u8> {
+        text.bytes().filter(|byte| !b"-_ ".contains(byte)).map(|byte| byte.to_ascii_lowercase()).collect()
+    };
+    let (one, other) = (plain(one), plain(other));
+    let same = |(one, other): &(&u8, &u8)| one == other;
+    let start = one.iter().zip(&other).take_while(same).count();
+    let end = one[start..].iter().rev().zip(other[start..].iter().rev()).take_while(same).count();
+    one.len().max(other.len()) - start - end <= 2 && start + end > 2
+}
+
+fn no_pattern(text: &str) -> &'static str {
+    if text.contains(['*', '?']) { "; patterns are not allowed here: use a list" } else { "" }
 }

@@ -9,14 +9,16 @@ mod date_like;
 mod document;
 mod exemption;
 mod rule;
+#[cfg(feature = "cli")]
+mod schema;
 
 use chrono::NaiveDate;
 
-#[cfg(feature = "cli")]
-pub use self::document::schema;
 pub use self::document::{Invalid, Problem};
 pub use self::exemption::{Exemption, exemption};
 pub use self::rule::{Action, Conditions, Match, Mismatch, Pattern, Rule, Subject};
+#[cfg(feature = "cli")]
+pub use self::schema::schema;
 
 use crate::domain::key::KeyRef;
 use crate::domain::mode::{Mode, OnOtherKey};

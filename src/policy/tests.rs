@@ -285,12 +285,16 @@ fn a_malformed_policy_is_refused_with_the_place_what_was_found_and_what_is_allow
 #[test]
 fn the_place_of_a_problem_is_counted_from_the_beginning_of_the_policy_wherever_its_rule_begins() {
     for (text, place) in [
-        // The rule begins on line 2, and the field ends on its second line.
-        ("{\"version\": 1, \"rules\": [\n  {\"name\": \"a\",\n   \"match\": {\"streams\": \"b\"}}\n]}", (3, 22)),
+        // The rule begins on line 2, and the field on line 3.
+        ("{\"version\": 1, \"rules\": [\n  {\"name\": \"a\",\n   \"match\": {\"streams\": \"b\"}}\n]}", (3, 14)),
         // Both are on line 2.
-        ("{\"version\": 1, \"rules\": [\n  {\"name\": \"a\", \"match\": {\"streams\": \"b\"}}\n]}", (2, 35)),
-        // A rule of sound fields: the rule's own beginning.
-        ("{\"version\": 1, \"rules\": [\n  {\"name\": \"a\",\n   \"match\": {\"account\": \"1\"}}\n]}", (2, 3)),
+        ("{\"version\": 1, \"rules\": [\n  {\"name\": \"a\", \"match\": {\"streams\": \"b\"}}\n]}", (2, 27)),
+        // The name of the field is escaped: its value.
+        ("{\"version\": 1, \"rules\": [\n  {\"name\": \"a\", \"match\": {\"\\u0073treams\": \"b\"}}\n]}", (2, 43)),
+        (
+            "{\"version\": 1, \"rules\": [\n  {\"name\": \"ü\",\n   \"match\": {\"account\": [\"111122223333\", \"1\"]}}\n]}",
+            (3, 42),
+        ),
     ] {
         let Err(Invalid(problems)) = text.parse::<Policy>() else { unreachable!("{text} was accepted") };
         assert_eq!(
@@ -349,23 +353,27 @@ fn an_empty_condition_and_a_tag_that_is_there_twice_are_refused_with_their_place
     for (condition, problem) in [
         (
             r#""tags": {}"#,
-            "$.rules[0].match.tags (line 2, column 35): the object is empty: add a tag, or remove the condition to match every stream",
+            "$.rules[0].match.tags (line 2, column 34): the object is empty: add a tag, or remove the condition to match every stream",
         ),
         (
             r#""tags": {"stage": "dev", "stage": "prod"}"#,
-            "$.rules[0].match.tags (line 2, column 57): the tag \"stage\" is there twice: use one list of values",
+            "$.rules[0].match.tags.stage (line 2, column 51): the tag \"stage\" is there twice: use one list of values",
         ),
         (
             r#""tags": null"#,
-            "$.rules[0].match.tags (line 2, column 37): this is null: it must be an object of at least one tag",
+            "$.rules[0].match.tags (line 2, column 34): this is null: it must be an object of at least one tag, such as {\"stage\": [\"dev\", \"test\"]}",
         ),
         (
             r#""streamMode": null"#,
-            "$.rules[0].match.streamMode (line 2, column 44): this is null: remove the condition to match every stream",
+            "$.rules[0].match.streamMode (line 2, column 40): this is null: remove the condition to match every stream",
         ),
         (
             r#""stream": "a", "stream": "b""#,
-            "$.rules[0].match (line 2, column 48): the field \"stream\" is there twice",
+            "$.rules[0].match.stream (line 2, column 41): the field \"stream\" is there twice: remove one of the two",
+        ),
+        (
+            r#""region": "eu-*""#,
+            "$.rules[0].match.region (line 2, column 36): \"eu-*\" is not a Region, such as us-east-1; patterns are not allowed here: use a list",
         ),
     ] {
         let text = format!("{{\"version\": 1, \"rules\": [\n {{\"name\": \"p\", \"match\": {{{condition}}}}}]}}");
@@ -374,9 +382,158 @@ fn an_empty_condition_and_a_tag_that_is_there_twice_are_refused_with_their_place
 }
 
 #[test]
+fn a_word_that_is_nearly_right_is_answered_with_the_one_that_was_meant() {
+    for (rule, says) in [
+        (r#""match": {"streams": "b"}"#, "there is no field \"streams\": did you mean \"stream\"?"),
+        (r#""match": {"tag": {"a": "b"}}"#, "there is no field \"tag\": did you mean \"tags\"?"),
+        (r#""match": {"stream_mode": "ON_DEMAND"}"#, "there is no field \"stream_mode\": did you mean \"streamMode\"?"),
+        (r#""match": {"streamMode": "on-demand"}"#, "\"on-demand\" is not allowed: did you mean \"ON_DEMAND\"?"),
+        (r#""match": {}, "mode": "Exempted""#, "\"Exempted\" is not allowed: did you mean \"exempt\"?"),
+        (r#""match": {}, "mode": "off""#, "\"off\" is not allowed: use enforce, audit or exempt"),
+        (r#""match": {}, "onOtherkey": "accept""#, "there is no field \"onOtherkey\": did you mean \"onOtherKey\"?"),
+        (
+            r#""match": {}, "kms": "alias/a""#,
+            "there is no field \"kms\": use name, match, mode, key, onOtherKey, reason, owner or until",
+        ),
+    ] {
+        let text = format!(r#"{{"version": 1, "rules": [{{"name": "a", {rule}}}]}}"#);
+        let Err(Invalid(problems)) = text.parse::<Policy>() else { unreachable!("{rule} was accepted") };
+        assert_eq!(problems.iter().map(|problem| problem.what.as_str()).collect::<Vec<_>>(), [says]);
+    }
+}
+
+/// Every place of a document, as a JSON pointer.
+fn places(value: &serde_json::Value, at: &str, found: &mut Vec<String>) {
+    found.push(at.to_owned());
+    match value {
+        serde_json::Value::Object(fields) => {
+            fields.iter().for_each(|(name, value)| places(value, &format!("{at}/{name}"), found));
+        }
+        serde_json::Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| places(item, &format!("{at}/{index}"), found));
+        }
+        _ => {}
+    }
+}
+
+/// The types that are allowed at a place of the example.
+fn allowed(place: &str) -> &'static [&'static str] {
+    let steps: Vec<_> = place.split('/').skip(1).collect();
+    match steps[..] {
+        ["rules"] => &["list"],
+        ["version"] => &["number"],
+        ["$schema"] | ["rules", _, "key" | "onOtherKey" | "reason" | "owner" | "until"] => &["string", "null"],
+        ["rules", _, "match", "stream" | "account" | "region"] | ["rules", _, "match", "tags", _] => {
+            &["string", "list"]
+        }
+        ["rules", _, "name" | "mode"] | ["rules", _, "match", "streamMode" | "stream" | "tags", ..]
+            if !matches!(steps[..], [.., "tags"]) =>
+        {
+            &["string"]
+        }
+        _ => &["object"],
+    }
+}
+
+/// Words of the parser, of Rust and of serde, which say nothing to the author of a policy.
+const OF_A_LIBRARY: [&str; 14] = [
+    "expected",
+    "invalid type",
+    "sequence",
+    "map",
+    "u64",
+    "i64",
+    "unit",
+    "struct",
+    "variant",
+    "EOF",
+    "ident",
+    "borrowed",
+    "at line",
+    "RawValue",
+];
+
+#[test]
+fn a_value_of_another_type_is_refused_at_its_path_with_what_it_is_and_what_is_allowed() {
+    let example: serde_json::Value =
+        serde_json::from_str(include_str!("../../docs/policy.example.json")).expect("JSON");
+    let schema = jsonschema::validator_for(&schema()).expect("a schema");
+    assert!(schema.is_valid(&example));
+    let mut found = Vec::new();
+    places(&example, "", &mut found);
+    assert!(found.len() > 25, "{found:?}");
+    for place in found {
+        for (kind, shown, value) in [
+            ("null", "null", serde_json::json!(null)),
+            ("boolean", "true", serde_json::json!(true)),
+            ("number", "the number 7", serde_json::json!(7)),
+            ("number", "the number -0.5", serde_json::json!(-0.5)),
+            ("string", "the string \"x\"", serde_json::json!("x")),
+            ("list", "a list", serde_json::json!([])),
+            ("list", "a list", serde_json::json!([["x"]])),
+            ("object", "an object", serde_json::json!({})),
+            ("object", "an object", serde_json::json!({"x": {}})),
+        ] {
+            let mut policy = example.clone();
+            *policy.pointer_mut(&place).expect("the place") = value;
+            let read = policy.to_string().parse::<Policy>();
+            let problems = read.err().map(|Invalid(problems)| problems).unwrap_or_default();
+            for problem in &problems {
+                let words: Vec<_> = OF_A_LIBRARY.into_iter().filter(|word| problem.what.contains(word)).collect();
+                assert!(words.is_empty(), "{problem}: {words:?}");
+            }
+            if allowed(&place).contains(&kind) {
+                continue;
+            }
+            let steps = place.split('/').skip(1);
+            let path: String = steps
+                .map(|step| if step.parse::<u8>().is_ok() { format!("[{step}]") } else { format!(".{step}") })
+                .collect();
+            let refused = problems.iter().find(|problem| problem.path == format!("${path}"));
+            let what = refused.map(|problem| problem.what.as_str()).unwrap_or_default();
+            let condition =
+                if place.ends_with("streamMode") && kind == "null" { "remove the condition" } else { "it must be " };
+            assert!(
+                what.starts_with(&format!("this is {shown}: {condition}")) && what.len() > 25,
+                "{place} {shown}: {problems:?}"
+            );
+            assert!(!schema.is_valid(&policy), "the schema accepts {shown} at {place}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_json_is_described_without_the_words_of_the_parser() {
+    for (text, says) in [
+        (" \n", "the policy is empty"),
+        ("[", "the JSON is incomplete"),
+        ("version: 1", "this is not JSON"),
+        ("{\"version\": 1, \"rules\": [],}", "remove the comma before the closing bracket"),
+        ("{\"version\": 1, \"rules\": [{},\n]}", "remove the comma before the closing bracket"),
+        ("{// a comment\n\"version\": 1}", "JSON has no comments"),
+        ("{'version': 1}", "the name of a field must be in double quotes"),
+        ("{\"version\": 1, \"rules\": []} {}", "remove what follows the policy"),
+        ("{\"version\" 1}", "a colon is missing"),
+        ("{\"version\": 1 \"rules\": []}", "a comma or } is missing"),
+        ("{\"version\": 1, \"rules\": [1 2]}", "a comma or ] is missing"),
+        ("{version: 1}", "the name of a field must be in double quotes"),
+        ("{\"version\": one}", "a value must be a string in double quotes"),
+        ("{\"version\": nul}", "a value must be a string in double quotes"),
+        ("{\"version\": 01}", "not valid JSON"),
+        ("{\"version\": \"\u{1}\"}", "this is not valid JSON"),
+        ("{\"version\": 1, \"$schema\": \"\\ud800\", \"rules\": []}", "an escape that is not valid"),
+        ("{\"version\": 1, \"\\ud800\": 1, \"rules\": []}", "an escape that is not valid"),
+    ] {
+        let Err(Invalid(problems)) = text.parse::<Policy>() else { unreachable!("{text} was accepted") };
+        let what = &problems[0].what;
+        assert!(what.contains(says) && OF_A_LIBRARY.iter().all(|word| !what.contains(word)), "{text}: {problems:?}");
+    }
+}
+
+#[test]
 fn a_byte_order_mark_before_a_policy_is_skipped() {
     let text = "\u{feff}{\"version\": 1, \"rules\": []}";
     assert!(text.parse::<Policy>().is_ok());
     let problem = "\u{feff}{\"version\": 2, \"rules\": []}".parse::<Policy>().expect_err("refused").0.remove(0);
-    assert_eq!((problem.line, problem.column), (1, 2));
+    assert_eq!((problem.line, problem.column), (1, 13));
 }

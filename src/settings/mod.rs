@@ -415,7 +415,7 @@ mod tests {
     #[test]
     fn a_policy_is_inline_or_in_a_parameter_and_what_is_wrong_with_it_is_said() {
         for (name, value, says) in [
-            ("POLICY", "{", "POLICY: $.? (line 1"),
+            ("POLICY", "{", "POLICY: $ (line 1"),
             ("POLICY", &" ".repeat(LARGEST_POLICY + 1), "has 3073 bytes"),
             ("POLICY_PARAMETER", "my policy", "such as /kinesis/policy"),
             ("POLICY_PARAMETER", "a:b", "such as /kinesis/policy"),
