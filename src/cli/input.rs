@@ -19,8 +19,22 @@ pub(super) fn name_of(file: &str) -> &str {
     if file == "-" { "standard input" } else { file }
 }
 
+/// How a file stores its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// UTF-8, which everything reads.
+    Utf8,
+    /// UTF-16 with a byte order mark, as Windows `PowerShell` redirects output.
+    Utf16,
+}
+
 /// Reads the text of `file`; `-` is standard input. A byte order mark is skipped.
 pub(super) fn read(file: &str) -> Result<String> {
+    read_encoded(file).map(|(text, _)| text)
+}
+
+/// Reads the text of `file`, and how it is stored.
+pub(super) fn read_encoded(file: &str) -> Result<(String, Encoding)> {
     let bytes = if file == "-" {
         let mut bytes = Vec::new();
         std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
@@ -31,18 +45,27 @@ pub(super) fn read(file: &str) -> Result<String> {
     decode(bytes).map_err(|encoding| anyhow!("{} is {encoding}: save it as UTF-8", name_of(file)))
 }
 
-/// The text in `bytes`, or what they are instead of UTF-8.
-fn decode(bytes: Vec<u8>) -> Result<String, &'static str> {
-    // Windows PowerShell redirects output as UTF-16 with a byte order mark.
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err("UTF-16");
+/// The text in `bytes`, or what they are instead of a text.
+fn decode(bytes: Vec<u8>) -> Result<(String, Encoding), &'static str> {
+    let utf16 = match bytes[..] {
+        [0xff, 0xfe, ref rest @ ..] => Some((rest, u16::from_le_bytes as fn([u8; 2]) -> u16)),
+        [0xfe, 0xff, ref rest @ ..] => Some((rest, u16::from_be_bytes as fn([u8; 2]) -> u16)),
+        _ => None,
+    };
+    if let Some((rest, unit)) = utf16 {
+        let (pairs, odd) = rest.as_chunks::<2>();
+        let text = String::from_utf16(&pairs.iter().map(|pair| unit(*pair)).collect::<Vec<_>>());
+        return match text {
+            Ok(text) if odd.is_empty() => Ok((text, Encoding::Utf16)),
+            _ => Err("damaged UTF-16"),
+        };
     }
     let text = String::from_utf8(bytes).map_err(|_| "not UTF-8")?;
     match text.strip_prefix('\u{feff}') {
-        Some(marked) => Ok(marked.to_owned()),
+        Some(marked) => Ok((marked.to_owned(), Encoding::Utf8)),
         // Without a mark, every other byte of UTF-16 is zero in most texts.
         None if text.contains('\0') => Err("not UTF-8, or not a text"),
-        None => Ok(text),
+        None => Ok((text, Encoding::Utf8)),
     }
 }
 
@@ -198,22 +221,29 @@ mod tests {
             assert_eq!(error(text), Err(message.to_owned()));
         }
     }
+
     #[test]
-    fn a_byte_order_mark_is_skipped_and_another_encoding_is_named() {
+    fn utf_8_and_utf_16_with_a_mark_are_read_and_another_encoding_is_named() {
         let utf16 = |big: bool| {
-            let units = "\u{feff}{\"stream\":\"orders\"}".encode_utf16();
+            let units = "\u{feff}{\"stream\":\"früh 🦀\"}".encode_utf16();
             units.flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect::<Vec<u8>>()
         };
         for (bytes, expected) in [
-            ("{\"stream\": \"früh\"}".as_bytes().to_vec(), Ok("{\"stream\": \"früh\"}")),
-            ("\u{feff}{}".as_bytes().to_vec(), Ok("{}")),
-            (Vec::new(), Ok("")),
-            (utf16(true), Err("UTF-16")),
-            (utf16(false), Err("UTF-16")),
-            (utf16(false).split_off(2), Err("not UTF-8, or not a text")),
+            ("{\"stream\": \"früh\"}".as_bytes().to_vec(), Ok(("{\"stream\": \"früh\"}", Encoding::Utf8))),
+            ("\u{feff}{}".as_bytes().to_vec(), Ok(("{}", Encoding::Utf8))),
+            (Vec::new(), Ok(("", Encoding::Utf8))),
+            (utf16(true), Ok(("{\"stream\":\"früh 🦀\"}", Encoding::Utf16))),
+            (utf16(false), Ok(("{\"stream\":\"früh 🦀\"}", Encoding::Utf16))),
+            ([utf16(true), vec![0]].concat(), Err("damaged UTF-16")),
+            (vec![0xff, 0xfe, 0x3d, 0xd8], Err("damaged UTF-16")),
+            ("{\"stream\":1}".encode_utf16().flat_map(u16::to_le_bytes).collect(), Err("not UTF-8, or not a text")),
             (vec![b'{', 0xfc, b'}'], Err("not UTF-8")),
         ] {
-            assert_eq!(decode(bytes).as_deref().map_err(|error| *error), expected);
+            let decoded = decode(bytes);
+            assert_eq!(
+                decoded.as_ref().map(|(text, encoding)| (text.as_str(), *encoding)).map_err(|error| *error),
+                expected
+            );
         }
     }
 }
