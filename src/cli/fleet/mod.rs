@@ -101,8 +101,7 @@ impl Selection {
         let policy = match &self.policy {
             Some(file) => {
                 environment = environment.with("POLICY", "").with("POLICY_PARAMETER", "");
-                let policy = input::read(file)?.parse::<Policy>();
-                Some(Arc::new(policy.map_err(|invalid| anyhow!("{}: {invalid}", input::name_of(file)))?))
+                Some(Arc::new(crate::cli::policy::read(file)?))
             }
             None => None,
         };

@@ -1,25 +1,22 @@
-//! `enforcer policy`: checks a policy before it is deployed, and explains what it does with a
-//! stream.
-//!
-//! Works offline: `explain` reads the response of [`DescribeStreamSummary`] and, if the policy
-//! needs them, the tags of [`ListTagsForStream`].
+//! `enforcer policy explain`: what a policy does with a stream. It reads the response of
+//! [`DescribeStreamSummary`] and, if the policy needs them, the tags of [`ListTagsForStream`].
 //!
 //! [`DescribeStreamSummary`]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStreamSummary.html
 //! [`ListTagsForStream`]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListTagsForStream.html
 
-use std::time::Duration;
-
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use chrono::NaiveDate;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::input::{self, name_of, parse_json};
-use super::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, print_line, warning};
-use super::visible::visible;
-use super::{FAILED, PENDING, SUCCESS, USAGE};
+use super::lint::{Level, exemption, findings};
+use super::{FAILED, PENDING, SUCCESS};
+use crate::cli::input::{self, name_of, parse_json};
+use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, print_line, warning};
+use crate::cli::visible::visible;
 use crate::clock::Clock;
 use crate::decide::impact::{KeyChange, warnings};
 use crate::decide::{
@@ -30,25 +27,8 @@ use crate::domain::key::KeyRef;
 use crate::domain::mode::OnOtherKey;
 use crate::domain::stream::{Description, StreamMode, StreamStatus};
 use crate::domain::trigger_facts::TriggerFacts;
-use crate::policy::{
-    Action, EffectivePolicy, Invalid, Match, Policy, PolicyDecision, Requirement, Rule, Subject, schema,
-};
+use crate::policy::{EffectivePolicy, Match, PolicyDecision, Requirement, Subject};
 use crate::settings::{Environment, PolicySource, Settings};
-
-#[derive(Debug, clap::Subcommand)]
-pub(super) enum Command {
-    /// Check policy files and print every problem with its line, column and JSON path.
-    Check {
-        /// The policy files; - reads standard input.
-        #[arg(required = true)]
-        files: Vec<String>,
-    },
-    /// Show which rule applies to a stream, why the rules before it do not match, and what the
-    /// enforcer would do now.
-    Explain(ExplainArguments),
-    /// Print the JSON Schema of a policy, for editors.
-    Schema,
-}
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit codes:\n  \
@@ -60,7 +40,7 @@ Examples:\n  \
 enforcer policy explain docs/stream.example.json --key alias/streams\n  \
 aws kinesis describe-stream-summary --stream-name orders > orders.json\n  \
 enforcer policy explain orders.json --policy policy.json --key alias/streams")]
-pub(super) struct ExplainArguments {
+pub(in crate::cli) struct Arguments {
     /// The file with the output of `aws kinesis describe-stream-summary`, optionally with `Tags`
     /// next to `StreamDescriptionSummary`; - reads standard input.
     stream: String,
@@ -73,67 +53,6 @@ pub(super) struct ExplainArguments {
     /// Explain the decision for this day (UTC) instead of today.
     #[arg(long, value_name = "DATE", value_parser = input::date)]
     on: Option<NaiveDate>,
-}
-
-pub(super) fn run(command: &Command) -> Result<u8> {
-    match command {
-        Command::Check { files } => check(files),
-        Command::Explain(arguments) => explain(arguments),
-        Command::Schema => {
-            print_line(&format!("{:#}", schema()));
-            Ok(SUCCESS)
-        }
-    }
-}
-
-fn check(files: &[String]) -> Result<u8> {
-    let today = Clock::system().utc().date_naive();
-    let mut code = SUCCESS;
-    for file in files {
-        match input::read(file)?.parse::<Policy>() {
-            Ok(policy) => {
-                let rules = policy.rules();
-                print_line(&format!("{GREEN}✔{GREEN:#} {BOLD}{file}{BOLD:#}: {}", counted(rules.len(), "rule")));
-                for rule in rules {
-                    if let Some(note) = note(rule, today) {
-                        print_line(&format!(
-                            "  {YELLOW}note:{YELLOW:#} rule {}: {}",
-                            visible(&rule.name),
-                            visible(&note)
-                        ));
-                    }
-                }
-            }
-            Err(Invalid(problems)) => {
-                code = USAGE;
-                print_line(&format!("{RED}✘{RED:#} {BOLD}{file}{BOLD:#}: {}", counted(problems.len(), "problem")));
-                for problem in problems {
-                    print_line(&format!(
-                        "  {DIM}{file}:{}:{}{DIM:#} {BOLD}{}{BOLD:#}: {}",
-                        problem.line,
-                        problem.column,
-                        visible(&problem.path),
-                        visible(&problem.what)
-                    ));
-                }
-            }
-        }
-    }
-    Ok(code)
-}
-
-/// What is valid in a rule, but worth attention.
-fn note(rule: &Rule, today: NaiveDate) -> Option<String> {
-    match &rule.action {
-        Action::Exempt { until: None, reason, .. } if rule.has_end_only_in_reason() => Some(format!(
-            "the reason {reason:?} seems to state an end, but the exemption has none: add one with \"until\""
-        )),
-        Action::Exempt { until: None, .. } => Some("the exemption has no end date: add one with \"until\"".to_owned()),
-        Action::Exempt { until: Some(until), .. } if rule.has_expired(today) => {
-            Some(format!("the exemption ended on {until}; the rules after it apply to its streams"))
-        }
-        Action::Exempt { .. } | Action::Enforce { .. } => None,
-    }
 }
 
 /// The output of `aws kinesis describe-stream-summary`, as far as a policy needs it.
@@ -238,7 +157,7 @@ fn described_stream(file: &str) -> Result<DescribedStream> {
     })
 }
 
-fn explain(arguments: &ExplainArguments) -> Result<u8> {
+pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let stream = described_stream(&arguments.stream)?;
     let mut environment = Environment::of_process();
     if let Some(key) = &arguments.key {
@@ -249,10 +168,7 @@ fn explain(arguments: &ExplainArguments) -> Result<u8> {
     }
     let settings = Settings::from_environment(&environment)?;
     let policy = match (&arguments.policy, &settings.policy) {
-        (Some(file), _) => {
-            let policy = input::read(file)?.parse::<Policy>();
-            std::sync::Arc::new(policy.map_err(|invalid| anyhow!("{}: {invalid}", name_of(file)))?)
-        }
+        (Some(file), _) => std::sync::Arc::new(super::read(file)?),
         (None, PolicySource::Inline(policy)) => std::sync::Arc::clone(policy),
         (None, PolicySource::Parameter(name)) => {
             return Err(anyhow!(
@@ -321,28 +237,23 @@ fn explain(arguments: &ExplainArguments) -> Result<u8> {
 /// The rules in order, up to the one that applies: whether each matches, and why not.
 fn rule_lines(rules: &EffectivePolicy, subject: &Subject<'_>) -> Vec<String> {
     let mut lines = Vec::new();
+    let warnings = findings(&rules.policy, subject.today);
     for (index, rule) in rules.policy.rules().iter().enumerate() {
-        let line = |result: String| format!("{:>2}  {BOLD}{}{BOLD:#}: {result}", index + 1, visible(&rule.name));
-        match rule.matches.of(subject) {
-            Match::No(why) => lines.push(line(format!("no match, {}", visible(&why)))),
+        let (result, decides) = match rule.matches.of(subject) {
+            Match::No(why) => (format!("no match, {}", visible(&why)), false),
             Match::Yes if rule.has_expired(subject.today) => {
-                lines.push(line(format!(
-                    "{YELLOW}expired{YELLOW:#}, {}",
-                    visible(&note(rule, subject.today).unwrap_or_default())
-                )));
+                let ended = exemption(rule, subject.today).map(|(_, ended)| ended).unwrap_or_default();
+                (format!("{YELLOW}expired{YELLOW:#}, {}", visible(&ended)), false)
             }
-            Match::Yes => {
-                lines.push(line(format!("{GREEN}applies{GREEN:#}")));
-                return lines;
-            }
-            Match::NeedsTags => {
-                lines.push(line(format!("{YELLOW}depends on tags{YELLOW:#}")));
-                return lines;
-            }
-            Match::Unknown(missing) => {
-                lines.push(line(format!("{YELLOW}depends on {missing}{YELLOW:#}")));
-                return lines;
-            }
+            Match::Yes => (format!("{GREEN}applies{GREEN:#}"), true),
+            Match::NeedsTags => (format!("{YELLOW}depends on tags{YELLOW:#}"), true),
+            Match::Unknown(missing) => (format!("{YELLOW}depends on {missing}{YELLOW:#}"), true),
+        };
+        lines.push(format!("{:>2}  {BOLD}{}{BOLD:#}: {result}", index + 1, visible(&rule.name)));
+        let own = warnings.iter().filter(|finding| finding.rule == index && finding.level == Level::Warning);
+        lines.extend(own.flat_map(|finding| finding.lines("")).map(|line| format!("    {line}")));
+        if decides {
+            return lines;
         }
     }
     lines.push(format!(" –  {BOLD}the configured default{BOLD:#}: {GREEN}applies{GREEN:#}"));
