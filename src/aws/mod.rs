@@ -11,6 +11,8 @@ mod connect;
 pub mod dead_letters;
 pub(crate) mod error;
 pub mod events;
+#[cfg(feature = "cli")]
+pub mod functions;
 pub mod history;
 pub mod http;
 pub mod kinesis;
@@ -19,6 +21,8 @@ pub mod member_accounts;
 pub mod policy;
 mod queue_count;
 pub mod rate_limit;
+#[cfg(feature = "cli")]
+pub mod regions;
 pub(crate) mod service;
 pub mod sqs;
 pub mod ssm;

@@ -5,9 +5,9 @@
 //! that are not called here, and six rule engines that find six endpoints: together they were a
 //! third of the function's size. Kinesis and STS are called by their generated clients.
 //!
-//! Requests follow the [AWS JSON protocols][json], endpoints the [AWS General
-//! Reference][endpoints]. A test compares the endpoints with those of the generated clients, for
-//! every partition.
+//! Requests follow the [AWS JSON protocols][json], except where only the terminal program makes
+//! them; endpoints follow the [AWS General Reference][endpoints]. A test compares the endpoints with
+//! those of the generated clients, for every partition.
 //!
 //! [json]: https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
 //! [endpoints]: https://docs.aws.amazon.com/general/latest/gr/rande.html
@@ -18,7 +18,7 @@ use aws_runtime::auth::SigV4OperationSigningConfig;
 use aws_runtime::auth::sigv4::{SCHEME_ID, SigV4AuthScheme};
 use aws_runtime::recursion_detection::RecursionDetectionInterceptor;
 use aws_smithy_runtime::client::identity::IdentityCache;
-use aws_smithy_runtime::client::orchestrator::operation::Operation;
+use aws_smithy_runtime::client::orchestrator::operation::{Operation, OperationBuilder};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptionResolver;
 use aws_smithy_runtime_api::client::auth::{
@@ -44,14 +44,14 @@ use super::error::{CallError, Fate};
 use crate::domain::arn::partition_of;
 use crate::domain::failure::{Failure, Step, code};
 
-/// A service with an AWS JSON protocol.
+/// A service.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Service {
     /// The service's id, as in `AWS_ENDPOINT_URL_<ID>`.
     id: &'static str,
     /// The name that its endpoints begin with, and that requests are signed for.
     host: &'static str,
-    /// The prefix of `X-Amz-Target`.
+    /// The prefix of `X-Amz-Target`; empty if the service speaks no AWS JSON protocol.
     target: &'static str,
     content_type: &'static str,
     govcloud: GovCloud,
@@ -107,6 +107,14 @@ pub(crate) const TAGGING: Service = Service {
     content_type: JSON_1_1,
     govcloud: GovCloud::Fips,
 };
+/// Lambda.
+#[cfg(feature = "cli")]
+pub(super) const LAMBDA: Service =
+    Service { id: "Lambda", host: "lambda", target: "", content_type: "", govcloud: GovCloud::Fips };
+/// Elastic Compute Cloud.
+#[cfg(feature = "cli")]
+pub(super) const EC2: Service =
+    Service { id: "EC2", host: "ec2", target: "", content_type: "", govcloud: GovCloud::Plain };
 
 impl Service {
     /// The URL of the service.
@@ -176,44 +184,23 @@ struct Call {
 #[derive(Debug)]
 pub(crate) struct Answer(Vec<u8>);
 
+impl Answer {
+    /// Parses the answer of the call at `step` on `subject`.
+    pub(super) fn parsed<T: DeserializeOwned>(self, step: Step, subject: &dyn Display) -> Result<T, CallError> {
+        // The body is empty if the operation has no output.
+        let body = if self.0.is_empty() { &b"{}"[..] } else { &self.0 };
+        serde_json::from_slice(body).map_err(|error| CallError {
+            failure: Failure::new(step, code::UNREADABLE_ANSWER, subject, &error.to_string()),
+            fate: Fate::Unknown,
+        })
+    }
+}
+
 impl Client {
     /// A client of `service`, with the credentials, the Region, the timeouts and the HTTP client in
     /// `config`.
     pub(crate) fn new(config: &SdkConfig, service: Service) -> Self {
-        let mut signing = Layer::new("signing");
-        signing.store_put(AuthSchemeOptionResolverParams::new(()));
-        signing.store_put(SigV4OperationSigningConfig::default());
-        signing.store_put(SigningName::from_static(service.host));
-        if let Some(region) = config.region() {
-            signing.store_put(SigningRegion::from(region.clone()));
-        }
-        let mut components = RuntimeComponentsBuilder::new("service");
-        components
-            .set_auth_scheme_option_resolver(Some(SharedAuthSchemeOptionResolver::new(
-                StaticAuthSchemeOptionResolver::new(vec![SCHEME_ID]),
-            )))
-            .push_auth_scheme(SharedAuthScheme::new(SigV4AuthScheme::new()))
-            .set_identity_cache(Some(config.identity_cache().unwrap_or_else(|| IdentityCache::lazy().build())))
-            // Lambda's recursive loop detection needs its header.
-            .push_interceptor(RecursionDetectionInterceptor::new());
-        if let Some(credentials) = config.credentials_provider() {
-            components.set_identity_resolver(SCHEME_ID, credentials);
-        }
-        components
-            .set_http_client(config.http_client())
-            .set_sleep_impl(config.sleep_impl())
-            .set_time_source(config.time_source());
-        let builder = Operation::builder()
-            .service_name(service.id)
-            .operation_name("call")
-            .behavior_version(BehaviorVersion::latest())
-            .endpoint_url(&service.endpoint(config))
-            .no_retry()
-            .timeout_config(config.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled))
-            .with_connection_poisoning()
-            .runtime_plugin(
-                StaticRuntimePlugin::new().with_config(signing.freeze()).with_runtime_components(components),
-            );
+        let builder = operation(config, service);
         let operation = builder.serializer(move |call: Call| service.request(call)).deserializer(answer).build();
         Self { service, operation }
     }
@@ -235,20 +222,50 @@ impl Client {
         step: Step,
         subject: &(dyn Display + Sync),
     ) -> Result<T, CallError> {
-        let Answer(body) =
-            self.send(operation, input).await.map_err(|error| CallError::from_sdk(step, subject, &error))?;
-        // The body is empty if the operation has no output.
-        let body = if body.is_empty() { &b"{}"[..] } else { &body };
-        serde_json::from_slice(body).map_err(|error| CallError {
-            failure: Failure::new(step, code::UNREADABLE_ANSWER, subject, &error.to_string()),
-            fate: Fate::Unknown,
-        })
+        let answer = self.send(operation, input).await.map_err(|error| CallError::from_sdk(step, subject, &error))?;
+        answer.parsed(step, subject)
     }
 
     /// Opens a connection. An error is left for the first call to find.
     pub(super) async fn connect(&self) {
         drop(self.operation.invoke(Call { operation: "ping", input: Vec::new(), ping: true }).await);
     }
+}
+
+/// What all operations of `service` have in common: the endpoint, and what is in `config`.
+pub(super) fn operation(config: &SdkConfig, service: Service) -> OperationBuilder {
+    let mut signing = Layer::new("signing");
+    signing.store_put(AuthSchemeOptionResolverParams::new(()));
+    signing.store_put(SigV4OperationSigningConfig::default());
+    signing.store_put(SigningName::from_static(service.host));
+    if let Some(region) = config.region() {
+        signing.store_put(SigningRegion::from(region.clone()));
+    }
+    let mut components = RuntimeComponentsBuilder::new("service");
+    components
+        .set_auth_scheme_option_resolver(Some(SharedAuthSchemeOptionResolver::new(
+            StaticAuthSchemeOptionResolver::new(vec![SCHEME_ID]),
+        )))
+        .push_auth_scheme(SharedAuthScheme::new(SigV4AuthScheme::new()))
+        .set_identity_cache(Some(config.identity_cache().unwrap_or_else(|| IdentityCache::lazy().build())))
+        // Lambda's recursive loop detection needs its header.
+        .push_interceptor(RecursionDetectionInterceptor::new());
+    if let Some(credentials) = config.credentials_provider() {
+        components.set_identity_resolver(SCHEME_ID, credentials);
+    }
+    components
+        .set_http_client(config.http_client())
+        .set_sleep_impl(config.sleep_impl())
+        .set_time_source(config.time_source());
+    Operation::builder()
+        .service_name(service.id)
+        .operation_name("call")
+        .behavior_version(BehaviorVersion::latest())
+        .endpoint_url(&service.endpoint(config))
+        .no_retry()
+        .timeout_config(config.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled))
+        .with_connection_poisoning()
+        .runtime_plugin(StaticRuntimePlugin::new().with_config(signing.freeze()).with_runtime_components(components))
 }
 
 impl Service {
@@ -272,7 +289,7 @@ impl Service {
 
 /// An error response of the service.
 #[derive(Debug)]
-pub(crate) struct ServiceError(ErrorMetadata);
+pub(crate) struct ServiceError(pub(super) ErrorMetadata);
 
 impl Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -288,7 +305,7 @@ impl ProvideErrorMetadata for ServiceError {
     }
 }
 
-fn answer(response: &HttpResponse) -> Result<Answer, OrchestratorError<ServiceError>> {
+pub(super) fn answer(response: &HttpResponse) -> Result<Answer, OrchestratorError<ServiceError>> {
     let body = response.body().bytes().unwrap_or_default();
     if response.status().is_success() {
         return Ok(Answer(body.to_vec()));
@@ -389,6 +406,27 @@ mod tests {
             let found = DefaultResolver::new().resolve_endpoint(&params).await;
             found.ok().map(|endpoint| endpoint.url().to_owned())
         }};
+    }
+
+    /// Source: <https://docs.aws.amazon.com/general/latest/gr/rande.html>.
+    #[cfg(feature = "cli")]
+    #[test]
+    fn endpoints_of_the_terminal_program_are_those_of_the_general_reference() {
+        for (service, region, fips, dual_stack, url) in [
+            (LAMBDA, "eu-west-1", false, false, "https://lambda.eu-west-1.amazonaws.com"),
+            (LAMBDA, "us-east-1", true, false, "https://lambda-fips.us-east-1.amazonaws.com"),
+            (LAMBDA, "us-gov-west-1", true, false, "https://lambda-fips.us-gov-west-1.amazonaws.com"),
+            (LAMBDA, "eu-west-1", false, true, "https://lambda.eu-west-1.api.aws"),
+            (EC2, "eu-west-1", false, false, "https://ec2.eu-west-1.amazonaws.com"),
+            (EC2, "us-east-1", true, false, "https://ec2-fips.us-east-1.amazonaws.com"),
+            (EC2, "us-gov-west-1", true, false, "https://ec2.us-gov-west-1.amazonaws.com"),
+            (EC2, "eu-west-1", false, true, "https://ec2.eu-west-1.api.aws"),
+            (EC2, "cn-north-1", false, false, "https://ec2.cn-north-1.amazonaws.com.cn"),
+        ] {
+            let config =
+                SdkConfig::builder().region(Region::new(region)).use_fips(fips).use_dual_stack(dual_stack).build();
+            assert_eq!(service.endpoint(&config), url);
+        }
     }
 
     #[tokio::test]

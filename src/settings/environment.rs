@@ -43,6 +43,14 @@ impl Environment {
         self
     }
 
+    /// The same environment without `name`.
+    #[cfg(feature = "cli")]
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.0.remove(name);
+        self
+    }
+
     /// The variable `name`, which is one of `choices`; `default` where it is not set.
     pub(super) fn choice<T: Copy>(
         &self,

@@ -238,6 +238,27 @@ mod tests {
     }
 
     #[test]
+    fn every_variable_that_is_read_is_supported() {
+        let sources = [
+            include_str!("accounts.rs"),
+            include_str!("enforcement.rs"),
+            include_str!("queues.rs"),
+            include_str!("reporting.rs"),
+        ];
+        let code = sources.map(|source| source.split("#[cfg(test)]").next().unwrap_or_default()).concat();
+        // What stands between quotes, on one line, and looks like a variable.
+        let quoted = code.lines().flat_map(|line| line.split('"').skip(1).step_by(2));
+        let is_name =
+            |text: &&str| text.contains('_') && text.bytes().all(|byte| byte == b'_' || byte.is_ascii_uppercase());
+        let mut read: Vec<_> = quoted.filter(is_name).chain(["POLICY"]).collect();
+        read.sort_unstable();
+        read.dedup();
+        let mut supported = SUPPORTED;
+        supported.sort_unstable();
+        assert_eq!(read, supported);
+    }
+
+    #[test]
     fn an_empty_optional_variable_is_unset_but_an_empty_tag_key_switches_the_exemption_off() {
         let mut variables: Vec<_> = SUPPORTED.iter().map(|name| (*name, "")).collect();
         variables.push(("KMS_KEY_ID", KEY));

@@ -162,7 +162,7 @@ impl Kind {
             | "ProvisionedThroughputExceededException" => Self::Throttled,
             "ResourceInUseException" => Self::InUse,
             "ResourceNotFoundException" | STREAM_NOT_FOUND => Self::StreamNotFound,
-            "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => Self::Denied,
+            "AccessDeniedException" | "AccessDenied" | "NotAuthorized" | "UnauthorizedOperation" => Self::Denied,
             "KMSAccessDeniedException" | "KmsAccessDenied" => Self::KeyDenied,
             "KMSDisabledException" | "DisabledException" | "KmsDisabled" | KEY_DISABLED => Self::KeyDisabled,
             "KMSInvalidStateException"
@@ -202,6 +202,7 @@ impl Kind {
             | "IncompleteSignature"
             | "IncompleteSignatureException"
             | "InvalidSecurity"
+            | "AuthFailure"
             | REQUEST_NOT_BUILT => Self::Credentials,
             "QueueDoesNotExist" | "AWS.SimpleQueueService.NonExistentQueue" => Self::QueueNotFound,
             "InternalFailure"

@@ -58,11 +58,15 @@ pub enum Step {
     PutEvents,
     /// Receiving, moving or deleting dead letters, by `enforcer dlq`.
     HandleDeadLetters,
+    /// `lambda:GetFunctionConfiguration`, by the terminal program.
+    ReadFunction,
+    /// `ec2:DescribeRegions`, by the terminal program.
+    ListRegions,
 }
 
 impl Step {
     /// Every step.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::ReadEvent,
         Self::CheckTarget,
         Self::AssumeRole,
@@ -84,6 +88,8 @@ impl Step {
         Self::Probe,
         Self::PutEvents,
         Self::HandleDeadLetters,
+        Self::ReadFunction,
+        Self::ListRegions,
     ];
 
     /// The step's name in answers, dead letters and logs.
@@ -111,6 +117,8 @@ impl Step {
             Self::Probe => "probe",
             Self::PutEvents => "put-events",
             Self::HandleDeadLetters => "handle-dead-letters",
+            Self::ReadFunction => "read-function",
+            Self::ListRegions => "list-regions",
         }
     }
 }
@@ -140,6 +148,8 @@ impl Step {
             Self::Probe => "PutRecord to",
             Self::PutEvents => "PutEvents to",
             Self::HandleDeadLetters => "handling dead letters:",
+            Self::ReadFunction => "GetFunctionConfiguration of",
+            Self::ListRegions => "DescribeRegions in",
         }
     }
 }
@@ -270,7 +280,7 @@ mod tests {
                 "name, the account and the Region",
             ),
             (
-                &["AccessDeniedException", "AccessDenied", "NotAuthorized"],
+                &["AccessDeniedException", "AccessDenied", "NotAuthorized", "UnauthorizedOperation"],
                 Terminal,
                 Step::DescribeKey,
                 "for a key of another account",
@@ -319,6 +329,7 @@ mod tests {
                     "MissingAuthenticationToken",
                     "MissingAuthenticationTokenException",
                     "InvalidSecurity",
+                    "AuthFailure",
                     code::REQUEST_NOT_BUILT,
                 ],
                 Retryable,
@@ -412,6 +423,8 @@ mod tests {
             (Step::Probe, "kinesis:PutRecord"),
             (Step::PutEvents, "events:PutEvents"),
             (Step::HandleDeadLetters, "sqs:ReceiveMessage"),
+            (Step::ReadFunction, "lambda:GetFunctionConfiguration"),
+            (Step::ListRegions, "ec2:DescribeRegions"),
             (Step::Wait, "the message names"),
         ] {
             let failure = Failure::new(step, "AccessDeniedException", &"orders", "");

@@ -170,6 +170,8 @@ fn action(step: Step) -> &'static str {
             "sqs:ReceiveMessage, sqs:ChangeMessageVisibility and sqs:DeleteMessage on the dead-letter queue, \
              sqs:SendMessage on the work queue"
         }
+        Step::ReadFunction => "lambda:GetFunctionConfiguration on the function",
+        Step::ListRegions => "ec2:DescribeRegions",
         Step::Probe => "kinesis:PutRecord on the stream, and kms:GenerateDataKey on the key",
         Step::AssumeRole => "sts:AssumeRole on the member account's role",
         Step::PutEvents => "events:PutEvents on the bus in OUTCOME_EVENT_BUS",
