@@ -276,7 +276,11 @@ fn a_missing_queue_is_reported() {
     let mut setup = Setup::new();
     setup.variables.retain(|(name, _)| *name != "FAILURE_QUEUE_URL");
     let (code, printed) = setup.run(&["list"]);
-    assert_eq!((code, printed.contains("pass --queue QUEUE, or set FAILURE_QUEUE_URL")), (Some(2), true), "{printed}");
+    assert_eq!(
+        (code, printed.contains("pass --queue QUEUE, pass --function NAME, or set FAILURE_QUEUE_URL")),
+        (Some(2), true),
+        "{printed}"
+    );
     let (code, printed) = setup.run(&["list", "--queue", "https://sqs.us-east-1.amazonaws.com/111122223333/nothing"]);
     assert_eq!(
         (code, printed.contains("QueueDoesNotExist") || printed.contains("NonExistentQueue")),

@@ -160,7 +160,7 @@ fn what_keeps_a_plan_from_being_made_is_said() {
         "{code:?} {told}"
     );
     let elsewhere = "arn:aws:kinesis:eu-west-1:111122223333:stream/orders";
-    let (code, told) = enforcer(&["plan", "--key", ALIAS, elsewhere], &variables);
+    let (code, told) = enforcer(&["plan", "--key", ALIAS, elsewhere, "orders"], &variables);
     assert!(code == Some(2) && told.contains("is not in us-east-1: pass --region eu-west-1"), "{code:?} {told}");
     let mut nobody: Vec<_> = variables.iter().filter(|(name, _)| !name.contains("ACCESS_KEY")).cloned().collect();
     nobody.push(("AWS_EC2_METADATA_DISABLED", "true".to_owned()));
@@ -253,7 +253,7 @@ fn a_region_that_refuses_does_not_take_the_others_along() {
     }
     assert_eq!(account.count("StartStreamEncryption"), 0);
     let (code, told) = run(&["apply", "--yes"]);
-    assert!(code == Some(1) && told.contains("error: eu-west-1: "), "{code:?} {told}");
+    assert!(code == Some(1) && told.contains("✘ eu-west-1: "), "{code:?} {told}");
     assert_eq!(account.snapshot("orders").and_then(|stream| stream.key_id), Some(key));
 
     // None answers: there is nothing to show.

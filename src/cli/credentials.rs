@@ -11,6 +11,7 @@ use aws_credential_types::provider::ProvideCredentials;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 
+use super::input;
 use crate::aws::config;
 use crate::aws::error::chain;
 use crate::aws::http::http_client;
@@ -42,8 +43,10 @@ pub(super) async fn sdk_config(
         loader = loader.region(Region::new(region.to_owned()));
     }
     let config = loader.load().await;
-    if config.region().is_none() {
-        return Err(anyhow!("no Region: pass --region, set AWS_REGION, or use a profile with a Region"));
+    match config.region() {
+        None => return Err(anyhow!("no Region: pass --region, set AWS_REGION, or use a profile with a Region")),
+        Some(found) if region.is_none() => check_region(found.as_ref(), profile, environment)?,
+        Some(_) => {}
     }
     let (failure, remedy) = match profile {
         Some(name) => (
@@ -54,6 +57,16 @@ pub(super) async fn sdk_config(
     };
     check_credentials(&config, &failure, remedy).await?;
     Ok(config::with_retries_off(config, clock))
+}
+
+/// Checks the Region that the environment or the profile names, before AWS is asked there.
+fn check_region(region: &str, profile: Option<&str>, environment: &Environment) -> Result<()> {
+    let variable = ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find(|name| environment.get(name).is_some());
+    let source = variable.map_or_else(
+        || format!("the region of the profile {}", profile.or(environment.get("AWS_PROFILE")).unwrap_or("default")),
+        str::to_owned,
+    );
+    input::region(region).map(drop).map_err(|problem| anyhow!("{source} is {region:?}: {problem}"))
 }
 
 /// Loads the credentials once, so that missing ones are reported as `failure`, with its remedy,

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::credentials::sdk_config;
+use super::function_settings::{FunctionName, settings_in, settings_of};
 use super::input::{self, parse_json, whole_number};
 use super::paint::{self, print_error, print_line};
 use super::sandbox_account::{ACCOUNT, ALIAS, DEAD_LETTER_QUEUE, ENFORCER, REGION, SandboxAccount};
@@ -28,14 +29,14 @@ use crate::settings::{Environment, Settings};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
 enforcer event events/stream-created.json --sandbox\n  \
-enforcer event events/encryption-stopped.json --dry-run --profile prod\n  \
+enforcer event events/encryption-stopped.json --dry-run --function kinesis-enforcer --profile prod\n  \
 echo '{\"stream\": \"orders\"}' | enforcer event - --key alias/streams")]
 pub(super) struct Arguments {
     /// The file with an event as Lambda receives it, a dead letter, or a request such as {"stream":
     /// "orders"}; - reads standard input.
     file: String,
     /// Run in a sandbox that contains the resources that the event names.
-    #[arg(long, conflicts_with_all = ["profile", "key", "region"])]
+    #[arg(long, conflicts_with_all = ["profile", "key", "region", "function"])]
     sandbox: bool,
     /// Decide without changing a stream or sending a dead letter.
     #[arg(long)]
@@ -46,6 +47,10 @@ pub(super) struct Arguments {
     /// Use this KMS key instead of the one in `KMS_KEY_ID`.
     #[arg(long)]
     key: Option<String>,
+    /// Use the settings of this deployed function, by its name or ARN, instead of those in the
+    /// environment.
+    #[arg(long, value_name = "NAME")]
+    function: Option<FunctionName>,
     /// Use this AWS profile.
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
@@ -59,14 +64,11 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: &Arguments) -> Result<u8> {
     let payload = parse_json(&arguments.file, &input::read(&arguments.file)?)?;
-    let mut environment = Environment::of_process();
-    if let Some(key) = &arguments.key {
-        environment = environment.with("KMS_KEY_ID", key);
-    }
+    let environment = Environment::of_process();
     let (handler, payload) = if arguments.sandbox {
         in_sandbox(environment, payload).await?
     } else {
-        (in_aws(arguments, &environment).await?, payload)
+        (Box::pin(in_aws(arguments, environment)).await?, payload)
     };
     let deadline = handler.clock.wall() + Duration::from_secs(arguments.timeout);
     let invocation = Invocation { request_id: "terminal".to_owned(), deadline };
@@ -103,10 +105,24 @@ fn print(answer: &Value, json: bool) {
 }
 
 /// The handler on the account of the AWS profile or environment.
-async fn in_aws(arguments: &Arguments, environment: &Environment) -> Result<Handler> {
-    let settings = Settings::from_environment(environment)?;
+async fn in_aws(
+    Arguments { function, key, profile, region, .. }: &Arguments,
+    environment: Environment,
+) -> Result<Handler> {
     let clock = Clock::system();
-    let config = sdk_config(arguments.profile.as_deref(), arguments.region.as_deref(), environment, &clock).await?;
+    let with_key = |environment: Environment| match key {
+        Some(key) => environment.with("KMS_KEY_ID", key),
+        None => environment,
+    };
+    let (settings, config) = if let Some(function) = function {
+        let region = function.region_or(region.as_deref())?;
+        let config = sdk_config(profile.as_deref(), region, &environment, &clock).await?;
+        let of_function = settings_of(function, &config, &clock, &environment).await?;
+        (settings_in(&with_key(of_function.environment), Some(function))?, config)
+    } else {
+        let settings = settings_in(&with_key(environment.clone()), None)?;
+        (settings, sdk_config(profile.as_deref(), region.as_deref(), &environment, &clock).await?)
+    };
     let aws = Aws::new(&config, &settings, &clock);
     Ok(Handler { settings, aws, clock, function: "enforcer".to_owned(), emit: |_| {} })
 }

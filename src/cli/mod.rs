@@ -19,6 +19,7 @@ mod demo;
 mod dlq;
 mod event;
 mod fleet;
+mod function_settings;
 mod input;
 mod interrupt;
 mod paint;

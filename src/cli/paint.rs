@@ -57,6 +57,11 @@ pub(super) fn width() -> usize {
     asked.filter(|columns| *columns > 0).or_else(of_terminal).unwrap_or(WIDTH_OF_FILE).max(NARROWEST)
 }
 
+/// Prints what a person should know to standard error.
+pub(super) fn print_note(line: &str) {
+    drop(writeln!(anstream::stderr(), "{DIM}{}{DIM:#}", harmless(line)));
+}
+
 /// Prints a warning to standard error.
 pub(super) fn print_warning(line: &str) {
     drop(writeln!(anstream::stderr(), "{YELLOW}warning:{YELLOW:#} {}", harmless(line)));

@@ -26,6 +26,7 @@ use tokio::time::Instant;
 
 use self::dead_letter::ShownDeadLetter;
 use super::credentials::sdk_config;
+use super::function_settings::{FunctionName, settings_of};
 use super::input;
 use super::paint::{counted, print_warning};
 use super::visible::visible;
@@ -55,7 +56,7 @@ const RELEASED_AT_ONCE: usize = 10;
 They become visible again when the command exits, or after 15 minutes if it is killed.\n\n\
 Examples:\n  \
 enforcer dlq list --sandbox\n  \
-enforcer dlq list --class retryable --older-than 1h\n  \
+enforcer dlq list --function kinesis-enforcer --class retryable --older-than 1h\n  \
 enforcer dlq show 3f1c\n  \
 enforcer dlq redrive --code KeyDisabled\n  \
 enforcer dlq redrive 3f1c --here\n  \
@@ -68,6 +69,10 @@ pub(super) struct Arguments {
     /// ARN.
     #[arg(long, global = true, value_name = "QUEUE")]
     queue: Option<String>,
+    /// Use the settings of this deployed function, by its name or ARN, instead of those in the
+    /// environment.
+    #[arg(long, global = true, value_name = "NAME")]
+    function: Option<FunctionName>,
     /// Use this AWS profile.
     #[arg(long, global = true, value_name = "NAME")]
     profile: Option<String>,
@@ -75,7 +80,7 @@ pub(super) struct Arguments {
     #[arg(long, global = true, value_parser = input::region)]
     region: Option<String>,
     /// Use a sandbox whose queue has one dead letter of every kind.
-    #[arg(long, global = true, conflicts_with_all = ["profile", "queue"])]
+    #[arg(long, global = true, conflicts_with_all = ["profile", "queue", "function"])]
     sandbox: bool,
 }
 
@@ -131,14 +136,28 @@ pub(super) async fn run(arguments: &Arguments) -> Result<u8> {
 }
 
 impl Session {
-    async fn in_aws(arguments: &Arguments) -> Result<Self> {
-        let environment = Environment::of_process();
-        let queue_url = arguments.queue.as_deref().or_else(|| environment.get("FAILURE_QUEUE_URL"));
-        let queue =
-            queue_url.ok_or_else(|| anyhow!("no dead-letter queue: pass --queue QUEUE, or set FAILURE_QUEUE_URL"))?;
+    async fn in_aws(Arguments { queue, function, profile, region, .. }: &Arguments) -> Result<Self> {
+        let mut environment = Environment::of_process();
         let clock = Clock::system();
-        let region = arguments.region.as_deref().or_else(|| queue_name::region_of(queue));
-        let config = sdk_config(arguments.profile.as_deref(), region, &environment, &clock).await?;
+        let mut config = None;
+        if let Some(function) = function {
+            let region = function.region_or(region.as_deref())?;
+            let of_function = sdk_config(profile.as_deref(), region, &environment, &clock).await?;
+            environment = settings_of(function, &of_function, &clock, &environment).await?.environment;
+            config = Some(of_function);
+        }
+        let queue = queue.as_deref().or_else(|| environment.get("FAILURE_QUEUE_URL"));
+        let queue = queue.ok_or_else(|| match function {
+            Some(function) => anyhow!("the function {function} has no dead-letter queue: pass --queue QUEUE"),
+            None => anyhow!("no dead-letter queue: pass --queue QUEUE, pass --function NAME, or set FAILURE_QUEUE_URL"),
+        })?;
+        let config = match config {
+            Some(config) => config,
+            None => {
+                let region = region.as_deref().or_else(|| queue_name::region_of(queue));
+                sdk_config(profile.as_deref(), region, &environment, &clock).await?
+            }
+        };
         let queue_url = queue_name::url_of(queue, &config, &clock).await?;
         let (queue, begun) = (DeadLetterQueue::new(&config, &clock, &queue_url), clock.instant());
         Ok(Self { queue, queue_url, clock, environment, config, begun })

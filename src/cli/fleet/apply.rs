@@ -11,14 +11,13 @@ use serde_json::json;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::plan::{Plan, account};
+use super::places::FailedPlace;
+use super::plan::Plan;
 use super::row::Row;
-use super::{FailedRegion, Selection, Target, Targets, Work};
+use super::{Selection, Survey, Target, Work};
 use crate::aws::kinesis::Probe;
 use crate::cli::interrupt::{INTERRUPTED, Interrupt};
-use crate::cli::paint::{
-    BOLD, DIM, GREEN, RED, YELLOW, confirm, counted, outcome as outcome_lines, print_error, print_line,
-};
+use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, confirm, counted, outcome as outcome_lines, print_line};
 use crate::cli::{FAILED, SUCCESS, visible};
 use crate::domain::mode::Mode;
 use crate::domain::outcome::Status;
@@ -31,19 +30,22 @@ use crate::domain::stream::StreamRef;
 const UNENCRYPTED_RECORDS: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The command shows the plan, prompts, and encrypts each stream. \
+#[command(
+    after_help = "The command shows the plan of all accounts and Regions, prompts once, and encrypts each stream. \
 After Ctrl-C it starts no further stream, waits for those that it has started, and prints what it did; \
 Ctrl-C again ends that wait.\n\
 To continue, run it again: compliant streams stay unchanged.\n\n\
 Exit codes:\n  \
 0  all streams are encrypted as configured, or exempt\n  \
-1  a stream failed or was not started\n  \
+1  a stream, an account or a Region failed, or a stream was not started\n  \
 2  the usage or the settings are wrong, or AWS cannot be reached\n\
 130  Ctrl-C was pressed\n\n\
 Examples:\n  \
 enforcer apply --sandbox --yes\n  \
-enforcer apply orders --key alias/streams --profile prod\n  \
-enforcer apply --sandbox --yes --probe")]
+enforcer apply orders --function kinesis-enforcer --profile prod\n  \
+enforcer apply --key alias/streams --region us-east-1,eu-west-1\n  \
+enforcer apply --sandbox --yes --probe"
+)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     selection: Selection,
@@ -52,7 +54,7 @@ pub(crate) struct Arguments {
     yes: bool,
     /// Write ONE RECORD to each stream after it is encrypted, to verify that the response of AWS
     /// shows KMS.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "accounts")]
     probe: bool,
     /// Print the outcomes as JSON.
     #[arg(long)]
@@ -60,95 +62,77 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
-    let mut code = SUCCESS;
-    let mut interrupt = Interrupt::unarmed();
-    let Targets { reached, failed } = arguments.selection.targets(true).await?;
-    let is_only = reached.len() + failed.len() == 1;
-    for failed in &failed {
-        code = FAILED;
-        print_error(&visible::visible(failed));
-    }
-    for target in reached {
-        if target.settings.mode == Mode::Audit {
-            bail!("ENFORCEMENT_MODE is audit, so apply would change nothing: unset it, or run enforcer plan");
+    let selection = &arguments.selection;
+    let places = selection.places(true).await?;
+    for target in places.iter().flatten().filter(|target| target.settings.mode == Mode::Audit) {
+        match &selection.function {
+            Some(function) => bail!(
+                "ENFORCEMENT_MODE of the function {function} in {} is audit, so apply would change nothing: run \
+                 enforcer plan, or deploy the function with enforce",
+                target.aws.region
+            ),
+            None => bail!("ENFORCEMENT_MODE is audit, so apply would change nothing: unset it, or run enforcer plan"),
         }
-        let plan = match Plan::of(&target, &arguments.selection).await {
-            Err(error) if !is_only => {
-                code = FAILED;
-                print_error(&visible::visible(&FailedRegion::new(&target.aws.region, &error)));
-                continue;
+    }
+    let (mut work, mut plan) = (Vec::new(), Survey::default());
+    for place in selection.survey_each(&places).await? {
+        match place {
+            Ok((target, survey)) => {
+                work.push((target, to_encrypt(&survey.rows)));
+                plan.extend(survey);
             }
-            plan => plan?,
-        };
-        code = code.max(Box::pin(apply(&target, &plan, arguments, &mut interrupt)).await?);
-        if interrupt.is_pressed() {
-            return Ok(INTERRUPTED);
+            Err(failed) => plan.failed_regions.push(failed),
         }
     }
-    Ok(code)
+    work.retain(|(_, streams)| !streams.is_empty());
+    Box::pin(apply(&work, &Plan(plan), arguments)).await
 }
 
-async fn apply(target: &Target, plan: &Plan, arguments: &Arguments, interrupt: &mut Interrupt) -> Result<u8> {
-    // Only now: before, and at the first prompt, Ctrl-C may end the program.
+/// The streams that the plan would change.
+fn to_encrypt(rows: &[Row]) -> Vec<StreamRef> {
+    rows.iter()
+        .filter(|row| row.status == Status::WouldEncrypt && row.outcome.mode == Mode::Enforce)
+        .filter_map(|row| row.arn.clone().map(StreamRef::Arn))
+        .collect()
+}
+
+/// Shows the plan, prompts once, and encrypts the streams of one place after the other.
+async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Arguments) -> Result<u8> {
+    let mut interrupt = Interrupt::unarmed();
+    // Only now: before, and at the prompt, Ctrl-C may end the program.
     if arguments.yes {
         interrupt.arm().await;
     }
+    let Survey { rows: planned, failed_regions, .. } = &plan.0;
     if !arguments.json {
         print_line(&plan.to_string());
     }
-    let streams: Vec<StreamRef> = plan
-        .0
-        .rows
-        .iter()
-        .filter(|row| row.status == Status::WouldEncrypt && row.outcome.mode == Mode::Enforce)
-        .filter_map(|row| row.arn.clone().map(StreamRef::Arn))
-        .collect();
     let failed_in_plan: Vec<_> =
-        plan.0.rows.iter().filter(|row| row.outcome.error.is_some()).map(|row| row.stream.as_str()).collect();
-    if streams.is_empty() {
+        planned.iter().filter(|row| row.outcome.error.is_some()).map(|row| row.stream.as_str()).collect();
+    let is_planned_whole = failed_in_plan.is_empty() && failed_regions.is_empty();
+    let total = work.iter().map(|(_, streams)| streams.len()).sum();
+    if total == 0 {
         if arguments.json {
-            print_line(&visible::json(&json!({"streams": [], "notStarted": 0})));
+            print_line(&visible::json(&json!({"streams": [], "notStarted": 0, "failedRegions": failed_regions})));
         }
-        return Ok(if failed_in_plan.is_empty() { SUCCESS } else { FAILED });
+        return Ok(if is_planned_whole { SUCCESS } else { FAILED });
     }
-    let of_account = account(&plan.0.rows).map_or_else(String::new, |account| format!(" of account {account}"));
-    let action = format!("encrypt {}{of_account} in {}", counted(streams.len(), "stream"), target.aws.region);
-    if !arguments.yes && !confirmed(action, interrupt).await? {
+    if !arguments.yes && !confirmed(action(work, planned), &interrupt).await? {
         print_line("no stream was changed");
         return Ok(FAILED);
     }
-    let Some(encryption) = target.aws.encryption.as_ref() else { bail!("there is no client to start encryption with") };
     interrupt.arm().await;
-    let interrupt = &*interrupt;
-    let work = Work {
-        start: Some((encryption, interrupt)),
-        concurrency: usize::from(arguments.selection.concurrency),
-        asked_for: true,
-    };
-    let bar = progress_bar(streams.len(), arguments.json);
-    let mut rows: Vec<Row> = Vec::new();
-    let on_outcome = |stream: &StreamRef, outcome| {
-        let row = Row::new(stream, outcome, &target.aws.region);
-        let count = |status| rows.iter().chain([&row]).filter(|row| row.status == status).count();
-        bar.inc(1);
-        bar.set_message(format!("{} encrypted, {} failed", count(Status::Encrypted), count(Status::Failed)));
-        rows.push(row);
-    };
-    let close_gate = async {
-        interrupt.pressed(1).await;
-        encryption.gate().close();
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        biased;
-        () = close_gate => {}
-        () = target.reconcile_all(&streams, &work, on_outcome) => {}
+    let mut done = Done::default();
+    let bar = progress_bar(total, arguments.json);
+    for (target, streams) in work {
+        if !interrupt.is_pressed() {
+            Box::pin(encrypt(target, streams, arguments, &interrupt, &bar, &mut done)).await?;
+        }
     }
     bar.finish_and_clear();
-    rows.sort_by(|one, other| one.stream.cmp(&other.stream));
-    let not_started = streams.len() - rows.len();
+    let Done { rows, probes, failed } = done;
+    let not_started = total - rows.len();
     let encrypted = rows.iter().filter(|row| row.is_encrypted_as_configured()).count();
-    let probes = if arguments.probe && !interrupt.is_pressed() { probe(target, &rows).await } else { Vec::new() };
     let all_verified = probes.iter().all(|(_, result)| *result == Ok(true));
     if arguments.json {
         let probes: Vec<_> = probes
@@ -157,7 +141,13 @@ async fn apply(target: &Target, plan: &Plan, arguments: &Arguments, interrupt: &
                 json!({"stream": stream, "encrypted": result.clone().ok(), "error": result.clone().err()})
             })
             .collect();
-        print_line(&visible::json(&json!({"streams": rows, "notStarted": not_started, "probes": probes})));
+        let failed_regions: Vec<_> = failed_regions.iter().chain(&failed).collect();
+        print_line(&visible::json(&json!({
+            "streams": rows,
+            "notStarted": not_started,
+            "probes": probes,
+            "failedRegions": failed_regions,
+        })));
     } else {
         print_line(&format!("{BOLD}result{BOLD:#}"));
         for row in &rows {
@@ -174,7 +164,10 @@ async fn apply(target: &Target, plan: &Plan, arguments: &Arguments, interrupt: &
                 Err(error) => format!("  {RED}✘ not verified{RED:#} {stream}: {}", visible::visible(error)),
             });
         }
-        print_line(&format!("{BOLD}encrypted {encrypted} of {}{BOLD:#}", counted(streams.len(), "stream")));
+        for failed in &failed {
+            print_line(&format!("  {RED}✘{RED:#} {}", visible::visible(failed)));
+        }
+        print_line(&format!("{BOLD}encrypted {encrypted} of {}{BOLD:#}", counted(total, "stream")));
         if !failed_in_plan.is_empty() {
             print_line(&format!(
                 "{RED}not changed{RED:#}: {} {DIM}(the plan has the reasons){DIM:#}",
@@ -185,8 +178,80 @@ async fn apply(target: &Target, plan: &Plan, arguments: &Arguments, interrupt: &
             print_line(&format!("{YELLOW}{not_started} not started{YELLOW:#}: run the same command again to continue"));
         }
     }
-    let complete = encrypted == streams.len() && failed_in_plan.is_empty() && all_verified;
+    if interrupt.is_pressed() {
+        return Ok(INTERRUPTED);
+    }
+    let complete = encrypted == total && is_planned_whole && all_verified;
     Ok(if complete { SUCCESS } else { FAILED })
+}
+
+/// What an apply has done.
+#[derive(Default)]
+struct Done {
+    rows: Vec<Row>,
+    probes: Vec<(String, Result<bool, String>)>,
+    /// The places whose role could not be assumed again after the plan.
+    failed: Vec<FailedPlace>,
+}
+
+/// Encrypts the streams of one place, and adds what was done to `done`.
+async fn encrypt(
+    target: &Target,
+    streams: &[StreamRef],
+    arguments: &Arguments,
+    interrupt: &Interrupt,
+    bar: &ProgressBar,
+    done: &mut Done,
+) -> Result<()> {
+    let Some(encryption) = target.aws.encryption.as_ref() else { bail!("there is no client to start encryption with") };
+    if let Err(error) = target.begin().await {
+        done.failed.push(target.failed(&error));
+        return Ok(());
+    }
+    let work = Work {
+        start: Some((encryption, interrupt)),
+        concurrency: usize::from(arguments.selection.concurrency),
+        asked_for: true,
+    };
+    let Done { rows: before, probes, .. } = done;
+    let mut rows: Vec<Row> = Vec::new();
+    let on_outcome = |stream: &StreamRef, outcome| {
+        let row = target.row(stream, outcome);
+        let count = |status| before.iter().chain(&rows).chain([&row]).filter(|row| row.status == status).count();
+        bar.inc(1);
+        bar.set_message(format!("{} encrypted, {} failed", count(Status::Encrypted), count(Status::Failed)));
+        rows.push(row);
+    };
+    let close_gate = async {
+        interrupt.pressed(1).await;
+        encryption.gate().close();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        biased;
+        () = close_gate => {}
+        () = target.reconcile_all(streams, &work, on_outcome) => {}
+    }
+    rows.sort_by(|one, other| one.stream.cmp(&other.stream));
+    if arguments.probe && !interrupt.is_pressed() {
+        probes.extend(probe(target, &rows).await);
+    }
+    before.extend(rows);
+    Ok(())
+}
+
+/// What an apply would do, for the prompt.
+fn action(work: &[(&Target, Vec<StreamRef>)], planned: &[Row]) -> String {
+    let place = |target: &Target| {
+        let is_here = |row: &&Row| row.region == target.aws.region;
+        let account =
+            target.account.as_deref().or_else(|| planned.iter().filter(is_here).find_map(|row| row.account.as_deref()));
+        let of_account = account.map_or_else(String::new, |account| format!(" of account {account}"));
+        format!("{of_account} in {}", target.aws.region)
+    };
+    let parts: Vec<_> =
+        work.iter().map(|(target, streams)| format!("{}{}", counted(streams.len(), "stream"), place(target))).collect();
+    format!("encrypt {}", parts.join(", "))
 }
 
 /// Asks whether to encrypt. Ctrl-C, once it is counted, ends the program here.

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::Survey;
+use super::places::FailedPlace;
 use super::posture::{FleetReport, VERSION};
 use super::row::{Row, short_key};
-use super::{FailedRegion, Survey};
 use crate::cli::paint::warning_text;
 use crate::domain::outcome::{Outcome, Status, Warning};
 
@@ -155,13 +156,13 @@ fn listed(title: &str, rows: &[&Row]) -> Markup {
     }
 }
 
-/// A section of the Regions that did not answer; nothing if all did.
-fn not_covered(failed: &[FailedRegion]) -> Markup {
+/// A section of the places that did not answer; nothing if all did.
+fn not_covered(failed: &[FailedPlace]) -> Markup {
     html! {
         @if !failed.is_empty() {
             h2 { "Not in this report" }
             ul .findings {
-                @for FailedRegion { region, error } in failed { li { strong { (region) } ": " (error) } }
+                @for failed in failed { li { strong { (failed.place()) } ": " (failed.error) } }
             }
         }
     }

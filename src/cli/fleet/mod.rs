@@ -6,31 +6,31 @@
 
 pub(super) mod apply;
 pub(super) mod html;
+mod places;
 pub(super) mod plan;
 mod posture;
 pub(super) mod report;
 mod row;
 mod sample;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use aws_config::sts::AssumeRoleProvider;
 use aws_types::SdkConfig;
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::iter;
-use serde::Serialize;
 
+use self::places::{FailedPlace, PLACES_AT_A_TIME};
 use self::row::{Row, visible_outcome};
-use super::credentials::{check_credentials, sdk_config};
-use super::input::{self, whole_number};
+use super::function_settings::FunctionName;
+use super::input::whole_number;
 use super::interrupt::Interrupt;
 use super::visible::visible;
+use crate::aws::Aws;
 use crate::aws::kinesis::Encryption;
-use crate::aws::{Aws, config};
+use crate::aws::member_accounts::{Member, MemberClients, SESSION};
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::decide::expiry::about_to_expire;
@@ -38,16 +38,17 @@ use crate::domain::mode::Mode;
 use crate::domain::outcome::{Outcome, Status};
 use crate::domain::stream::{StreamRef, StreamStatus};
 use crate::domain::trigger_facts::TriggerFacts;
-use crate::policy::{EffectivePolicy, Policy};
+use crate::policy::EffectivePolicy;
 use crate::reconcile::change_history::{ChangeHistory, OwnIdentity};
 use crate::reconcile::key_cache::KeyCache;
 use crate::reconcile::{Account, Context, Enforcement, RequestFacts, StreamLocks, reconcile};
-use crate::settings::{Environment, Settings};
+use crate::settings::Settings;
 
 /// Which streams to work on, and where.
 #[derive(Debug, clap::Args)]
 pub(super) struct Selection {
     /// The names or ARNs of the streams; all streams of the account and Region if none is given.
+    /// Streams that are all given by ARN are looked for in the Regions of their ARNs.
     streams: Vec<StreamRef>,
     /// Use this KMS key instead of the one in `KMS_KEY_ID`.
     #[arg(long)]
@@ -55,10 +56,18 @@ pub(super) struct Selection {
     /// Use the policy in this file instead of the one in `POLICY` or `POLICY_PARAMETER`.
     #[arg(long, value_name = "FILE")]
     policy: Option<String>,
+    /// Use the settings of this deployed function, by its name or ARN, instead of those in the
+    /// environment. In several Regions, each has its own function of this name.
+    #[arg(long, value_name = "NAME")]
+    function: Option<FunctionName>,
     /// Use this Region instead of the one of the profile or the environment; several are separated
-    /// by commas.
-    #[arg(long, value_delimiter = ',', value_parser = input::region)]
+    /// by commas, and all are the Regions that the account has enabled.
+    #[arg(long, value_delimiter = ',', value_parser = places::region)]
     region: Vec<String>,
+    /// Work in these accounts, separated by commas, of those that the settings cover (the function's
+    /// own and `MEMBER_ACCOUNTS`), or in all of them.
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = places::account)]
+    accounts: Vec<String>,
     /// Use this AWS profile.
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
@@ -66,15 +75,19 @@ pub(super) struct Selection {
     #[arg(long, value_name = "ARN")]
     assume_role: Option<String>,
     /// Use a sandbox with a sample fleet.
-    #[arg(long, conflicts_with_all = ["profile", "region", "assume_role", "key"])]
+    #[arg(long, conflicts_with_all = ["profile", "region", "accounts", "assume_role", "function", "key"])]
     sandbox: bool,
-    /// Work on this many streams at a time: 1 to 50.
+    /// Work on this many streams of an account and Region at a time: 1 to 50.
     #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = whole_number(1..=50_u8))]
     concurrency: u8,
 }
 
 /// An account and Region that a command works on.
 pub(super) struct Target {
+    /// The account, if it is known before a stream is described.
+    account: Option<String>,
+    /// The member accounts, if `account` is one of them.
+    members: Option<Arc<MemberClients>>,
     aws: Aws,
     rules: EffectivePolicy,
     settings: Settings,
@@ -91,189 +104,77 @@ const LONG_PATIENCE: Duration = Duration::from_mins(5);
 const A_DAY: Duration = Duration::from_hours(24);
 
 impl Selection {
-    /// The account in each selected Region. Unless `may_write` is set, the targets have no client
-    /// that could write.
-    async fn targets(&self, may_write: bool) -> Result<Targets> {
-        let mut environment = Environment::of_process();
-        if let Some(key) = &self.key {
-            environment = environment.with("KMS_KEY_ID", key);
-        }
-        let policy = match &self.policy {
-            Some(file) => {
-                environment = environment.with("POLICY", "").with("POLICY_PARAMETER", "");
-                Some(Arc::new(crate::cli::policy::read(file)?))
-            }
-            None => None,
-        };
-        let clock = Clock::system();
-        if self.sandbox {
-            let (environment, config, clock) = sample::fleet(environment).await?;
-            let target = Target::open(&environment, config, clock, policy, may_write).await?;
-            return self.checked(Targets { reached: vec![target], failed: Vec::new() });
-        }
-        // What is wrong with the settings is wrong in every Region.
-        Settings::from_environment(&environment)?;
-        let open = |region| self.open(region, &environment, &clock, policy.clone(), may_write);
-        if self.region.is_empty() {
-            return self.checked(Targets { reached: vec![Box::pin(open(None)).await?], failed: Vec::new() });
-        }
-        let mut targets = Targets::default();
-        for region in self.regions() {
-            match Box::pin(open(Some(region))).await {
-                Ok(target) => targets.reached.push(target),
-                Err(error) => targets.failed.push(FailedRegion::new(region, &error)),
-            }
-        }
-        if targets.reached.is_empty() {
-            return Err(none_answered(&targets.failed));
-        }
-        self.checked(targets)
-    }
-
-    /// The selected Regions, each once.
-    fn regions(&self) -> Vec<&str> {
-        let mut regions: Vec<&str> = Vec::new();
-        for region in &self.region {
-            if !regions.contains(&region.as_str()) {
-                regions.push(region);
-            }
-        }
-        regions
-    }
-
-    /// The account in `region`, or in that of the profile or the environment.
-    async fn open(
-        &self,
-        region: Option<&str>,
-        environment: &Environment,
-        clock: &Clock,
-        policy: Option<Arc<Policy>>,
-        may_write: bool,
-    ) -> Result<Target> {
-        let mut config = sdk_config(self.profile.as_deref(), region, environment, clock).await?;
-        if let Some(role) = &self.assume_role {
-            let provider = AssumeRoleProvider::builder(role)
-                .session_name("kinesis-encryption-enforcer")
-                .configure(&config)
-                .build()
-                .await;
-            let credentials = aws_credential_types::provider::SharedCredentialsProvider::new(provider);
-            config = config::with_retries_off(config.into_builder().credentials_provider(credentials).build(), clock);
-            check_credentials(
-                &config,
-                &format!("cannot assume the role {role} (sts:AssumeRole)"),
-                "allow sts:AssumeRole in the role's trust policy and in your own permissions",
-            )
-            .await?;
-        }
-        Target::open(environment, config, clock.clone(), policy, may_write).await
-    }
-
-    /// The targets, if each stream that is given by ARN is in a selected Region.
-    fn checked(&self, targets: Targets) -> Result<Targets> {
-        let reached = targets.reached.iter().map(|target| target.aws.region.as_str());
-        let regions: Vec<_> = reached.chain(targets.failed.iter().map(|failed| failed.region.as_str())).collect();
-        for stream in &self.streams {
-            if let StreamRef::Arn(arn) = stream
-                && !regions.contains(&arn.region())
-            {
-                return Err(anyhow!("{arn} is not in {}: pass --region {}", regions.join(" or "), arn.region()));
-            }
-        }
-        Ok(targets)
-    }
-
-    /// The streams in all selected Regions, and when they were looked at. Changes nothing.
+    /// The streams in all selected places, and when they were looked at. Changes nothing.
     ///
     /// # Errors
-    /// No Region answers.
+    /// No place answers.
     async fn survey(&self) -> Result<(Survey, DateTime<Utc>)> {
-        let Targets { reached, failed } = self.targets(false).await?;
-        let mut survey = Survey { failed_regions: failed, ..Survey::default() };
-        let mut made_at = None;
-        for target in &reached {
-            match Box::pin(target.survey(self)).await {
-                Ok(part) => {
+        let places = self.places(false).await?;
+        let (mut survey, mut made_at) = (Survey::default(), None);
+        for place in self.survey_each(&places).await? {
+            match place {
+                Ok((target, part)) => {
                     survey.extend(part);
                     made_at = Some(target.clock.utc());
                 }
-                Err(error) if self.region.len() > 1 => {
-                    survey.failed_regions.push(FailedRegion::new(&target.aws.region, &error));
-                }
-                Err(error) => return Err(error),
+                Err(failed) => survey.failed_regions.push(failed),
             }
         }
-        let made_at = made_at.ok_or_else(|| none_answered(&survey.failed_regions))?;
-        Ok((survey, made_at))
+        Ok((survey, made_at.unwrap_or_else(|| Clock::system().utc())))
     }
-}
 
-/// The account in each selected Region.
-#[derive(Default)]
-struct Targets {
-    reached: Vec<Target>,
-    failed: Vec<FailedRegion>,
-}
-
-/// A Region of which nothing is known, and why.
-#[derive(Clone, Debug, Serialize)]
-struct FailedRegion {
-    region: String,
-    error: String,
-}
-
-impl FailedRegion {
-    fn new(region: &str, error: &anyhow::Error) -> Self {
-        Self { region: region.to_owned(), error: format!("{error:#}") }
+    /// The streams in each of `places`, in their order; several places are looked at at a time.
+    ///
+    /// # Errors
+    /// No place answers.
+    async fn survey_each<'a>(
+        &self,
+        places: &'a [Result<Target, FailedPlace>],
+    ) -> Result<Vec<Result<(&'a Target, Survey), FailedPlace>>> {
+        let survey = |place: &'a Result<Target, FailedPlace>| async move {
+            let target = place.as_ref().map_err(FailedPlace::clone)?;
+            let survey = Box::pin(target.survey(self)).await;
+            survey.map(|survey| (target, survey)).map_err(|error| target.failed(&error))
+        };
+        let surveyed: Vec<_> = iter(places.iter().map(survey)).buffered(PLACES_AT_A_TIME).collect().await;
+        self.some_answered(surveyed)
     }
-}
-
-impl fmt::Display for FailedRegion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.region, self.error)
-    }
-}
-
-fn none_answered(failed: &[FailedRegion]) -> anyhow::Error {
-    anyhow!("{}", failed.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
 impl Target {
-    async fn open(
-        environment: &Environment,
-        config: SdkConfig,
-        clock: Clock,
-        policy: Option<Arc<Policy>>,
-        may_write: bool,
-    ) -> Result<Self> {
-        let settings = Settings::from_environment(environment)?;
-        // In audit mode there is no client that could start encryption.
-        let mode = if may_write { settings.mode } else { Mode::Audit };
-        let aws = Aws::new(&config, &Settings { mode, ..settings.clone() }, &clock);
-        let policy = if let Some(policy) = policy {
-            policy
-        } else {
-            let current = aws.policy.current(clock.instant() + PATIENCE).await;
-            current.map_err(|failure| anyhow!("{}", visible(&failure)))?.policy
-        };
-        let rules = EffectivePolicy {
-            policy,
-            key: settings.key.clone(),
-            mode: settings.mode,
-            on_other_key: settings.on_other_key,
-        };
-        Ok(Self { aws, rules, settings, clock, config })
+    /// The member account that this is; `None` for the account of the credentials.
+    fn member(&self) -> Option<&Member> {
+        let account = self.account.as_deref()?;
+        self.members.as_ref()?.iter().find(|member| member.account() == account)
     }
 
-    /// The `named` streams of this Region, or all of its streams that are not DELETING if none is
-    /// named.
+    /// Assumes the role in a member account, unless its session lasts for the work on a stream.
+    async fn begin(&self) -> Result<()> {
+        let Some(member) = self.member() else { return Ok(()) };
+        let until = self.clock.instant() + LONG_PATIENCE;
+        member.assume_role(until).await.map_err(|error| anyhow!("{}", visible(&error.failure.message)))
+    }
+
+    /// Why this place is not surveyed.
+    fn failed(&self, error: &anyhow::Error) -> FailedPlace {
+        FailedPlace::new(self.account.as_deref(), &self.aws.region, error)
+    }
+
+    /// Whether `stream` may be here: a name may be anywhere.
+    fn may_have(&self, stream: &StreamRef) -> bool {
+        match stream {
+            StreamRef::Arn(arn) => {
+                arn.region() == self.aws.region && self.account.as_ref().is_none_or(|account| account == arn.account())
+            }
+            StreamRef::Name(_) => true,
+        }
+    }
+
+    /// The `named` streams of this account and Region, each once, or all of its streams that are not
+    /// DELETING if none is named.
     async fn streams(&self, named: &[StreamRef]) -> Result<Vec<StreamRef>> {
         if !named.is_empty() {
-            let is_here = |stream: &&StreamRef| match stream {
-                StreamRef::Arn(arn) => arn.region() == self.aws.region,
-                StreamRef::Name(_) => true,
-            };
-            let here: Vec<&StreamRef> = named.iter().filter(is_here).collect();
+            let here: Vec<&StreamRef> = named.iter().filter(|stream| self.may_have(stream)).collect();
             let has_arn =
                 |name: &str| here.iter().any(|stream| matches!(stream, StreamRef::Arn(arn) if arn.name() == name));
             let mut streams: Vec<StreamRef> = Vec::new();
@@ -313,7 +214,10 @@ impl Target {
     ) {
         let Self { aws, rules, settings, clock, .. } = self;
         let until = clock.instant() + A_DAY;
-        let own = OwnIdentity { role: settings.own_role_arn.as_deref(), session: None };
+        let own = match self.member() {
+            Some(member) => OwnIdentity { role: Some(member.role_arn()), session: Some(SESSION) },
+            None => OwnIdentity { role: settings.own_role_arn.as_deref(), session: None },
+        };
         let account = Account {
             streams: &aws.streams,
             keys: KeyCache::new(&aws.keys, &aws.region, until),
@@ -371,11 +275,16 @@ impl Target {
             asked_for: !selection.streams.is_empty(),
         };
         let mut rows = Vec::new();
-        let add_row = |stream: &StreamRef, outcome| rows.push(Row::new(stream, outcome, &self.aws.region));
-        self.reconcile_all(&streams, &work, add_row).await;
+        self.reconcile_all(&streams, &work, |stream, outcome| rows.push(self.row(stream, outcome))).await;
         rows.sort_by(|one, other| one.stream.cmp(&other.stream));
         let keys_at_risk = if work.asked_for { Vec::new() } else { self.expiring_keys().await };
         Ok(Survey { rows, keys_at_risk, failed_regions: Vec::new() })
+    }
+
+    /// The row of `stream`, which was reconciled with `outcome`.
+    fn row(&self, stream: &StreamRef, outcome: Outcome) -> Row {
+        let row = Row::new(stream, outcome, &self.aws.region);
+        Row { account: row.account.or_else(|| self.account.clone()), ..row }
     }
 
     /// The configured keys whose imported material is about to expire, as a sweep reports them.
@@ -383,7 +292,7 @@ impl Target {
         let Self { aws, rules, clock, .. } = self;
         let keys = KeyCache::new(&aws.keys, &aws.region, clock.instant() + PATIENCE);
         let mut expiring = Vec::new();
-        for key in rules.keys_in(None, &aws.region) {
+        for key in rules.keys_in(self.account.as_deref(), &aws.region) {
             let facts = keys.facts(key).await;
             if let Some(reason) = facts.and_then(|facts| about_to_expire(&facts, clock.utc())) {
                 let outcome = Outcome::new(None, Status::KeyAtRisk, reason, rules.mode);
@@ -400,8 +309,8 @@ struct Survey {
     rows: Vec<Row>,
     /// Outcomes without a stream.
     keys_at_risk: Vec<Outcome>,
-    /// The selected Regions of which nothing is known.
-    failed_regions: Vec<FailedRegion>,
+    /// The selected places of which nothing is known.
+    failed_regions: Vec<FailedPlace>,
 }
 
 impl Survey {
@@ -413,7 +322,7 @@ impl Survey {
             rows: rows.iter().map(Row::visible).collect(),
             keys_at_risk: keys_at_risk.iter().map(visible_outcome).collect(),
             failed_regions: failed
-                .map(|failed| FailedRegion { error: visible(&failed.error), ..failed.clone() })
+                .map(|failed| FailedPlace { error: visible(&failed.error), ..failed.clone() })
                 .collect(),
         }
     }

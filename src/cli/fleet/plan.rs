@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::row::{Row, short_key};
-use super::{Selection, Survey, Target};
+use super::{Selection, Survey};
 use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, outcome as outcome_lines, print_line, warning};
 use crate::cli::{FAILED, PENDING, SUCCESS, visible};
 use crate::domain::outcome::Status;
@@ -17,12 +17,15 @@ use crate::domain::outcome::Status;
 #[command(after_help = "The command only reads: it has no client that could write.\n\n\
 Exit codes:\n  \
 0  nothing to change\n  \
-1  a stream or a Region failed, a stream is deferred or contested, or its key is at risk\n  \
+1  a stream, an account or a Region failed, a stream is deferred or contested, or its key is at risk\n  \
 2  the usage or the settings are wrong, or AWS cannot be reached\n  \
 3  there are streams to change\n\n\
 Examples:\n  \
 enforcer plan --sandbox\n  \
-enforcer plan --profile prod --region us-east-1,eu-west-1\n  \
+enforcer plan --function kinesis-enforcer --profile prod\n  \
+enforcer plan --function kinesis-enforcer --accounts all\n  \
+enforcer plan --key alias/streams --region us-east-1,eu-west-1\n  \
+enforcer plan --key alias/streams --region all\n  \
 enforcer plan orders clicks --json")]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -54,10 +57,6 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
 pub(super) struct Plan(pub(super) Survey);
 
 impl Plan {
-    pub(super) async fn of(target: &Target, selection: &Selection) -> Result<Self> {
-        Ok(Self(Box::pin(target.survey(selection)).await?))
-    }
-
     fn changes(&self) -> usize {
         count(&self.0.rows, Status::WouldEncrypt)
     }
@@ -100,7 +99,7 @@ impl fmt::Display for Plan {
         if rows.is_empty() {
             return write!(f, "no streams found");
         }
-        for (index, rows) in rows.chunk_by(|one, other| one.region == other.region).enumerate() {
+        for (index, rows) in rows.chunk_by(are_of_one_place).enumerate() {
             if index > 0 {
                 write!(f, "\n\n")?;
             }
@@ -110,6 +109,13 @@ impl fmt::Display for Plan {
         }
         Ok(())
     }
+}
+
+/// Whether two rows that follow one another are of one account and Region. The account of a stream
+/// that could not be described may be unknown; then there is only one account.
+fn are_of_one_place(one: &Row, other: &Row) -> bool {
+    let accounts = one.account.as_ref().zip(other.account.as_ref());
+    one.region == other.region && accounts.is_none_or(|(one, other)| one == other)
 }
 
 /// The account of the streams; `None` if no stream could be described.

@@ -75,8 +75,9 @@ impl FleetReport {
             writer.write_record(cells.map(|text| cell(&text)))?;
         }
         for failed in &self.survey.failed_regions {
+            let account = failed.account.as_deref().unwrap_or_default();
             let (region, error, time) = (failed.region.as_str(), failed.error.as_str(), &self.time());
-            let cells = ["", region, "", "", "", "", "", Status::Failed.as_str(), "", error, "", "", "", time];
+            let cells = [account, region, "", "", "", "", "", Status::Failed.as_str(), "", error, "", "", "", time];
             writer.write_record(cells.map(cell))?;
         }
         Ok(String::from_utf8(writer.into_inner()?)?)

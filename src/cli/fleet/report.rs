@@ -18,12 +18,13 @@ use crate::cli::{FAILED, SUCCESS, visible};
 The report has one row per stream: its current key, its configured key, the decision and the reason.\n\
 \nExit codes:\n  \
 0  the report is complete\n  \
-1  a Region is not in the report, or the report cannot be written\n  \
+1  an account or a Region is not in the report, or the report cannot be written\n  \
 2  the usage or the settings are wrong, or AWS cannot be reached\n\n\
 Examples:\n  \
 enforcer report --sandbox\n  \
 enforcer report --sandbox --format html --output report.html\n  \
-enforcer report --format csv --profile prod > streams.csv")]
+enforcer report --format csv --function kinesis-enforcer --accounts all > streams.csv\n  \
+enforcer report --key alias/streams --region all --format html --output report.html")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     selection: Selection,
