@@ -146,7 +146,7 @@ fn a_profile_that_is_named_is_used_whatever_the_environment_has() {
         );
     }
     let (code, told) = enforcer(&["plan", "--key", ALIAS, "--profile", "nobody"], &variables);
-    assert!(code == Some(2) && told.contains("cannot load the credentials of the profile nobody"), "{code:?} {told}");
+    assert!(code == Some(2) && told.contains("there is no profile nobody"), "{code:?} {told}");
 }
 
 #[test]

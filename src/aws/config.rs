@@ -28,6 +28,10 @@ use crate::settings::Environment;
 /// within tens of milliseconds as a rule.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// What names a proxy for other programs. The function needs none in its VPC, where AWS is reached
+/// through VPC endpoints or a NAT gateway.
+const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
+
 /// Why there is no configuration.
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -56,6 +60,11 @@ pub fn from_environment(environment: &Environment, clock: &Clock) -> Result<SdkC
         // Each call then fails with REQUEST_NOT_BUILT.
         _ => None,
     };
+    for name in PROXIES {
+        if environment.get(name).is_some() {
+            tracing::warn!(variable = name, "proxy variable ignored: the function connects directly");
+        }
+    }
     let is_on = |name| environment.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let mut builder = SdkConfig::builder()
         .region(Region::new(region.to_owned()))
@@ -99,12 +108,28 @@ impl LoadServiceConfig for Endpoints {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     #[test]
     fn a_region_is_needed() {
         let clock = Clock::system();
         assert!(matches!(from_environment(&Environment::default(), &clock), Err(ConfigError::NoRegion)));
+    }
+
+    #[test]
+    fn a_proxy_that_is_not_used_is_named_in_the_log() {
+        let environment =
+            Environment::default().with("AWS_REGION", "us-east-1").with("HTTPS_PROXY", "http://p:secret@h");
+        let log = tempfile::NamedTempFile::new().expect("a file");
+        let writer = Mutex::new(log.reopen().expect("the file"));
+        let subscriber = tracing_subscriber::fmt().with_writer(writer).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            from_environment(&environment, &Clock::system()).expect("a configuration");
+        });
+        let log = std::fs::read_to_string(log.path()).expect("a log");
+        assert!(log.contains("WARN") && log.contains("HTTPS_PROXY") && !log.contains("secret"), "{log}");
     }
 
     #[test]

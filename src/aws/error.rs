@@ -65,18 +65,18 @@ impl CallError {
 
 /// What the SDK reported, without the step and the subject of the call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Diagnosis {
+pub(crate) struct Diagnosis {
     /// The AWS error code, or one of ours.
-    pub(super) code: String,
+    pub(crate) code: String,
     /// What AWS or the network said.
-    pub(super) detail: String,
+    pub(crate) detail: String,
     pub(super) fate: Fate,
 }
 
 impl Diagnosis {
     /// Classifies `error`. `E` is the operation's error, which carries the code also where the code
     /// is not modelled.
-    pub(super) fn of<E, R>(error: &SdkError<E, R>) -> Self
+    pub(crate) fn of<E, R>(error: &SdkError<E, R>) -> Self
     where
         E: ProvideErrorMetadata + Error + 'static,
         R: std::fmt::Debug,
@@ -94,7 +94,10 @@ impl Diagnosis {
             },
             SdkError::TimeoutError(_) => (code::TIMEOUT, "no answer in time".to_owned(), Fate::Unknown),
             SdkError::DispatchFailure(failure) => {
-                let detail = failure.as_connector_error().map_or_else(String::new, |error| chain(error));
+                // Of a connector's error, only the cause says something: it names the host.
+                let detail = failure
+                    .as_connector_error()
+                    .map_or_else(String::new, |error| error.source().map_or_else(|| error.to_string(), chain));
                 (code::NETWORK_ERROR, detail, Fate::Unknown)
             }
             SdkError::ResponseError(_) => (code::UNREADABLE_ANSWER, chain(error), Fate::Unknown),
@@ -103,6 +106,12 @@ impl Diagnosis {
             other => (code::UNREADABLE_ANSWER, chain(other), Fate::Unknown),
         };
         Self { code: code.to_owned(), detail: shorten(&detail, LONGEST_DETAIL), fate }
+    }
+
+    /// Whether AWS was not reached: the detail then says which host.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_network(&self) -> bool {
+        self.code == code::NETWORK_ERROR
     }
 
     /// The error of the call at `step` on `subject`.

@@ -1,14 +1,19 @@
 //! HTTP/1.1 over TLS for the SDK: hyper's client with its connection pool, and rustls on ring.
 //!
-//! `aws-smithy-http-client` does the same and more: HTTP/2, proxies, other TLS libraries. HTTP/2
-//! alone would be a tenth of the function's size, for requests that fit into one packet; and the
-//! crate panics if certificates cannot be read.
+//! The function connects directly; the terminal program also through the proxies that the
+//! environment names.
+//!
+//! `aws-smithy-http-client` does the same and more: HTTP/2, other TLS libraries. HTTP/2 alone
+//! would be a tenth of the function's size, for requests that fit into one packet; and the crate
+//! panics if certificates cannot be read.
 //!
 //! The TLS library is ring alone: aws-lc would be as large again, and gathers entropy from the
 //! processor's jitter, which takes almost half a second of a cold start at 128 MB.
 
 use std::error::Error;
+use std::fmt;
 use std::fs;
+use std::io::ErrorKind as ErrorOfIo;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +26,9 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::retries::ErrorKind;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use hyper::{Request, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::{HttpConnector as Tcp, capture_connection};
+use hyper_util::client::legacy::connect::{Connect, HttpConnector as Tcp, capture_connection};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
@@ -42,7 +48,7 @@ use crate::settings::Environment;
 const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 
 /// How long connecting may take. A network that drops packets fails here.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why there is no HTTP client: the certificates to trust cannot be read.
 #[derive(Debug, Error)]
@@ -60,20 +66,55 @@ pub enum TrustError {
     Unusable(String),
 }
 
-/// The HTTP client for `region`. `AWS_CA_BUNDLE`, `SSL_CERT_FILE` and `SSL_CERT_DIR` name the
-/// certificates that it trusts.
+/// Why there is no HTTP client of the terminal program.
+#[cfg(feature = "cli")]
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The certificates to trust cannot be read.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// A variable does not name a proxy.
+    #[error(transparent)]
+    Proxy(#[from] super::proxy::ProxyVariable),
+}
+
+/// The HTTP client for `region`, which connects directly. `AWS_CA_BUNDLE`, `SSL_CERT_FILE` and
+/// `SSL_CERT_DIR` name the certificates that it trusts.
 pub fn http_client(environment: &Environment, region: &str) -> Result<SharedHttpClient, TrustError> {
-    let untrusting = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| TrustError::Unusable(error.to_string()))?;
-    let tls = untrusting.with_root_certificates(roots(environment, region)?).with_no_client_auth();
+    client(environment, region, tcp())
+}
+
+/// The same, but through the proxies that `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name.
+#[cfg(feature = "cli")]
+pub fn proxying_http_client(environment: &Environment, region: &str) -> Result<SharedHttpClient, ClientError> {
+    let proxies = super::proxy::Proxies::of(environment)?;
+    Ok(client(environment, region, super::proxy::Connector { tcp: tcp(), proxies })?)
+}
+
+fn tcp() -> Tcp {
     let mut tcp = Tcp::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+    tcp
+}
+
+fn client<C>(environment: &Environment, region: &str, connector: C) -> Result<SharedHttpClient, TrustError>
+where
+    C: Via,
+    HttpsConnector<C>: Connect + Clone + fmt::Debug + Send + Sync + 'static,
+{
+    let untrusting = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TrustError::Unusable(error.to_string()))?;
+    let tls = untrusting.with_root_certificates(roots(environment, region)?).with_no_client_auth();
+    let https = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(connector.clone());
     let pool = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(https);
-    Ok(SharedHttpClient::new(Http(pool)))
+    Ok(SharedHttpClient::new(Http { pool, connector }))
 }
 
 /// The root certificates to trust.
@@ -125,11 +166,42 @@ fn names_trust_of_its_own(environment: &Environment) -> bool {
         || ENDPOINTS.iter().any(|name| own_endpoint(name))
 }
 
+/// How a connector reaches a host.
+pub(super) trait Via: Clone + fmt::Debug + Send + Sync + 'static {
+    /// The proxy on the way to `uri`, for messages.
+    fn via(&self, uri: &Uri) -> Option<String>;
+
+    /// Adds what the proxy requires to a request that it relays.
+    fn authorize(&self, request: &mut Request<SdkBody>);
+
+    /// What the proxy said, if that is the error.
+    fn refusal(error: &(dyn Error + 'static)) -> Option<String>;
+}
+
+impl Via for Tcp {
+    fn via(&self, _: &Uri) -> Option<String> {
+        None
+    }
+
+    fn authorize(&self, _: &mut Request<SdkBody>) {}
+
+    fn refusal(_: &(dyn Error + 'static)) -> Option<String> {
+        None
+    }
+}
+
 /// hyper's client, as the SDK's `HttpClient`. Clones share its pool.
 #[derive(Clone, Debug)]
-struct Http(Client<HttpsConnector<Tcp>, SdkBody>);
+struct Http<C> {
+    pool: Client<HttpsConnector<C>, SdkBody>,
+    connector: C,
+}
 
-impl HttpClient for Http {
+impl<C> HttpClient for Http<C>
+where
+    C: Via,
+    HttpsConnector<C>: Connect + Clone + fmt::Debug + Send + Sync + 'static,
+{
     // The SDK's settings are timeouts: that of connecting is set above, and the SDK's runtime ends
     // an attempt.
     fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
@@ -137,7 +209,11 @@ impl HttpClient for Http {
     }
 }
 
-impl HttpConnector for Http {
+impl<C> HttpConnector for Http<C>
+where
+    C: Via,
+    HttpsConnector<C>: Connect + Clone + fmt::Debug + Send + Sync + 'static,
+{
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let mut request = match request.try_into_http1x() {
             Ok(request) => request,
@@ -157,36 +233,81 @@ impl HttpConnector for Http {
                 Some(ConnectionMetadata::builder().proxied(false).poison_fn(poison).build())
             });
         }
-        let sent = self.0.request(request);
+        self.connector.authorize(&mut request);
+        let uri = request.uri().clone();
+        let connector = self.connector.clone();
+        let sent = self.pool.request(request);
         HttpConnectorFuture::new(async move {
-            let response = sent.await.map_err(classified)?;
+            let response = sent.await.map_err(|error| classified(&error, &uri, &connector))?;
             HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
                 .map_err(|error| ConnectorError::other(error.into(), None))
         })
     }
 }
 
-/// The kind of a failure, as the SDK classifies them. After each of them, whether the call arrived
-/// is unknown.
-fn classified(error: legacy::Error) -> ConnectorError {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+/// A host that was not reached, and why.
+#[derive(Debug, Error)]
+#[error("cannot reach {host}{}: {because}", via.as_ref().map(|proxy| format!(" through the proxy {proxy}")).unwrap_or_default())]
+pub(crate) struct NotReached {
+    host: String,
+    via: Option<String>,
+    because: String,
+}
+
+/// The kind of a failure, as the SDK classifies them, and its message. After each of them, whether
+/// the call arrived is unknown.
+fn classified<C: Via>(error: &legacy::Error, uri: &Uri, connector: &C) -> ConnectorError {
     let mut io = error.is_connect();
     let mut cut_short = false;
-    while let Some(error) = cause {
+    for error in causes(error) {
         io |= error.is::<std::io::Error>();
         if let Some(error) = error.downcast_ref::<hyper::Error>() {
             io |= error.is_closed() || error.is_canceled();
             cut_short |= error.is_incomplete_message();
         }
-        cause = error.source();
     }
+    let host = uri.authority().map(ToString::to_string).unwrap_or_default();
+    let failure = NotReached { host, via: connector.via(uri), because: because::<C>(error) }.into();
     if io {
-        ConnectorError::io(error.into())
+        ConnectorError::io(failure)
     } else if cut_short {
-        ConnectorError::other(error.into(), Some(ErrorKind::TransientError))
+        ConnectorError::other(failure, Some(ErrorKind::TransientError))
     } else {
-        ConnectorError::other(error.into(), None)
+        ConnectorError::other(failure, None)
     }
+}
+
+/// Why a host was not reached, from the cause that says most.
+fn because<C: Via>(error: &legacy::Error) -> String {
+    let is_connect = error.is_connect();
+    for error in causes(error) {
+        if let Some(refusal) = C::refusal(error) {
+            return refusal;
+        }
+        // hyper's error of a name look-up cannot be named.
+        if error.to_string() == "dns error" {
+            return "its name cannot be resolved".to_owned();
+        }
+        let Some(io) = error.downcast_ref::<std::io::Error>() else { continue };
+        if let Some(tls) = io.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
+            return match tls {
+                rustls::Error::InvalidCertificate(_) => {
+                    format!("its certificate is not trusted ({tls}); if the network inspects TLS, set AWS_CA_BUNDLE")
+                }
+                _ => format!("TLS failed ({tls})"),
+            };
+        }
+        return match io.kind() {
+            ErrorOfIo::ConnectionRefused => "connection refused".to_owned(),
+            ErrorOfIo::TimedOut if is_connect => format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()),
+            _ => io.to_string().split(" (os error ").next().unwrap_or_default().to_lowercase(),
+        };
+    }
+    if is_connect { super::error::chain(error) } else { "the connection was closed before the answer".to_owned() }
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub mod kinesis;
 pub mod kms;
 pub mod member_accounts;
 pub mod policy;
+#[cfg(feature = "cli")]
+pub mod proxy;
 mod queue_count;
 pub mod rate_limit;
 #[cfg(feature = "cli")]

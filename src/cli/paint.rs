@@ -91,6 +91,17 @@ pub(super) fn confirm(action: &str, note: &str) -> Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
+/// Asks `question` on standard error; the answer is `None` at the end of the input.
+pub(super) fn prompt(question: &str) -> Result<Option<String>> {
+    let mut error_stream = anstream::stderr();
+    write!(error_stream, "{} ", harmless(question))
+        .and_then(|()| error_stream.flush())
+        .context("cannot write the prompt")?;
+    let mut answer = String::new();
+    let read = io::stdin().read_line(&mut answer).context("cannot read the answer")?;
+    Ok((read > 0).then(|| answer.trim().to_owned()))
+}
+
 /// A number of things: "1 stream", "2 streams".
 pub(super) fn counted(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }

@@ -64,8 +64,8 @@ impl Kind {
                 "Set FAILURE_QUEUE_URL to the URL of an existing SQS queue in this Region."
             }
             (Self::Unavailable, _) => {
-                "No action needed: it is retried. If it persists, check the function's network (VPC endpoints, \
-                 security groups) and the AWS Health Dashboard."
+                "No action needed: it is retried. If it persists, check the network (of the function: VPC endpoints, \
+                 security groups; in a terminal: the proxy) and the AWS Health Dashboard."
             }
             (Self::Unsettled, _) => {
                 "No action needed: it is retried. If it persists, describe the stream; if it is only slow, \

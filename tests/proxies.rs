@@ -1,0 +1,175 @@
+//! The terminal program behind a proxy, as companies have it: the proxy is served on loopback. A
+//! host that does not exist is reached only through it.
+
+#![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
+mod served;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use kinesis_encryption_enforcer::clock::Clock;
+use kinesis_encryption_enforcer::sandbox::{Account, NewStream};
+
+use self::served::{enforcer, served};
+
+const ALIAS: &str = "alias/streams";
+
+/// What the proxy does with a request.
+#[derive(Clone)]
+enum Answer {
+    /// It relays the request to this address.
+    Relay(String),
+    /// It answers CONNECT with this status.
+    Status(&'static str),
+    /// It says that there is a tunnel, which leads nowhere.
+    Nowhere,
+}
+
+/// A proxy.
+struct Proxy {
+    address: String,
+    /// The first line of each request, and its `Proxy-Authorization`.
+    asked: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl Proxy {
+    fn start(answer: Answer) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let recorded = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let (answer, recorded) = (answer.clone(), Arc::clone(&recorded));
+                std::thread::spawn(move || drop(serve(client, &answer, &recorded)));
+            }
+        });
+        Self { address, asked }
+    }
+
+    fn asked(&self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.asked.lock().expect("no panic"))
+    }
+}
+
+/// One connection: the head of its first request, and the answer.
+fn serve(client: TcpStream, answer: &Answer, recorded: &Mutex<Vec<(String, String)>>) -> std::io::Result<()> {
+    let mut reader = BufReader::new(client.try_clone()?);
+    let mut client = client;
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head)? > 0 {}
+    let mut lines = head.lines();
+    let first = lines.next().unwrap_or_default().to_owned();
+    let password = lines
+        .filter_map(|line| line.split_once(": "))
+        .find(|(name, _)| name.eq_ignore_ascii_case("proxy-authorization"));
+    recorded.lock().expect("no panic").push((first, password.map(|(_, value)| value.to_owned()).unwrap_or_default()));
+    match answer {
+        Answer::Status(status) => write!(client, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n"),
+        Answer::Nowhere => write!(client, "HTTP/1.1 200 Connection established\r\n\r\n"),
+        Answer::Relay(to) => {
+            let mut server = TcpStream::connect(to)?;
+            server.write_all(head.as_bytes())?;
+            let (mut from, mut back) = (server.try_clone()?, client.try_clone()?);
+            let answers = std::thread::spawn(move || drop(std::io::copy(&mut from, &mut back)));
+            let mut chunk = [0; 8192];
+            while let read @ 1.. = reader.read(&mut chunk)? {
+                server.write_all(&chunk[..read])?;
+            }
+            drop(answers.join());
+            Ok(())
+        }
+    }
+}
+
+fn account() -> (Account, Vec<(&'static str, String)>) {
+    let account = Account::new(Clock::system(), "us-east-1", "111122223333");
+    account.alias(ALIAS, &account.create_key());
+    account.stream(NewStream::named("orders"));
+    let variables = served(&account);
+    (account, variables)
+}
+
+/// A person whose first call goes to STS: what a plan with these variables says.
+fn assumes_role(more: &[(&'static str, String)]) -> String {
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join("config");
+    let text = "[profile base]\naws_access_key_id = AKIABASE\naws_secret_access_key = secret\n\
+        [profile prod]\nrole_arn = arn:aws:iam::111122223333:role/a\nsource_profile = base\nregion = us-east-1\n";
+    std::fs::write(&file, text).expect("written");
+    let mut variables = vec![("AWS_CONFIG_FILE", file.display().to_string()), ("NO_COLOR", "1".to_owned())];
+    variables.extend_from_slice(more);
+    let (code, told) = enforcer(&["plan", "--key", ALIAS, "--profile", "prod"], &variables);
+    assert_eq!(code, Some(2), "{told}");
+    told
+}
+
+#[test]
+fn plain_http_goes_through_the_proxy_with_the_password_unless_the_host_is_excepted() {
+    let (account, mut variables) = account();
+    let at = variables.iter().position(|(name, _)| *name == "AWS_ENDPOINT_URL").expect("there");
+    let (_, sandbox) = variables.remove(at);
+    let proxy = Proxy::start(Answer::Relay(sandbox.trim_start_matches("http://").to_owned()));
+    variables.extend([
+        ("AWS_ENDPOINT_URL", "http://aws.example".to_owned()),
+        ("http_proxy", format!("http://jo:p%40ss@{}", proxy.address)),
+    ]);
+    let (code, told) = enforcer(&["plan", "--key", ALIAS], &variables);
+    assert_eq!(code, Some(3), "{told}");
+    assert!(!account.calls().is_empty());
+    let asked = proxy.asked();
+    for (first, password) in &asked {
+        // "jo:p@ss"
+        assert_eq!(password, "Basic am86cEBzcw==");
+        assert!(first.starts_with("POST http://aws.example/"), "{first}");
+    }
+    assert!(!asked.is_empty());
+
+    // Loopback needs no exception.
+    let direct =
+        [&variables[..variables.len() - 2], &[("AWS_ENDPOINT_URL", sandbox), variables[variables.len() - 1].clone()]]
+            .concat();
+    assert_eq!(enforcer(&["plan", "--key", ALIAS], &direct).0, Some(3));
+    assert_eq!(proxy.asked(), []);
+    let excepted = [variables.as_slice(), &[("NO_PROXY", "localhost,.example".to_owned())]].concat();
+    let (code, told) = enforcer(&["plan", "--key", ALIAS], &excepted);
+    assert!(code == Some(2) && told.contains("cannot reach aws.example: its name cannot be resolved"), "{told}");
+    assert_eq!(proxy.asked(), []);
+}
+
+#[test]
+fn https_goes_through_a_tunnel_and_a_failure_names_the_host_and_the_proxy() {
+    for (answer, because) in [
+        (Answer::Status("403 Forbidden"), "the proxy refuses to connect to the host (status 403)"),
+        (Answer::Status("407 No"), "the proxy refuses the user or the password (status 407)"),
+        (Answer::Status("502 Bad Gateway"), "the proxy refuses to connect to the host (status 502)"),
+        (Answer::Nowhere, ""),
+    ] {
+        let proxy = Proxy::start(answer);
+        let told = assumes_role(&[("HTTPS_PROXY", format!("http://jo:secret@{}", proxy.address))]);
+        let what = format!("cannot reach sts.us-east-1.amazonaws.com through the proxy http://{}: ", proxy.address);
+        assert!(told.contains(&format!("{what}{because}")) && !told.contains("secret"), "{told}");
+        let (first, password) = proxy.asked().remove(0);
+        assert_eq!(first, "CONNECT sts.us-east-1.amazonaws.com:443 HTTP/1.1");
+        assert_eq!(password, "Basic am86c2VjcmV0");
+    }
+    let proxy = Proxy::start(Answer::Status("407 No"));
+    let told = assumes_role(&[("https_proxy", proxy.address.clone())]);
+    assert!(told.contains("requires a user and a password (status 407)"), "{told}");
+}
+
+#[test]
+fn a_proxy_that_is_not_there_is_told_and_a_variable_that_names_none() {
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let told = assumes_role(&[("HTTPS_PROXY", format!("http://{nobody}"))]);
+    assert!(told.contains(&format!("through the proxy http://{nobody}: connection refused")), "{told}");
+    for (url, what) in [
+        ("https://jo:secret@proxy.example:3128", "HTTPS_PROXY names a proxy by https://, which is not supported"),
+        ("http://jo:se/cret@proxy.example:3128", "HTTPS_PROXY is not the URL of a proxy"),
+    ] {
+        let told = assumes_role(&[("HTTPS_PROXY", url.to_owned())]);
+        assert!(told.contains(what) && !told.contains("cret@"), "{told}");
+    }
+}
