@@ -338,6 +338,8 @@ fn error(query_error: Option<&str>, error_type: Option<&str>, body: &[u8]) -> Se
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use aws_types::region::Region;
 
     use super::*;
@@ -457,5 +459,57 @@ mod tests {
             }
         }
         assert!(compared >= 4 * 6 * 6, "{compared}");
+    }
+
+    const NETWORK: &str = include_str!("../../docs/NETWORK.md");
+
+    /// The texts in backticks in the columns of a table in docs/NETWORK.md, by its first column.
+    fn table(header: &str) -> Vec<Vec<&'static str>> {
+        let rows = NETWORK.split_once(header).expect(header).1.lines().skip(2);
+        let rows = rows.take_while(|row| row.starts_with('|'));
+        rows.map(|row| row.split('`').skip(1).step_by(2).collect()).collect()
+    }
+
+    #[tokio::test]
+    async fn the_document_lists_the_hosts_of_every_partition() {
+        let hosts: Vec<_> = table("| host |").into_iter().map(|row| row[0]).collect();
+        let mut listed = BTreeSet::new();
+        for region in REGIONS {
+            let partition = partition_of(region);
+            let suffixes = table("| partition |");
+            let suffixes = suffixes.iter().find(|row| row[0] == partition).expect("the partition");
+            for dual_stack in [false, true] {
+                let config = SdkConfig::builder().region(Region::new(region)).use_dual_stack(dual_stack).build();
+                let mut urls: Vec<String> =
+                    [KMS, SQS, SSM, CLOUDTRAIL, EVENTBRIDGE, TAGGING].map(|service| service.endpoint(&config)).into();
+                urls.extend(generated!(aws_sdk_kinesis, region, false, dual_stack));
+                urls.extend(generated!(aws_sdk_sts, region, false, dual_stack));
+                #[cfg(feature = "cli")]
+                urls.extend(generated!(aws_sdk_sso, region, false, dual_stack));
+                for operation in ["control", "data"] {
+                    use aws_sdk_kinesis::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+                    let params = Params::builder()
+                        .region(region)
+                        .use_fips(false)
+                        .use_dual_stack(dual_stack)
+                        .operation_type(operation)
+                        .stream_arn(format!("arn:{partition}:kinesis:{region}:111122223333:stream/orders"))
+                        .build()
+                        .expect("parameters");
+                    let found = DefaultResolver::new().resolve_endpoint(&params).await;
+                    urls.extend(found.ok().map(|endpoint| endpoint.url().to_owned()));
+                }
+                for url in urls {
+                    let host = hosts.iter().find(|host| {
+                        let host = host.replace("<account>", "111122223333").replace("<region>", region);
+                        url == format!("https://{}", host.replace("<suffix>", suffixes[1 + usize::from(dual_stack)]))
+                    });
+                    listed.insert(host.unwrap_or_else(|| unreachable!("{url}, dual stack {dual_stack}")).to_string());
+                }
+            }
+        }
+        // The SDK calls it only for a new token.
+        listed.insert("oidc.<region>.<suffix>".to_owned());
+        assert_eq!(listed, hosts.into_iter().map(str::to_owned).collect());
     }
 }
