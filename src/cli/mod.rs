@@ -43,6 +43,8 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 /// Changes are pending: a dry run or audit mode found something to do.
 const PENDING: u8 = 3;
+/// Both [`FAILED`] and [`PENDING`], for a caller that asked for the difference.
+const FAILED_AND_PENDING: u8 = 4;
 
 /// Keep every Kinesis data stream encrypted with the configured KMS key.
 ///

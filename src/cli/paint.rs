@@ -62,6 +62,11 @@ pub(super) fn print_note(line: &str) {
     drop(writeln!(anstream::stderr(), "{DIM}{}{DIM:#}", harmless(line)));
 }
 
+/// The text as it is without a terminal.
+pub(super) fn without_colours(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
 /// Prints a warning to standard error.
 pub(super) fn print_warning(line: &str) {
     drop(writeln!(anstream::stderr(), "{YELLOW}warning:{YELLOW:#} {}", harmless(line)));

@@ -14,10 +14,11 @@ use tokio::time::sleep;
 use super::places::FailedPlace;
 use super::plan::Plan;
 use super::row::Row;
+use super::table::View;
 use super::{Selection, Survey, Target, Work};
 use crate::aws::kinesis::Probe;
 use crate::cli::interrupt::{INTERRUPTED, Interrupt};
-use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, confirm, counted, outcome as outcome_lines, print_line};
+use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, confirm, counted, outcome as outcome_lines, print_line, width};
 use crate::cli::{FAILED, SUCCESS, visible};
 use crate::domain::mode::Mode;
 use crate::domain::outcome::Status;
@@ -49,6 +50,9 @@ enforcer apply --sandbox --yes --probe"
 pub(crate) struct Arguments {
     #[command(flatten)]
     selection: Selection,
+    /// List the compliant streams in the plan, too.
+    #[arg(long)]
+    all: bool,
     /// Encrypt without a prompt.
     #[arg(long)]
     yes: bool,
@@ -105,7 +109,8 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
     }
     let Survey { rows: planned, failed_regions, .. } = &plan.0;
     if !arguments.json {
-        print_line(&plan.to_string());
+        let all = arguments.all || arguments.selection.names_streams();
+        print_line(&plan.table(View { width: width(), all }));
     }
     let failed_in_plan: Vec<_> =
         planned.iter().filter(|row| row.outcome.error.is_some()).map(|row| row.stream.as_str()).collect();

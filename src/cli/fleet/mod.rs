@@ -12,6 +12,7 @@ mod posture;
 pub(super) mod report;
 mod row;
 mod sample;
+mod table;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,6 +105,11 @@ const LONG_PATIENCE: Duration = Duration::from_mins(5);
 const A_DAY: Duration = Duration::from_hours(24);
 
 impl Selection {
+    /// Whether the command names the streams that it works on.
+    fn names_streams(&self) -> bool {
+        !self.streams.is_empty()
+    }
+
     /// The streams in all selected places, and when they were looked at. Changes nothing.
     ///
     /// # Errors

@@ -98,9 +98,7 @@ impl Selection {
         let environment = Environment::of_process();
         let clock = Clock::system();
         let policy = match &self.policy {
-            Some(file) => {
-                Some(Arc::new(crate::cli::policy::read(file)?))
-            }
+            Some(file) => Some(Arc::new(crate::cli::policy::read(file)?)),
             None => None,
         };
         if self.sandbox {

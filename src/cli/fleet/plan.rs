@@ -2,15 +2,14 @@
 //!
 //! The command has no client that could write, so a plan is safe with any credentials.
 
-use std::fmt;
-
 use anyhow::Result;
 use serde_json::json;
 
-use super::row::{Row, short_key};
+use super::row::Row;
+use super::table::{View, table};
 use super::{Selection, Survey};
-use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, outcome as outcome_lines, print_line, warning};
-use crate::cli::{FAILED, PENDING, SUCCESS, visible};
+use crate::cli::paint::{print_line, width};
+use crate::cli::{FAILED, FAILED_AND_PENDING, PENDING, SUCCESS, visible};
 use crate::domain::outcome::Status;
 
 #[derive(Debug, clap::Args)]
@@ -20,6 +19,11 @@ Exit codes:\n  \
 1  a stream, an account or a Region failed, a stream is deferred or contested, or its key is at risk\n  \
 2  the usage or the settings are wrong, or AWS cannot be reached\n  \
 3  there are streams to change\n\n\
+With --detailed-exitcode, 1 and 3 exclude each other:\n  \
+1  as above, and nothing to change\n  \
+3  there are streams to change, and nothing of what 1 means\n  \
+4  both\n\n\
+Terraform's 2 for pending changes means wrong usage here.\n\n\
 Examples:\n  \
 enforcer plan --sandbox\n  \
 enforcer plan --function kinesis-enforcer --profile prod\n  \
@@ -30,6 +34,13 @@ enforcer plan orders clicks --json")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     selection: Selection,
+    /// List the compliant streams, too. Without it, they are only counted, unless streams are
+    /// named.
+    #[arg(long)]
+    all: bool,
+    /// Exit with 4 instead of 1 if there are also streams to change.
+    #[arg(long)]
+    detailed_exitcode: bool,
     /// Print the plan as JSON.
     #[arg(long)]
     json: bool,
@@ -48,12 +59,13 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
         });
         print_line(&visible::json(&plan));
     } else {
-        print_line(plan.to_string().trim_end());
+        let all = arguments.all || arguments.selection.names_streams();
+        print_line(plan.table(View { width: width(), all }).trim_end());
     }
-    Ok(plan.exit_code())
+    Ok(plan.exit_code(arguments.detailed_exitcode))
 }
 
-/// What would change on each stream. A person reads its [`Display`](fmt::Display).
+/// What would change on each stream.
 pub(super) struct Plan(pub(super) Survey);
 
 impl Plan {
@@ -61,61 +73,25 @@ impl Plan {
         count(&self.0.rows, Status::WouldEncrypt)
     }
 
-    fn exit_code(&self) -> u8 {
+    /// What a person reads.
+    pub(super) fn table(&self, view: View) -> String {
+        table(&self.0, view)
+    }
+
+    fn exit_code(&self, detailed: bool) -> u8 {
         let needs_attention =
             |row: &Row| matches!(row.status, Status::Failed | Status::Contested | Status::KeyAtRisk | Status::Deferred);
         if !self.0.keys_at_risk.is_empty()
             || !self.0.failed_regions.is_empty()
             || self.0.rows.iter().any(needs_attention)
         {
-            FAILED
+            if detailed && self.changes() > 0 { FAILED_AND_PENDING } else { FAILED }
         } else if self.changes() > 0 {
             PENDING
         } else {
             SUCCESS
         }
     }
-}
-
-/// The mark and the colour of a status in a table.
-pub(super) fn marked(status: Status) -> (&'static str, anstyle::Style) {
-    match status {
-        Status::Encrypted | Status::Compliant => ("✔", GREEN),
-        Status::WouldEncrypt => ("~", YELLOW),
-        Status::Exempt | Status::Gone | Status::Deferred | Status::Queued => ("•", YELLOW),
-        Status::Contested | Status::KeyAtRisk | Status::Failed => ("✘", RED),
-    }
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Survey { rows, keys_at_risk, failed_regions } = &self.0.visible();
-        for failed in failed_regions {
-            writeln!(f, "{RED}✘{RED:#} {failed}")?;
-        }
-        for line in keys_at_risk.iter().flat_map(|key| outcome_lines(&serde_json::to_value(key).unwrap_or_default())) {
-            writeln!(f, "{line}")?;
-        }
-        if rows.is_empty() {
-            return write!(f, "no streams found");
-        }
-        for (index, rows) in rows.chunk_by(are_of_one_place).enumerate() {
-            if index > 0 {
-                write!(f, "\n\n")?;
-            }
-            let account = account(rows).unwrap_or("unknown");
-            writeln!(f, "{BOLD}account {account}, {}{BOLD:#}\n", rows[0].region)?;
-            table(rows, f)?;
-        }
-        Ok(())
-    }
-}
-
-/// Whether two rows that follow one another are of one account and Region. The account of a stream
-/// that could not be described may be unknown; then there is only one account.
-fn are_of_one_place(one: &Row, other: &Row) -> bool {
-    let accounts = one.account.as_ref().zip(other.account.as_ref());
-    one.region == other.region && accounts.is_none_or(|(one, other)| one == other)
 }
 
 /// The account of the streams; `None` if no stream could be described.
@@ -125,59 +101,4 @@ pub(super) fn account(rows: &[Row]) -> Option<&str> {
 
 fn count(rows: &[Row], status: Status) -> usize {
     rows.iter().filter(|row| row.status == status).count()
-}
-
-/// One line per stream, with its warnings and its remedy below, and the number of streams by
-/// status.
-fn table(rows: &[Row], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let headings = ["stream", "state", "current key", "configured key", "decision"];
-    let cells: Vec<[String; 5]> = rows
-        .iter()
-        .map(|row| {
-            [
-                row.stream.clone(),
-                row.state.clone().unwrap_or_else(|| "–".to_owned()),
-                short_key(row.current_key.as_deref()),
-                short_key(row.configured_key.as_deref()),
-                row.status.as_str().to_owned(),
-            ]
-        })
-        .collect();
-    let width = |column: usize| {
-        cells.iter().map(|row| row[column].chars().count()).chain([headings[column].len()]).max().unwrap_or_default()
-    };
-    let widths = [0, 1, 2, 3, 4].map(width);
-    write!(f, "  {DIM}")?;
-    for (heading, width) in headings.iter().zip(widths) {
-        write!(f, "{heading:<width$}  ")?;
-    }
-    writeln!(f, "reason{DIM:#}")?;
-    for (row, cells) in rows.iter().zip(&cells) {
-        let (mark, style) = marked(row.status);
-        write!(f, "{style}{mark}{style:#} ")?;
-        for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
-            match column {
-                0 => write!(f, "{BOLD}{cell:<width$}{BOLD:#}  ")?,
-                4 => write!(f, "{style}{cell:<width$}{style:#}  ")?,
-                _ => write!(f, "{cell:<width$}  ")?,
-            }
-        }
-        let rule = row.outcome.rule.as_ref().map(|rule| format!(" {DIM}[rule {rule}]{DIM:#}")).unwrap_or_default();
-        writeln!(f, "{}{rule}", row.outcome.reason)?;
-        for line in &row.outcome.warnings {
-            writeln!(f, "    {}", warning(&serde_json::to_value(line).unwrap_or_default()))?;
-        }
-        if let Some(failure) = &row.outcome.error {
-            writeln!(f, "    {DIM}remedy:{DIM:#} {}", failure.remedy)?;
-        }
-    }
-    let counts = Status::ALL.map(|status| (count(rows, status), status));
-    let total = counted(rows.len(), "stream");
-    write!(f, "\n{BOLD}{total}: {} to change{BOLD:#}", count(rows, Status::WouldEncrypt))?;
-    for (count, status) in counts {
-        if count > 0 && status != Status::WouldEncrypt {
-            write!(f, ", {count} {}", status.as_str())?;
-        }
-    }
-    Ok(())
 }

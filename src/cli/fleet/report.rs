@@ -9,16 +9,20 @@ use super::Selection;
 use super::html;
 use super::plan::Plan;
 use super::posture::{FleetReport, VERSION};
+use super::row::Row;
+use super::table::View;
 use crate::cli::input;
-use crate::cli::paint::{print_error, print_line};
+use crate::cli::paint::{WIDTH_OF_FILE, print_error, print_line, width, without_colours};
 use crate::cli::{FAILED, SUCCESS, visible};
+use crate::domain::outcome::Status;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The command only reads. \
 The report has one row per stream: its current key, its configured key, the decision and the reason.\n\
 \nExit codes:\n  \
 0  the report is complete\n  \
-1  an account or a Region is not in the report, or the report cannot be written\n  \
+1  an account or a Region is not in the report, or the report cannot be written;\n     \
+with --fail-on non-compliant, also if a stream is neither encrypted as configured nor exempt\n  \
 2  the usage or the settings are wrong, or AWS cannot be reached\n\n\
 Examples:\n  \
 enforcer report --sandbox\n  \
@@ -31,9 +35,20 @@ pub(crate) struct Arguments {
     /// The format of the report.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// Exit with 1 if a stream is not as configured.
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = FailOn::Never)]
+    fail_on: FailOn,
     /// Write the report to this file instead of standard output.
     #[arg(long, value_name = "FILE")]
     output: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
+enum FailOn {
+    /// The content of the report does not change the exit code.
+    Never,
+    /// A stream that is neither encrypted as configured nor exempt.
+    NonCompliant,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -52,7 +67,9 @@ enum Format {
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     let (survey, made_at) = arguments.selection.survey().await?;
-    let code = if survey.failed_regions.is_empty() { SUCCESS } else { FAILED };
+    let is_fine = |row: &Row| row.is_encrypted_as_configured() || matches!(row.status, Status::Exempt | Status::Gone);
+    let has_failed = arguments.fail_on == FailOn::NonCompliant && !survey.rows.iter().all(is_fine);
+    let code = if survey.failed_regions.is_empty() && !has_failed { SUCCESS } else { FAILED };
     // Not every format has a place for them.
     if !matches!(arguments.format, Format::Table) {
         for failed in &survey.failed_regions {
@@ -63,7 +80,10 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     let text = match arguments.format {
         Format::Table => {
             let made_at = report.time();
-            format!("{}\ngenerated at {made_at} by kinesis-encryption-enforcer {VERSION}", Plan(report.survey))
+            let width = if arguments.output.is_some() { WIDTH_OF_FILE } else { width() };
+            // An auditor wants to see every stream.
+            let table = Plan(report.survey).table(View { width, all: true });
+            format!("{table}\ngenerated at {made_at} by kinesis-encryption-enforcer {VERSION}\n")
         }
         Format::Json => visible::json(&report.json()),
         Format::Csv => report.csv()?,
@@ -71,7 +91,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
         Format::Html => html::page(&report),
     };
     match &arguments.output {
-        Some(file) => fs::write(file, text)
+        Some(file) => fs::write(file, without_colours(&text))
             .map_err(|error| anyhow!("cannot write the report to {file}: {}", input::reason(&error)))?,
         None => print_line(text.trim_end()),
     }

@@ -1,0 +1,421 @@
+//! The streams of a plan or a report as a table that fits the width of the terminal: first the
+//! totals, then what failed, what would change, what is exempt, and what is compliant.
+//!
+//! A key is shown as its alias or the first characters of its ID; the full ARNs are listed below.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use anstyle::Style;
+use textwrap::core::display_width;
+use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm, wrap};
+
+use super::Survey;
+use super::row::{Row, short_key};
+use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, outcome as outcome_lines, warning};
+use crate::domain::key::KeyArn;
+use crate::domain::mode::Mode;
+use crate::domain::outcome::Status;
+
+/// A person reads first what needs attention.
+const ORDER: [Status; 10] = [
+    Status::Failed,
+    Status::Contested,
+    Status::KeyAtRisk,
+    Status::Deferred,
+    Status::WouldEncrypt,
+    Status::Queued,
+    Status::Exempt,
+    Status::Gone,
+    Status::Encrypted,
+    Status::Compliant,
+];
+
+/// The fewest columns for a reason beside its stream; where there are fewer, it stands below.
+const REASON_BESIDE: usize = 48;
+
+const GAP: usize = 2;
+
+/// What a person sees of a survey.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View {
+    /// The most columns of a line.
+    pub(super) width: usize,
+    /// Whether compliant streams are listed, not only counted.
+    pub(super) all: bool,
+}
+
+/// The table of `survey`.
+pub(super) fn table(survey: &Survey, view: View) -> String {
+    let survey = survey.visible();
+    let Survey { rows, keys_at_risk, failed_regions } = &survey;
+    let mut page = Page { width: view.width, text: String::new() };
+    let places: Vec<&[Row]> = rows.chunk_by(is_same_place).collect();
+    match &places[..] {
+        [] => page.wrapped("", "no streams found"),
+        [one] => page.wrapped("", &total(one, &place(one))),
+        several => page.wrapped("", &total(rows, &format!("in {} accounts or Regions", several.len()))),
+    }
+    let keys = Keys::of(rows.iter().filter(|row| view.shows(row)), keys_at_risk.iter().map(|key| &*key.reason));
+    let at_risk = keys_at_risk.iter().flat_map(|key| outcome_lines(&serde_json::to_value(key).unwrap_or_default()));
+    let notes: Vec<String> =
+        failed_regions.iter().map(|failed| format!("{RED}✘{RED:#} {failed}")).chain(at_risk).collect();
+    if !notes.is_empty() {
+        page.line("");
+    }
+    for note in &notes {
+        page.wrapped("  ", &keys.shortened(note));
+    }
+    let columns = Columns::of(rows, view, &keys);
+    for rows in &places {
+        page.line("");
+        if places.len() > 1 {
+            page.wrapped("", &total(rows, &place(rows)));
+            page.line("");
+        }
+        columns.print(rows, view, &keys, &mut page);
+    }
+    if !keys.0.is_empty() {
+        page.line("");
+        page.line(&format!("{DIM}keys{DIM:#}"));
+        for arn in keys.0.keys() {
+            page.wrapped("  ", &format!("  {arn}"));
+        }
+    }
+    page.text
+}
+
+impl View {
+    fn shows(self, row: &Row) -> bool {
+        self.all || row.status != Status::Compliant
+    }
+}
+
+/// The mark and the colour of a status.
+fn marked(status: Status) -> (&'static str, Style) {
+    match status {
+        Status::Encrypted | Status::Compliant => ("✔", GREEN),
+        Status::WouldEncrypt => ("~", YELLOW),
+        Status::Exempt | Status::Gone | Status::Deferred | Status::Queued => ("•", YELLOW),
+        Status::Contested | Status::KeyAtRisk | Status::Failed => ("✘", RED),
+    }
+}
+
+/// A status after a number of streams.
+fn in_words(status: Status) -> &'static str {
+    match status {
+        Status::WouldEncrypt => "to encrypt",
+        Status::KeyAtRisk => "with a key at risk",
+        other => other.as_str(),
+    }
+}
+
+/// Whether two rows are of one account and Region. The account of a stream that could not be
+/// described is unknown.
+fn is_same_place(one: &Row, other: &Row) -> bool {
+    let accounts = (&one.account, &other.account);
+    one.region == other.region && !matches!(accounts, (Some(one), Some(other)) if one != other)
+}
+
+fn place(rows: &[Row]) -> String {
+    let region = rows.first().map_or("", |row| row.region.as_str());
+    match super::plan::account(rows) {
+        Some(account) => format!("in account {account}, {region}"),
+        None => format!("in {region}"),
+    }
+}
+
+/// "15 streams in account 111122223333, us-east-1: 3 failed, 12 compliant".
+fn total(rows: &[Row], place: &str) -> String {
+    let counts = ORDER.iter().filter_map(|status| match count(rows, *status) {
+        0 => None,
+        count => Some(format!("{count} {}", in_words(*status))),
+    });
+    let counts = counts.collect::<Vec<_>>().join(", ");
+    format!("{BOLD}{} {place}: {counts}{BOLD:#}", counted(rows.len(), "stream"))
+}
+
+fn count(rows: &[Row], status: Status) -> usize {
+    rows.iter().filter(|row| row.status == status).count()
+}
+
+/// The ARNs of the keys that are not shown whole, with what is shown instead.
+struct Keys(BTreeMap<String, String>);
+
+impl Keys {
+    /// The keys of `rows` and of other `texts`.
+    fn of<'a>(rows: impl Iterator<Item = &'a Row>, texts: impl Iterator<Item = &'a str>) -> Self {
+        let mut found: Vec<String> = texts.flat_map(key_arns).collect();
+        for row in rows {
+            found.extend([&row.current_key, &row.configured_key].into_iter().flatten().cloned());
+            found.extend(paragraphs(row).iter().flat_map(|text| key_arns(text)));
+        }
+        found.retain(|key| key.starts_with("arn:"));
+        found.sort_unstable();
+        found.dedup();
+        let short = |key: &str| {
+            let shown = short_key(Some(key));
+            // Two keys that look the same would be worse than a long name.
+            let is_unique = found.iter().filter(|other| short_key(Some(other)) == shown).count() == 1;
+            if is_unique { shown } else { key.rsplit(':').next().unwrap_or(key).to_owned() }
+        };
+        Self(found.iter().map(|key| (key.clone(), short(key))).collect())
+    }
+
+    fn short(&self, key: Option<&str>) -> String {
+        key.and_then(|key| self.0.get(key)).cloned().unwrap_or_else(|| short_key(key))
+    }
+
+    /// The text with the short names of the keys.
+    fn shortened(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, (arn, short)| text.replace(arn, short))
+    }
+}
+
+/// The ARNs of keys in a text.
+fn key_arns(text: &str) -> Vec<String> {
+    let words = text.split(|character: char| character.is_whitespace() || character == ',' || character == '"');
+    words
+        .map(|word| word.trim_end_matches([':', '.', ';', ')']))
+        .filter(|word| word.parse::<KeyArn>().is_ok())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// What there is to say about a stream: why, what to know, and what to do.
+fn paragraphs(row: &Row) -> Vec<String> {
+    let outcome = &row.outcome;
+    let rule = outcome.rule.as_ref().map(|rule| format!(" {DIM}[rule {rule}]{DIM:#}")).unwrap_or_default();
+    let mut paragraphs = vec![format!("{}{rule}", outcome.reason)];
+    if row.status == Status::WouldEncrypt && outcome.mode == Mode::Audit {
+        paragraphs.push(format!("{DIM}audit mode:{DIM:#} apply does not change the stream"));
+    }
+    paragraphs.extend(outcome.warnings.iter().map(|line| warning(&serde_json::to_value(line).unwrap_or_default())));
+    if let Some(failure) = &outcome.error {
+        paragraphs.push(format!("{DIM}remedy:{DIM:#} {}", failure.remedy));
+    }
+    // The line names the stream.
+    match &row.arn {
+        Some(arn) => paragraphs.iter().map(|text| text.replace(arn.as_str(), &row.stream)).collect(),
+        None => paragraphs,
+    }
+}
+
+/// The widths of the columns before the reason, and that of the reason if it stands beside them.
+struct Columns {
+    widths: [usize; 4],
+    reason: Option<usize>,
+}
+
+impl Columns {
+    const HEADINGS: [&str; 4] = ["stream", "state", "current key", "configured key"];
+
+    fn of(rows: &[Row], view: View, keys: &Keys) -> Self {
+        let mut widths = Self::HEADINGS.map(display_width);
+        for row in rows.iter().filter(|row| view.shows(row)) {
+            for (width, cell) in widths.iter_mut().zip(cells(row, keys)) {
+                *width = display_width(&cell).max(*width);
+            }
+        }
+        // The mark and its gap come first.
+        let taken = |widths: &[usize; 4]| GAP + widths.iter().sum::<usize>() + GAP * (widths.len() - 1);
+        while taken(&widths) > view.width
+            && let Some(widest) = widths.iter_mut().max()
+        {
+            *widest = widest.saturating_sub(1);
+        }
+        let reason = view.width.checked_sub(taken(&widths) + GAP).filter(|left| *left >= REASON_BESIDE);
+        Self { widths, reason }
+    }
+
+    fn print(&self, rows: &[Row], view: View, keys: &Keys, page: &mut Page) {
+        if rows.iter().any(|row| view.shows(row)) {
+            let reason = self.reason.map(|_| vec!["reason".to_owned()]);
+            self.row(" ", Self::HEADINGS.map(str::to_owned), [DIM; 4], reason.unwrap_or_default(), page);
+        }
+        for status in ORDER {
+            let (mark, style) = marked(status);
+            let of_status = rows.iter().filter(|row| row.status == status);
+            let number = of_status.clone().count();
+            if number > 0 {
+                page.line("");
+            }
+            match number {
+                0 => continue,
+                _ if status == Status::Compliant && !view.all => {
+                    page.line(&format!("{style}{mark} {number} compliant{style:#} {DIM}(--all lists them){DIM:#}"));
+                    continue;
+                }
+                _ => page.line(&format!("{style}{number} {}{style:#}", in_words(status))),
+            }
+            let mark = format!("{style}{mark}{style:#}");
+            for row in of_status {
+                let plain = Style::new();
+                let width = self.reason.unwrap_or(page.width - 2 * GAP);
+                let paragraphs = paragraphs(row);
+                let details = paragraphs.iter().flat_map(|text| wrapped(&keys.shortened(text), width, "  ")).collect();
+                let styles = [BOLD, plain, plain, plain];
+                if self.reason.is_some() {
+                    self.row(&mark, cells(row, keys), styles, details, page);
+                } else {
+                    self.row(&mark, cells(row, keys), styles, Vec::new(), page);
+                    for line in details {
+                        page.line(&format!("    {line}"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// One row; a cell that is wider than its column goes on below.
+    fn row(&self, mark: &str, cells: [String; 4], styles: [Style; 4], reason: Vec<String>, page: &mut Page) {
+        let mut columns: Vec<(Vec<String>, usize, Style)> = Vec::new();
+        for ((cell, width), style) in cells.into_iter().zip(self.widths).zip(styles) {
+            columns.push((wrapped(&cell, width, ""), width, style));
+        }
+        columns.push((reason, 0, Style::new()));
+        let height = columns.iter().map(|(lines, ..)| lines.len()).max().unwrap_or_default();
+        for index in 0..height {
+            let mut line = if index == 0 { mark.to_owned() } else { " ".to_owned() };
+            line.push(' ');
+            for (lines, width, style) in &columns {
+                let cell = lines.get(index).map_or("", String::as_str);
+                let padding = " ".repeat(width.saturating_sub(display_width(cell)) + GAP);
+                let _ = write!(line, "{style}{cell}{style:#}{padding}");
+            }
+            page.line(line.trim_end());
+        }
+    }
+}
+
+fn cells(row: &Row, keys: &Keys) -> [String; 4] {
+    [
+        row.stream.clone(),
+        row.state.clone().unwrap_or_else(|| "–".to_owned()),
+        keys.short(row.current_key.as_deref()),
+        keys.short(row.configured_key.as_deref()),
+    ]
+}
+
+/// Lines of at most `width` columns; all but the first begin with `indent`. A word that is longer
+/// than a line is broken.
+fn wrapped(text: &str, width: usize, indent: &str) -> Vec<String> {
+    let options = Options::new(width)
+        .word_separator(WordSeparator::AsciiSpace)
+        // Names have hyphens.
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit)
+        .subsequent_indent(indent);
+    wrap(text, options).into_iter().map(|line| line.trim_end().to_owned()).collect()
+}
+
+/// What is printed so far.
+struct Page {
+    width: usize,
+    text: String,
+}
+
+impl Page {
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    fn wrapped(&mut self, indent: &str, text: &str) {
+        for line in wrapped(text, self.width, indent) {
+            self.line(&line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::outcome::{Outcome, Warning};
+    use crate::domain::stream::{StreamArn, StreamRef};
+
+    const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    const ALIKE: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-0000-0000-0000-000000000000";
+
+    fn row(name: &str, status: Status, reason: &str) -> Row {
+        let arn: StreamArn = format!("arn:aws:kinesis:us-east-1:111122223333:stream/{name}").parse().expect("an ARN");
+        let outcome = Outcome::new(Some(arn.to_string()), status, reason, Mode::Enforce);
+        Row::new(&StreamRef::Arn(arn), Outcome { key: Some(KEY.to_owned()), ..outcome }, "us-east-1")
+    }
+
+    fn survey(rows: Vec<Row>) -> Survey {
+        Survey { rows, ..Survey::default() }
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal_whatever_others_wrote() {
+        let mut hostile = row(
+            &"long-".repeat(25),
+            Status::Failed,
+            &format!("\u{1b}[2J\n✔ forged\u{202e} {} {} {}", "早".repeat(70), "x".repeat(150), "e\u{301}".repeat(90)),
+        );
+        hostile.configured_key = Some(format!("alias/{}", "ключ-".repeat(40)));
+        hostile.state = Some("\u{9b}31m".repeat(5));
+        hostile.outcome.rule = Some("r\u{1b}]0;title\u{7}".to_owned());
+        hostile.outcome.warnings =
+            vec![Warning::ExemptionExpired { reason: "\t|".repeat(60), until: "早".repeat(50) }];
+        let survey = survey(vec![hostile, row("b", Status::Compliant, "fine")]);
+        for width in (60..=100).chain([137, 160, 240, 500]) {
+            let table = table(&survey, View { width, all: true });
+            for line in table.lines() {
+                assert!(display_width(line) <= width, "{width}: {} {line}", display_width(line));
+            }
+            let ours = table.split('\u{1b}').skip(1);
+            assert!(ours.clone().count() > 0 && ours.into_iter().all(|rest| rest.starts_with('[')), "{table}");
+            assert!(!table.contains("\u{1b}[2J") && !table.contains(['\u{9b}', '\u{202e}', '\t']), "{table}");
+            let whole = table.replace(char::is_whitespace, "");
+            assert!(whole.contains("<U+001B>[2J<U+000A>✔forged<U+202E>"), "{table}");
+        }
+    }
+
+    #[test]
+    fn keys_are_short_and_never_alike() {
+        let one = row("one", Status::WouldEncrypt, &format!("the stream is encrypted with another key, {ALIKE}"));
+        let table = |rows: &[&Row]| {
+            let rows = rows.iter().map(|row| (*row).clone()).collect();
+            anstream::adapter::strip_str(&table(&survey(rows), View { width: 160, all: false })).to_string()
+        };
+        let other = row("other", Status::WouldEncrypt, "the stream is not encrypted");
+        let printed = table(&[&other]);
+        assert!(
+            printed.contains("1234abcd…       the stream") && printed.ends_with(&format!("keys\n  {KEY}\n")),
+            "{printed}"
+        );
+        let printed = table(&[&one, &other]);
+        assert!(
+            printed.contains("another key, key/1234abcd-0000-0000-0000-000000000000")
+                && printed.contains("key/1234abcd-12ab-34cd-56ef-1234567890ab")
+                && !printed.contains('…'),
+            "{printed}"
+        );
+        let printed = table(&[&row("fine", Status::Compliant, "fine")]);
+        assert!(!printed.contains("keys"), "only the keys that are shown: {printed}");
+    }
+
+    #[test]
+    fn what_needs_attention_comes_first_and_accounts_and_regions_stay_apart() {
+        let mut rows = ORDER.map(|status| row(status.as_str(), status, "why")).to_vec();
+        rows.reverse();
+        let mut elsewhere = row("elsewhere", Status::WouldEncrypt, "why");
+        elsewhere.account = Some("444455556666".to_owned());
+        elsewhere.outcome.mode = Mode::Audit;
+        rows.push(elsewhere);
+        let printed = table(&survey(rows), View { width: 100, all: true });
+        let printed = anstream::adapter::strip_str(&printed).to_string();
+        let places: Vec<_> = ORDER.map(|status| printed.find(&format!("\n1 {}\n", in_words(status)))).to_vec();
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{printed}");
+        for part in [
+            "11 streams in 2 accounts or Regions: 1 failed, ",
+            "\n10 streams in account 111122223333, us-east-1: 1 failed, ",
+            "\n1 stream in account 444455556666, us-east-1: 1 to encrypt\n",
+            "audit mode: apply does not change the stream",
+        ] {
+            assert!(printed.contains(part), "{part}: {printed}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What a person sees of `plan` and `report`, at any width.
+
+#![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
+use std::process::{Command, Output, Stdio};
+
+use textwrap::core::display_width;
+
+fn enforcer(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_enforcer"))
+        .args(arguments)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program runs")
+}
+
+fn printed(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+/// The text with every time as `TTTT-TT-TTTTT:TT:TTT`.
+fn without_times(text: &str) -> String {
+    let is_time = |word: &&str| word.len() >= 20 && word.as_bytes()[10] == b'T' && word.as_bytes()[19] == b'Z';
+    let times = text.split_whitespace().filter(is_time).map(|word| &word[..20]);
+    times.fold(text.to_owned(), |text, time| text.replace(time, "TTTT-TT-TTTTT:TT:TTT"))
+}
+
+#[test]
+fn a_plan_fits_the_columns_and_says_the_same_at_every_width() {
+    let words = |text: &str| without_times(text).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let widest = printed(&enforcer(&["plan", "--sandbox", "--all"], &[("COLUMNS", "100")]));
+    for width in [60, 80] {
+        let plan = printed(&enforcer(&["plan", "--sandbox", "--all"], &[("COLUMNS", &width.to_string())]));
+        for line in plan.lines() {
+            assert!(display_width(line) <= width, "{width}: {line}");
+        }
+        if width == 80 {
+            assert_eq!(words(&plan), words(&widest));
+            insta::assert_snapshot!("plan_at_80_columns", without_times(&plan));
+        }
+    }
+}
+
+#[test]
+fn without_a_terminal_a_table_has_100_columns_at_most_and_no_colours() {
+    let plan = printed(&enforcer(&["plan", "--sandbox", "locked", "clickstream"], &[]));
+    assert!(plan.lines().all(|line| display_width(line) <= 100) && !plan.contains('\u{1b}'), "{plan}");
+    assert!(plan.lines().any(|line| display_width(line) > 80), "{plan}");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("report.txt");
+    let output =
+        enforcer(&["report", "--sandbox", "--output", file.to_str().expect("UTF-8")], &[("CLICOLOR_FORCE", "1")]);
+    assert!(output.status.success());
+    let report = std::fs::read_to_string(file).expect("the report");
+    assert!(report.contains("audit-log") && !report.contains('\u{1b}'), "{report}");
+}
+
+#[test]
+fn compliant_streams_are_counted_unless_they_are_asked_for() {
+    for (arguments, is_listed) in [
+        (&["plan", "--sandbox"][..], false),
+        (&["plan", "--sandbox", "--all"], true),
+        (&["plan", "--sandbox", "billing", "locked"], true),
+        (&["report", "--sandbox"], true),
+    ] {
+        let table = printed(&enforcer(arguments, &[]));
+        assert_eq!(table.contains("billing"), is_listed, "{arguments:?}: {table}");
+        assert_eq!(table.contains("(--all lists them)"), !is_listed, "{arguments:?}: {table}");
+    }
+}
+
+#[test]
+fn the_detailed_exit_code_tells_changes_with_failures_from_changes() {
+    for (stream, plain, detailed) in [
+        (&["orders"][..], 0, 0),
+        (&["locked", "orders"], 1, 1),
+        (&["clickstream", "orders"], 3, 3),
+        (&["clickstream", "locked"], 1, 4),
+    ] {
+        let code = |more: &[&str]| enforcer(&[&["plan", "--sandbox"], stream, more].concat(), &[]).status.code();
+        assert_eq!((code(&[]), code(&["--detailed-exitcode"])), (Some(plain), Some(detailed)), "{stream:?}");
+    }
+}
+
+#[test]
+fn a_report_fails_on_non_compliant_streams_where_that_is_asked_for() {
+    for (stream, fail_on, code) in [
+        (&["clickstream", "orders"][..], &[][..], 0),
+        (&["clickstream", "orders"], &["--fail-on", "never"], 0),
+        (&["clickstream", "orders"], &["--fail-on", "non-compliant"], 1),
+        (&["locked"], &["--fail-on", "non-compliant"], 1),
+        (&["orders", "feed-vendor"], &["--fail-on", "non-compliant"], 0),
+    ] {
+        let output = enforcer(&[&["report", "--sandbox"], stream, fail_on].concat(), &[]);
+        assert_eq!(output.status.code(), Some(code), "{stream:?} {fail_on:?}");
+    }
+}
