@@ -273,10 +273,14 @@ impl KeyFacts {
             return Some(in_other_region(&KeyRef::Arn(self.arn.clone()), self.arn.region(), region));
         }
         if !self.encrypts || !self.symmetric {
-            return refuse(
-                code::KEY_UNSUITABLE,
-                "Kinesis accepts only symmetric keys (SYMMETRIC_DEFAULT) for ENCRYPT_DECRYPT",
-            );
+            let found = match (self.symmetric, self.encrypts) {
+                (false, true) => "its KeySpec is another",
+                (true, _) => "its KeyUsage is another",
+                (false, false) => "its KeySpec and KeyUsage are others",
+            };
+            let detail =
+                format!("Kinesis accepts only symmetric keys (SYMMETRIC_DEFAULT) for ENCRYPT_DECRYPT, and {found}");
+            return refuse(code::KEY_UNSUITABLE, &detail);
         }
         if !self.of_customer {
             return refuse(

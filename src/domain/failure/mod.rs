@@ -212,7 +212,13 @@ impl Failure {
         } else {
             format!("{} {subject}: {code}: {detail}", step.of_subject())
         };
-        Self { step, code: code.to_owned(), class: kind.class(), message, remedy: kind.remedy(step) }
+        let mut remedy = kind.remedy(step);
+        // AWS names the kind of policy that denied the call:
+        // <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>.
+        if kind == Kind::Denied && detail.contains("resource-based policy") {
+            remedy.push_str(" The message names a resource-based policy: change the resource's own policy.");
+        }
+        Self { step, code: code.to_owned(), class: kind.class(), message, remedy }
     }
 
     /// The same failure with another class than its code has as a rule.
@@ -243,6 +249,15 @@ impl fmt::Display for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_that_a_resource_policy_denies_is_allowed_there() {
+        let denied = |detail| Failure::new(Step::DescribeStream, "AccessDeniedException", &"orders", detail).remedy;
+        let by_resource = denied("not authorized to perform: … with an explicit deny in a resource-based policy");
+        assert!(by_resource.ends_with("change the resource's own policy."), "{by_resource}");
+        let by_role = denied("… because no identity-based policy allows the kinesis:DescribeStreamSummary action");
+        assert!(!by_role.contains("resource"), "{by_role}");
+    }
 
     #[test]
     fn a_step_and_a_class_have_one_name_wherever_they_are_shown() {
