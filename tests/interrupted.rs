@@ -37,7 +37,8 @@ impl Apply {
             .expect("the program starts");
         let mut output = BufReader::new(child.stdout.take().expect("its output"));
         let mut line = String::new();
-        while !line.contains("to change") {
+        // The last line of the plan: the only key.
+        while !line.contains(":key/") {
             line.clear();
             assert_ne!(output.read_line(&mut line).expect("it prints"), 0, "no plan was printed");
         }

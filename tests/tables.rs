@@ -4,7 +4,14 @@
 
 use std::process::{Command, Output, Stdio};
 
+use kinesis_encryption_enforcer::clock::Clock;
+use kinesis_encryption_enforcer::sandbox::{Account, NewStream};
 use textwrap::core::display_width;
+
+use self::served::served;
+
+#[expect(dead_code, reason = "these tests start the program in their own way")]
+mod served;
 
 fn enforcer(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_enforcer"))
@@ -97,4 +104,48 @@ fn a_report_fails_on_non_compliant_streams_where_that_is_asked_for() {
         let output = enforcer(&[&["report", "--sandbox"], stream, fail_on].concat(), &[]);
         assert_eq!(output.status.code(), Some(code), "{stream:?} {fail_on:?}");
     }
+}
+
+#[test]
+fn a_person_is_told_of_a_grace_period_before_it_is_waited_for_and_can_skip_it() {
+    let now = Clock::system().utc();
+    let account = Account::new(Clock::system(), "us-east-1", "111122223333");
+    let key = account.create_key();
+    account.stream(NewStream::named("orders").created_at(now));
+    let mut variables = served(&account);
+    variables.push(("KMS_KEY_ID", key));
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let waiting = [&variables[..], &[("IAC_GRACE_SECONDS", "2")]].concat();
+    let output = enforcer(&["apply", "--yes", "--json", "--no-grace", "orders"], &waiting);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && !said.contains("was created"), "{said}");
+
+    account.stream(NewStream::named("clicks").created_at(now));
+    let output = enforcer(&["apply", "--yes", "--json", "--probe", "clicks"], &waiting);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("nothing but JSON");
+    for part in [
+        "note: clicks was created ",
+        "apply waits 2 s before it encrypts it",
+        "--no-grace skips the wait",
+        "0 of 1 stream done, 0 encrypted, 0 failed; waiting for clicks (in its grace period of 2 s)",
+        "waiting 5 s before the probe",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
+fn the_outcomes_of_a_batch_are_printed_message_by_message() {
+    let batch = concat!(env!("CARGO_MANIFEST_DIR"), "/events/queue-batch.json");
+    let output = enforcer(&["event", batch, "--sandbox", "--dry-run"], &[]);
+    let text = printed(&output);
+    let batch: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(batch).expect("the sample")).expect("JSON");
+    for message in batch["Records"].as_array().expect("records") {
+        assert!(text.contains(&format!("message {}", message["messageId"].as_str().expect("an id"))), "{text}");
+    }
+    assert!(text.contains("would-encrypt") && !text.contains("batchItemFailures"), "{text}");
+    assert_eq!(output.status.code(), Some(3), "{text}");
 }

@@ -4,6 +4,7 @@
 //! In AWS, the handler runs with the credentials of a profile, and changes streams unless the run
 //! is dry. With `--sandbox` it runs on a sandbox account that contains what the event names.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,9 +13,10 @@ use serde_json::Value;
 use super::credentials::sdk_config;
 use super::function_settings::{FunctionName, settings_in, settings_of};
 use super::input::{self, parse_json, whole_number};
-use super::paint::{self, print_error, print_line};
+use super::paint::{self, BOLD, print_error, print_line};
+use super::progress::shown;
 use super::sandbox_account::{ACCOUNT, ALIAS, DEAD_LETTER_QUEUE, ENFORCER, REGION, SandboxAccount};
-use super::{FAILED, exit_code, visible};
+use super::{FAILED, PENDING, SUCCESS, exit_code, visible};
 use crate::aws::Aws;
 use crate::clock::Clock;
 use crate::domain::arn::{is_account, is_region};
@@ -23,6 +25,7 @@ use crate::domain::key_event::StoreChange;
 use crate::domain::stream::StreamRef;
 use crate::event::{KeyEvent, Request, Scope, TriggerKind, read};
 use crate::handler::{Handler, Invocation};
+use crate::report::Report;
 use crate::sandbox::{Account, KeyState, NewStream};
 use crate::settings::{Environment, Settings};
 
@@ -72,12 +75,30 @@ pub(super) async fn run(arguments: &Arguments) -> Result<u8> {
     };
     let deadline = handler.clock.wall() + Duration::from_secs(arguments.timeout);
     let invocation = Invocation { request_id: "terminal".to_owned(), deadline };
-    let result = if arguments.dry_run {
-        handler.dry_run(&payload, &invocation).await
-    } else {
-        handler.handle(&payload, &invocation).await
+    let grace = handler.settings.iac_grace.as_secs();
+    let handling = |waited: Duration| {
+        let grace = if grace == 0 || arguments.dry_run {
+            String::new()
+        } else {
+            format!(", and a new stream for its grace period of {grace} s (IAC_GRACE_SECONDS=0 turns that off)")
+        };
+        let (waited, timeout) = (waited.as_secs(), arguments.timeout);
+        format!("handling the event for {waited} s of {timeout} s: streams are waited for until they are ACTIVE{grace}")
     };
+    // The answer to a batch names only the messages that are to be delivered again.
+    let messages: Mutex<Vec<(String, Value)>> = Mutex::default();
+    let on_message = |id: &str, report: &Report| {
+        messages.lock().unwrap_or_else(PoisonError::into_inner).push((id.to_owned(), report.to_json()));
+    };
+    let handled = async { handler.handle_watched(&payload, &invocation, arguments.dry_run, &on_message).await };
+    let result = shown(handler.clock.instant(), handling, handled).await;
+    let messages = messages.into_inner().unwrap_or_else(PoisonError::into_inner);
     match result {
+        Ok(answer) if answer.get("batchItemFailures").is_some() => {
+            print_batch(&answer, &messages, arguments.json);
+            let codes = messages.iter().map(|(_, report)| exit_code(report)).collect::<Vec<_>>();
+            Ok([FAILED, PENDING].into_iter().find(|code| codes.contains(code)).unwrap_or(SUCCESS))
+        }
         Ok(answer) => {
             print(&answer, arguments.json);
             Ok(exit_code(&answer))
@@ -95,11 +116,30 @@ pub(super) async fn run(arguments: &Arguments) -> Result<u8> {
 }
 
 fn print(answer: &Value, json: bool) {
-    if json || answer.get("batchItemFailures").is_some() {
+    if json {
         print_line(&visible::json(answer));
     } else {
         for line in paint::answer(answer) {
             print_line(&line);
+        }
+    }
+}
+
+/// The answer to an SQS batch, and what became of each message.
+fn print_batch(answer: &Value, messages: &[(String, Value)], json: bool) {
+    if json {
+        print_line(&visible::json(answer));
+        return;
+    }
+    let failures = answer["batchItemFailures"].as_array();
+    for (id, report) in messages {
+        let is_delivered_again = failures.is_some_and(|failures| {
+            failures.iter().any(|failure| failure["itemIdentifier"].as_str() == Some(id.as_str()))
+        });
+        let then = if is_delivered_again { ", which SQS delivers again" } else { "" };
+        print_line(&format!("{BOLD}message {}{BOLD:#}{then}", visible::visible(id)));
+        for line in paint::answer(report) {
+            print_line(&format!("  {line}"));
         }
     }
 }

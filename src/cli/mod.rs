@@ -24,6 +24,7 @@ mod input;
 mod interrupt;
 mod paint;
 mod policy;
+mod progress;
 mod sandbox;
 mod sandbox_account;
 mod visible;

@@ -57,11 +57,6 @@ pub(super) fn width() -> usize {
     asked.filter(|columns| *columns > 0).or_else(of_terminal).unwrap_or(WIDTH_OF_FILE).max(NARROWEST)
 }
 
-/// Prints what a person should know to standard error.
-pub(super) fn print_note(line: &str) {
-    drop(writeln!(anstream::stderr(), "{DIM}{}{DIM:#}", harmless(line)));
-}
-
 /// The text as it is without a terminal.
 pub(super) fn without_colours(text: &str) -> String {
     anstream::adapter::strip_str(text).to_string()
@@ -70,6 +65,11 @@ pub(super) fn without_colours(text: &str) -> String {
 /// Prints a warning to standard error.
 pub(super) fn print_warning(line: &str) {
     drop(writeln!(anstream::stderr(), "{YELLOW}warning:{YELLOW:#} {}", harmless(line)));
+}
+
+/// Prints to standard error what a person may want to know.
+pub(super) fn print_note(line: &str) {
+    drop(writeln!(anstream::stderr(), "{DIM}note: {}{DIM:#}", harmless(line)));
 }
 
 /// Prints an error to standard error.
@@ -99,7 +99,9 @@ pub(super) fn confirm(action: &str, note: &str) -> Result<bool> {
 /// Asks `question` on standard error; the answer is `None` at the end of the input.
 pub(super) fn prompt(question: &str) -> Result<Option<String>> {
     let mut error_stream = anstream::stderr();
-    write!(error_stream, "{} ", harmless(question))
+    // What was waited for may still be shown on the line.
+    let clear = if io::stderr().is_terminal() { "\r\u{1b}[2K" } else { "" };
+    write!(error_stream, "{clear}{} ", harmless(question))
         .and_then(|()| error_stream.flush())
         .context("cannot write the prompt")?;
     let mut answer = String::new();

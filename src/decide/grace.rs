@@ -14,6 +14,13 @@ use crate::domain::grace::{Actor, GraceState};
 /// A stream older than this is finished by whoever created it.
 const YOUNG: TimeDelta = TimeDelta::minutes(15);
 
+/// Whether a stream that was created at `created` may still be in the hands of whoever created it.
+/// Who that is does not matter: only a tool is waited for, and it is not always known.
+#[must_use]
+pub fn is_young(created: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    now - created < YOUNG
+}
+
 /// How often a stream is left alone for its grace period; then the key is applied all the same.
 const MOST_WAITS: u32 = 5;
 
@@ -31,7 +38,7 @@ pub(super) fn remaining(
     let owed = match state.actor {
         Some(Actor::InfrastructureAsCode) => true,
         Some(Actor::Other) => false,
-        None => created.is_some_and(|created| now - created < YOUNG),
+        None => created.is_some_and(|created| is_young(created, now)),
     };
     if !owed || state.deferrals >= MOST_WAITS {
         return Duration::ZERO;

@@ -25,6 +25,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 
 use self::contest::{ChangeEvidence, ContestDecision, Recorded};
+pub use self::grace::is_young;
 use self::impact::KeyChange;
 pub use self::keys::{ApplyReason, CurrentKey, DesiredKey, InSync, Keys, ManagedAccounts, OtherKeyFitness};
 use self::keys::{Comparison, compare, foreign_alias};

@@ -26,6 +26,7 @@ use crate::domain::wait::WaitState;
 use crate::event::{ItemOrigin, MOST_HOPS, Message, Request, Scope, TriggerKind, WorkItem, WorkTarget};
 use crate::policy::EffectivePolicy;
 use crate::reconcile::{Context, Enforcement, RequestFacts};
+use crate::report::Report;
 use crate::report::dead_letter::AccountRegion;
 use crate::settings::{OnKeyRotation, Settings};
 
@@ -62,7 +63,12 @@ pub(super) struct InvocationContext<'h> {
     pub(super) rules: EffectivePolicy,
     /// Whether an older policy is used, because the current one could not be read.
     pub(super) old_policy: bool,
+    /// Who wants to see what became of each message of a batch, which its answer does not say.
+    pub(super) on_message: Option<&'h OnMessage<'h>>,
 }
+
+/// Is called with the SQS message id and the report of each message of a batch.
+pub type OnMessage<'a> = dyn Fn(&str, &Report) + Sync + 'a;
 
 /// How long after a manual request or a rotation the key is re-applied. After that, streams are
 /// only verified.

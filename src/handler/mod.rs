@@ -38,7 +38,7 @@ use crate::policy::EffectivePolicy;
 use crate::report::Report;
 use crate::settings::Settings;
 
-pub use self::context::{Handler, Invocation};
+pub use self::context::{Handler, Invocation, OnMessage};
 pub use self::error::{ErrorType, InvocationError};
 
 /// How much of its timeout an invocation may have used before the handler starts.
@@ -47,13 +47,26 @@ const STARTED_WITHIN: Duration = Duration::from_secs(5);
 impl Handler {
     /// Handles one invocation.
     pub async fn handle(&self, payload: &Value, invocation: &Invocation) -> Result<Value, InvocationError> {
-        self.boxed(payload, invocation, false).await
+        self.boxed(payload, invocation, false, None).await
+    }
+
+    /// Handles one invocation as [`handle`](Self::handle) or, if it is `dry`, as
+    /// [`dry_run`](Self::dry_run) does, and hands `on_message` the report of each message of an SQS
+    /// batch: the answer to a batch names only the messages that are to be delivered again.
+    pub async fn handle_watched(
+        &self,
+        payload: &Value,
+        invocation: &Invocation,
+        dry: bool,
+        on_message: &OnMessage<'_>,
+    ) -> Result<Value, InvocationError> {
+        self.boxed(payload, invocation, dry, Some(on_message)).await
     }
 
     /// Handles one invocation as a dry run, whatever the payload asks for: it changes no stream and
     /// writes no dead letter.
     pub async fn dry_run(&self, payload: &Value, invocation: &Invocation) -> Result<Value, InvocationError> {
-        self.boxed(payload, invocation, true).await
+        self.boxed(payload, invocation, true, None).await
     }
 
     /// The one place where the handler boxes a future: unboxed, the types of all futures that an
@@ -63,8 +76,9 @@ impl Handler {
         payload: &'a Value,
         invocation: &'a Invocation,
         dry_run: bool,
+        on_message: Option<&'a OnMessage<'a>>,
     ) -> impl Future<Output = Result<Value, InvocationError>> + 'a {
-        Box::pin(self.read_and_work(payload, invocation, dry_run))
+        Box::pin(self.read_and_work(payload, invocation, dry_run, on_message))
     }
 
     async fn read_and_work(
@@ -72,6 +86,7 @@ impl Handler {
         payload: &Value,
         invocation: &Invocation,
         dry_run: bool,
+        on_message: Option<&OnMessage<'_>>,
     ) -> Result<Value, InvocationError> {
         if let Some(problem) = self.grace_problem(invocation).filter(|_| !dry_run) {
             return Err(InvocationError::settings(invocation, &problem));
@@ -92,7 +107,7 @@ impl Handler {
         };
         let accounts = Accounts::new(&self.settings, &self.aws, &self.clock, deadline, (share, &self.function));
         let old_policy = trouble.is_some();
-        let shared = InvocationContext { handler: self, invocation, deadline, accounts, rules, old_policy };
+        let shared = InvocationContext { handler: self, invocation, deadline, accounts, rules, old_policy, on_message };
         match delivery {
             Delivery::Direct(requests) => self.direct(&requests, &shared).await,
             Delivery::Batch(messages) => Ok(self.batch(&messages, &shared).await),
@@ -151,7 +166,12 @@ impl Handler {
     /// that grows with every receive, and is then delivered again.
     async fn message(&self, message: &Message, shared: &InvocationContext<'_>) -> bool {
         let results = handle_requests(&message.requests, Some(message), shared).await;
-        if results.iter().all(|result| result.error_type().is_none()) {
+        let is_done = results.iter().all(|result| result.error_type().is_none());
+        if let Some(on_message) = shared.on_message {
+            let report = results.into_iter().map(|result| result.report).reduce(Report::joined);
+            report.iter().for_each(|report| on_message(&message.id, report));
+        }
+        if is_done {
             return true;
         }
         if let (Some(work), Some(receipt_handle)) = (&self.aws.work, &message.receipt_handle) {

@@ -2,27 +2,31 @@
 //!
 //! Compliant streams stay unchanged, so an interrupted run continues when a person runs it again.
 
-use std::io::IsTerminal;
+use std::cell::RefCell;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::places::FailedPlace;
 use super::plan::Plan;
-use super::row::Row;
+use super::row::{Row, visible_outcome};
 use super::table::View;
 use super::{Selection, Survey, Target, Work};
 use crate::aws::kinesis::Probe;
 use crate::cli::interrupt::{INTERRUPTED, Interrupt};
-use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, confirm, counted, outcome as outcome_lines, print_line, width};
+use crate::cli::paint::{
+    BOLD, DIM, GREEN, RED, YELLOW, confirm, counted, outcome as outcome_lines, print_line, print_note, width,
+};
+use crate::cli::progress::shown_at_once;
 use crate::cli::{FAILED, SUCCESS, visible};
+use crate::decide::is_young;
 use crate::domain::mode::Mode;
 use crate::domain::outcome::Status;
-use crate::domain::stream::StreamRef;
+use crate::domain::stream::{StreamArn, StreamRef};
 
 /// How long after ACTIVE a stream may still store records that are not encrypted.
 ///
@@ -47,12 +51,17 @@ enforcer apply orders --function kinesis-enforcer --profile prod\n  \
 enforcer apply --key alias/streams --region us-east-1,eu-west-1\n  \
 enforcer apply --sandbox --yes --probe"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     selection: Selection,
     /// List the compliant streams in the plan, too.
     #[arg(long)]
     all: bool,
+    /// Do not wait for the grace period of young streams. A tool that is still working on one then
+    /// fails with `ResourceInUseException`.
+    #[arg(long)]
+    no_grace: bool,
     /// Encrypt without a prompt.
     #[arg(long)]
     yes: bool,
@@ -67,7 +76,10 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     let selection = &arguments.selection;
-    let places = selection.places(true).await?;
+    let mut places = selection.opened(true).await?;
+    if arguments.no_grace {
+        places.iter_mut().flatten().for_each(|target| target.settings.iac_grace = Duration::ZERO);
+    }
     for target in places.iter().flatten().filter(|target| target.settings.mode == Mode::Audit) {
         match &selection.function {
             Some(function) => bail!(
@@ -122,20 +134,24 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
         }
         return Ok(if is_planned_whole { SUCCESS } else { FAILED });
     }
+    for (target, streams) in work {
+        let young = young_streams(planned, streams, target);
+        if let Some(note) = grace_note(&young, target.settings.iac_grace) {
+            print_note(&note);
+        }
+    }
     if !arguments.yes && !confirmed(action(work, planned), &interrupt).await? {
         print_line("no stream was changed");
         return Ok(FAILED);
     }
     interrupt.arm().await;
-    let mut done = Done::default();
-    let bar = progress_bar(total, arguments.json);
+    let mut done = Done { total, ..Done::default() };
     for (target, streams) in work {
         if !interrupt.is_pressed() {
-            Box::pin(encrypt(target, streams, arguments, &interrupt, &bar, &mut done)).await?;
+            Box::pin(encrypt(target, streams, planned, arguments, &interrupt, &mut done)).await?;
         }
     }
-    bar.finish_and_clear();
-    let Done { rows, probes, failed } = done;
+    let Done { rows, probes, failed, .. } = done;
     let not_started = total - rows.len();
     let encrypted = rows.iter().filter(|row| row.is_encrypted_as_configured()).count();
     let all_verified = probes.iter().all(|(_, result)| *result == Ok(true));
@@ -154,21 +170,7 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
             "failedRegions": failed_regions,
         })));
     } else {
-        print_line(&format!("{BOLD}result{BOLD:#}"));
-        for row in &rows {
-            for line in outcome_lines(&serde_json::to_value(&row.outcome)?) {
-                print_line(&format!("  {line}"));
-            }
-        }
-        for (stream, result) in &probes {
-            print_line(&match result {
-                Ok(true) => format!("  {GREEN}✔ verified{GREEN:#} {stream}: the response to PutRecord shows KMS"),
-                Ok(false) => {
-                    format!("  {RED}✘ not verified{RED:#} {stream}: the response to PutRecord does not show KMS")
-                }
-                Err(error) => format!("  {RED}✘ not verified{RED:#} {stream}: {}", visible::visible(error)),
-            });
-        }
+        print_results(&rows, &probes)?;
         for failed in &failed {
             print_line(&format!("  {RED}✘{RED:#} {}", visible::visible(failed)));
         }
@@ -193,6 +195,8 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
 /// What an apply has done.
 #[derive(Default)]
 struct Done {
+    /// How many streams there are to encrypt.
+    total: usize,
     rows: Vec<Row>,
     probes: Vec<(String, Result<bool, String>)>,
     /// The places whose role could not be assumed again after the plan.
@@ -203,9 +207,9 @@ struct Done {
 async fn encrypt(
     target: &Target,
     streams: &[StreamRef],
+    planned: &[Row],
     arguments: &Arguments,
     interrupt: &Interrupt,
-    bar: &ProgressBar,
     done: &mut Done,
 ) -> Result<()> {
     let Some(encryption) = target.aws.encryption.as_ref() else { bail!("there is no client to start encryption with") };
@@ -218,30 +222,59 @@ async fn encrypt(
         concurrency: usize::from(arguments.selection.concurrency),
         asked_for: true,
     };
-    let Done { rows: before, probes, .. } = done;
-    let mut rows: Vec<Row> = Vec::new();
-    let on_outcome = |stream: &StreamRef, outcome| {
-        let row = target.row(stream, outcome);
-        let count = |status| before.iter().chain(&rows).chain([&row]).filter(|row| row.status == status).count();
-        bar.inc(1);
-        bar.set_message(format!("{} encrypted, {} failed", count(Status::Encrypted), count(Status::Failed)));
-        rows.push(row);
+    let Done { rows: before, probes, total, .. } = done;
+    let rows: RefCell<Vec<Row>> = RefCell::default();
+    let on_outcome = |stream: &StreamRef, outcome| rows.borrow_mut().push(target.row(stream, outcome));
+    let young = young_streams(planned, streams, target);
+    let encrypting = |_| {
+        let now = target.clock.utc();
+        let is_young = |name: &str| young.iter().any(|(young, _)| *young == name);
+        let pending = |name: &str, arn: &StreamArn| match encryption.accepted(arn).last() {
+            Some(at) => Some(format!("{name}: UPDATING for {} s", (now - at).num_seconds())),
+            None => is_young(name)
+                .then(|| format!("{name}: in its grace period of {} s", target.settings.iac_grace.as_secs())),
+        };
+        progress(*total, before, streams, &rows.borrow(), pending)
     };
     let close_gate = async {
         interrupt.pressed(1).await;
         encryption.gate().close();
         std::future::pending::<()>().await;
     };
-    tokio::select! {
-        biased;
-        () = close_gate => {}
-        () = target.reconcile_all(streams, &work, on_outcome) => {}
-    }
+    let reconciled = async {
+        tokio::select! {
+            biased;
+            () = close_gate => {}
+            () = target.reconcile_all(streams, &work, on_outcome) => {}
+        }
+    };
+    shown_at_once(target.clock.instant(), encrypting, reconciled).await;
+    let mut rows = rows.into_inner();
     rows.sort_by(|one, other| one.stream.cmp(&other.stream));
     if arguments.probe && !interrupt.is_pressed() {
         probes.extend(probe(target, &rows).await);
     }
     before.extend(rows);
+    Ok(())
+}
+
+/// The outcome of each stream, and what its probe showed.
+fn print_results(rows: &[Row], probes: &[(String, Result<bool, String>)]) -> Result<()> {
+    print_line(&format!("{BOLD}result{BOLD:#}"));
+    for row in rows {
+        for line in outcome_lines(&serde_json::to_value(visible_outcome(&row.outcome))?) {
+            print_line(&format!("  {line}"));
+        }
+    }
+    for (stream, result) in probes {
+        print_line(&match result {
+            Ok(true) => format!("  {GREEN}✔ verified{GREEN:#} {stream}: the response to PutRecord shows KMS"),
+            Ok(false) => {
+                format!("  {RED}✘ not verified{RED:#} {stream}: the response to PutRecord does not show KMS")
+            }
+            Err(error) => format!("  {RED}✘ not verified{RED:#} {stream}: {}", visible::visible(error)),
+        });
+    }
     Ok(())
 }
 
@@ -268,19 +301,71 @@ async fn confirmed(action: String, interrupt: &Interrupt) -> Result<bool> {
     }
 }
 
-fn progress_bar(length: usize, quiet: bool) -> ProgressBar {
-    if quiet || !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
+/// The streams to encrypt that `apply` leaves alone for their grace period, with their age.
+fn young_streams<'a>(planned: &'a [Row], streams: &[StreamRef], target: &Target) -> Vec<(&'a str, TimeDelta)> {
+    if target.settings.iac_grace.is_zero() {
+        return Vec::new();
     }
-    let bar = ProgressBar::new(u64::try_from(length).unwrap_or(u64::MAX));
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec} {eta} {msg}");
-    if let Ok(style) = style { bar.with_style(style) } else { bar }
+    let now: DateTime<Utc> = target.clock.utc();
+    let is_here = |row: &&Row| row.arn.as_ref().is_some_and(|arn| streams.contains(&StreamRef::Arn(arn.clone())));
+    let young = planned.iter().filter(is_here).filter_map(|row| {
+        let created = row.outcome.seen.as_ref()?.created?;
+        is_young(created, now).then(|| (row.stream.as_str(), now - created))
+    });
+    young.collect()
+}
+
+/// What a person should know before they wait for grace periods.
+fn grace_note(young: &[(&str, TimeDelta)], grace: Duration) -> Option<String> {
+    let (whose, them) = match young {
+        [] => return None,
+        [(name, age)] => (format!("{name} was created {} s ago", age.num_seconds()), "it"),
+        several => (format!("{} streams were created in the last 15 minutes", several.len()), "them"),
+    };
+    Some(format!(
+        "{whose}: apply waits {} s before it encrypts {them}, because the tool that created {them} may still be at \
+         work; --no-grace skips the wait",
+        grace.as_secs()
+    ))
+}
+
+/// How far an apply of `total` streams has come: what was done `before`, the `rows` of these
+/// `streams`, and what is waited for, as far as `pending` knows.
+fn progress(
+    total: usize,
+    before: &[Row],
+    streams: &[StreamRef],
+    rows: &[Row],
+    pending: impl Fn(&str, &StreamArn) -> Option<String>,
+) -> String {
+    let count = |status| before.iter().chain(rows).filter(|row| row.status == status).count();
+    let is_done = |name: &str| rows.iter().any(|row| row.stream == name);
+    let waiting: Vec<String> = streams
+        .iter()
+        .filter_map(|stream| match stream {
+            StreamRef::Arn(arn) if !is_done(arn.name()) => pending(arn.name(), arn),
+            _ => None,
+        })
+        .collect();
+    let waiting = if waiting.is_empty() { String::new() } else { format!("; {}", waiting.join(", ")) };
+    let (encrypted, failed) = (count(Status::Encrypted), count(Status::Failed));
+    format!("{} of {total} done, {encrypted} encrypted, {failed} failed{waiting}", before.len() + rows.len())
 }
 
 /// Writes one record to each stream that was encrypted, once AWS stores no unencrypted records any
 /// more. Returns for each stream whether the response shows KMS.
 async fn probe(target: &Target, rows: &[Row]) -> Vec<(String, Result<bool, String>)> {
-    sleep(UNENCRYPTED_RECORDS).await;
+    if !rows.iter().any(|row| row.status == Status::Encrypted) {
+        return Vec::new();
+    }
+    let waiting = |waited: Duration| {
+        format!(
+            "waited {} of {} s before the probe: AWS may still store unencrypted records",
+            waited.as_secs(),
+            UNENCRYPTED_RECORDS.as_secs()
+        )
+    };
+    shown_at_once(target.clock.instant(), waiting, sleep(UNENCRYPTED_RECORDS)).await;
     let probe = Probe::new(&target.config, &target.clock);
     let mut results = Vec::new();
     for row in rows.iter().filter(|row| row.status == Status::Encrypted) {
@@ -290,4 +375,41 @@ async fn probe(target: &Target, rows: &[Row]) -> Vec<(String, Result<bool, Strin
         }
     }
     results
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::outcome::Outcome;
+
+    #[test]
+    fn a_person_is_told_of_the_grace_period_before_it_is_waited_for() {
+        let grace = Duration::from_mins(1);
+        assert_eq!(grace_note(&[], grace), None);
+        assert_eq!(
+            grace_note(&[("orders", TimeDelta::seconds(20))], grace).as_deref(),
+            Some(
+                "orders was created 20 s ago: apply waits 60 s before it encrypts it, because the tool that created \
+                 it may still be at work; --no-grace skips the wait"
+            )
+        );
+        let several = [("orders", TimeDelta::seconds(20)), ("clicks", TimeDelta::seconds(30))];
+        assert!(grace_note(&several, grace).is_some_and(|note| note.starts_with("2 streams were created")));
+    }
+
+    #[test]
+    fn the_progress_says_what_is_waited_for() {
+        let arn = |name: &str| -> StreamArn {
+            format!("arn:aws:kinesis:us-east-1:111122223333:stream/{name}").parse().expect("an ARN")
+        };
+        let streams = ["clicks", "orders", "users"].map(|name| StreamRef::Arn(arn(name)));
+        let outcome = Outcome::new(None, Status::Encrypted, "", Mode::Enforce);
+        let rows = [Row::new(&streams[0], outcome, "us-east-1")];
+        let pending = |name: &str, _: &StreamArn| (name != "users").then(|| format!("{name}: UPDATING for 12 s"));
+        assert_eq!(progress(3, &[], &streams, &[], |_, _| None), "0 of 3 done, 0 encrypted, 0 failed");
+        assert_eq!(
+            progress(3, &[], &streams, &rows, pending),
+            "1 of 3 done, 1 encrypted, 0 failed; orders: UPDATING for 12 s"
+        );
+    }
 }

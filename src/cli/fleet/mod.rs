@@ -14,6 +14,7 @@ mod row;
 mod sample;
 mod table;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ use self::row::{Row, visible_outcome};
 use super::function_settings::FunctionName;
 use super::input::whole_number;
 use super::interrupt::Interrupt;
+use super::paint::counted;
+use super::progress::shown;
 use super::visible::visible;
 use crate::aws::Aws;
 use crate::aws::kinesis::Encryption;
@@ -115,7 +118,7 @@ impl Selection {
     /// # Errors
     /// No place answers.
     async fn survey(&self) -> Result<(Survey, DateTime<Utc>)> {
-        let places = self.places(false).await?;
+        let places = self.opened(false).await?;
         let (mut survey, mut made_at) = (Survey::default(), None);
         for place in self.survey_each(&places).await? {
             match place {
@@ -129,6 +132,12 @@ impl Selection {
         Ok((survey, made_at.unwrap_or_else(|| Clock::system().utc())))
     }
 
+    /// The selected places; a person is told if that takes long.
+    async fn opened(&self, may_write: bool) -> Result<Vec<Result<Target, FailedPlace>>> {
+        let opening = |_| "waiting for credentials and the policy".to_owned();
+        shown(Clock::system().instant(), opening, self.places(may_write)).await
+    }
+
     /// The streams in each of `places`, in their order; several places are looked at at a time.
     ///
     /// # Errors
@@ -137,12 +146,14 @@ impl Selection {
         &self,
         places: &'a [Result<Target, FailedPlace>],
     ) -> Result<Vec<Result<(&'a Target, Survey), FailedPlace>>> {
+        let looked = &Looked::default();
         let survey = |place: &'a Result<Target, FailedPlace>| async move {
             let target = place.as_ref().map_err(FailedPlace::clone)?;
-            let survey = Box::pin(target.survey(self)).await;
+            let survey = Box::pin(target.survey(self, looked)).await;
             survey.map(|survey| (target, survey)).map_err(|error| target.failed(&error))
         };
-        let surveyed: Vec<_> = iter(places.iter().map(survey)).buffered(PLACES_AT_A_TIME).collect().await;
+        let surveyed = iter(places.iter().map(survey)).buffered(PLACES_AT_A_TIME).collect::<Vec<_>>();
+        let surveyed = shown(Clock::system().instant(), |waited| looked.in_words(waited), surveyed).await;
         self.some_answered(surveyed)
     }
 }
@@ -273,15 +284,21 @@ impl Target {
 
     /// The rows of the selected streams, sorted by name, and the keys at risk where all streams are
     /// selected. Changes nothing.
-    async fn survey(&self, selection: &Selection) -> Result<Survey> {
-        let streams = self.streams(&selection.streams).await?;
+    async fn survey(&self, selection: &Selection, looked: &Looked) -> Result<Survey> {
+        let region = &self.aws.region;
+        let listing = |waited: Duration| format!("listing the streams in {region} ({} s)", waited.as_secs());
+        let streams = shown(self.clock.instant(), listing, self.streams(&selection.streams)).await?;
         let work = Work {
             start: None,
             concurrency: usize::from(selection.concurrency),
             asked_for: !selection.streams.is_empty(),
         };
         let mut rows = Vec::new();
-        self.reconcile_all(&streams, &work, |stream, outcome| rows.push(self.row(stream, outcome))).await;
+        let add_row = |stream: &StreamRef, outcome| {
+            rows.push(self.row(stream, outcome));
+            looked.done.set(looked.done.get() + 1);
+        };
+        self.reconcile_all(&streams, &work, add_row).await;
         rows.sort_by(|one, other| one.stream.cmp(&other.stream));
         let keys_at_risk = if work.asked_for { Vec::new() } else { self.expiring_keys().await };
         Ok(Survey { rows, keys_at_risk, failed_regions: Vec::new() })
@@ -306,6 +323,25 @@ impl Target {
             }
         }
         expiring
+    }
+}
+
+/// How far a survey has come.
+#[derive(Default)]
+struct Looked {
+    /// The streams that are listed so far.
+    listed: Cell<usize>,
+    /// Those of them that were looked at.
+    done: Cell<usize>,
+}
+
+impl Looked {
+    fn in_words(&self, waited: Duration) -> String {
+        let seconds = waited.as_secs();
+        match self.listed.get() {
+            0 => format!("listing the streams ({seconds} s)"),
+            listed => format!("looked at {} of {} ({seconds} s)", self.done.get(), counted(listed, "stream")),
+        }
     }
 }
 

@@ -88,7 +88,7 @@ pub(super) fn visible_outcome(outcome: &Outcome) -> Outcome {
     let error = outcome.error.as_ref().map(|failure| Failure {
         code: visible(&failure.code),
         message: visible(&failure.message),
-        remedy: visible(&failure.remedy),
+        remedy: in_terminal(&visible(&failure.remedy)),
         ..failure.clone()
     });
     Outcome {
@@ -99,6 +99,11 @@ pub(super) fn visible_outcome(outcome: &Outcome) -> Outcome {
         error,
         ..outcome.clone()
     }
+}
+
+/// The remedy without a dead letter, which only the function writes.
+fn in_terminal(remedy: &str) -> String {
+    remedy.replace("redrive the dead letter", "run the command again")
 }
 
 /// A key in few characters: an alias as it is, otherwise the first characters of the key ID.
