@@ -129,8 +129,8 @@ fn a_person_is_told_of_a_grace_period_before_it_is_waited_for_and_can_skip_it() 
         "note: clicks was created ",
         "apply waits 2 s before it encrypts it",
         "--no-grace skips the wait",
-        "0 of 1 stream done, 0 encrypted, 0 failed; waiting for clicks (in its grace period of 2 s)",
-        "waiting 5 s before the probe",
+        "0 of 1 done, 0 encrypted, 0 failed; clicks: in its grace period of 2 s",
+        "waited 1 of 5 s before the probe",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
