@@ -90,8 +90,8 @@ pub(super) async fn run(arguments: &Arguments) -> Result<u8> {
     let on_message = |id: &str, report: &Report| {
         messages.lock().unwrap_or_else(PoisonError::into_inner).push((id.to_owned(), report.to_json()));
     };
-    let handled = async { handler.handle_watched(&payload, &invocation, arguments.dry_run, &on_message).await };
-    let result = shown(handler.clock.instant(), handling, handled).await;
+    let work = async { handler.handle_watched(&payload, &invocation, arguments.dry_run, &on_message).await };
+    let result = shown(handler.clock.instant(), handling, work).await;
     let messages = messages.into_inner().unwrap_or_else(PoisonError::into_inner);
     match result {
         Ok(answer) if answer.get("batchItemFailures").is_some() => {

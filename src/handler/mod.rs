@@ -169,7 +169,9 @@ impl Handler {
         let is_done = results.iter().all(|result| result.error_type().is_none());
         if let Some(on_message) = shared.on_message {
             let report = results.into_iter().map(|result| result.report).reduce(Report::joined);
-            report.iter().for_each(|report| on_message(&message.id, report));
+            if let Some(report) = report {
+                on_message(&message.id, &report);
+            }
         }
         if is_done {
             return true;
