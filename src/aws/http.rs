@@ -33,7 +33,7 @@ use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use thiserror::Error;
 
 use crate::domain::arn::partition_of;
@@ -288,14 +288,25 @@ fn because<C: Via>(error: &legacy::Error) -> String {
         if error.to_string() == "dns error" {
             return "its name cannot be resolved".to_owned();
         }
-        let Some(io) = error.downcast_ref::<std::io::Error>() else { continue };
-        if let Some(tls) = io.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
+        let Some(mut io) = error.downcast_ref::<std::io::Error>() else { continue };
+        // One I/O error may hold another, which it does not name as its source.
+        while let Some(inner) = io.get_ref().and_then(|inner| inner.downcast_ref()) {
+            io = inner;
+        }
+        if let Some(tls) = io.get_ref().and_then(|error| error.downcast_ref()) {
             return match tls {
-                rustls::Error::InvalidCertificate(_) => {
-                    format!("its certificate is not trusted ({tls}); if the network inspects TLS, set AWS_CA_BUNDLE")
+                rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { .. }) => {
+                    "its certificate is for another host"
                 }
-                _ => format!("TLS failed ({tls})"),
-            };
+                rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { .. }) => {
+                    "its certificate has expired"
+                }
+                rustls::Error::InvalidCertificate(_) => {
+                    "its certificate is not trusted; if the network inspects TLS, set AWS_CA_BUNDLE"
+                }
+                _ => "the TLS handshake failed",
+            }
+            .to_owned();
         }
         return match io.kind() {
             ErrorOfIo::ConnectionRefused => "connection refused".to_owned(),
