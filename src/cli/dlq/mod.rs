@@ -151,12 +151,11 @@ impl Session {
             Some(function) => anyhow!("the function {function} has no dead-letter queue: pass --queue QUEUE"),
             None => anyhow!("no dead-letter queue: pass --queue QUEUE, pass --function NAME, or set FAILURE_QUEUE_URL"),
         })?;
-        let config = match config {
-            Some(config) => config,
-            None => {
-                let region = region.as_deref().or_else(|| queue_name::region_of(queue));
-                sdk_config(profile.as_deref(), region, &environment, &clock).await?
-            }
+        let config = if let Some(config) = config {
+            config
+        } else {
+            let region = region.as_deref().or_else(|| queue_name::region_of(queue));
+            sdk_config(profile.as_deref(), region, &environment, &clock).await?
         };
         let queue_url = queue_name::url_of(queue, &config, &clock).await?;
         let (queue, begun) = (DeadLetterQueue::new(&config, &clock, &queue_url), clock.instant());

@@ -80,7 +80,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     if arguments.no_grace {
         places.iter_mut().flatten().for_each(|target| target.settings.iac_grace = Duration::ZERO);
     }
-    for target in places.iter().flatten().filter(|target| target.settings.mode == Mode::Audit) {
+    if let Some(target) = places.iter().flatten().find(|target| target.settings.mode == Mode::Audit) {
         match &selection.function {
             Some(function) => bail!(
                 "ENFORCEMENT_MODE of the function {function} in {} is audit, so apply would change nothing: run \

@@ -64,12 +64,12 @@ pub(super) struct Selection {
     /// environment. In several Regions, each has its own function of this name.
     #[arg(long, value_name = "NAME")]
     function: Option<FunctionName>,
-    /// Use this Region instead of the one of the profile or the environment; several are separated
-    /// by commas, and all are the Regions that the account has enabled.
+    /// Use this Region instead of the one of the profile or the environment, several that are
+    /// separated by commas, or `all` that the account has enabled.
     #[arg(long, value_delimiter = ',', value_parser = places::region)]
     region: Vec<String>,
-    /// Work in these accounts, separated by commas, of those that the settings cover (the function's
-    /// own and `MEMBER_ACCOUNTS`), or in all of them.
+    /// Work in these accounts, separated by commas, or in `all` that the settings cover: the
+    /// function's own and those in `MEMBER_ACCOUNTS`.
     #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = places::account)]
     accounts: Vec<String>,
     /// Use this AWS profile.
