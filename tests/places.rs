@@ -56,7 +56,7 @@ impl Request {
             let (name, value) = line.split_once(':').unwrap_or_default();
             match name.to_ascii_lowercase().as_str() {
                 "content-length" => length = value.trim().parse().expect("a length"),
-                "authorization" => scope = value.split("Credential=").nth(1).expect("a scope").to_owned(),
+                "authorization" => value.split("Credential=").nth(1).expect("a scope").clone_into(&mut scope),
                 _ => {}
             }
             if line == "\r\n" {
@@ -114,8 +114,12 @@ impl Front {
                 let known = self.functions.iter().find(|((of, function), _)| of == region && *function == name);
                 let missing = (404, json!({"Type": "User", "Message": "Function not found"}));
                 let (status, answer) = known.map_or(missing, |(_, answer)| answer.clone());
-                let code = if status == 404 { "ResourceNotFoundException" } else { "AccessDeniedException" };
-                return http(status, &answer.to_string(), &[("x-amzn-errortype", code)]);
+                let code = match status {
+                    200 => None,
+                    404 => Some("ResourceNotFoundException"),
+                    _ => Some("AccessDeniedException"),
+                };
+                return http(status, &answer.to_string(), code);
             }
             "ec2" if self.regions.is_empty() => (403, "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>no</Message></Error></Errors></Response>".to_owned()),
             "ec2" => {
@@ -129,17 +133,13 @@ impl Front {
                 None => (denied.0, denied.1.to_string()),
             },
         };
-        http(status, &text, &[])
+        http(status, &text, None)
     }
 }
 
-fn http(status: u16, body: &str, headers: &[(&str, &str)]) -> Vec<u8> {
-    let headers: String = if status == 200 {
-        String::new()
-    } else {
-        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
-    };
-    format!("HTTP/1.1 {status} -\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len()).into_bytes()
+fn http(status: u16, body: &str, error: Option<&str>) -> Vec<u8> {
+    let error = error.map_or_else(String::new, |code| format!("x-amzn-errortype: {code}\r\n"));
+    format!("HTTP/1.1 {status} -\r\ncontent-length: {}\r\n{error}\r\n{body}", body.len()).into_bytes()
 }
 
 /// The answer of the server at `address` to a request.

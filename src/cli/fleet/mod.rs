@@ -135,7 +135,8 @@ impl Selection {
     /// The selected places; a person is told if that takes long.
     async fn opened(&self, may_write: bool) -> Result<Vec<Result<Target, FailedPlace>>> {
         let opening = |_| "waiting for credentials and the policy".to_owned();
-        shown(Clock::system().instant(), opening, self.places(may_write)).await
+        let places = Box::pin(self.places(may_write));
+        shown(Clock::system().instant(), opening, places).await
     }
 
     /// The streams in each of `places`, in their order; several places are looked at at a time.

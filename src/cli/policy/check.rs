@@ -40,7 +40,7 @@ pub(in crate::cli) struct Arguments {
     strict: bool,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<u8> {
+pub(super) fn run(arguments: &Arguments) -> u8 {
     let today = Clock::system().utc().date_naive();
     let mut code = SUCCESS;
     for file in &arguments.files {
@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             }
         });
     }
-    Ok(code)
+    code
 }
 
 enum Checked {

@@ -32,7 +32,7 @@ pub(super) enum Command {
 
 pub(super) fn run(command: &Command) -> Result<u8> {
     match command {
-        Command::Check(arguments) => check::run(arguments),
+        Command::Check(arguments) => Ok(check::run(arguments)),
         Command::Explain(arguments) => explain::run(arguments),
         Command::Schema => {
             print_line(&format!("{:#}", schema()));
