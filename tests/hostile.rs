@@ -91,7 +91,7 @@ fn every_command_shows_what_others_wrote_without_obeying_it() {
         let (_, printed) = enforcer(arguments, &variables);
         check_harmless(&printed);
         assert!(printed.contains("\\u202e"), "{printed}");
-        let parsed: Value = serde_json::from_str(&printed).expect("JSON");
+        let parsed: Value = serde_json::from_str(&printed).unwrap_or_else(|_| unreachable!("{arguments:?}: {printed}"));
         assert!(parsed.to_string().contains('\u{202e}'), "{parsed}");
     }
     let (_, listed) = enforcer(&["dlq", "list", "--json"], &variables);

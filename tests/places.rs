@@ -436,8 +436,8 @@ fn a_hub_covers_its_member_accounts_and_one_that_refuses_does_not_take_the_other
     for part in [
         "✘ account 777788889999, us-east-1: ",
         "trust policy of the member account's role",
-        "account 111122223333, us-east-1\n",
-        "account 444455556666, us-east-1\n",
+        "1 stream in account 111122223333, us-east-1: ",
+        "2 streams in account 444455556666, us-east-1: ",
     ] {
         assert!(code == Some(1) && told.contains(part), "{part}: {code:?} {told}");
     }
@@ -510,7 +510,7 @@ fn an_impossible_region_of_the_environment_or_the_profile_is_refused_by_name_bef
         (with(&without, &[("AWS_DEFAULT_REGION", "us-east1")]), "AWS_DEFAULT_REGION is \"us-east1\""),
         (
             with(&without, &[("AWS_CONFIG_FILE", file), ("AWS_PROFILE", "prod")]),
-            "the region of the profile prod is \"US-EAST-1\"",
+            "the region of the profile prod (AWS_PROFILE) is \"US-EAST-1\"",
         ),
     ] {
         for arguments in

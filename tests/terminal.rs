@@ -518,6 +518,9 @@ fn a_reader_that_has_closed_the_pipe_is_no_failure() {
             .expect("the program starts");
         drop(child.stdout.take());
         let output = child.wait_with_output().expect("it ends");
-        assert_eq!((output.status.code(), text(&output.stderr)), (Some(code), String::new()), "{arguments:?}");
+        let told = text(&output.stderr);
+        // On a busy machine, a plan may take more than a second.
+        let told: Vec<_> = told.lines().filter(|line| !line.starts_with("waiting: ")).collect();
+        assert_eq!((output.status.code(), told), (Some(code), Vec::new()), "{arguments:?}");
     }
 }

@@ -67,6 +67,11 @@ pub(super) fn print_warning(line: &str) {
     drop(writeln!(anstream::stderr(), "{YELLOW}warning:{YELLOW:#} {}", harmless(line)));
 }
 
+/// Prints to standard error what is waited for, where no terminal can show it.
+pub(super) fn print_waiting(line: &str) {
+    drop(writeln!(anstream::stderr(), "{DIM}waiting: {}{DIM:#}", harmless(line)));
+}
+
 /// Prints to standard error what a person may want to know.
 pub(super) fn print_note(line: &str) {
     drop(writeln!(anstream::stderr(), "{DIM}note: {}{DIM:#}", harmless(line)));

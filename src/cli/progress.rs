@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, sleep_until};
 
-use super::paint::print_note;
+use super::paint::print_waiting;
 use super::visible::visible;
 
 /// A wait that is shorter than this is not worth a word.
@@ -46,7 +46,7 @@ async fn shown_from<T>(
     work: impl Future<Output = T>,
 ) -> T {
     if !std::io::stderr().is_terminal() {
-        return narrated(since, Rhythm { first: SILENCE, then: REPEATED }, text, print_note, work).await;
+        return narrated(since, Rhythm { first: SILENCE, then: REPEATED }, text, print_waiting, work).await;
     }
     let spinner = ProgressBar::new_spinner();
     let style = ProgressStyle::with_template("{spinner} {wide_msg}");

@@ -26,6 +26,11 @@ pub(crate) fn served(account: &Account) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// Whether a line says what is waited for; it may have colours.
+fn is_wait(line: &str) -> bool {
+    line.trim_start_matches("\u{1b}[2m").starts_with("waiting: ")
+}
+
 /// `enforcer` with these arguments and variables alone: how it ended, and what it printed.
 pub(crate) fn enforcer(arguments: &[&str], variables: &[(&'static str, String)]) -> (Option<i32>, String) {
     let variables = variables.iter().map(|(name, value)| (*name, value.as_str()));
@@ -33,6 +38,6 @@ pub(crate) fn enforcer(arguments: &[&str], variables: &[(&'static str, String)])
     let Output { status, stdout, stderr } = command.expect("the program runs");
     // A slow machine makes the program say what it waits for.
     let stderr = String::from_utf8(stderr).expect("UTF-8");
-    let stderr: String = stderr.split_inclusive('\n').filter(|line| !line.starts_with("note: ")).collect();
+    let stderr: String = stderr.split_inclusive('\n').filter(|line| !is_wait(line)).collect();
     (status.code(), String::from_utf8(stdout).expect("UTF-8") + &stderr)
 }

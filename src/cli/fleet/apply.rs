@@ -360,7 +360,7 @@ async fn probe(target: &Target, rows: &[Row]) -> Vec<(String, Result<bool, Strin
     }
     let waiting = |waited: Duration| {
         format!(
-            "waited {} of {} s before the probe: AWS may still store unencrypted records",
+            "{} of {} s before the probe: AWS may still store unencrypted records",
             waited.as_secs(),
             UNENCRYPTED_RECORDS.as_secs()
         )

@@ -134,7 +134,7 @@ impl Selection {
 
     /// The selected places; a person is told if that takes long.
     async fn opened(&self, may_write: bool) -> Result<Vec<Result<Target, FailedPlace>>> {
-        let opening = |_| "waiting for credentials and the policy".to_owned();
+        let opening = |_| "loading the credentials and the policy".to_owned();
         let places = Box::pin(self.places(may_write));
         shown(Clock::system().instant(), opening, places).await
     }
