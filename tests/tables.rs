@@ -130,7 +130,7 @@ fn a_person_is_told_of_a_grace_period_before_it_is_waited_for_and_can_skip_it() 
         "apply waits 2 s before it encrypts it",
         "--no-grace skips the wait",
         "0 of 1 done, 0 encrypted, 0 failed; clicks: in its grace period of 2 s",
-        "waited 1 of 5 s before the probe",
+        "waiting: 1 of 5 s before the probe",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
