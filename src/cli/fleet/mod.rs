@@ -132,7 +132,7 @@ impl Selection {
         Ok((survey, made_at.unwrap_or_else(|| Clock::system().utc())))
     }
 
-    /// The selected places; a person is told if that takes long.
+    /// The selected places, with a line about the wait if that takes long.
     async fn opened(&self, may_write: bool) -> Result<Vec<Result<Target, FailedPlace>>> {
         let opening = |_| "loading the credentials and the policy".to_owned();
         let places = Box::pin(self.places(may_write));
