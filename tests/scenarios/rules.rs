@@ -300,7 +300,7 @@ async fn without_a_policy_that_was_ever_good_nothing_is_touched() {
         (
             "String",
             "{\"version\": 1, \"rules\": [{}]}",
-            r#"$.rules[0] (line 1, column 27): the field \"name\" is missing"#,
+            r#"$.rules[0] (line 1, column 26): the field \"name\" is missing"#,
         ),
         ("SecureString", "AQICAHh", "SecureString"),
     ] {
