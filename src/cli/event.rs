@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::credentials::sdk_config;
 use super::function_settings::{FunctionName, settings_in, settings_of};
 use super::input::{self, parse_json, whole_number};
-use super::paint::{self, BOLD, print_error, print_line};
+use super::paint::{self, BOLD, print_error, print_line, print_text};
 use super::progress::shown;
 use super::sandbox_account::{ACCOUNT, ALIAS, DEAD_LETTER_QUEUE, ENFORCER, REGION, SandboxAccount};
 use super::{FAILED, PENDING, SUCCESS, exit_code, visible};
@@ -107,7 +107,7 @@ pub(super) async fn run(arguments: &Arguments) -> Result<u8> {
             // The message of a failed invocation is its answer, as JSON.
             match serde_json::from_str(&error.message) {
                 Ok(answer) => print(&answer, arguments.json),
-                Err(_) => print_line(&visible::visible(&error.message)),
+                Err(_) => print_text(&visible::visible(&error.message)),
             }
             print_error(&format!("the invocation failed with {}: Lambda would retry it", error.error_type.as_str()));
             Ok(FAILED)
@@ -120,7 +120,7 @@ fn print(answer: &Value, json: bool) {
         print_line(&visible::json(answer));
     } else {
         for line in paint::answer(answer) {
-            print_line(&line);
+            print_text(&line);
         }
     }
 }
@@ -137,9 +137,9 @@ fn print_batch(answer: &Value, messages: &[(String, Value)], json: bool) {
             failures.iter().any(|failure| failure["itemIdentifier"].as_str() == Some(id.as_str()))
         });
         let then = if is_delivered_again { ", which SQS delivers again" } else { "" };
-        print_line(&format!("{BOLD}message {}{BOLD:#}{then}", visible::visible(id)));
+        print_text(&format!("{BOLD}message {}{BOLD:#}{then}", visible::visible(id)));
         for line in paint::answer(report) {
-            print_line(&format!("  {line}"));
+            print_text(&format!("  {line}"));
         }
     }
 }

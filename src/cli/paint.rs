@@ -10,7 +10,8 @@ use std::sync::OnceLock;
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use terminal_size::{Width, terminal_size_of};
+use terminal_size::{Height, Width, terminal_size_of};
+use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm, wrap};
 
 use super::input::reason;
 use super::visible::{harmless, visible, visible_texts};
@@ -52,9 +53,36 @@ const NARROWEST: usize = 60;
 
 /// How many columns a table on standard output may have: `COLUMNS`, or as many as the terminal has.
 pub(super) fn width() -> usize {
+    columns_of(terminal_size_of(io::stdout())).unwrap_or(WIDTH_OF_FILE)
+}
+
+/// `COLUMNS`, or the columns of the terminal; `None` in a pipe.
+fn columns_of(terminal: Option<(Width, Height)>) -> Option<usize> {
     let asked = Environment::of_process().get("COLUMNS").and_then(|columns| columns.parse().ok());
-    let of_terminal = || terminal_size_of(io::stdout()).map(|(Width(columns), _)| usize::from(columns));
-    asked.filter(|columns| *columns > 0).or_else(of_terminal).unwrap_or(WIDTH_OF_FILE).max(NARROWEST)
+    let of_terminal = || terminal.map(|(Width(columns), _)| usize::from(columns));
+    asked.filter(|columns| *columns > 0).or_else(of_terminal).map(|columns: usize| columns.max(NARROWEST))
+}
+
+/// Prints a sentence for people to standard output, wrapped at words with a hanging indent. In a
+/// pipe it stays one line, which other programs can search.
+pub(super) fn print_text(line: &str) {
+    let Some(width) = columns_of(terminal_size_of(io::stdout())) else { return print_line(line) };
+    let indent = " ".repeat(line.chars().take_while(|character| *character == ' ').count() + 2);
+    for part in wrapped(line, width, &indent) {
+        print_line(&part);
+    }
+}
+
+/// Lines of at most `width` columns; all but the first begin with `indent`. A word that is longer
+/// than a line is broken.
+pub(super) fn wrapped(text: &str, width: usize, indent: &str) -> Vec<String> {
+    let options = Options::new(width)
+        .word_separator(WordSeparator::AsciiSpace)
+        // Names have hyphens.
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit)
+        .subsequent_indent(indent);
+    wrap(text, options).into_iter().map(|line| line.trim_end().to_owned()).collect()
 }
 
 /// The text as it is without a terminal.
@@ -64,22 +92,34 @@ pub(super) fn without_colours(text: &str) -> String {
 
 /// Prints a warning to standard error.
 pub(super) fn print_warning(line: &str) {
-    drop(writeln!(anstream::stderr(), "{YELLOW}warning:{YELLOW:#} {}", harmless(line)));
+    print_to_stderr(&format!("{YELLOW}warning:{YELLOW:#} {}", harmless(line)));
 }
 
 /// Prints to standard error what is waited for, where no terminal can show it.
 pub(super) fn print_waiting(line: &str) {
-    drop(writeln!(anstream::stderr(), "{DIM}waiting: {}{DIM:#}", harmless(line)));
+    print_to_stderr(&format!("{DIM}waiting: {}{DIM:#}", harmless(line)));
 }
 
 /// Prints to standard error what a person may want to know.
 pub(super) fn print_note(line: &str) {
-    drop(writeln!(anstream::stderr(), "{DIM}note: {}{DIM:#}", harmless(line)));
+    print_to_stderr(&format!("{DIM}note: {}{DIM:#}", harmless(line)));
 }
 
 /// Prints an error to standard error.
 pub(super) fn print_error(line: &str) {
-    drop(writeln!(anstream::stderr(), "{RED}error:{RED:#} {}", harmless(line)));
+    print_to_stderr(&format!("{RED}error:{RED:#} {}", harmless(line)));
+}
+
+/// Prints a text to standard error, wrapped at words on a terminal. There is no other place to
+/// report a failure of this.
+fn print_to_stderr(text: &str) {
+    let lines = match columns_of(terminal_size_of(io::stderr())) {
+        Some(width) => wrapped(text, width, "  "),
+        None => vec![text.to_owned()],
+    };
+    for line in lines {
+        drop(writeln!(anstream::stderr(), "{line}"));
+    }
 }
 
 /// Asks whether to go ahead with `action`, such as "delete 3 messages"; `note` is what to know

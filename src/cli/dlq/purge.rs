@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use super::dead_letter::ShownDeadLetter;
 use super::filter::Filter;
 use super::{CommandResult, Session, list};
-use crate::cli::paint::{DIM, confirm, counted, print_error, print_line};
+use crate::cli::paint::{DIM, confirm, counted, print_error, print_text};
 use crate::cli::visible::visible;
 use crate::cli::{FAILED, SUCCESS};
 
@@ -59,6 +59,6 @@ pub(super) async fn run(
             }
         }
     }
-    print_line(&format!("{DIM}deleted {}{DIM:#}", counted(deleted.len(), "message")));
+    print_text(&format!("{DIM}deleted {}{DIM:#}", counted(deleted.len(), "message")));
     Ok(CommandResult { exit_code: if deleted.len() == selected.len() { SUCCESS } else { FAILED }, deleted })
 }

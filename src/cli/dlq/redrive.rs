@@ -21,7 +21,7 @@ use crate::aws::Aws;
 use crate::aws::dead_letters::VISIBILITY_TIMEOUT;
 use crate::cli::input::whole_number;
 use crate::cli::interrupt::{INTERRUPTED, Interrupt};
-use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, confirm, counted, print_line, print_warning, status_counts};
+use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, confirm, counted, print_text, print_warning, status_counts};
 use crate::cli::visible::visible;
 use crate::cli::{FAILED, SUCCESS};
 use crate::event::VERSION;
@@ -105,10 +105,10 @@ pub(super) async fn run(
                 Destination::Queue(queue_url) => format!("would be sent to {queue_url}"),
                 Destination::Handler(_) => "would be processed here".to_owned(),
             };
-            print_line(&format!("{YELLOW}•{YELLOW:#} {}: {action}", heading(dead_letter)));
+            print_text(&format!("{YELLOW}•{YELLOW:#} {}: {action}", heading(dead_letter)));
         }
         let count = counted(selected.len(), "message");
-        print_line(&format!("{DIM}dry run: {count} selected, nothing changed{DIM:#}"));
+        print_text(&format!("{DIM}dry run: {count} selected, nothing changed{DIM:#}"));
         return Ok(CommandResult::read_only(SUCCESS));
     }
     if filter.is_empty() && !selected.is_empty() && !yes {
@@ -145,14 +145,14 @@ pub(super) async fn run(
             came_back += usize::from(has_failed);
             deleted.push(dead_letter.id.clone());
         }
-        progress.suspend(|| print_line(&line));
+        progress.suspend(|| print_text(&line));
         progress.advance();
     }
     drop(progress);
     let left = selected.len() - deleted.len();
     let redriven = counted(deleted.len() - came_back, "message");
     let back = if *here { format!(", {came_back} came back") } else { String::new() };
-    print_line(&format!("{DIM}redrove {redriven}{back}, {left} left{DIM:#}"));
+    print_text(&format!("{DIM}redrove {redriven}{back}, {left} left{DIM:#}"));
     let exit_code = match left + came_back {
         0 => SUCCESS,
         _ if interrupt.is_pressed() => INTERRUPTED,

@@ -7,7 +7,7 @@ use textwrap::{Options, WordSplitter, wrap};
 use super::dead_letter::{ShownDeadLetter, age_text};
 use super::{CommandResult, Session};
 use crate::cli::SUCCESS;
-use crate::cli::paint::{BOLD, DIM, counted, print_line, width};
+use crate::cli::paint::{BOLD, DIM, counted, print_line, print_text, width};
 use crate::cli::visible::{json as visible_json, visible};
 
 /// The columns of the names before the values.
@@ -59,11 +59,11 @@ fn print(dead_letter: &ShownDeadLetter, now: DateTime<Utc>) {
         print_line(&format!("{BOLD}{name:<11}{BOLD:#} {value}"));
     }
     for (name, value) in &dead_letter.received_message.attributes {
-        print_line(&format!("{DIM}attribute  {DIM:#} {} = {}", visible(name), visible(value)));
+        print_text(&format!("{DIM}attribute  {DIM:#} {} = {}", visible(name), visible(value)));
     }
     print_line(&format!("{BOLD}body{BOLD:#}"));
     print_line(&visible_json(&dead_letter.body));
-    print_line(&format!(
+    print_text(&format!(
         "{DIM}To redrive it: enforcer dlq redrive {}, or add --here to process it in this terminal.{DIM:#}",
         dead_letter.short_id()
     ));

@@ -19,7 +19,8 @@ use super::{Selection, Survey, Target, Work};
 use crate::aws::kinesis::Probe;
 use crate::cli::interrupt::{INTERRUPTED, Interrupt};
 use crate::cli::paint::{
-    BOLD, DIM, GREEN, RED, YELLOW, confirm, counted, outcome as outcome_lines, print_line, print_note, width,
+    BOLD, DIM, GREEN, RED, YELLOW, confirm, counted, outcome as outcome_lines, print_line, print_note, print_text,
+    width,
 };
 use crate::cli::progress::shown_at_once;
 use crate::cli::{FAILED, SUCCESS, visible};
@@ -172,17 +173,17 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
     } else {
         print_results(&rows, &probes)?;
         for failed in &failed {
-            print_line(&format!("  {RED}✘{RED:#} {}", visible::visible(failed)));
+            print_text(&format!("  {RED}✘{RED:#} {}", visible::visible(failed)));
         }
-        print_line(&format!("{BOLD}encrypted {encrypted} of {}{BOLD:#}", counted(total, "stream")));
+        print_text(&format!("{BOLD}encrypted {encrypted} of {}{BOLD:#}", counted(total, "stream")));
         if !failed_in_plan.is_empty() {
-            print_line(&format!(
+            print_text(&format!(
                 "{RED}not changed{RED:#}: {} {DIM}(the plan has the reasons){DIM:#}",
                 failed_in_plan.join(", ")
             ));
         }
         if not_started > 0 {
-            print_line(&format!("{YELLOW}{not_started} not started{YELLOW:#}: run the same command again to continue"));
+            print_text(&format!("{YELLOW}{not_started} not started{YELLOW:#}: run the same command again to continue"));
         }
     }
     if interrupt.is_pressed() {
@@ -263,11 +264,11 @@ fn print_results(rows: &[Row], probes: &[(String, Result<bool, String>)]) -> Res
     print_line(&format!("{BOLD}result{BOLD:#}"));
     for row in rows {
         for line in outcome_lines(&serde_json::to_value(visible_outcome(&row.outcome))?) {
-            print_line(&format!("  {line}"));
+            print_text(&format!("  {line}"));
         }
     }
     for (stream, result) in probes {
-        print_line(&match result {
+        print_text(&match result {
             Ok(true) => format!("  {GREEN}✔ verified{GREEN:#} {stream}: the response to PutRecord shows KMS"),
             Ok(false) => {
                 format!("  {RED}✘ not verified{RED:#} {stream}: the response to PutRecord does not show KMS")

@@ -103,7 +103,9 @@ pub(super) fn visible_outcome(outcome: &Outcome) -> Outcome {
 
 /// The remedy without a dead letter, which only the function writes.
 fn in_terminal(remedy: &str) -> String {
-    remedy.replace("redrive the dead letter", "run the command again")
+    remedy
+        .replace("redrive the dead letter", "run the command again")
+        .replace("Allow the function's role", "Allow your user or role")
 }
 
 /// A key in few characters: an alias as it is, otherwise the first characters of the key ID.

@@ -8,11 +8,10 @@ use std::fmt::Write;
 
 use anstyle::Style;
 use textwrap::core::display_width;
-use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm, wrap};
 
 use super::Survey;
 use super::row::{Row, short_key};
-use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, outcome as outcome_lines, warning};
+use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, outcome as outcome_lines, warning, wrapped};
 use crate::domain::key::KeyArn;
 use crate::domain::mode::Mode;
 use crate::domain::outcome::Status;
@@ -79,7 +78,8 @@ pub(super) fn table(survey: &Survey, view: View) -> String {
         page.line("");
         page.line(&format!("{DIM}keys{DIM:#}"));
         for arn in keys.0.keys() {
-            page.wrapped("  ", &format!("  {arn}"));
+            // It stays whole, so that it can be copied.
+            page.line(&format!("  {arn}"));
         }
     }
     page.text
@@ -295,18 +295,6 @@ fn cells(row: &Row, keys: &Keys) -> [String; 4] {
         keys.short(row.current_key.as_deref()),
         keys.short(row.configured_key.as_deref()),
     ]
-}
-
-/// Lines of at most `width` columns; all but the first begin with `indent`. A word that is longer
-/// than a line is broken.
-fn wrapped(text: &str, width: usize, indent: &str) -> Vec<String> {
-    let options = Options::new(width)
-        .word_separator(WordSeparator::AsciiSpace)
-        // Names have hyphens.
-        .word_splitter(WordSplitter::NoHyphenation)
-        .wrap_algorithm(WrapAlgorithm::FirstFit)
-        .subsequent_indent(indent);
-    wrap(text, options).into_iter().map(|line| line.trim_end().to_owned()).collect()
 }
 
 /// What is printed so far.

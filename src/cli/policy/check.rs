@@ -8,7 +8,7 @@ use super::hint::{another_document, hint};
 use super::lint::{Finding, Level, findings};
 use super::{FAILED, SUCCESS, USAGE};
 use crate::cli::input::{self, Encoding, name_of};
-use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, print_error, print_line};
+use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, print_error, print_text};
 use crate::cli::visible::visible;
 use crate::clock::Clock;
 use crate::policy::{Invalid, Policy};
@@ -66,7 +66,7 @@ fn check(file: &str, today: NaiveDate) -> Result<Checked> {
     let (text, encoding) = input::read_encoded(file)?;
     let file = visible(name_of(file));
     if let Some(document) = another_document(&text) {
-        print_line(&format!("{RED}✘{RED:#} {BOLD}{file}{BOLD:#}: {document}"));
+        print_text(&format!("{RED}✘{RED:#} {BOLD}{file}{BOLD:#}: {document}"));
         return Ok(Checked::Invalid);
     }
     let (size, of_file) = size(&text, encoding);
@@ -80,10 +80,10 @@ fn check(file: &str, today: NaiveDate) -> Result<Checked> {
         (Ok(policy), _) => format!("{}, {}", counted(policy.rules().len(), "rule"), counted(warnings, "warning")),
     };
     let mark = if read.is_ok() { format!("{GREEN}✔{GREEN:#}") } else { format!("{RED}✘{RED:#}") };
-    print_line(&format!("{mark} {BOLD}{file}{BOLD:#}: {counts}"));
-    print_line(&format!("  {DIM}size: {size}{DIM:#}"));
+    print_text(&format!("{mark} {BOLD}{file}{BOLD:#}: {counts}"));
+    print_text(&format!("  {DIM}size: {size}{DIM:#}"));
     for (level, what) in of_file {
-        print_line(&format!("  {} {what}", level.label()));
+        print_text(&format!("  {} {what}", level.label()));
     }
     let policy = match read {
         Ok(policy) => policy,
@@ -91,9 +91,9 @@ fn check(file: &str, today: NaiveDate) -> Result<Checked> {
             for problem in problems {
                 let place = format!("{file}:{}:{}", problem.line, problem.column);
                 let (path, what) = (visible(&problem.path), visible(&problem.what));
-                print_line(&format!("  {DIM}{place}{DIM:#} {BOLD}{path}{BOLD:#}: {what}"));
+                print_text(&format!("  {DIM}{place}{DIM:#} {BOLD}{path}{BOLD:#}: {what}"));
                 if let Some(hint) = hint(&text, &problem) {
-                    print_line(&format!("    {DIM}hint:{DIM:#} {}", visible(&hint)));
+                    print_text(&format!("    {DIM}hint:{DIM:#} {}", visible(&hint)));
                 }
             }
             return Ok(Checked::Invalid);
@@ -102,7 +102,7 @@ fn check(file: &str, today: NaiveDate) -> Result<Checked> {
     for finding in &of_rules {
         let rule = visible(&policy.rules()[finding.rule].name);
         for line in finding.lines(&format!("rule {rule}: ")) {
-            print_line(&format!("  {line}"));
+            print_text(&format!("  {line}"));
         }
     }
     Ok(Checked::Valid { warnings })

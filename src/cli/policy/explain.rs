@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::lint::{Level, exemption, findings};
 use super::{FAILED, PENDING, SUCCESS};
 use crate::cli::input::{self, name_of, parse_json};
-use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, print_line, warning};
+use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, print_text, warning};
 use crate::cli::visible::visible;
 use crate::clock::Clock;
 use crate::decide::impact::{KeyChange, warnings};
@@ -190,15 +190,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let Description { arn, status, mode, key_id, .. } = &stream.description;
     let encryption = key_id.as_ref().map_or("not encrypted".to_owned(), |key| format!("encrypted with {key}"));
     let capacity = mode.as_ref().map(|mode| format!(", {}", mode.as_str())).unwrap_or_default();
-    print_line(&format!("{BOLD}{}{BOLD:#}  {DIM}{arn}{DIM:#}", arn.name()));
-    print_line(&format!("  {status}{capacity}, {encryption}"));
+    print_text(&format!("{BOLD}{}{BOLD:#}  {DIM}{arn}{DIM:#}", arn.name()));
+    print_text(&format!("  {status}{capacity}, {encryption}"));
     let subject = Subject { stream: arn, mode: mode.as_ref(), tags: stream.tags.as_deref(), today };
-    print_line(&format!("{BOLD}rules{BOLD:#}"));
+    print_text(&format!("{BOLD}rules{BOLD:#}"));
     let (decision, _) = rules.rule_on(&subject);
     for line in rule_lines(&rules, &subject) {
-        print_line(&format!("  {line}"));
+        print_text(&format!("  {line}"));
     }
-    print_line(&format!("{BOLD}action{BOLD:#}"));
+    print_text(&format!("{BOLD}action{BOLD:#}"));
     let mut new_key = None;
     let (code, line) = match decision {
         PolicyDecision::NeedsTags { rule } => (
@@ -217,7 +217,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             action(&stream, enforcement, requirement, today)
         }
     };
-    print_line(&format!("  {line}"));
+    print_text(&format!("  {line}"));
     if let Some(key) = new_key.filter(|_| code == PENDING) {
         let key = key.canonical(arn.region(), arn.account());
         let change = KeyChange {
@@ -228,7 +228,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             now: today.and_time(chrono::NaiveTime::MIN).and_utc(),
         };
         for line in warnings(&change) {
-            print_line(&format!("  {}", warning(&serde_json::to_value(line)?)));
+            print_text(&format!("  {}", warning(&serde_json::to_value(line)?)));
         }
     }
     Ok(code)
