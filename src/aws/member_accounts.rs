@@ -255,13 +255,20 @@ impl Member {
     #[must_use]
     pub fn clients(&self) -> &Aws {
         self.aws.get_or_init(|| {
-            let Common { config, own, calls, .. } = self.common.as_ref();
-            let credentials = SharedCredentialsProvider::new(self.session.clone());
-            // Without the SDK's cache, which would go on with credentials that were replaced.
-            let config =
-                config.to_builder().credentials_provider(credentials).identity_cache(IdentityCache::no_cache()).build();
-            Box::new(own.in_account(&self.account, &config, &Arc::new(calls.signed_by(self.session.clone()))))
+            let Common { own, calls, .. } = self.common.as_ref();
+            let calls = Arc::new(calls.signed_by(self.session.clone()));
+            Box::new(own.in_account(&self.account, &self.config(), &calls))
         })
+    }
+
+    /// The configuration of clients that act in this account. Their calls fail until the role is
+    /// assumed.
+    #[must_use]
+    pub fn config(&self) -> SdkConfig {
+        let credentials = SharedCredentialsProvider::new(self.session.clone());
+        // Without the SDK's cache, which would go on with credentials that were replaced.
+        let builder = self.common.config.to_builder().identity_cache(IdentityCache::no_cache());
+        builder.credentials_provider(credentials).build()
     }
 }
 

@@ -4,6 +4,8 @@
 //! and it sends `StartStreamEncryption` again when an answer is lost. [`Calls`] retries instead,
 //! until the deadline, and logs each retry.
 
+#[cfg(feature = "cli")]
+pub mod caller;
 mod calls;
 pub mod config;
 mod connect;
@@ -25,6 +27,8 @@ mod queue_count;
 pub mod rate_limit;
 #[cfg(feature = "cli")]
 pub mod regions;
+#[cfg(feature = "cli")]
+pub mod security_hub;
 pub(crate) mod service;
 pub mod sqs;
 pub mod ssm;

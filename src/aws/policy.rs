@@ -36,4 +36,14 @@ impl PolicyReader {
             Self::Parameter(parameter) => Box::pin(parameter.current(deadline)).await,
         }
     }
+
+    /// The text of the parameter, as of now; `None` if the settings hold the policy, or the
+    /// parameter cannot be read.
+    #[cfg(feature = "cli")]
+    pub async fn text(&self, deadline: Instant) -> Option<String> {
+        match self {
+            Self::Inline(_) => None,
+            Self::Parameter(parameter) => Box::pin(parameter.text(deadline)).await.ok(),
+        }
+    }
 }

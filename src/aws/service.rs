@@ -115,6 +115,10 @@ pub(super) const LAMBDA: Service =
 #[cfg(feature = "cli")]
 pub(super) const EC2: Service =
     Service { id: "EC2", host: "ec2", target: "", content_type: "", govcloud: GovCloud::Plain };
+/// Security Hub.
+#[cfg(feature = "cli")]
+pub(super) const SECURITY_HUB: Service =
+    Service { id: "SecurityHub", host: "securityhub", target: "", content_type: "", govcloud: GovCloud::Fips };
 
 impl Service {
     /// The URL of the service.
@@ -486,6 +490,8 @@ mod tests {
                 urls.extend(generated!(aws_sdk_sts, region, false, dual_stack));
                 #[cfg(feature = "cli")]
                 urls.extend(generated!(aws_sdk_sso, region, false, dual_stack));
+                #[cfg(feature = "cli")]
+                urls.push(SECURITY_HUB.endpoint(&config));
                 for operation in ["control", "data"] {
                     use aws_sdk_kinesis::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
                     let params = Params::builder()
@@ -511,5 +517,26 @@ mod tests {
         // The SDK calls it only for a new token.
         listed.insert("oidc.<region>.<suffix>".to_owned());
         assert_eq!(listed, hosts.into_iter().map(str::to_owned).collect());
+    }
+
+    /// Its generated client is too large to build for one endpoint.
+    ///
+    /// Source: the service's endpoint rule set, as in [botocore 1.44.8][botocore].
+    ///
+    /// [botocore]: https://github.com/boto/botocore/blob/1.44.8/botocore/data/securityhub/2018-10-26/endpoint-rule-set-1.json.gz
+    #[cfg(feature = "cli")]
+    #[test]
+    fn the_endpoints_of_security_hub_are_those_of_its_rule_set() {
+        for (region, fips, dual_stack, url) in [
+            ("us-east-1", false, false, "https://securityhub.us-east-1.amazonaws.com"),
+            ("us-gov-west-1", true, false, "https://securityhub-fips.us-gov-west-1.amazonaws.com"),
+            ("us-gov-west-1", false, true, "https://securityhub.us-gov-west-1.api.aws"),
+            ("eu-central-1", true, true, "https://securityhub-fips.eu-central-1.api.aws"),
+            ("cn-north-1", false, false, "https://securityhub.cn-north-1.amazonaws.com.cn"),
+        ] {
+            let config =
+                SdkConfig::builder().region(Region::new(region)).use_fips(fips).use_dual_stack(dual_stack).build();
+            assert_eq!(SECURITY_HUB.endpoint(&config), url);
+        }
     }
 }

@@ -97,6 +97,11 @@ impl PolicyParameter {
     }
 
     async fn read(&self, deadline: Instant) -> Result<Policy, Failure> {
+        let text = self.text(deadline).await?;
+        text.parse().map_err(|invalid: crate::policy::Invalid| self.unreadable(&invalid.to_string()))
+    }
+
+    pub(super) async fn text(&self, deadline: Instant) -> Result<String, Failure> {
         let step = Step::ReadPolicy;
         let input = json!({"Name": self.name});
         let call = || self.client.call("GetParameter", &input, step, &self.name);
@@ -105,11 +110,7 @@ impl PolicyParameter {
         if parameter.r#type.as_deref() == Some("SecureString") {
             return Err(self.unreadable("the parameter is a SecureString: store the policy as a String"));
         }
-        parameter
-            .value
-            .unwrap_or_default()
-            .parse()
-            .map_err(|invalid: crate::policy::Invalid| self.unreadable(&invalid.to_string()))
+        Ok(parameter.value.unwrap_or_default())
     }
 
     fn unreadable(&self, detail: &str) -> Failure {

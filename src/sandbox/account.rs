@@ -388,6 +388,12 @@ impl Account {
         self.with(|model, _| model.put_events.clone())
     }
 
+    /// The findings that Security Hub has, by id.
+    #[must_use]
+    pub fn findings(&self) -> std::collections::BTreeMap<String, serde_json::Value> {
+        self.with(|model, _| model.findings.clone())
+    }
+
     /// Sets a parameter in Parameter Store. `kind` is `String` or `SecureString`.
     pub fn parameter(&self, name: &str, kind: &str, value: &str) {
         let (kind, value) = (kind.to_owned(), value.to_owned());

@@ -1,9 +1,9 @@
 //! The sandbox: a model of one AWS account in one Region, for demonstrations and tests.
 //!
 //! It implements the operations of Kinesis Data Streams, KMS and SQS that the program, its tests and
-//! people who try them use, and a few of Parameter Store, resource tagging, STS, EventBridge and
-//! CloudTrail: [`supported`] lists them. The model follows the AWS documentation and recordings of
-//! real calls.
+//! people who try them use, and a few of Parameter Store, resource tagging, STS, EventBridge,
+//! CloudTrail and Security Hub: [`supported`] lists them. The model follows the AWS documentation and
+//! recordings of real calls.
 //!
 //! An [`Account`] holds streams, keys, aliases and queues, and a clock. There are two ways to reach
 //! it: [`serve`] serves it on a socket, for people and for tests of whole processes, and
@@ -69,6 +69,7 @@ mod options;
 mod records;
 mod router;
 mod script;
+mod securityhub;
 mod serve;
 mod service_error;
 mod sqs;

@@ -13,7 +13,7 @@ use super::identity::{Caller, Identity};
 use super::input::Input;
 use super::model::Model;
 use super::service_error::ServiceError;
-use super::{events, history, kinesis, kms, sqs, ssm, sts, tagging};
+use super::{events, history, kinesis, kms, securityhub, sqs, ssm, sts, tagging};
 
 /// The operations that the sandbox supports, by the name of their service.
 #[must_use]
@@ -63,12 +63,22 @@ enum Service {
     CloudTrail,
     EventBridge,
     Sts,
+    SecurityHub,
 }
 
 impl Service {
     /// Every service, by name.
-    const ALL: [Self; 8] =
-        [Self::CloudTrail, Self::EventBridge, Self::Kinesis, Self::Kms, Self::Sqs, Self::Ssm, Self::Sts, Self::Tagging];
+    const ALL: [Self; 9] = [
+        Self::CloudTrail,
+        Self::EventBridge,
+        Self::Kinesis,
+        Self::Kms,
+        Self::SecurityHub,
+        Self::Sqs,
+        Self::Ssm,
+        Self::Sts,
+        Self::Tagging,
+    ];
 
     /// The service and the operation that `X-Amz-Target` names.
     fn of_target(target: &str) -> Option<(Self, &str)> {
@@ -98,6 +108,7 @@ impl Service {
             Self::CloudTrail => &history::OPERATIONS,
             Self::EventBridge => &events::OPERATIONS,
             Self::Sts => &sts::OPERATIONS,
+            Self::SecurityHub => &securityhub::OPERATIONS,
         }
     }
 
@@ -111,6 +122,7 @@ impl Service {
             Self::CloudTrail => "cloudtrail",
             Self::EventBridge => "events",
             Self::Sts => "sts",
+            Self::SecurityHub => "securityhub",
         }
     }
 
@@ -121,6 +133,7 @@ impl Service {
             }
             Self::Sqs => "application/x-amz-json-1.0",
             Self::Sts => "text/xml",
+            Self::SecurityHub => "application/json",
         }
     }
 
@@ -141,6 +154,7 @@ impl Service {
             Self::CloudTrail => history::answer(model, input, now),
             Self::EventBridge => events::answer(model, input),
             Self::Sts => sts::answer(model, operation, input, &call.caller.identity, now),
+            Self::SecurityHub => securityhub::answer(model, input),
         }
     }
 }
@@ -208,7 +222,8 @@ fn read(request: &Request) -> Result<(Service, String, Map<String, Value>), Serv
         (Service::Sts, action, form)
     } else {
         let target = request.target.as_deref().unwrap_or_default();
-        let Some((service, operation)) = Service::of_target(target) else {
+        let of_path = || Some((Service::SecurityHub, securityhub::of_path(&request.method, &request.path)?));
+        let Some((service, operation)) = Service::of_target(target).or_else(of_path) else {
             return Err(unknown(match signed_for(request) {
                 Some(service) if !is_supported(service) => unsupported_service(service),
                 _ => format!("the sandbox does not support X-Amz-Target: {target:?}"),

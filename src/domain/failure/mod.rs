@@ -62,11 +62,13 @@ pub enum Step {
     ReadFunction,
     /// `ec2:DescribeRegions`, by the terminal program.
     ListRegions,
+    /// `securityhub:BatchImportFindings`, by `enforcer report --import`.
+    ImportFindings,
 }
 
 impl Step {
     /// Every step.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::ReadEvent,
         Self::CheckTarget,
         Self::AssumeRole,
@@ -90,6 +92,7 @@ impl Step {
         Self::HandleDeadLetters,
         Self::ReadFunction,
         Self::ListRegions,
+        Self::ImportFindings,
     ];
 
     /// The step's name in answers, dead letters and logs.
@@ -119,6 +122,7 @@ impl Step {
             Self::HandleDeadLetters => "handle-dead-letters",
             Self::ReadFunction => "read-function",
             Self::ListRegions => "list-regions",
+            Self::ImportFindings => "import-findings",
         }
     }
 }
@@ -150,6 +154,7 @@ impl Step {
             Self::HandleDeadLetters => "handling dead letters:",
             Self::ReadFunction => "GetFunctionConfiguration of",
             Self::ListRegions => "DescribeRegions in",
+            Self::ImportFindings => "BatchImportFindings in",
         }
     }
 }
@@ -440,6 +445,7 @@ mod tests {
             (Step::HandleDeadLetters, "sqs:ReceiveMessage"),
             (Step::ReadFunction, "lambda:GetFunctionConfiguration"),
             (Step::ListRegions, "ec2:DescribeRegions"),
+            (Step::ImportFindings, "securityhub:BatchImportFindings"),
             (Step::Wait, "the message names"),
         ] {
             let failure = Failure::new(step, "AccessDeniedException", &"orders", "");

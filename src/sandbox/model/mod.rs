@@ -47,6 +47,8 @@ pub(crate) struct Model {
     pub(crate) history: Vec<HistoryRecord>,
     /// The entries of `PutEvents`, as sent.
     pub(crate) put_events: Vec<Value>,
+    /// The findings of Security Hub, by id.
+    pub(crate) findings: BTreeMap<String, Value>,
     /// Parameters of Parameter Store, by name.
     pub(crate) parameters: BTreeMap<String, Parameter>,
     /// Roles of member accounts that callers here may assume, by ARN.
@@ -126,6 +128,7 @@ impl Model {
             events: Vec::new(),
             history: Vec::new(),
             put_events: Vec::new(),
+            findings: BTreeMap::new(),
             parameters: BTreeMap::new(),
             roles: BTreeMap::new(),
             sessions: BTreeMap::new(),
