@@ -127,7 +127,7 @@ impl Front {
                 let items: String = self.regions.iter().map(item).collect();
                 (200, format!("<DescribeRegionsResponse><regionInfo>{items}</regionInfo></DescribeRegionsResponse>"))
             }
-            "sts" if body.contains("GetCallerIdentity") => (200, format!("<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult><Account>{OWN}</Account></GetCallerIdentityResult></GetCallerIdentityResponse>")),
+            "sts" if body.contains("GetCallerIdentity") => (200, format!("<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult><Arn>arn:aws:iam::{OWN}:user/auditor</Arn><Account>{OWN}</Account></GetCallerIdentityResult></GetCallerIdentityResponse>")),
             _ => match self.accounts.get(region.as_str()) {
                 Some(address) => return forwarded(address, &request.raw),
                 None => (denied.0, denied.1.to_string()),

@@ -53,8 +53,8 @@ test("the table filters by every word, over names, keys and reasons", async () =
 
 test("a column sorts up, then down, and says so", async () => {
   const { page, wrong } = await open();
-  const decision = "thead th:nth-child(6)";
-  const decisions = () => page.$$eval("tbody td:nth-child(6)", (cells) => cells.map((cell) => cell.textContent));
+  const decision = "thead th:nth-child(7)";
+  const decisions = () => page.$$eval("tbody td:nth-child(7)", (cells) => cells.map((cell) => cell.textContent));
   await page.click(`${decision} button`);
   assert.equal((await decisions())[0], "compliant");
   assert.equal(await page.$eval(decision, (head) => head.ariaSort), "ascending");
@@ -74,8 +74,31 @@ for (const scheme of ["light", "dark"]) {
   });
 }
 
-test("a narrow window scrolls the table, not the page", async () => {
+test("a narrow window shows a card for each stream, and nothing is wider than the window", async () => {
   const { page } = await open();
   await page.setViewport({ width: 400, height: 800 });
   assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 400);
+  const shown = await page.$eval("#streams td:nth-child(6)", (cell) => ({
+    head: getComputedStyle(cell, "::before").content,
+    display: getComputedStyle(cell).display,
+  }));
+  assert.deepEqual(shown, { head: '"Configured key: "', display: "block" });
+  await page.type("#filter", "payments would");
+  assert.equal((await names(page)).length, 1);
+});
+
+test("on paper it is evidence: every stream, every warning and every key are there", async () => {
+  const { page } = await open();
+  await page.type("#filter", "payments");
+  await page.emulateMediaType("print");
+  const visible = await page.$$eval("#streams tbody tr", (rows) => rows.filter((row) => row.offsetHeight > 0).length);
+  assert.equal(visible, 15);
+  const text = await page.evaluate(() => document.body.innerText);
+  for (const part of ["2 registered consumers need kms:Decrypt on the new key", "Caller", "SHA-256 of the policy"]) {
+    assert.ok(text.includes(part), part);
+  }
+  assert.match(text, /arn:aws:kms:us-east-1:111122223333:key\/[0-9a-f-]{36}/);
+  assert.equal(await page.$$eval("[title]", (elements) => elements.filter((element) => !element.closest("svg")).length), 0);
+  const pdf = await page.pdf({ preferCSSPageSize: true });
+  assert.ok(pdf.length > 10_000);
 });

@@ -1,15 +1,18 @@
 //! The report as an HTML page for people: a single file that works offline, in light and dark mode
 //! and in print.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Survey;
 use super::places::FailedPlace;
-use super::posture::{FleetReport, VERSION};
+use super::posture::{FleetReport, VERSION, rfc3339, warning_texts};
 use super::row::{Row, short_key};
-use crate::cli::paint::warning_text;
+use super::scope::Scope;
+use super::since::Changes;
+use crate::cli::paint::counted;
+use crate::domain::mode::Mode;
 use crate::domain::outcome::{Outcome, Status, Warning};
 
 const STYLE: &str = include_str!("report.css");
@@ -17,7 +20,7 @@ const SCRIPT: &str = include_str!("report.js");
 /// The SHA-256 hash of the script, in Base64: the only script that the page allows.
 ///
 /// Source: <https://www.w3.org/TR/CSP3/>.
-const SCRIPT_HASH: &str = "1tQUvAU/8dJn482i1DhZ6RjcPTvhoBi6WmQKanKu/e4=";
+const SCRIPT_HASH: &str = "1/G0yykwRYceDZb4X0NtgHUynh+rdlsWw+Lk5HYX90w=";
 
 /// Labels that have a colour of their own, as every status has: see [`colour`].
 const AS_CONFIGURED: &str = "encrypted as configured";
@@ -28,11 +31,21 @@ const NOT_ENCRYPTED: &str = "not encrypted";
 pub(super) fn page(report: &FleetReport) -> String {
     let Survey { rows, keys_at_risk, failed_regions } = &report.survey.visible();
     let encrypted = rows.iter().filter(|row| row.is_encrypted_as_configured()).count();
+    let described = rows.iter().filter(|row| row.state.is_some()).count();
+    let unencrypted = rows.iter().filter(|row| row.state.is_some() && row.current_key.is_none()).count();
+    let scopes: Vec<Scope> = report.scopes.iter().map(Scope::visible).collect();
     let by_decision = counts(rows, |row| row.status.as_str().to_owned());
     let by_key = counts(rows, |row| {
-        if row.current_key.is_none() { NOT_ENCRYPTED.to_owned() } else { short_key(row.current_key.as_deref()) }
+        if row.state.is_none() {
+            "unknown".to_owned()
+        } else if row.current_key.is_none() {
+            NOT_ENCRYPTED.to_owned()
+        } else {
+            short_key(row.current_key.as_deref())
+        }
     });
     let share = [(AS_CONFIGURED.to_owned(), encrypted), (OTHER.to_owned(), rows.len() - encrypted)];
+    let has_places = rows.iter().any(|row| (&row.account, &row.region) != (&rows[0].account, &rows[0].region));
     let of = |status: Status| rows.iter().filter(move |row| row.status == status).collect::<Vec<_>>();
     let page = html! {
         (DOCTYPE)
@@ -51,22 +64,24 @@ pub(super) fn page(report: &FleetReport) -> String {
                     h1 { "Encryption of Kinesis data streams" }
                     p .made {
                         "Generated at " time datetime=(report.time()) { (report.time()) } " by kinesis-encryption-enforcer " (VERSION)
-                        @if let Some(first) = rows.first() { " for account " (first.account.as_deref().unwrap_or("unknown")) " in " (regions(rows)) }
+                    }
+                    section .headlines aria-label="Headlines" {
+                        p { strong { (percent(encrypted, rows.len())) } " encrypted as configured" br; (encrypted) " of " (counted(rows.len(), "stream")) }
+                        p { strong { (unencrypted) } " not encrypted" br; "of " (counted(described, "stream")) " that could be described" }
                     }
                     section .summary aria-label="Summary" {
-                        figure {
-                            p .share { strong { (encrypted) } " of " (rows.len()) " streams are encrypted as configured" }
-                            (bar(&share, "Share of streams that are encrypted as configured"))
-                        }
+                        figure { figcaption { "Encrypted as configured" } (bar(&share, "Share of streams that are encrypted as configured")) (legend(&share)) }
                         figure { figcaption { "By decision" } (bar(&by_decision, "Streams by decision")) (legend(&by_decision)) }
                         figure { figcaption { "By current key" } (bar(&by_key, "Streams by current key")) (legend(&by_key)) }
                     }
+                    (scope(&scopes))
+                    (changes(report.changes.as_ref()))
                     (not_covered(failed_regions))
                     (expiring(keys_at_risk))
-                    (listed("Keys at risk", &of(Status::KeyAtRisk)))
-                    (listed("Contested", &of(Status::Contested)))
-                    (listed("Failed", &of(Status::Failed)))
-                    (exemptions(&of(Status::Exempt)))
+                    (listed("Keys at risk", &of(Status::KeyAtRisk), has_places))
+                    (listed("Contested", &of(Status::Contested), has_places))
+                    (listed("Failed", &of(Status::Failed), has_places))
+                    (exemptions(&of(Status::Exempt), has_places))
                     h2 { "All streams" }
                     p .controls {
                         label for="filter" { "Filter" }
@@ -74,6 +89,7 @@ pub(super) fn page(report: &FleetReport) -> String {
                         output #shown for="filter" aria-live="polite" { (rows.len()) " streams" }
                     }
                     div .scroll tabindex="0" role="region" aria-label="All streams" { (table(rows)) }
+                    (keys(rows))
                 }
                 script { (PreEscaped(SCRIPT)) }
             }
@@ -82,11 +98,66 @@ pub(super) fn page(report: &FleetReport) -> String {
     page.into_string()
 }
 
-fn regions(rows: &[Row]) -> String {
-    let mut regions: Vec<_> = rows.iter().map(|row| row.region.as_str()).collect();
-    regions.sort_unstable();
-    regions.dedup();
-    regions.join(", ")
+/// A share in per cent, rounded down: what is not complete is not 100%.
+fn percent(part: usize, whole: usize) -> String {
+    (part * 100).checked_div(whole).map_or_else(|| "–".to_owned(), |share| format!("{share}%"))
+}
+
+/// What the report covers, and by which settings.
+fn scope(scopes: &[Scope]) -> Markup {
+    html! {
+        @if !scopes.is_empty() { h2 { "Scope and settings" } }
+        @for scope in scopes {
+            dl .scope {
+                (fact("Account", scope.account.as_deref().unwrap_or("unknown")))
+                (fact("Region", &scope.region))
+                (fact("Streams", &scope.streams.as_ref().map_or_else(|| "all".to_owned(), |streams| streams.join(", "))))
+                (fact("Caller", scope.caller.as_deref().unwrap_or("unknown: STS did not answer")))
+                (fact("Mode (ENFORCEMENT_MODE)", if scope.mode == Mode::Audit { "audit" } else { "enforce" }))
+                (fact("Configured key (KMS_KEY_ID)", &scope.configured_key))
+                (fact("Other keys (ON_OTHER_KEY)", scope.on_other_key))
+                (fact("Exemption tag (EXEMPT_TAG_KEY)", scope.exempt_tag_key.as_deref().unwrap_or("off")))
+                @match &scope.policy {
+                    None => (fact("Policy", "none")),
+                    Some(policy) => {
+                        (fact("Policy", &format!("{}, {}", policy.source, counted(policy.rules, "rule"))))
+                        (fact("SHA-256 of the policy", policy.sha256.as_deref().unwrap_or("unknown: the policy cannot be read again")))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn fact(name: &str, value: &str) -> Markup {
+    html! { div { dt { (name) } dd { (value) } } }
+}
+
+/// What changed since an earlier report; nothing if none was given.
+fn changes(changes: Option<&Changes>) -> Markup {
+    html! {
+        @if let Some(changes) = changes {
+            h2 { "Changes since " (rfc3339(changes.since)) }
+            p { (changes.summary()) @if let Some(note) = changes.note() { ". " (note) } }
+            ul .findings {
+                @for change in changes.visible() {
+                    li { strong { (change.stream) } " (" (change.account.as_deref().unwrap_or("unknown")) ", " (change.region) "): " (change.kind.text()) ": " (change.text()) }
+                }
+            }
+        }
+    }
+}
+
+/// The full ARNs of the keys that the table shows in short.
+fn keys(rows: &[Row]) -> Markup {
+    let keys: BTreeSet<&str> =
+        rows.iter().flat_map(|row| [&row.current_key, &row.configured_key]).filter_map(|key| key.as_deref()).collect();
+    html! {
+        @if !keys.is_empty() {
+            h2 { "Keys" }
+            dl .keys { @for key in keys { div { dt { (short_key(Some(key))) } dd { (key) } } } }
+        }
+    }
 }
 
 /// The number of rows with each label, the most frequent first.
@@ -140,15 +211,15 @@ fn legend(parts: &[(String, usize)]) -> Markup {
 }
 
 /// A section of streams that need attention, with their remedies; nothing if there are none.
-fn listed(title: &str, rows: &[&Row]) -> Markup {
+fn listed(title: &str, rows: &[&Row], has_places: bool) -> Markup {
     html! {
         @if !rows.is_empty() {
             h2 { (title) }
             ul .findings {
                 @for row in rows {
                     li {
-                        strong { (row.stream) } ": " (row.outcome.reason)
-                        @if let Some(failure) = &row.outcome.error { br; span .remedy { "Remedy: " (failure.remedy) } }
+                        (subject(row, has_places)) ": " (row.outcome.reason)
+                        @if let Some(failure) = &row.outcome.error { span .remedy { "Remedy: " (failure.remedy) } }
                     }
                 }
             }
@@ -180,14 +251,22 @@ fn expiring(keys: &[Outcome]) -> Markup {
     }
 }
 
-fn exemptions(rows: &[&Row]) -> Markup {
+/// The stream, and where it is if the report covers several accounts or Regions.
+fn subject(row: &Row, has_places: bool) -> Markup {
+    html! {
+        strong { (row.stream) }
+        @if has_places { " (" (row.account.as_deref().unwrap_or("unknown")) ", " (row.region) ")" }
+    }
+}
+
+fn exemptions(rows: &[&Row], has_places: bool) -> Markup {
     html! {
         @if !rows.is_empty() {
             h2 { "Exemptions" }
             ul .findings {
                 @for row in rows {
                     li {
-                        strong { (row.stream) } ": " (row.outcome.reason)
+                        (subject(row, has_places)) ": " (row.outcome.reason)
                         @if row.outcome.warnings.contains(&Warning::ExemptionWithoutEnd) { " " span .tag { "no end date" } }
                     }
                 }
@@ -196,41 +275,36 @@ fn exemptions(rows: &[&Row]) -> Markup {
     }
 }
 
+const HEADINGS: [&str; 9] =
+    ["Stream", "Account", "Region", "State", "Current key", "Configured key", "Decision", "Rule", "Reason"];
+
 fn table(rows: &[Row]) -> Markup {
+    let [_, account, region, state, current_key, configured_key, decision, rule, reason] = HEADINGS;
     html! {
         table #streams {
             thead {
-                tr {
-                    @for head in ["Stream", "Region", "State", "Current key", "Configured key", "Decision", "Rule", "Reason"] {
-                        th scope="col" aria-sort="none" { button type="button" { (head) } }
-                    }
-                }
+                tr { @for head in HEADINGS { th scope="col" aria-sort="none" { button type="button" { (head) } } } }
             }
             tbody {
                 @for row in rows {
-                    tr {
-                        th scope="row" title=[row.arn.as_ref()] { (row.stream) }
-                        td { (row.region) }
-                        td { (row.state.as_deref().unwrap_or("–")) }
-                        td .key title=(row.current_key.as_deref().unwrap_or("not encrypted")) { (short_key(row.current_key.as_deref())) }
-                        td .key title=(row.configured_key.as_deref().unwrap_or_default()) { (short_key(row.configured_key.as_deref())) }
-                        td { span .decision .(colour(row.status.as_str(), 0)) { (row.status.as_str()) } }
-                        td { (row.outcome.rule.as_deref().unwrap_or("–")) }
-                        td .reason {
+                    tr data-keys={ (row.current_key.as_deref().unwrap_or("not encrypted")) " " (row.configured_key.as_deref().unwrap_or_default()) } {
+                        th scope="row" { (row.stream) }
+                        td data-head=(account) { (row.account.as_deref().unwrap_or("–")) }
+                        td data-head=(region) { (row.region) }
+                        td data-head=(state) { (row.state.as_deref().unwrap_or("–")) }
+                        td .key data-head=(current_key) { (short_key(row.current_key.as_deref())) }
+                        td .key data-head=(configured_key) { (short_key(row.configured_key.as_deref())) }
+                        td data-head=(decision) { span .decision .(colour(row.status.as_str(), 0)) { (row.status.as_str()) } }
+                        td data-head=(rule) { (row.outcome.rule.as_deref().unwrap_or("–")) }
+                        td .reason data-head=(reason) {
                             (row.outcome.reason)
-                            @for warning in &row.outcome.warnings { " " (tag(warning)) }
+                            @for warning in warning_texts(row) { span .warning { "Warning: " (warning) } }
                         }
                     }
                 }
             }
         }
     }
-}
-
-/// A warning by its code, with its text as the tooltip.
-fn tag(warning: &Warning) -> Markup {
-    let warning = serde_json::to_value(warning).unwrap_or_default();
-    html! { span .tag title=(warning_text(&warning)) { (warning["code"].as_str().unwrap_or_default()) } }
 }
 
 #[cfg(test)]

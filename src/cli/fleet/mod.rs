@@ -5,13 +5,19 @@
 //! (<https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>).
 
 pub(super) mod apply;
+mod asff;
+mod finding;
 pub(super) mod html;
+mod import;
+mod ocsf;
 mod places;
 pub(super) mod plan;
 mod posture;
 pub(super) mod report;
 mod row;
 mod sample;
+mod scope;
+mod since;
 mod table;
 
 use std::cell::Cell;
@@ -46,7 +52,7 @@ use crate::policy::EffectivePolicy;
 use crate::reconcile::change_history::{ChangeHistory, OwnIdentity};
 use crate::reconcile::key_cache::KeyCache;
 use crate::reconcile::{Account, Context, Enforcement, RequestFacts, StreamLocks, reconcile};
-use crate::settings::Settings;
+use crate::settings::{Environment, Settings};
 
 /// Which streams to work on, and where.
 #[derive(Debug, clap::Args)]
@@ -94,8 +100,11 @@ pub(super) struct Target {
     members: Option<Arc<MemberClients>>,
     aws: Aws,
     rules: EffectivePolicy,
+    /// What `settings` were read from.
+    environment: Environment,
     settings: Settings,
     clock: Clock,
+    /// With the credentials of `account`.
     config: SdkConfig,
 }
 
@@ -113,23 +122,27 @@ impl Selection {
         !self.streams.is_empty()
     }
 
-    /// The streams in all selected places, and when they were looked at. Changes nothing.
+    /// The streams in all of `places`, when they were looked at, and the places that answered.
+    /// Changes nothing.
     ///
     /// # Errors
     /// No place answers.
-    async fn survey(&self) -> Result<(Survey, DateTime<Utc>)> {
-        let places = self.opened(false).await?;
-        let (mut survey, mut made_at) = (Survey::default(), None);
-        for place in self.survey_each(&places).await? {
+    async fn survey<'a>(
+        &self,
+        places: &'a [Result<Target, FailedPlace>],
+    ) -> Result<(Survey, DateTime<Utc>, Vec<&'a Target>)> {
+        let (mut survey, mut made_at, mut surveyed) = (Survey::default(), None, Vec::new());
+        for place in self.survey_each(places).await? {
             match place {
                 Ok((target, part)) => {
                     survey.extend(part);
                     made_at = Some(target.clock.utc());
+                    surveyed.push(target);
                 }
                 Err(failed) => survey.failed_regions.push(failed),
             }
         }
-        Ok((survey, made_at.unwrap_or_else(|| Clock::system().utc())))
+        Ok((survey, made_at.unwrap_or_else(|| Clock::system().utc()), surveyed))
     }
 
     /// The selected places, with a line about the wait if that takes long.
@@ -286,9 +299,8 @@ impl Target {
     /// The rows of the selected streams, sorted by name, and the keys at risk where all streams are
     /// selected. Changes nothing.
     async fn survey(&self, selection: &Selection, looked: &Looked) -> Result<Survey> {
-        let region = &self.aws.region;
-        let listing = |waited: Duration| format!("listing the streams in {region} ({} s)", waited.as_secs());
-        let streams = shown(self.clock.instant(), listing, self.streams(&selection.streams)).await?;
+        let streams = self.streams(&selection.streams).await?;
+        looked.listed.set(looked.listed.get() + streams.len());
         let work = Work {
             start: None,
             concurrency: usize::from(selection.concurrency),

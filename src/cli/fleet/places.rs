@@ -15,6 +15,7 @@ use futures_util::stream::iter;
 use serde::Serialize;
 
 use super::{PATIENCE, Selection, Target, sample};
+use crate::aws::caller::caller;
 use crate::aws::member_accounts::Member;
 use crate::aws::{Aws, config, regions};
 use crate::cli::credentials::{check_credentials, sdk_config};
@@ -106,7 +107,7 @@ impl Selection {
             let settings = Settings::from_environment(&environment)?;
             let common =
                 Common { environment: &environment, config: &config, clock: &clock, policy, caller: None, may_write };
-            return Ok(vec![Ok(common.open(settings, config.clone()).await?)]);
+            return Ok(vec![Ok(common.open(environment.clone(), settings, config.clone()).await?)]);
         }
         if self.function.is_none() {
             // What is wrong with the settings is wrong everywhere.
@@ -117,7 +118,7 @@ impl Selection {
         let has_arn = self.streams.iter().any(|stream| matches!(stream, StreamRef::Arn(_)));
         // With a function, its ARN shows the account.
         let matters = self.function.is_none() && (has_arn || !self.accounts.is_empty());
-        let caller = if matters { caller(&config).await } else { None };
+        let caller = if matters { caller(&config).await.map(|caller| caller.account) } else { None };
         let common = Common { environment: &environment, config: &config, clock: &clock, policy, caller, may_write };
         let open = |region: String| {
             let common = &common;
@@ -239,7 +240,8 @@ impl Selection {
             }
             None => ((*environment).clone(), caller.clone()),
         };
-        let settings = settings_in(&self.with_options(environment), self.function.as_ref())?;
+        let environment = self.with_options(environment);
+        let settings = settings_in(&environment, self.function.as_ref())?;
         let accounts = self.accounts_of(&settings)?;
         if let (false, Some(own), Some(caller)) = (accounts.is_empty(), settings.own_account(), account.as_deref())
             && own != caller
@@ -250,19 +252,20 @@ impl Selection {
             );
         }
         let own_account = settings.own_account().map(str::to_owned);
-        let own = Target { account, ..common.open(settings, config).await? };
+        let own = Target { account, ..common.open(environment, settings, config).await? };
         let Some(members) = own.aws.members.clone().filter(|_| !accounts.is_empty()) else { return Ok(vec![Ok(own)]) };
         let member = |member: &Member| {
             let (aws, account) = (member.clients().clone(), Some(member.account().to_owned()));
-            let Target { rules, settings, clock, config, .. } = &own;
+            let Target { rules, environment, settings, clock, .. } = &own;
             Target {
                 account,
                 members: Some(Arc::clone(&members)),
                 aws,
                 rules: rules.clone(),
+                environment: environment.clone(),
                 settings: settings.clone(),
                 clock: clock.clone(),
-                config: config.clone(),
+                config: member.config(),
             }
         };
         let mut places = Vec::new();
@@ -311,7 +314,7 @@ impl Selection {
 
 impl Common<'_> {
     /// The account of the credentials in the Region of `config`.
-    async fn open(&self, settings: Settings, config: SdkConfig) -> Result<Target> {
+    async fn open(&self, environment: Environment, settings: Settings, config: SdkConfig) -> Result<Target> {
         let clock = self.clock.clone();
         // In audit mode there is no client that could start encryption.
         let mode = if self.may_write { settings.mode } else { Mode::Audit };
@@ -328,7 +331,7 @@ impl Common<'_> {
             mode: settings.mode,
             on_other_key: settings.on_other_key,
         };
-        Ok(Target { account: None, members: None, aws, rules, settings, clock, config })
+        Ok(Target { account: None, members: None, aws, rules, environment, settings, clock, config })
     }
 }
 
@@ -342,14 +345,6 @@ async fn enabled_regions(config: &SdkConfig, clock: &Clock) -> Result<Vec<String
         anyhow!("{}\n  remedy: {remedy}", visible(&error.failure.message))
     });
     regions.context("cannot list the Regions of the account")
-}
-
-/// The account of the credentials, by [GetCallerIdentity], which needs no permission; `None` if it
-/// cannot be found out.
-///
-/// [GetCallerIdentity]: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
-async fn caller(config: &SdkConfig) -> Option<String> {
-    aws_sdk_sts::Client::new(config).get_caller_identity().send().await.ok()?.account
 }
 
 /// Checks that the stream is in one of the places.

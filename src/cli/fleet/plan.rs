@@ -47,7 +47,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
-    let (survey, _) = arguments.selection.survey().await?;
+    let places = arguments.selection.opened(false).await?;
+    let (survey, ..) = arguments.selection.survey(&places).await?;
     let plan = Plan(survey);
     if arguments.json {
         let Survey { rows, keys_at_risk, failed_regions } = &plan.0;

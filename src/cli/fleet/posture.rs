@@ -1,4 +1,4 @@
-//! The report in the formats that other programs read: JSON, CSV and ASFF.
+//! The report as JSON and CSV, and what all of its formats have in common.
 
 use anyhow::Result;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use super::Survey;
 use super::row::Row;
+use super::scope::Scope;
+use super::since::Changes;
+use crate::cli::paint::warning_text;
 use crate::cli::visible::cell;
 use crate::domain::outcome::Status;
 
@@ -13,6 +16,15 @@ use crate::domain::outcome::Status;
 pub(super) struct FleetReport {
     pub(super) made_at: DateTime<Utc>,
     pub(super) survey: Survey,
+    /// What the survey covers.
+    pub(super) scopes: Vec<Scope>,
+    /// What changed since an earlier report, if one was given.
+    pub(super) changes: Option<Changes>,
+}
+
+/// A time as an RFC 3339 text.
+pub(super) fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -20,25 +32,41 @@ pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 impl FleetReport {
     /// When the report was made, as an RFC 3339 text.
     pub(super) fn time(&self) -> String {
-        self.made_at.to_rfc3339_opts(SecondsFormat::Secs, true)
+        rfc3339(self.made_at)
+    }
+
+    /// When the stream of `row` was first in a report, as far as the earlier report knows.
+    pub(super) fn first_reported(&self, row: &Row) -> DateTime<Utc> {
+        self.changes.as_ref().and_then(|changes| changes.first_reported(row)).unwrap_or(self.made_at)
     }
 
     pub(super) fn json(&self) -> Value {
         let encrypted = self.survey.rows.iter().filter(|row| row.is_encrypted_as_configured()).count();
-        json!({
+        let streams = self.survey.rows.iter().map(|row| {
+            let mut stream = serde_json::to_value(row).unwrap_or_default();
+            stream["firstReportedAt"] = rfc3339(self.first_reported(row)).into();
+            stream
+        });
+        let mut report = json!({
             "madeAt": self.time(),
             "version": VERSION,
             "total": self.survey.rows.len(),
             "right": encrypted,
-            "streams": self.survey.rows,
+            "scope": self.scopes,
+            "streams": streams.collect::<Vec<_>>(),
             "keysAtRisk": self.survey.keys_at_risk,
             "failedRegions": self.survey.failed_regions,
-        })
+        });
+        if let Some(changes) = &self.changes {
+            report["since"] = changes.json();
+        }
+        report
     }
 
     pub(super) fn csv(&self) -> Result<String> {
         let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record([
+        let has_changes = self.changes.is_some();
+        let mut head = vec![
             "account",
             "region",
             "stream",
@@ -53,7 +81,9 @@ impl FleetReport {
             "error",
             "arn",
             "madeAt",
-        ])?;
+        ];
+        head.extend(has_changes.then_some("change"));
+        writer.write_record(head)?;
         for row in &self.survey.rows {
             let text = |value: &Option<String>| value.clone().unwrap_or_default();
             let cells = [
@@ -72,75 +102,50 @@ impl FleetReport {
                 row.arn.as_ref().map(ToString::to_string).unwrap_or_default(),
                 self.time(),
             ];
-            writer.write_record(cells.map(|text| cell(&text)))?;
+            let change = self.changes.as_ref().and_then(|changes| changes.of(row));
+            let change = has_changes.then(|| change.map(|change| change.kind.text().to_owned()).unwrap_or_default());
+            writer.write_record(cells.into_iter().chain(change).map(|text| cell(&text)))?;
+        }
+        for gone in self.changes.iter().flat_map(|changes| &changes.list).filter(|change| change.after.is_none()) {
+            let arn = gone.arn.as_ref().map(ToString::to_string).unwrap_or_default();
+            let (account, time) = (gone.account.as_deref().unwrap_or_default(), &self.time());
+            let cells = [
+                account,
+                &gone.region,
+                &gone.stream,
+                "",
+                "",
+                "",
+                "",
+                Status::Gone.as_str(),
+                "",
+                "",
+                "",
+                "",
+                &arn,
+                time,
+            ];
+            writer.write_record(cells.into_iter().chain([gone.kind.text()]).map(cell))?;
         }
         for failed in &self.survey.failed_regions {
             let account = failed.account.as_deref().unwrap_or_default();
             let (region, error, time) = (failed.region.as_str(), failed.error.as_str(), &self.time());
             let cells = [account, region, "", "", "", "", "", Status::Failed.as_str(), "", error, "", "", "", time];
-            writer.write_record(cells.map(cell))?;
+            writer.write_record(cells.into_iter().chain(has_changes.then_some("")).map(cell))?;
         }
         Ok(String::from_utf8(writer.into_inner()?)?)
-    }
-
-    /// One finding per stream whose ARN is known, for `BatchImportFindings`.
-    ///
-    /// Source: [required top-level ASFF attributes][asff].
-    ///
-    /// [asff]: https://docs.aws.amazon.com/securityhub/latest/userguide/asff-required-attributes.html
-    pub(super) fn asff(&self) -> Value {
-        let described = self.survey.rows.iter().filter_map(|row| Some((row, row.arn.as_ref()?, row.account.as_ref()?)));
-        let findings = described.map(|(row, arn, account)| {
-            let (compliance, severity) = match row.status {
-                Status::Compliant | Status::Encrypted => ("PASSED", "INFORMATIONAL"),
-                Status::Exempt | Status::Gone | Status::Queued => ("NOT_AVAILABLE", "INFORMATIONAL"),
-                Status::KeyAtRisk => ("WARNING", "HIGH"),
-                Status::WouldEncrypt => ("FAILED", "MEDIUM"),
-                Status::Deferred | Status::Contested | Status::Failed => ("FAILED", "HIGH"),
-            };
-            let partition = crate::domain::arn::partition_of(&row.region);
-            let mut finding = json!({
-                "SchemaVersion": "2018-10-08",
-                "Id": format!("kinesis-encryption-enforcer/{arn}"),
-                "ProductArn": format!("arn:{partition}:securityhub:{}:{account}:product/{account}/default", row.region),
-                "GeneratorId": "kinesis-encryption-enforcer",
-                "AwsAccountId": account,
-                "Types": ["Software and Configuration Checks/AWS Security Best Practices"],
-                "CreatedAt": self.time(),
-                "UpdatedAt": self.time(),
-                "Severity": {"Label": severity},
-                "Title": "Kinesis data streams should be encrypted with the configured KMS key",
-                "Description": shortened(&row.outcome.reason),
-                "Resources": [{"Type": "AwsKinesisStream", "Id": arn, "Partition": partition, "Region": row.region}],
-                "Compliance": {"Status": compliance},
-                "ProductFields": {
-                    "kinesis-encryption-enforcer/decision": row.status.as_str(),
-                    "kinesis-encryption-enforcer/version": VERSION,
-                },
-            });
-            if !row.outcome.warnings.is_empty() {
-                finding["ProductFields"]["kinesis-encryption-enforcer/warnings"] = warning_codes(row).into();
-            }
-            if let Some(failure) = &row.outcome.error {
-                finding["Remediation"] = json!({"Recommendation": {"Text": shortened(&failure.remedy)}});
-            }
-            finding
-        });
-        Value::Array(findings.collect())
     }
 }
 
 /// The codes of a stream's warnings, separated by spaces.
-fn warning_codes(row: &Row) -> String {
+pub(super) fn warning_codes(row: &Row) -> String {
     let warnings = serde_json::to_value(&row.outcome.warnings).unwrap_or_default();
     let codes = warnings.as_array().into_iter().flatten().filter_map(|warning| warning["code"].as_str());
     codes.collect::<Vec<_>>().join(" ")
 }
 
-/// At most 512 characters of a text: the limit of `Recommendation.Text`, below that of
-/// `Description`.
-///
-/// Source: <https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_Recommendation.html>.
-fn shortened(text: &str) -> String {
-    text.chars().take(512).collect()
+/// The warnings of a stream, as sentences.
+pub(super) fn warning_texts(row: &Row) -> Vec<String> {
+    let warnings = row.outcome.warnings.iter();
+    warnings.map(|warning| warning_text(&serde_json::to_value(warning).unwrap_or_default())).collect()
 }

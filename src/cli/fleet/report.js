@@ -8,8 +8,7 @@ filter.addEventListener("input", () => {
   const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
   let count = 0;
   for (const row of body.rows) {
-    const titles = Array.from(row.cells, (cell) => cell.title).join(" ");
-    const text = (row.textContent + " " + titles).toLowerCase();
+    const text = (row.textContent + " " + row.dataset.keys).toLowerCase();
     row.hidden = !words.every((word) => text.includes(word));
     count += row.hidden ? 0 : 1;
   }
