@@ -40,7 +40,9 @@ fn a_plan_fits_the_columns_and_says_the_same_at_every_width() {
     let widest = printed(&enforcer(&["plan", "--sandbox", "--all"], &[("COLUMNS", "100")]));
     for width in [60, 80] {
         let plan = printed(&enforcer(&["plan", "--sandbox", "--all"], &[("COLUMNS", &width.to_string())]));
-        for line in plan.lines() {
+        // The ARNs of the keys stay whole, so that they can be copied.
+        let (table, _) = plan.split_once("\nkeys\n").expect("keys");
+        for line in table.lines() {
             assert!(display_width(line) <= width, "{width}: {line}");
         }
         if width == 80 {

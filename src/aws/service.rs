@@ -491,7 +491,7 @@ mod tests {
                 #[cfg(feature = "cli")]
                 urls.extend(generated!(aws_sdk_sso, region, false, dual_stack));
                 #[cfg(feature = "cli")]
-                urls.push(SECURITY_HUB.endpoint(&config));
+                urls.extend([SECURITY_HUB, LAMBDA, EC2].map(|service| service.endpoint(&config)));
                 for operation in ["control", "data"] {
                     use aws_sdk_kinesis::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
                     let params = Params::builder()

@@ -19,7 +19,9 @@ use super::scope::{Scope, Surveyed};
 use super::since::{Changes, EarlierReport};
 use super::table::View;
 use crate::cli::input;
-use crate::cli::paint::{WIDTH_OF_FILE, counted, print_error, print_line, print_warning, width, without_colours};
+use crate::cli::paint::{
+    WIDTH_OF_FILE, counted, print_error, print_line, print_warning, width, without_colours, wrapped,
+};
 use crate::cli::{FAILED, SUCCESS, visible};
 use crate::domain::outcome::Status;
 
@@ -124,7 +126,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
             let changes = report.changes.map(|changes| format!("\n{}", changes.table(width))).unwrap_or_default();
             // An auditor wants to see every stream.
             let table = Plan(report.survey).table(View { width, all: true });
-            format!("{table}{changes}\ngenerated at {made_at} by kinesis-encryption-enforcer {VERSION}\n")
+            let generated = format!("generated at {made_at} by kinesis-encryption-enforcer {VERSION}");
+            format!("{table}{changes}\n{}\n", wrapped(&generated, width, "  ").join("\n"))
         }
         Format::Json => visible::json(&report.json()),
         Format::Csv => report.csv()?,
