@@ -19,6 +19,8 @@ pub mod sweep;
 pub mod telemetry;
 
 #[cfg(feature = "cli")]
+pub mod access;
+#[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "cli")]
 pub mod sandbox;

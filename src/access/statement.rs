@@ -1,0 +1,163 @@
+//! What a key policy says about one call of one principal.
+//!
+//! Source: [Determining whether a request is allowed or denied][logic], [Key policies in AWS
+//! KMS][key].
+//!
+//! [logic]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
+//! [key]: https://docs.aws.amazon.com/kms/latest/developerguide/key-policies.html
+
+use serde_json::Value;
+use wildmatch::WildMatch;
+
+use super::Question;
+use super::condition::is_met;
+use super::principal::Principal;
+use super::truth::Truth;
+
+/// What a key policy says about a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPolicyAnswer {
+    /// A statement denies the call.
+    pub denied: Truth,
+    /// A statement allows the call to the principal itself, or to everybody. Its IAM policies need
+    /// not allow it as well.
+    pub direct: Truth,
+    /// A statement allows the call to the principal's account, which leaves it to IAM policies.
+    pub delegated: Truth,
+}
+
+/// What `policy` says about the call in `question`.
+#[must_use]
+pub fn key_policy_answer(policy: &Value, question: &Question<'_>) -> KeyPolicyAnswer {
+    let statements = match &policy["Statement"] {
+        Value::Array(statements) => statements.as_slice(),
+        statement @ Value::Object(_) => std::slice::from_ref(statement),
+        _ => {
+            let unknown = || Truth::Unknown("the key policy cannot be read".to_owned());
+            return KeyPolicyAnswer { denied: unknown(), direct: unknown(), delegated: unknown() };
+        }
+    };
+    let substitutes = policy["Version"] == "2012-10-17";
+    let (mut denied, mut direct, mut delegated) = (Vec::new(), Vec::new(), Vec::new());
+    for statement in statements {
+        let rest = || {
+            Truth::all([
+                is_named(statement, "Action", "NotAction", |pattern| {
+                    WildMatch::new_case_insensitive(pattern).matches(question.action.as_str())
+                }),
+                // A key policy speaks of its own key, also where the resource is left out.
+                is_named(statement, "Resource", "NotResource", |pattern| {
+                    WildMatch::new(pattern).matches(question.key.as_str())
+                }),
+                is_met(&statement["Condition"], question, substitutes),
+            ])
+        };
+        let meant = who(statement, question.principal);
+        match statement["Effect"].as_str() {
+            Some("Deny") => denied.push(Truth::all([Truth::any([meant.itself, meant.account]), rest()])),
+            Some("Allow") => {
+                direct.push(Truth::all([meant.itself, rest()]));
+                delegated.push(Truth::all([meant.account, rest()]));
+            }
+            _ => denied.push(Truth::Unknown("a statement of the key policy has no effect".to_owned())),
+        }
+    }
+    KeyPolicyAnswer { denied: Truth::any(denied), direct: Truth::any(direct), delegated: Truth::any(delegated) }
+}
+
+/// Whom a statement names.
+struct Meant {
+    /// The principal itself, or everybody.
+    itself: Truth,
+    /// The principal's account.
+    account: Truth,
+}
+
+/// Whether a statement is about `principal`.
+fn who(statement: &Value, principal: &Principal) -> Meant {
+    let (named, negated) = match (&statement["Principal"], &statement["NotPrincipal"]) {
+        (Value::Null, Value::Null) => return Meant { itself: Truth::False, account: Truth::False },
+        (Value::Null, named) => (named, true),
+        (named, _) => (named, false),
+    };
+    let mut itself = Vec::new();
+    let mut account = Vec::new();
+    for (kind, text) in entries(named) {
+        match (kind, principal) {
+            ("", _) if text == "*" => itself.push(Truth::True),
+            ("AWS", Principal::Service(_)) => itself.push((text == "*").into()),
+            ("AWS", principal) => match Principal::read(text) {
+                Some(Principal::Everybody) => itself.push(Truth::True),
+                Some(Principal::Account(named)) => account.push((principal.account() == Some(&named)).into()),
+                Some(named) => itself.push(is_same(&named, principal, text)),
+                // The ID of a principal that was deleted; a session of a federated user.
+                None => itself.push(Truth::False),
+            },
+            ("Service", Principal::Service(service)) => itself.push((text == service).into()),
+            _ => {}
+        }
+    }
+    let (itself, account) = (Truth::any(itself), Truth::any(account));
+    if !negated {
+        return Meant { itself, account };
+    }
+    // Everybody but those who are named. For a role, its account and its session would have to be
+    // named as well, so only one who is not named at all is certainly meant.
+    let itself = match Truth::any([itself, account]) {
+        Truth::False => Truth::True,
+        Truth::True | Truth::Unknown(_) => Truth::Unknown("a statement of the key policy uses NotPrincipal".to_owned()),
+    };
+    Meant { itself, account: Truth::False }
+}
+
+/// Whether a principal that a policy names by `text` is `principal`.
+pub(super) fn is_same(named: &Principal, principal: &Principal, text: &str) -> Truth {
+    let unknown = |why: &str| Truth::Unknown(format!("the key policy names {text}, and {why}"));
+    match (named, principal) {
+        // Of everybody in an account, somebody may be named.
+        (named, Principal::Account(account)) if named.account() == Some(account) => unknown("only some of the account"),
+        (
+            Principal::Role { partition, account, path: named_path, name },
+            Principal::Role { partition: of, account: owner, path, name: role },
+        ) if partition == of && account == owner && name == role => match (named_path, path) {
+            (None, _) => unknown("the sessions of the role are not known"),
+            (Some(_), None) => unknown("the path of the role is not known"),
+            (Some(named), Some(path)) => (named == path).into(),
+        },
+        (Principal::User { arn: named, .. }, Principal::User { arn, .. }) => (named == arn).into(),
+        _ => Truth::False,
+    }
+}
+
+/// The principals in `Principal` or `NotPrincipal`, each with its kind; `*` alone has none.
+fn entries(named: &Value) -> Vec<(&str, &str)> {
+    match named {
+        Value::String(text) => vec![("", text.as_str())],
+        Value::Object(kinds) => kinds
+            .iter()
+            .flat_map(|(kind, texts)| {
+                let list = texts.as_array().map_or(std::slice::from_ref(texts), Vec::as_slice);
+                list.iter().filter_map(Value::as_str).map(move |text| (kind.as_str(), text))
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether the element `name` of a statement, or else its negation, names what `matches` accepts.
+/// Without both, it is about everything.
+fn is_named(statement: &Value, name: &str, negation: &str, matches: impl Fn(&str) -> bool) -> Truth {
+    let any = |value: &Value| {
+        let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        let found: Option<Vec<bool>> = list.iter().map(|text| text.as_str().map(&matches)).collect();
+        found.map_or_else(
+            || Truth::Unknown(format!("{name} of a statement cannot be read")),
+            |found| found.contains(&true).into(),
+        )
+    };
+    match (&statement[name], &statement[negation]) {
+        (Value::Null, Value::Null) => Truth::True,
+        (Value::Null, negated) => !any(negated),
+        (named, _) => any(named),
+    }
+}
