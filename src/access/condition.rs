@@ -19,7 +19,7 @@ use super::truth::Truth;
 pub const CONTEXT_KEY: &str = "aws:kinesis:arn";
 
 /// The values of a condition key in a request.
-enum Context {
+pub(super) enum Context {
     Values(Vec<String>),
     /// The request does not have the key.
     Absent,
@@ -27,7 +27,8 @@ enum Context {
 }
 
 impl Question<'_> {
-    fn context(&self, key: &str) -> Context {
+    /// What the request has for a condition key.
+    pub(super) fn context(&self, key: &str) -> Context {
         let key = key.to_ascii_lowercase();
         let value = |text: &str| Context::Values(vec![text.to_owned()]);
         let of = |text: Option<String>| text.map_or(Context::Unknown, |text| Context::Values(vec![text]));

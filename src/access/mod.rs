@@ -5,8 +5,9 @@
 //! may not is cut off as soon as its stream is encrypted with the key. Source: [Permissions to use
 //! user-generated KMS keys][permissions].
 //!
-//! There are three answers. *Yes* is never a guess: whatever could not be read, or depends on what
-//! only the caller knows, makes the answer *unknown*, with the reason.
+//! The answer is yes, no or unknown. *Yes* is never a guess: whatever could not be read, or depends
+//! on what only the caller knows, makes the answer *unknown*, with the reason. A principal that no
+//! longer exists has nothing to lose: it is *gone*.
 //!
 //! [permissions]: https://docs.aws.amazon.com/streams/latest/dev/permissions-user-key-KMS.html
 
@@ -14,8 +15,10 @@ mod condition;
 pub mod fix;
 mod principal;
 mod record;
+mod simulation;
 mod statement;
 mod truth;
+mod usage;
 mod verdict;
 
 #[cfg(test)]
@@ -26,10 +29,11 @@ use serde::Serialize;
 pub use self::condition::{CONTEXT_KEY, via_service};
 pub use self::principal::Principal;
 pub use self::record::{Use, used_by};
+pub use self::simulation::{ContextEntry, Simulation};
 pub use self::statement::{KeyPolicyAnswer, key_policy_answer};
 pub use self::truth::Truth;
+pub use self::usage::{Evidence, KnownUse, User, Users, allowed_by};
 pub use self::verdict::{Grant, Identity, KeyAccess, Reason, Verdict, verdict};
-use crate::domain::key::KeyArn;
 use crate::domain::stream::StreamArn;
 
 /// The call that Kinesis makes to KMS for a caller.
@@ -54,15 +58,14 @@ impl Action {
     }
 }
 
-/// Whether `principal` may make a call.
+/// A call for `principal`, of which it is asked whether it is allowed. The key is in
+/// [`KeyAccess`].
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
     /// Who uses the stream.
     pub principal: &'a Principal,
     /// What Kinesis calls for it.
     pub action: Action,
-    /// The key that the stream is to have.
-    pub key: &'a KeyArn,
     /// The stream, which is the encryption context.
     pub stream: &'a StreamArn,
 }

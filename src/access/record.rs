@@ -27,6 +27,8 @@ pub struct Use {
     pub principal: Principal,
     /// When.
     pub at: DateTime<Utc>,
+    /// The ARN of the registered consumer that was used, if one was.
+    pub consumer: Option<String>,
 }
 
 /// The fields of a record that are read.
@@ -61,7 +63,8 @@ pub fn used_by(record: &Value) -> Option<Use> {
         ("kinesis.amazonaws.com", "GetRecords" | "SubscribeToShard") => (Action::Decrypt, record.stream()?),
         _ => return None,
     };
-    Some(Use { stream, action, principal: caller(&record.user_identity), at: record.event_time })
+    let consumer = record.request_parameters["consumerARN"].as_str().map(str::to_owned);
+    Some(Use { stream, action, principal: caller(&record.user_identity), at: record.event_time, consumer })
 }
 
 impl Record {

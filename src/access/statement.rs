@@ -13,6 +13,7 @@ use super::Question;
 use super::condition::is_met;
 use super::principal::Principal;
 use super::truth::Truth;
+use crate::domain::key::KeyArn;
 
 /// What a key policy says about a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,9 +27,9 @@ pub struct KeyPolicyAnswer {
     pub delegated: Truth,
 }
 
-/// What `policy` says about the call in `question`.
+/// What the `policy` of `key` says about the call in `question`.
 #[must_use]
-pub fn key_policy_answer(policy: &Value, question: &Question<'_>) -> KeyPolicyAnswer {
+pub fn key_policy_answer(policy: &Value, key: &KeyArn, question: &Question<'_>) -> KeyPolicyAnswer {
     let statements = match &policy["Statement"] {
         Value::Array(statements) => statements.as_slice(),
         statement @ Value::Object(_) => std::slice::from_ref(statement),
@@ -47,7 +48,7 @@ pub fn key_policy_answer(policy: &Value, question: &Question<'_>) -> KeyPolicyAn
                 }),
                 // A key policy speaks of its own key, also where the resource is left out.
                 is_named(statement, "Resource", "NotResource", |pattern| {
-                    WildMatch::new(pattern).matches(question.key.as_str())
+                    WildMatch::new(pattern).matches(key.as_str())
                 }),
                 is_met(&statement["Condition"], question, substitutes),
             ])
@@ -130,7 +131,7 @@ pub(super) fn is_same(named: &Principal, principal: &Principal, text: &str) -> T
 }
 
 /// The principals in `Principal` or `NotPrincipal`, each with its kind; `*` alone has none.
-fn entries(named: &Value) -> Vec<(&str, &str)> {
+pub(super) fn entries(named: &Value) -> Vec<(&str, &str)> {
     match named {
         Value::String(text) => vec![("", text.as_str())],
         Value::Object(kinds) => kinds
@@ -146,7 +147,7 @@ fn entries(named: &Value) -> Vec<(&str, &str)> {
 
 /// Whether the element `name` of a statement, or else its negation, names what `matches` accepts.
 /// Without both, it is about everything.
-fn is_named(statement: &Value, name: &str, negation: &str, matches: impl Fn(&str) -> bool) -> Truth {
+pub(super) fn is_named(statement: &Value, name: &str, negation: &str, matches: impl Fn(&str) -> bool) -> Truth {
     let any = |value: &Value| {
         let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
         let found: Option<Vec<bool>> = list.iter().map(|text| text.as_str().map(&matches)).collect();

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::domain::key::KeyArn;
 
 const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const STREAM: &str = "arn:aws:kinesis:us-east-1:111122223333:stream/orders";
@@ -17,14 +18,18 @@ fn answer(principal: &str, key: &KeyAccess, identity: &Identity) -> Verdict {
         Some(_) => Principal::Service(principal.to_owned()),
         None => Principal::read(principal).expect("a principal"),
     };
-    let (key_arn, stream) = (KEY.parse().expect("an ARN"), STREAM.parse().expect("an ARN"));
-    let question = Question { principal: &principal, action: Action::Decrypt, key: &key_arn, stream: &stream };
+    let stream = STREAM.parse().expect("an ARN");
+    let question = Question { principal: &principal, action: Action::Decrypt, stream: &stream };
     verdict(&question, key, identity)
 }
 
 fn policy(statements: &Value) -> KeyAccess {
     let policy = json!({"Version": "2012-10-17", "Statement": statements});
-    KeyAccess::Customer { policy: Ok(policy), grants: Ok(Vec::new()) }
+    customer(Ok(policy), Ok(Vec::new()))
+}
+
+fn customer(policy: Result<Value, String>, grants: Result<Vec<Grant>, String>) -> KeyAccess {
+    KeyAccess::Customer { key: KEY.parse().expect("an ARN"), policy, grants }
 }
 
 fn allow(principal: &Value) -> Value {
@@ -50,6 +55,7 @@ fn called(verdict: &Verdict) -> String {
         Verdict::Yes => "yes".to_owned(),
         Verdict::No(reason) => format!("{reason:?}"),
         Verdict::Unknown(_) => "unknown".to_owned(),
+        Verdict::Gone => "gone".to_owned(),
     }
 }
 
@@ -62,7 +68,7 @@ fn a_key_policy_that_names_the_account_leaves_it_to_iam() {
         (Identity::Denied, "IdentityPolicyDenies"),
         (Identity::OutsideBoundary, "OutsideBoundary"),
         (Identity::DeniedByOrganization, "OrganizationDenies"),
-        (Identity::Gone, "unknown"),
+        (Identity::Gone, "gone"),
         (Identity::Unknown("AccessDenied".to_owned()), "unknown"),
     ] {
         assert_eq!(called(&answer(ROLE, &key, &identity)), expected, "{identity:?}");
@@ -208,8 +214,30 @@ fn a_policy_of_the_older_version_has_no_variables() {
         [(json!("2012-10-17"), "yes"), (json!("2008-10-17"), "KeyPolicyLacks"), (json!(null), "KeyPolicyLacks")]
     {
         let policy = json!({"Version": version, "Statement": statement});
-        let key = KeyAccess::Customer { policy: Ok(policy), grants: Ok(Vec::new()) };
+        let key = customer(Ok(policy), Ok(Vec::new()));
         assert_eq!(called(&answer(ROLE, &key, &Identity::Allowed)), expected, "{version}");
+    }
+}
+
+#[test]
+fn a_principal_outside_the_account_of_the_key_needs_both_sides() {
+    let allowing = policy(&json!([allow(&json!({"AWS": "444455556666"}))]));
+    let silent = policy(&json!([allow(&json!({"AWS": ROOT}))]));
+    let unread = customer(Err("AccessDeniedException".to_owned()), Ok(Vec::new()));
+    for (key, identity, expected) in [
+        (&allowing, Identity::Allowed, "yes"),
+        (&allowing, Identity::NotAllowed, "IdentityPolicyLacks"),
+        (&allowing, Identity::Denied, "IdentityPolicyDenies"),
+        (&allowing, Identity::OutsideBoundary, "OutsideBoundary"),
+        (&allowing, Identity::DeniedByOrganization, "OrganizationDenies"),
+        (&allowing, Identity::Gone, "gone"),
+        (&allowing, Identity::Unknown(String::new()), "unknown"),
+        (&silent, Identity::Allowed, "KeyPolicyLacks"),
+        (&silent, Identity::Unknown(String::new()), "KeyPolicyLacks"),
+        (&unread, Identity::Allowed, "unknown"),
+        (&unread, Identity::NotAllowed, "IdentityPolicyLacks"),
+    ] {
+        assert_eq!(called(&answer(OTHER_ROLE, key, &identity)), expected, "{key:?} {identity:?}");
     }
 }
 
@@ -221,8 +249,9 @@ fn of_another_account_only_one_side_is_seen() {
         (json!([allow(&json!({"AWS": OTHER_ROLE}))]), "unknown"),
         (json!([allow(&json!("*")), deny(&json!({"AWS": "444455556666"}))]), "KeyPolicyDenies"),
     ] {
-        assert_eq!(called(&answer(OTHER_ROLE, &policy(&statements), &Identity::Allowed)), expected, "{statements}");
-        let whole = answer("444455556666", &policy(&statements), &Identity::Allowed);
+        let unseen = Identity::Unknown("another account".to_owned());
+        assert_eq!(called(&answer(OTHER_ROLE, &policy(&statements), &unseen)), expected, "{statements}");
+        let whole = answer("444455556666", &policy(&statements), &unseen);
         assert_eq!(called(&whole), expected, "{statements}");
     }
 }
@@ -277,10 +306,7 @@ fn a_grant_allows_what_policies_do_not() {
         (grant(ROLE, "Encrypt", &[]), "KeyPolicyLacks"),
         (grant("arn:aws:iam::111122223333:role/writer", "Decrypt", &[]), "KeyPolicyLacks"),
     ] {
-        let key = KeyAccess::Customer {
-            policy: Ok(json!({"Version": "2012-10-17", "Statement": []})),
-            grants: Ok(vec![granted.clone()]),
-        };
+        let key = customer(Ok(json!({"Version": "2012-10-17", "Statement": []})), Ok(vec![granted.clone()]));
         assert_eq!(called(&answer(ROLE, &key, &Identity::NotAllowed)), expected, "{granted:?}");
     }
 }
@@ -299,10 +325,10 @@ fn what_cannot_be_read_is_unknown_unless_it_does_not_matter() {
         (Ok(json!({"Statement": "all"})), Ok(Vec::new()), "unknown"),
         (Ok(json!(null)), Ok(Vec::new()), "unknown"),
     ] {
-        let key = KeyAccess::Customer { policy, grants };
+        let key = customer(policy, grants);
         assert_eq!(called(&answer(ROLE, &key, &Identity::NotAllowed)), expected, "{key:?}");
     }
-    let key = KeyAccess::Customer { policy: denied(), grants: denied() };
+    let key = customer(denied(), denied());
     assert_eq!(answer(ROLE, &key, &Identity::Denied), Verdict::No(Reason::IdentityPolicyDenies));
 }
 
@@ -328,7 +354,7 @@ fn the_fix_allows_what_was_missing_and_no_more() {
     assert_eq!(answer(ROLE, &policy(&json!([statement])), &Identity::NotAllowed), Verdict::Yes);
     let question = |action, stream: &str| {
         let stream = stream.parse().expect("an ARN");
-        let question = Question { principal: &principal, action, key: &key, stream: &stream };
+        let question = Question { principal: &principal, action, stream: &stream };
         verdict(&question, &policy(&json!([statement])), &Identity::NotAllowed)
     };
     assert_eq!(question(Action::GenerateDataKey, STREAM), Verdict::No(Reason::KeyPolicyLacks));
@@ -375,7 +401,7 @@ fn identities() -> impl Strategy<Value = Identity> {
 fn rank(verdict: &Verdict) -> u8 {
     match verdict {
         Verdict::No(_) => 0,
-        Verdict::Unknown(_) => 1,
+        Verdict::Unknown(_) | Verdict::Gone => 1,
         Verdict::Yes => 2,
     }
 }

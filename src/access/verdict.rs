@@ -18,6 +18,7 @@ use super::condition::CONTEXT_KEY;
 use super::principal::Principal;
 use super::statement::{KeyPolicyAnswer, is_same, key_policy_answer};
 use super::truth::Truth;
+use crate::domain::key::KeyArn;
 
 /// What the principal's own policies say, as [SimulatePrincipalPolicy] decides. It does not know
 /// the key policy.
@@ -62,6 +63,8 @@ pub enum KeyAccess {
     AwsManaged,
     /// The key policy and the grants, each read or not.
     Customer {
+        /// The key.
+        key: KeyArn,
         /// The key policy, or why it could not be read.
         policy: Result<Value, String>,
         /// The grants, or why they could not be read.
@@ -79,6 +82,8 @@ pub enum Verdict {
     No(Reason),
     /// Nobody can tell. The text says why.
     Unknown(String),
+    /// The principal does not exist, so it loses nothing.
+    Gone,
 }
 
 /// Why a principal may not use a key.
@@ -117,11 +122,13 @@ impl fmt::Display for Reason {
 
 /// Whether the principal may make the call.
 ///
-/// `identity` is asked only of principals in the account of the key; of others, nobody outside
-/// their account can tell.
+/// `identity` matters for roles and users only.
 #[must_use]
 pub fn verdict(question: &Question<'_>, key: &KeyAccess, identity: &Identity) -> Verdict {
-    let owner = question.key.account();
+    let owner = match key {
+        KeyAccess::AwsManaged => question.stream.account(),
+        KeyAccess::Customer { key, .. } => key.account(),
+    };
     let is_own = question.principal.account() == Some(owner);
     let (answer, granted) = match key {
         KeyAccess::AwsManaged if !is_own && question.principal.account().is_some() => {
@@ -136,9 +143,9 @@ pub fn verdict(question: &Question<'_>, key: &KeyAccess, identity: &Identity) ->
             };
             (KeyPolicyAnswer { denied: Truth::False, direct, delegated: Truth::False }, Truth::False)
         }
-        KeyAccess::Customer { policy, grants } => (
+        KeyAccess::Customer { key, policy, grants } => (
             match policy {
-                Ok(policy) => key_policy_answer(policy, question),
+                Ok(policy) => key_policy_answer(policy, key, question),
                 Err(why) => {
                     let unread = || Truth::Unknown(format!("the key policy cannot be read: {why}"));
                     KeyPolicyAnswer { denied: unread(), direct: unread(), delegated: unread() }
@@ -159,14 +166,15 @@ pub fn verdict(question: &Question<'_>, key: &KeyAccess, identity: &Identity) ->
         }
         Principal::Other(_) => Verdict::Unknown("no policy names this caller".to_owned()),
         Principal::Service(_) => all_known(Reason::KeyPolicyLacks, [!denied, by_itself]),
-        Principal::Account(_) | Principal::Role { .. } | Principal::User { .. } if !is_own => {
-            match Truth::all([!denied, Truth::any([by_itself, delegated])]) {
-                Truth::False => Verdict::No(Reason::KeyPolicyLacks),
-                Truth::True => Verdict::Unknown(
-                    "the key policy allows it; the IAM policies of the other account cannot be read".to_owned(),
-                ),
-                Truth::Unknown(why) => Verdict::Unknown(why),
-            }
+        Principal::Account(_) if !is_own => match Truth::all([!denied, Truth::any([by_itself, delegated])]) {
+            Truth::False => Verdict::No(Reason::KeyPolicyLacks),
+            Truth::True => Verdict::Unknown(
+                "the key policy allows it to the account; the IAM policies of its principals cannot be read".to_owned(),
+            ),
+            Truth::Unknown(why) => Verdict::Unknown(why),
+        },
+        Principal::Role { .. } | Principal::User { .. } if !is_own => {
+            foreign_principal(identity, Truth::all([!denied, Truth::any([by_itself, delegated])]))
         }
         Principal::Account(_) => {
             Verdict::Unknown("the stream's policy allows the whole account, so the callers are not known".to_owned())
@@ -185,14 +193,12 @@ fn own_principal(
     by_itself: Truth,
     delegated: Truth,
 ) -> Verdict {
-    let unread = |why: &str| Truth::Unknown(format!("the IAM policies of the principal cannot be simulated: {why}"));
+    let unread = |why: &str| Truth::Unknown(why.to_owned());
     // What a boundary and the identity policies say where the key policy allows the principal.
     let (not_denied, lacking, allowed_by_iam) = match identity {
         Identity::Denied => return Verdict::No(Reason::IdentityPolicyDenies),
         Identity::DeniedByOrganization => return Verdict::No(Reason::OrganizationDenies),
-        Identity::Gone => {
-            return Verdict::Unknown("the principal does not exist, so it loses nothing".to_owned());
-        }
+        Identity::Gone => return Verdict::Gone,
         // A boundary limits what a key policy allows to a role, unless the policy names a session; it
         // does not limit what a key policy allows to a user.
         Identity::OutsideBoundary => {
@@ -214,6 +220,22 @@ fn own_principal(
     };
     let allowed = Truth::any([by_itself, Truth::all([delegated, allowed_by_iam])]);
     all_known(lacking, [!denied, not_denied, allowed])
+}
+
+/// The verdict on a role or a user outside the account of the key. Both accounts have to allow the
+/// call.
+fn foreign_principal(identity: &Identity, allowed_by_key: Truth) -> Verdict {
+    let allowed_by_iam = match identity {
+        Identity::Gone => return Verdict::Gone,
+        _ if allowed_by_key == Truth::False => return Verdict::No(Reason::KeyPolicyLacks),
+        Identity::Denied => return Verdict::No(Reason::IdentityPolicyDenies),
+        Identity::DeniedByOrganization => return Verdict::No(Reason::OrganizationDenies),
+        Identity::OutsideBoundary => return Verdict::No(Reason::OutsideBoundary),
+        Identity::NotAllowed => return Verdict::No(Reason::IdentityPolicyLacks),
+        Identity::Allowed => Truth::True,
+        Identity::Unknown(why) => Truth::Unknown(why.clone()),
+    };
+    all_known(Reason::KeyPolicyLacks, [allowed_by_key, allowed_by_iam])
 }
 
 /// Yes if all hold, no if one does not.
