@@ -6,10 +6,10 @@
 //!
 //! [simulate]: https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
 
+use super::Question;
 use super::condition::{CONTEXT_KEY, Context};
 use super::principal::Principal;
 use super::verdict::Identity;
-use super::Question;
 
 /// The part of an [EvaluationResult] that matters.
 ///
@@ -171,7 +171,14 @@ mod tests {
             (role, "explicitDeny", &["aws:SourceVpc"], None, None, "Unknown"),
             (role, "allowed", &["aws:SourceIp"], None, None, "Unknown"),
             // Kinesis does not send these, so they are as absent in the call as in the simulation.
-            (role, "allowed", &["kms:EncryptionContext:aws:s3:arn", "kms:GrantIsForAWSResource"], None, None, "Allowed"),
+            (
+                role,
+                "allowed",
+                &["kms:EncryptionContext:aws:s3:arn", "kms:GrantIsForAWSResource"],
+                None,
+                None,
+                "Allowed",
+            ),
             (role, "perhaps", &[], None, None, "Unknown"),
             (role, "", &[], None, None, "Unknown"),
         ] {

@@ -47,9 +47,7 @@ pub fn key_policy_answer(policy: &Value, key: &KeyArn, question: &Question<'_>) 
                     WildMatch::new_case_insensitive(pattern).matches(question.action.as_str())
                 }),
                 // A key policy speaks of its own key, also where the resource is left out.
-                is_named(statement, "Resource", "NotResource", |pattern| {
-                    WildMatch::new(pattern).matches(key.as_str())
-                }),
+                is_named(statement, "Resource", "NotResource", |pattern| WildMatch::new(pattern).matches(key.as_str())),
                 is_met(&statement["Condition"], question, substitutes),
             ])
         };

@@ -7,7 +7,7 @@ pub enum Truth {
     True,
     /// It does not hold.
     False,
-    /// Nobody can tell from what was read. The text says why.
+    /// It does not follow from what was read. The text says why.
     Unknown(String),
 }
 

@@ -7,11 +7,11 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::Action;
 use super::principal::Principal;
 use super::record::Use;
 use super::statement::{entries, is_named};
 use super::truth::Truth;
-use super::Action;
 use crate::domain::stream::StreamArn;
 
 /// How it is known that a principal uses a stream.
@@ -306,9 +306,7 @@ mod tests {
 
     #[test]
     fn a_policy_of_a_stream_names_its_producers_and_consumers() {
-        let statement = |effect: &str, principal: Value, action: Value| {
-            json!({"Effect": effect, "Principal": principal, "Action": action, "Resource": STREAM})
-        };
+        let statement = |effect: &str, principal: Value, action: Value| json!({"Effect": effect, "Principal": principal, "Action": action, "Resource": STREAM});
         let policy = json!({"Version": "2012-10-17", "Statement": [
             statement("Allow", json!({"AWS": "arn:aws:iam::444455556666:role/reader"}), json!(["kinesis:Get*"])),
             statement("Allow", json!({"AWS": ["777788889999", "AROAEXAMPLEID"]}), json!("kinesis:*")),

@@ -38,7 +38,7 @@ pub enum Identity {
     DeniedByOrganization,
     /// There is no such principal.
     Gone,
-    /// Nobody can tell. The text says why.
+    /// It is not known. The text says why.
     Unknown(String),
 }
 
@@ -80,7 +80,7 @@ pub enum Verdict {
     Yes,
     /// It may not.
     No(Reason),
-    /// Nobody can tell. The text says why.
+    /// It is not known. The text says why.
     Unknown(String),
     /// The principal does not exist, so it loses nothing.
     Gone,

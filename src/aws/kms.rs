@@ -1,5 +1,7 @@
 //! KMS: reads keys. Nothing here changes a key.
 
+#[cfg(feature = "cli")]
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,8 @@ use tokio::time::Instant;
 use super::calls::Calls;
 use super::error::CallError;
 use super::service::{Client, KMS};
+#[cfg(feature = "cli")]
+use crate::access::Grant;
 use crate::domain::PolicyDocument;
 use crate::domain::failure::Step;
 use crate::domain::key::{KeyArn, KeyFacts, KeyRef, Readiness};
@@ -85,6 +89,126 @@ impl Keys {
         let answer: PolicyOfKey =
             self.calls.once(step, key, deadline, call).await.map_err(|error| error.failure.code)?;
         read_document(answer.policy.as_deref())
+    }
+}
+
+#[cfg(feature = "cli")]
+impl Keys {
+    /// The key of the AWS managed alias `alias` in `region` of `account`, by [ListAliases], which does
+    /// not create the key as `DescribeKey` does; `None` if there is no such key.
+    ///
+    /// [ListAliases]: https://docs.aws.amazon.com/kms/latest/APIReference/API_ListAliases.html
+    pub async fn managed(
+        &self,
+        alias: &str,
+        (region, account): (&str, &str),
+        deadline: Instant,
+    ) -> Result<Option<KeyArn>, CallError> {
+        let step = Step::DescribeKey;
+        let mut marker: Option<String> = None;
+        loop {
+            let mut input = json!({"Limit": 100});
+            if let Some(marker) = &marker {
+                input["Marker"] = json!(marker);
+            }
+            let call = || self.client.call("ListAliases", &input, step, &alias);
+            let page: Aliases = self.calls.read(step, &alias, deadline, call).await?;
+            let found = page.aliases.into_iter().find(|entry| entry.alias_name == alias);
+            if let Some(id) = found.and_then(|entry| entry.target_key_id?.parse().ok()) {
+                return Ok(KeyArn::build(region, account, &id).ok());
+            }
+            marker = page.next_marker.filter(|_| page.truncated);
+            if marker.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The grants of a key, by [ListGrants]; why they cannot be read otherwise.
+    ///
+    /// [ListGrants]: https://docs.aws.amazon.com/kms/latest/APIReference/API_ListGrants.html
+    pub async fn grants(&self, key: &KeyArn, deadline: Instant) -> Result<Vec<Grant>, String> {
+        let step = Step::GetPolicy;
+        let mut grants = Vec::new();
+        let mut marker: Option<String> = None;
+        // A key has at most 50,000 grants, and a page 100: https://docs.aws.amazon.com/kms/latest/developerguide/resource-limits.html
+        for _ in 0..500 {
+            let mut input = json!({"KeyId": key.as_str(), "Limit": 100});
+            if let Some(marker) = &marker {
+                input["Marker"] = json!(marker);
+            }
+            let call = || self.client.call("ListGrants", &input, step, key);
+            let page: Grants = self.calls.read(step, key, deadline, call).await.map_err(|error| error.failure.code)?;
+            grants.extend(page.grants.into_iter().map(GrantEntry::grant));
+            marker = page.next_marker.filter(|_| page.truncated);
+            if marker.is_none() {
+                return Ok(grants);
+            }
+        }
+        Err("there are too many".to_owned())
+    }
+}
+
+/// The answer of `ListAliases`.
+#[cfg(feature = "cli")]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+#[expect(clippy::struct_field_names, reason = "the field names are the service's")]
+struct Aliases {
+    aliases: Vec<AliasEntry>,
+    next_marker: Option<String>,
+    #[serde(default)]
+    truncated: bool,
+}
+
+#[cfg(feature = "cli")]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct AliasEntry {
+    alias_name: String,
+    target_key_id: Option<String>,
+}
+
+/// The answer of `ListGrants`.
+#[cfg(feature = "cli")]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+#[expect(clippy::struct_field_names, reason = "the field names are the service's")]
+struct Grants {
+    grants: Vec<GrantEntry>,
+    next_marker: Option<String>,
+    #[serde(default)]
+    truncated: bool,
+}
+
+#[cfg(feature = "cli")]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct GrantEntry {
+    grantee_principal: String,
+    #[serde(default)]
+    operations: Vec<String>,
+    #[serde(default)]
+    constraints: GrantConstraints,
+}
+
+#[cfg(feature = "cli")]
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct GrantConstraints {
+    encryption_context_equals: BTreeMap<String, String>,
+    encryption_context_subset: BTreeMap<String, String>,
+}
+
+#[cfg(feature = "cli")]
+impl GrantEntry {
+    fn grant(self) -> Grant {
+        let GrantConstraints { encryption_context_equals, encryption_context_subset } = self.constraints;
+        Grant {
+            grantee: self.grantee_principal,
+            operations: self.operations,
+            context: encryption_context_equals.into_iter().chain(encryption_context_subset).collect(),
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub mod events;
 pub mod functions;
 pub mod history;
 pub mod http;
+#[cfg(feature = "cli")]
+pub mod iam;
 pub mod kinesis;
 pub mod kms;
 pub mod member_accounts;
@@ -35,6 +37,8 @@ pub mod ssm;
 #[cfg(feature = "cli")]
 mod start_gate;
 pub mod tagging;
+#[cfg(feature = "cli")]
+pub mod users;
 
 use std::sync::Arc;
 

@@ -120,6 +120,51 @@ pub(super) const EC2: Service =
 pub(super) const SECURITY_HUB: Service =
     Service { id: "SecurityHub", host: "securityhub", target: "", content_type: "", govcloud: GovCloud::Fips };
 
+/// Identity and Access Management, whose endpoint is not Regional.
+#[cfg(feature = "cli")]
+pub(super) const IAM: Service =
+    Service { id: "IAM", host: "iam", target: "", content_type: "", govcloud: GovCloud::Plain };
+/// `EventBridge` Pipes.
+#[cfg(feature = "cli")]
+pub(super) const PIPES: Service =
+    Service { id: "Pipes", host: "pipes", target: "", content_type: "", govcloud: GovCloud::Fips };
+/// Kinesis Data Streams, for the calls that the generated client is not asked for.
+#[cfg(feature = "cli")]
+pub(super) const KINESIS: Service = Service {
+    id: "Kinesis",
+    host: "kinesis",
+    target: "Kinesis_20131202",
+    content_type: JSON_1_1,
+    govcloud: GovCloud::AllPlain,
+};
+/// Firehose.
+#[cfg(feature = "cli")]
+pub(super) const FIREHOSE: Service = Service {
+    id: "Firehose",
+    host: "firehose",
+    target: "Firehose_20150804",
+    content_type: JSON_1_1,
+    govcloud: GovCloud::Fips,
+};
+/// `CloudWatch` Logs.
+#[cfg(feature = "cli")]
+pub(super) const LOGS: Service = Service {
+    id: "CloudWatch Logs",
+    host: "logs",
+    target: "Logs_20140328",
+    content_type: JSON_1_1,
+    govcloud: GovCloud::Plain,
+};
+/// `DynamoDB`.
+#[cfg(feature = "cli")]
+pub(super) const DYNAMODB: Service = Service {
+    id: "DynamoDB",
+    host: "dynamodb",
+    target: "DynamoDB_20120810",
+    content_type: JSON_1_0,
+    govcloud: GovCloud::Plain,
+};
+
 impl Service {
     /// The URL of the service.
     fn endpoint(self, config: &SdkConfig) -> String {
@@ -428,6 +473,15 @@ mod tests {
             (EC2, "us-gov-west-1", true, false, "https://ec2.us-gov-west-1.amazonaws.com"),
             (EC2, "eu-west-1", false, true, "https://ec2.eu-west-1.api.aws"),
             (EC2, "cn-north-1", false, false, "https://ec2.cn-north-1.amazonaws.com.cn"),
+            (PIPES, "eu-west-1", false, false, "https://pipes.eu-west-1.amazonaws.com"),
+            (FIREHOSE, "us-gov-west-1", true, false, "https://firehose-fips.us-gov-west-1.amazonaws.com"),
+            (LOGS, "us-gov-west-1", true, false, "https://logs.us-gov-west-1.amazonaws.com"),
+            (LOGS, "us-east-1", true, false, "https://logs-fips.us-east-1.amazonaws.com"),
+            (DYNAMODB, "us-gov-west-1", true, false, "https://dynamodb.us-gov-west-1.amazonaws.com"),
+            (DYNAMODB, "us-east-1", true, false, "https://dynamodb-fips.us-east-1.amazonaws.com"),
+            (KINESIS, "eu-west-1", false, false, "https://kinesis.eu-west-1.amazonaws.com"),
+            (KINESIS, "us-east-1", true, false, "https://kinesis-fips.us-east-1.amazonaws.com"),
+            (KINESIS, "us-gov-west-1", true, false, "https://kinesis.us-gov-west-1.amazonaws.com"),
         ] {
             let config =
                 SdkConfig::builder().region(Region::new(region)).use_fips(fips).use_dual_stack(dual_stack).build();

@@ -64,11 +64,15 @@ pub enum Step {
     ListRegions,
     /// `securityhub:BatchImportFindings`, by `enforcer report --import`.
     ImportFindings,
+    /// Finding who uses streams, by `enforcer access`.
+    FindUsers,
+    /// `iam:SimulatePrincipalPolicy` and `iam:GetRole`, by `enforcer access`.
+    SimulatePolicy,
 }
 
 impl Step {
     /// Every step.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::ReadEvent,
         Self::CheckTarget,
         Self::AssumeRole,
@@ -93,6 +97,8 @@ impl Step {
         Self::ReadFunction,
         Self::ListRegions,
         Self::ImportFindings,
+        Self::FindUsers,
+        Self::SimulatePolicy,
     ];
 
     /// The step's name in answers, dead letters and logs.
@@ -123,6 +129,8 @@ impl Step {
             Self::ReadFunction => "read-function",
             Self::ListRegions => "list-regions",
             Self::ImportFindings => "import-findings",
+            Self::FindUsers => "find-users",
+            Self::SimulatePolicy => "simulate-policy",
         }
     }
 }
@@ -155,6 +163,8 @@ impl Step {
             Self::ReadFunction => "GetFunctionConfiguration of",
             Self::ListRegions => "DescribeRegions in",
             Self::ImportFindings => "BatchImportFindings in",
+            Self::FindUsers => "finding the users of streams:",
+            Self::SimulatePolicy => "SimulatePrincipalPolicy of",
         }
     }
 }
@@ -446,6 +456,8 @@ mod tests {
             (Step::ReadFunction, "lambda:GetFunctionConfiguration"),
             (Step::ListRegions, "ec2:DescribeRegions"),
             (Step::ImportFindings, "securityhub:BatchImportFindings"),
+            (Step::FindUsers, "docs/ACCESS.md"),
+            (Step::SimulatePolicy, "iam:SimulatePrincipalPolicy"),
             (Step::Wait, "the message names"),
         ] {
             let failure = Failure::new(step, "AccessDeniedException", &"orders", "");

@@ -173,6 +173,8 @@ fn action(step: Step) -> &'static str {
         Step::ReadFunction => "lambda:GetFunctionConfiguration on the function",
         Step::ListRegions => "ec2:DescribeRegions",
         Step::ImportFindings => "securityhub:BatchImportFindings",
+        Step::FindUsers => "the actions in docs/ACCESS.md",
+        Step::SimulatePolicy => "iam:SimulatePrincipalPolicy and iam:GetRole",
         Step::Probe => "kinesis:PutRecord on the stream, and kms:GenerateDataKey on the key",
         Step::AssumeRole => "sts:AssumeRole on the member account's role",
         Step::PutEvents => "events:PutEvents on the bus in OUTCOME_EVENT_BUS",
