@@ -18,6 +18,7 @@ use super::model::{Change, Model, NewKey, Parameter, Queue, Role, Stream, Target
 use super::options::Options;
 use super::script::ScriptedAction;
 use super::service_error::ServiceError;
+use super::users::{self, Policies, UsedBy};
 use crate::clock::Clock;
 
 /// A handle on one AWS account in one Region. Clones share the account.
@@ -380,6 +381,30 @@ impl Account {
                 policy.clone_into(&mut key.policy);
             }
         });
+    }
+
+    /// Lets something use a stream of this name.
+    pub fn used_by(&self, stream: &str, used_by: UsedBy) {
+        self.with(|model, _| {
+            let arn = model.stream_arn(stream);
+            model.users.add(arn, used_by);
+        });
+    }
+
+    /// Creates a role or a user with these policies, or replaces them. `arn` is its ARN.
+    pub fn principal(&self, arn: &str, policies: Policies) {
+        self.with(|model, _| model.users.add_principal(arn, policies));
+    }
+
+    /// Adds a grant of a key, whose ARN is `key`.
+    pub fn grant(&self, key: &str, grantee: &str, operations: &[&str]) {
+        self.with(|model, _| model.users.add_grant(key, grantee, operations));
+    }
+
+    /// Adds to the event history the call of KMS (`GenerateDataKey` or `Decrypt`) that Kinesis made
+    /// for a caller of this stream. `identity` is the record's `userIdentity`.
+    pub fn record_use(&self, stream: &str, key: &str, operation: &str, identity: &Value) {
+        self.with(|model, now| users::record_use(model, stream, key, operation, identity, now));
     }
 
     /// The accepted entries of all `PutEvents` calls, as sent.

@@ -54,8 +54,11 @@ pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) ->
         Some(("EventId", id)) => record.detail["eventID"] == id,
         Some(("EventSource", source)) => record.detail["eventSource"] == source,
         Some(("AccessKeyId", key)) => record.detail["userIdentity"]["accessKeyId"] == key,
-        // Only calls that write are recorded.
-        Some(("ReadOnly", value)) => value == "false",
+        Some(("ReadOnly", value)) => record.detail["readOnly"].to_string() == value,
+        Some(("ResourceName", name)) => {
+            let mut resources = record.detail["resources"].as_array().into_iter().flatten();
+            resources.any(|resource| resource["ARN"] == name)
+        }
         Some((_, name)) => record.detail["eventName"] == name,
     };
     let found: Vec<_> = model.history.iter().rev().filter(shown).filter(is_wanted).collect();

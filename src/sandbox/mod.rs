@@ -16,7 +16,7 @@
 //!
 //! The modules import each other in one direction only: values that need nothing else (`identity`,
 //! `options`, `fault`, `input`), what others do (`script`), the account's state and rules
-//! (`model`), CloudTrail and the services, `endpoint`, `router`, and on top `client`, [`Account`]
+//! (`model`), CloudTrail and the services, `endpoint`, `router` with `users`, and on top `client`, [`Account`]
 //! and [`serve`].
 //!
 //! ```
@@ -77,6 +77,7 @@ mod ssm;
 mod stream_input;
 mod sts;
 mod tagging;
+mod users;
 
 pub use self::account::{Account, NewStream, QueuedMessage, Snapshot};
 pub use self::call::Call;
@@ -87,3 +88,4 @@ pub use self::options::{AliasEcho, Options, QuotaScope};
 pub use self::router::supported;
 pub use self::script::ScriptedAction;
 pub use self::serve::serve;
+pub use self::users::{Policies, UsedBy};

@@ -13,7 +13,7 @@ use super::identity::{Caller, Identity};
 use super::input::Input;
 use super::model::Model;
 use super::service_error::ServiceError;
-use super::{events, history, kinesis, kms, securityhub, sqs, ssm, sts, tagging};
+use super::{events, history, kinesis, kms, securityhub, sqs, ssm, sts, tagging, users};
 
 /// The operations that the sandbox supports, by the name of their service.
 #[must_use]
@@ -170,6 +170,9 @@ struct ParsedCall {
 
 /// Answers one request. Faults and delays apply.
 pub(crate) async fn answer(endpoint: &Endpoint, request: Request) -> Result<Response, ConnectionLost> {
+    if let Some(response) = users::answer(endpoint, &request) {
+        return Ok(response);
+    }
     if request.method == "GET" && request.authorization.is_none() {
         return Ok(health(&request));
     }

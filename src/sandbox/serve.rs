@@ -52,7 +52,7 @@ async fn answer(
     let header = |name: &str| text(&parts.headers, name);
     let request = router::Request {
         method: parts.method.to_string(),
-        path: parts.uri.path().to_owned(),
+        path: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
         target: header("x-amz-target"),
         authorization: header("authorization"),
         user_agent: header("user-agent"),

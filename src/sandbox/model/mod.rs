@@ -26,6 +26,7 @@ use super::identity::Identity;
 use super::options::Options;
 use super::script::{Action, ScriptedAction, has_to_wait};
 use super::service_error::ServiceError;
+use super::users::UserModel;
 
 /// Everything in one account and Region.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub(crate) struct Model {
     pub(crate) calls: Vec<Call>,
     pub(crate) events: Vec<Value>,
     pub(crate) history: Vec<HistoryRecord>,
+    /// What uses the streams, and the principals with their policies.
+    pub(crate) users: UserModel,
     /// The entries of `PutEvents`, as sent.
     pub(crate) put_events: Vec<Value>,
     /// The findings of Security Hub, by id.
@@ -127,6 +130,7 @@ impl Model {
             calls: Vec::new(),
             events: Vec::new(),
             history: Vec::new(),
+            users: UserModel::default(),
             put_events: Vec::new(),
             findings: BTreeMap::new(),
             parameters: BTreeMap::new(),
