@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | see the enforcer at work, without an AWS account | `demo` |
 //! | see what would change in an account, and change it | `plan`, `apply` |
+//! | see who would lose access to a stream | `access` |
 //! | give an auditor the encryption of all streams | `report` |
 //! | reproduce what the function does with an event | `event` |
 //! | find out what failed, and retry it | `dlq` |
@@ -81,6 +82,8 @@ enum Command {
     Demo,
     /// Show what `apply` would change on each stream, and why; never write.
     Plan(fleet::plan::Arguments),
+    /// Show who uses the streams, and whether they may use the keys; never write.
+    Access(fleet::access::Arguments),
     /// Encrypt the streams listed by `plan`.
     Apply(fleet::apply::Arguments),
     /// Report the encryption of every stream as a table, JSON, CSV, ASFF findings or an HTML page.
@@ -124,6 +127,7 @@ async fn run(command: Command) -> u8 {
     let result = match command {
         Command::Demo => Box::pin(demo::run()).await.map(|()| SUCCESS).map_err(|error| (FAILED, error)),
         Command::Plan(arguments) => Box::pin(fleet::plan::run(&arguments)).await.map_err(|error| (USAGE, error)),
+        Command::Access(arguments) => Box::pin(fleet::access::run(&arguments)).await.map_err(|error| (USAGE, error)),
         Command::Apply(arguments) => Box::pin(fleet::apply::run(&arguments)).await.map_err(|error| (USAGE, error)),
         Command::Report(arguments) => Box::pin(fleet::report::run(&arguments)).await.map_err(|error| (USAGE, error)),
         Command::Event(arguments) => Box::pin(event::run(&arguments)).await.map_err(|error| (USAGE, error)),

@@ -17,7 +17,8 @@ use super::service_error::ServiceError;
 pub(crate) const OPERATIONS: [&str; 1] = ["LookupEvents"];
 
 /// The lookup attributes that the sandbox supports.
-const ATTRIBUTES: [&str; 6] = ["AccessKeyId", "EventId", "EventName", "EventSource", "ReadOnly", "Username"];
+const ATTRIBUTES: [&str; 7] =
+    ["AccessKeyId", "EventId", "EventName", "EventSource", "ReadOnly", "ResourceName", "Username"];
 
 /// `LookupEvents`. The token of a page is the number of events before it.
 pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {

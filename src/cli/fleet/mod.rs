@@ -1,9 +1,10 @@
-//! What `plan`, `apply` and `report` have in common: which streams to work on, in which account and
+//! What `plan`, `access`, `apply` and `report` have in common: which streams to work on, in which account and
 //! Regions, and how to reconcile them.
 //!
 //! A person works with their own credentials here, or with a role that they assume
 //! (<https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>).
 
+pub(super) mod access;
 pub(super) mod apply;
 mod asff;
 mod finding;
@@ -16,6 +17,7 @@ mod posture;
 pub(super) mod report;
 mod row;
 mod sample;
+mod sample_users;
 mod scope;
 mod since;
 mod table;

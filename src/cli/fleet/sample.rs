@@ -8,6 +8,7 @@ use aws_types::SdkConfig;
 use chrono::TimeDelta;
 use serde_json::json;
 
+use super::sample_users;
 use crate::cli::sandbox_account::{ACCOUNT, ALIAS, DEAD_LETTER_QUEUE, ENFORCER, REGION, SandboxAccount};
 use crate::clock::Clock;
 use crate::sandbox::{Fault, Identity, KeyState, NewStream};
@@ -49,6 +50,7 @@ pub(super) async fn fleet(environment: Environment) -> Result<(Environment, SdkC
     ] {
         account.stream(stream);
     }
+    sample_users::add(account, &sample_users::Keys { streams: &key, old: &old, payments: &payments });
     // A Terraform configuration without encryption has removed it.
     account.configure(|options| options.history_lag = Duration::ZERO);
     account.identity(TERRAFORM, Identity::role("deployer", "ci"));

@@ -1,0 +1,457 @@
+//! Finds the users of the selected streams of one account and Region, and asks for each whether it
+//! may use the key that the stream is to have.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures_util::StreamExt;
+use futures_util::stream::iter;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::super::row::Row;
+use super::super::{PATIENCE, Selection, Target};
+use crate::access::{
+    Action, Evidence, Identity, KeyAccess, Principal, Question, Simulation, User, Users, Verdict, verdict,
+};
+use crate::aws::iam::Iam;
+use crate::aws::users::{Found, NotRead, UserSources};
+use crate::decide::DesiredKey;
+use crate::domain::key::{KeyArn, KeyRef};
+use crate::domain::outcome::Status;
+use crate::domain::stream::StreamArn;
+use crate::reconcile::key_cache::KeyCache;
+
+/// How many principals are simulated at a time: IAM's limits are low, and shared by the account.
+const SIMULATIONS: usize = 4;
+
+/// How long the keys of an account and Region may take to be looked up.
+const LONG_PATIENCE: Duration = Duration::from_mins(5);
+
+/// One stream, and who uses it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StreamAccess {
+    /// The stream's name.
+    pub(super) stream: String,
+    pub(super) arn: Option<StreamArn>,
+    pub(super) account: Option<String>,
+    pub(super) region: String,
+    /// What a plan decides for the stream.
+    #[serde(rename = "decision")]
+    pub(super) status: Status,
+    /// Why.
+    pub(super) reason: String,
+    /// The key that the stream uses; `None` if it is not encrypted.
+    #[serde(rename = "presentKey")]
+    pub(super) current_key: Option<String>,
+    /// The key that the stream is to have; `None` if it is exempt, or if that is not known.
+    #[serde(rename = "wantedKey")]
+    pub(super) key: Option<String>,
+    /// Its known users; none where no key is to be asked about.
+    pub(super) users: Vec<UserAccess>,
+}
+
+/// A user of a stream, and whether it may use the key.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UserAccess {
+    /// The principal, as an ARN where it has one.
+    #[serde(serialize_with = "as_text")]
+    pub(super) principal: Principal,
+    pub(super) action: Action,
+    #[serde(flatten)]
+    pub(super) verdict: Verdict,
+    /// How it is known that the principal uses the stream.
+    pub(super) known_by: Vec<Evidence>,
+}
+
+fn as_text<S: serde::Serializer>(principal: &Principal, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(principal)
+}
+
+impl StreamAccess {
+    fn new(row: &Row) -> Self {
+        Self {
+            stream: row.stream.clone(),
+            arn: row.arn.clone(),
+            account: row.account.clone(),
+            region: row.region.clone(),
+            status: row.status,
+            reason: row.outcome.reason.clone(),
+            current_key: row.current_key.clone(),
+            key: None,
+            users: Vec::new(),
+        }
+    }
+
+    /// Whether the stream is to get another key.
+    pub(super) fn is_to_change(&self) -> bool {
+        !matches!(self.status, Status::Compliant | Status::Encrypted | Status::KeyAtRisk)
+    }
+}
+
+/// What is asked in one account and Region.
+pub(super) struct Assessment<'a> {
+    pub(super) target: &'a Target,
+    pub(super) selection: &'a Selection,
+    /// How many days of the event history are read.
+    pub(super) days: u8,
+    /// Whether several places are selected.
+    pub(super) several: bool,
+}
+
+/// A stream, and the key that it is to have.
+struct Subject {
+    row: Row,
+    arn: StreamArn,
+    key: WantedKey,
+}
+
+/// The key that a stream is to have.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum WantedKey {
+    AwsManaged,
+    Key(KeyArn),
+}
+
+impl Assessment<'_> {
+    /// The streams in `rows` with their users, and what was not read. `recorded` is what exported
+    /// records show.
+    pub(super) async fn run(&self, rows: Vec<Row>, recorded: Users) -> (Vec<StreamAccess>, Vec<String>) {
+        let mut not_read = BTreeSet::new();
+        let mut others = Vec::new();
+        let mut subjects = Vec::new();
+        let keys = KeyCache::new(&self.target.aws.keys, &self.target.aws.region, self.until(LONG_PATIENCE));
+        for row in rows {
+            match self.key_of(&row, &keys).await {
+                Ok(Some((arn, key))) => subjects.push(Subject { row, arn, key }),
+                Ok(None) => others.push(StreamAccess::new(&row)),
+                Err(why) => {
+                    not_read.insert(NotRead { what: format!("the users of {}", row.stream), why });
+                    others.push(StreamAccess::new(&row));
+                }
+            }
+        }
+        let users = Box::pin(self.users(&subjects, recorded, &mut not_read)).await;
+        let mut streams = self.answered(&subjects, users).await;
+        streams.extend(others);
+        streams.sort_by(|one, other| one.stream.cmp(&other.stream));
+        (streams, not_read.iter().map(|not_read| self.placed(not_read)).collect())
+    }
+
+    /// What was not read, with the Region where several are selected.
+    fn placed(&self, not_read: &NotRead) -> String {
+        if self.several { format!("{}: {not_read}", self.target.aws.region) } else { not_read.to_string() }
+    }
+
+    fn until(&self, patience: Duration) -> tokio::time::Instant {
+        self.target.clock.instant() + patience
+    }
+
+    /// The stream's ARN and the key that it is to have; `None` where there is no key to ask about.
+    async fn key_of(&self, row: &Row, keys: &KeyCache<'_>) -> Result<Option<(StreamArn, WantedKey)>, String> {
+        if matches!(row.status, Status::Exempt | Status::Gone) {
+            return Ok(None);
+        }
+        let (Some(arn), Some(key)) = (row.arn.clone(), &row.configured_key) else { return Ok(None) };
+        let Ok(key) = key.parse::<KeyRef>() else { return Ok(None) };
+        match keys.desired(&key).await {
+            Ok(DesiredKey::AwsManaged) => Ok(Some((arn, WantedKey::AwsManaged))),
+            Ok(DesiredKey::Key { arn: key, .. }) => Ok(Some((arn, WantedKey::Key(key)))),
+            Err(failure) => Err(failure.code),
+        }
+    }
+
+    /// The known users of the streams.
+    async fn users(&self, subjects: &[Subject], mut recorded: Users, not_read: &mut BTreeSet<NotRead>) -> Users {
+        if subjects.is_empty() {
+            return recorded;
+        }
+        let sources = UserSources::new(&self.target.config, &self.target.clock);
+        let bar = progress_bar(subjects.len());
+        self.read_history(&sources, subjects, &mut recorded, not_read, &bar).await;
+        let (buses, no_buses) = sources.event_buses().await;
+        not_read.extend(no_buses);
+        let arns: BTreeSet<StreamArn> = subjects.iter().map(|subject| subject.arn.clone()).collect();
+        bar.set_message("services");
+        let mut found = Box::pin(sources.of_services(&arns)).await;
+        let each = subjects.iter().map(|subject| {
+            let (sources, buses, users) = (&sources, &buses, &recorded);
+            let queues = subject.row.outcome.seen.as_ref().and_then(|description| description.queues).unwrap_or(0);
+            async move {
+                let mut found = sources.of_stream(&subject.arn, queues, |consumer| users.has_used(consumer)).await;
+                found.extend(sources.of_rules(&subject.arn, buses).await);
+                found
+            }
+        });
+        let mut each = std::pin::pin!(iter(each).buffer_unordered(usize::from(self.selection.concurrency)));
+        bar.set_message("streams");
+        while let Some(of_stream) = each.next().await {
+            bar.inc(1);
+            found.extend(of_stream);
+        }
+        bar.finish_and_clear();
+        let Found { uses, not_read: more } = found;
+        not_read.extend(more);
+        let mut users = recorded.clone();
+        for known in uses {
+            users.add(known);
+        }
+        users
+    }
+
+    /// Reads the event history of the keys that the streams use at present.
+    async fn read_history(
+        &self,
+        sources: &UserSources,
+        subjects: &[Subject],
+        users: &mut Users,
+        not_read: &mut BTreeSet<NotRead>,
+        bar: &ProgressBar,
+    ) {
+        if self.days == 0 {
+            return;
+        }
+        let mut present = BTreeSet::new();
+        for Subject { row, arn, .. } in subjects {
+            let Some(text) = &row.current_key else { continue };
+            match self.present_key(text, arn).await {
+                Ok(key) => present.extend(key),
+                Err(why) => {
+                    let what = format!("CloudTrail's event history of the key of {}", row.stream);
+                    not_read.insert(NotRead { what, why });
+                }
+            }
+        }
+        let since = self.target.clock.utc() - TimeDelta::days(i64::from(self.days));
+        for key in present {
+            bar.set_message(format!("event history of key {}", key.id()));
+            let read = sources.of_key(&key, since, || bar.tick()).await;
+            not_read.extend(read.not_read);
+            for used in read.uses {
+                users.record(used);
+            }
+        }
+    }
+
+    /// The present key of a stream by its ARN; `None` if it does not exist. That of an AWS managed
+    /// alias is looked up without a description, which could create it.
+    async fn present_key(&self, text: &str, stream: &StreamArn) -> Result<Option<KeyArn>, String> {
+        let key: KeyRef = text.parse().map_err(|_| format!("{text:?} is not a key"))?;
+        if let Some(arn) = key.canonical(stream.region(), stream.account()) {
+            return Ok(Some(arn));
+        }
+        let (keys, until) = (&self.target.aws.keys, self.until(PATIENCE));
+        match key.alias() {
+            Some(alias) if alias.is_aws_managed() => {
+                let place = (stream.region(), stream.account());
+                let managed = keys.managed(alias.as_str(), place, until).await;
+                managed.map_err(|error| format!("{} (kms:ListAliases)", error.failure.code))
+            }
+            _ => {
+                let described = keys.describe(&key, until).await;
+                described
+                    .map(|facts| Some(facts.arn))
+                    .map_err(|error| format!("{} (kms:DescribeKey)", error.failure.code))
+            }
+        }
+    }
+
+    /// The streams with their users' answers.
+    async fn answered(&self, subjects: &[Subject], users: Users) -> Vec<StreamAccess> {
+        let Some(account) = subjects.first().map(|subject| subject.arn.account()) else { return Vec::new() };
+        let iam = Iam::new(&self.target.config, &self.target.clock);
+        let paths = self.paths(&iam, account, &users).await;
+        let whole = |principal: &Principal| match paths.get(principal) {
+            Some(RolePath::Found(role)) => Some(role.clone()),
+            _ => None,
+        };
+        let of: Vec<(&Subject, Vec<User>)> =
+            subjects.iter().map(|subject| (subject, users.of(&subject.arn, whole))).collect();
+        let keys = self.keys(subjects).await;
+        let simulated = Simulated::of(&iam, &of).await;
+        let mut streams = Vec::new();
+        for (subject, users) in of {
+            let mut access = StreamAccess::new(&subject.row);
+            access.key = Some(match &subject.key {
+                WantedKey::AwsManaged => crate::domain::key::AWS_MANAGED_ALIAS.to_owned(),
+                WantedKey::Key(key) => key.to_string(),
+            });
+            for User { principal, action, evidence } in users {
+                let question = Question { principal: &principal, action, stream: &subject.arn };
+                let identity = match paths.get(&principal) {
+                    Some(RolePath::Gone) => Identity::Gone,
+                    Some(RolePath::Unknown(why)) => Identity::Unknown(why.clone()),
+                    _ => simulated.identity(&question, &subject.key),
+                };
+                let Some(key) = keys.get(&subject.key) else { continue };
+                let verdict = verdict(&question, key, &identity);
+                access.users.push(UserAccess { principal, action, verdict, known_by: evidence });
+            }
+            streams.push(access);
+        }
+        streams
+    }
+
+    /// The roles of `account` of which only sessions are known.
+    async fn paths(&self, iam: &Iam, account: &str, users: &Users) -> BTreeMap<Principal, RolePath> {
+        let mut paths = BTreeMap::new();
+        for principal in users.roles_without_path() {
+            let Principal::Role { name, .. } = &principal else { continue };
+            // IAM knows the roles of its own account only.
+            if principal.account() != Some(account) {
+                continue;
+            }
+            let path = match iam.role_arn(name).await {
+                Ok(Some(arn)) => Principal::read(&arn)
+                    .map_or_else(|| RolePath::Unknown("GetRole: UnreadableAnswer".to_owned()), RolePath::Found),
+                Ok(None) => RolePath::Gone,
+                Err(error) => {
+                    RolePath::Unknown(format!("the role cannot be read: {} (iam:GetRole)", error.failure.code))
+                }
+            };
+            paths.insert(principal, path);
+        }
+        paths
+    }
+
+    /// The policies and grants of the keys that the streams are to have.
+    async fn keys(&self, subjects: &[Subject]) -> BTreeMap<WantedKey, KeyAccess> {
+        let mut keys = BTreeMap::new();
+        for Subject { key, .. } in subjects {
+            if keys.contains_key(key) {
+                continue;
+            }
+            let access = match key {
+                WantedKey::AwsManaged => KeyAccess::AwsManaged,
+                WantedKey::Key(arn) => {
+                    let reader = &self.target.aws.keys;
+                    let policy = reader.policy(arn, self.until(PATIENCE)).await;
+                    let policy = policy.and_then(|policy| policy.ok_or_else(|| "it is empty".to_owned()));
+                    let grants = reader.grants(arn, self.until(LONG_PATIENCE)).await;
+                    KeyAccess::Customer { key: arn.clone(), policy, grants }
+                }
+            };
+            keys.insert(key.clone(), access);
+        }
+        keys
+    }
+}
+
+/// What IAM's simulation answered: by action, `None` for a principal that does not exist, or why
+/// there is no answer.
+type Answered = Result<Option<BTreeMap<Action, Simulation>>, String>;
+
+/// What IAM's simulation said about principals.
+struct Simulated {
+    /// Each principal is asked about once per key.
+    shared: BTreeMap<(Principal, WantedKey), Answered>,
+    /// Where a policy names streams, the principal is asked about for each.
+    of_stream: BTreeMap<(Principal, WantedKey, StreamArn), Answered>,
+}
+
+impl Simulated {
+    async fn of(iam: &Iam, of: &[(&Subject, Vec<User>)]) -> Self {
+        let mut asked = BTreeMap::<(Principal, WantedKey), (BTreeSet<Action>, Vec<StreamArn>)>::new();
+        for (Subject { arn, key, .. }, users) in of {
+            for User { principal, action, .. } in users {
+                if principal.account() == Some(arn.account()) && principal.arn().is_some() {
+                    let (actions, streams) = asked.entry((principal.clone(), key.clone())).or_default();
+                    actions.insert(*action);
+                    if !streams.contains(arn) {
+                        streams.push(arn.clone());
+                    }
+                }
+            }
+        }
+        let shared = iter(&asked).map(|((principal, key), (actions, streams))| async move {
+            let answered = match streams.first() {
+                Some(stream) => simulate(iam, principal, key, actions, stream, false).await,
+                None => Ok(None),
+            };
+            ((principal.clone(), key.clone()), answered)
+        });
+        let shared: BTreeMap<_, _> = shared.buffer_unordered(SIMULATIONS).collect().await;
+        let depends = |answered: &Answered| match answered {
+            Ok(Some(simulations)) => simulations.values().any(Simulation::depends_on_stream),
+            Ok(None) | Err(_) => false,
+        };
+        let by_stream = asked.iter().filter(|(asked, _)| shared.get(*asked).is_some_and(depends));
+        let by_stream = by_stream.flat_map(|((principal, key), (actions, streams))| {
+            streams.iter().map(move |stream| (principal, key, actions, stream))
+        });
+        let by_stream = iter(by_stream).map(|(principal, key, actions, stream)| async move {
+            let answered = simulate(iam, principal, key, actions, stream, true).await;
+            ((principal.clone(), key.clone(), stream.clone()), answered)
+        });
+        let of_stream = by_stream.buffer_unordered(SIMULATIONS).collect().await;
+        Self { shared, of_stream }
+    }
+
+    /// What the principal's own policies say about the call.
+    fn identity(&self, question: &Question<'_>, key: &WantedKey) -> Identity {
+        let Question { principal, action, stream } = question;
+        if let Some(account) = principal.account().filter(|account| *account != stream.account()) {
+            return Identity::Unknown(format!("the IAM policies of account {account} cannot be read from here"));
+        }
+        let by_stream = self.of_stream.get(&((*principal).clone(), key.clone(), (*stream).clone()));
+        match by_stream.or_else(|| self.shared.get(&((*principal).clone(), key.clone()))) {
+            Some(Ok(Some(simulations))) => match simulations.get(action) {
+                Some(simulation) => simulation.identity(question),
+                None => Identity::Unknown("IAM was not asked".to_owned()),
+            },
+            Some(Ok(None)) => Identity::Gone,
+            Some(Err(why)) => Identity::Unknown(why.clone()),
+            None => Identity::Unknown("the principal has no ARN that IAM could be asked about".to_owned()),
+        }
+    }
+}
+
+async fn simulate(
+    iam: &Iam,
+    principal: &Principal,
+    key: &WantedKey,
+    actions: &BTreeSet<Action>,
+    stream: &StreamArn,
+    with_stream: bool,
+) -> Answered {
+    let Some(arn) = principal.arn() else { return Ok(None) };
+    let actions: Vec<_> = actions.iter().copied().collect();
+    // The context does not depend on the action.
+    let Some(action) = actions.first().copied() else { return Ok(None) };
+    let question = Question { principal, action, stream };
+    let context = if with_stream { question.full_context() } else { question.shared_context() };
+    let resource = match key {
+        WantedKey::Key(key) => key.to_string(),
+        // The key may not exist yet. Only a policy that denies it by its ID would be missed.
+        WantedKey::AwsManaged => format!(
+            "arn:{}:kms:{}:{}:key/00000000-0000-0000-0000-000000000000",
+            stream.partition(),
+            stream.region(),
+            stream.account()
+        ),
+    };
+    iam.simulate(&arn, &actions, &resource, &context).await.map_err(|error| {
+        format!("its IAM policies cannot be simulated: {} (iam:SimulatePrincipalPolicy)", error.failure.code)
+    })
+}
+
+/// The role of a session.
+enum RolePath {
+    Found(Principal),
+    Gone,
+    /// It is not known. The text says why.
+    Unknown(String),
+}
+
+fn progress_bar(streams: usize) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(u64::try_from(streams).unwrap_or(u64::MAX));
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {wide_msg}");
+    if let Ok(style) = style { bar.with_style(style) } else { bar }
+}

@@ -1,0 +1,172 @@
+//! `enforcer access`: who uses the streams, and whether they may use the keys that the streams are
+//! to have.
+//!
+//! The command only reads. For each stream it asks what a plan asks, and besides every source that
+//! names users: other services, resource policies, `CloudTrail`. What was not read is named: then
+//! users may be missing.
+
+mod assess;
+mod fix;
+mod show;
+mod trail;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow};
+use serde_json::{Value, json};
+
+use self::assess::{Assessment, StreamAccess};
+use self::trail::TrailRead;
+use super::Selection;
+use super::places::FailedPlace;
+use crate::access::{Users, Verdict};
+use crate::cli::input::whole_number;
+use crate::cli::paint::{counted, print_line, print_warning};
+use crate::cli::{FAILED, PENDING, SUCCESS, visible};
+use crate::domain::outcome::Status;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "The command only reads. \
+Kinesis calls KMS with its callers' permissions: producers need kms:GenerateDataKey, consumers need kms:Decrypt. \
+docs/ACCESS.md lists what the command reads, what it cannot see, and the permissions that it needs.\n\n\
+Exit codes:\n  \
+0  every known user of the streams may use their keys\n  \
+1  a stream, an account or a Region failed\n  \
+2  the usage or the settings are wrong, or AWS cannot be reached\n  \
+3  a user would lose access, or it is not known: an answer is unknown, or a source was not read\n\n\
+Examples:\n  \
+enforcer access --sandbox\n  \
+enforcer access orders --key alias/streams --profile prod\n  \
+enforcer access orders --fix\n  \
+enforcer access orders --fix terraform > grant.tf\n  \
+enforcer access --trail exported/ --json")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    selection: Selection,
+    /// Read exported CloudTrail files, too: .json and .json.gz, or folders of them.
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    trail: Vec<PathBuf>,
+    /// Read this many days of CloudTrail's event history of the keys in use: 0 to 90.
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = whole_number(0..=90_u8))]
+    days: u8,
+    /// Print the answers as JSON.
+    #[arg(long, conflicts_with = "fix")]
+    json: bool,
+    /// Print the least statements that would allow what is missing, instead of the answers.
+    #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "json")]
+    fix: Option<Format>,
+}
+
+/// The format of the statements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// Policies of IAM, as JSON.
+    Json,
+    /// Data sources `aws_iam_policy_document`, as Terraform.
+    Terraform,
+}
+
+/// The answers for all selected streams.
+#[derive(Default)]
+struct Answers {
+    streams: Vec<StreamAccess>,
+    /// The sources that were not read.
+    not_read: BTreeSet<String>,
+    failed_regions: Vec<FailedPlace>,
+}
+
+pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
+    let selection = &arguments.selection;
+    let mut answers = Answers::default();
+    let mut recorded = Users::default();
+    if !arguments.trail.is_empty() {
+        let TrailRead { files, records, uses, not_read } = trail::read(&arguments.trail, |used| recorded.record(used));
+        answers.not_read.extend(not_read);
+        if uses == 0 && records > 0 {
+            answers.not_read.insert(format!(
+                "--trail: none of the {} in {} uses a stream; a trail records PutRecord and GetRecords only as data \
+                 events",
+                counted(usize::try_from(records).unwrap_or(usize::MAX), "record"),
+                counted(files, "file")
+            ));
+        }
+    }
+    let places = selection.places(false).await?;
+    let several = places.len() > 1;
+    let mut assessed = Vec::new();
+    for place in selection.survey_each(&places).await? {
+        assessed.push(match place {
+            Err(failed) => Err(failed),
+            Ok((target, _)) if target.member().is_some() => Err(target.failed(&anyhow!(
+                "the function's role in a member account may not read who uses its streams: pass --assume-role ARN \
+                 with a role of that account, without --accounts"
+            ))),
+            Ok((target, survey)) => {
+                let assessment = Assessment { target, selection, days: arguments.days, several };
+                Ok(Box::pin(assessment.run(survey.rows, recorded.clone())).await)
+            }
+        });
+    }
+    for place in selection.some_answered(assessed)? {
+        match place {
+            Ok((streams, not_read)) => {
+                answers.streams.extend(streams);
+                answers.not_read.extend(not_read);
+            }
+            Err(failed) => answers.failed_regions.push(failed),
+        }
+    }
+    match (arguments.fix, arguments.json) {
+        (Some(format), _) => {
+            let fixes = fix::Fixes::of(&answers.streams);
+            for note in &fixes.notes {
+                print_warning(&visible::visible(note));
+            }
+            print_line(&match format {
+                Format::Json => visible::json(&fixes.json()),
+                Format::Terraform => fixes.terraform(),
+            });
+        }
+        (None, true) => print_line(&visible::json(&answers.json())),
+        (None, false) => print_line(&answers.to_string()),
+    }
+    Ok(answers.exit_code())
+}
+
+impl Answers {
+    /// The number of answers for which `matches` holds.
+    fn count(&self, matches: impl Fn(&Verdict) -> bool) -> usize {
+        self.streams.iter().flat_map(|stream| &stream.users).filter(|user| matches(&user.verdict)).count()
+    }
+
+    fn no(&self) -> usize {
+        self.count(|verdict| matches!(verdict, Verdict::No(_)))
+    }
+
+    fn unknown(&self) -> usize {
+        self.count(|verdict| matches!(verdict, Verdict::Unknown(_)))
+    }
+
+    fn exit_code(&self) -> u8 {
+        if !self.failed_regions.is_empty() || self.streams.iter().any(|stream| stream.status == Status::Failed) {
+            FAILED
+        } else if self.no() + self.unknown() + self.not_read.len() > 0 {
+            PENDING
+        } else {
+            SUCCESS
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "streams": self.streams,
+            "no": self.no(),
+            "unknown": self.unknown(),
+            "gone": self.count(|verdict| *verdict == Verdict::Gone),
+            "yes": self.count(|verdict| *verdict == Verdict::Yes),
+            "notRead": self.not_read,
+            "failedRegions": self.failed_regions,
+        })
+    }
+}

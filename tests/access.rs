@@ -1,0 +1,425 @@
+//! `enforcer access` as a person runs it: the users of streams from every source, the answer for
+//! each, and the statements that change it. The account is one of the sandbox, served on loopback.
+
+#![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use kinesis_encryption_enforcer::clock::Clock;
+use kinesis_encryption_enforcer::sandbox::{Account, Fault, NewStream, Policies, UsedBy};
+use serde_json::{Value, json};
+
+use self::served::{enforcer, served};
+
+mod served;
+
+const ALIAS: &str = "alias/streams";
+const ID: &str = "111122223333";
+
+fn account() -> (Account, String) {
+    let account = Account::new(Clock::system(), "us-east-1", ID);
+    account.configure(|options| {
+        options.history_lag = std::time::Duration::ZERO;
+        options.rate_limits = false;
+    });
+    let key = account.create_key();
+    account.alias(ALIAS, &key);
+    (account, key)
+}
+
+fn role(name: &str) -> String {
+    format!("arn:aws:iam::{ID}:role/{name}")
+}
+
+/// Policies that allow both actions on every key.
+fn may() -> Policies {
+    Policies { identity: vec![allowing(&json!({}))], ..Policies::default() }
+}
+
+fn allowing(condition: &Value) -> Value {
+    let actions = ["kms:Decrypt", "kms:GenerateDataKey"];
+    let statement = json!({"Effect": "Allow", "Action": actions, "Resource": "*", "Condition": condition});
+    json!({"Version": "2012-10-17", "Statement": [statement]})
+}
+
+/// The exit code and the answers as JSON, which fit the committed schema.
+fn answers(account: &Account, arguments: &[&str]) -> (Option<i32>, Value) {
+    let arguments = [&["access", "--key", ALIAS, "--json"], arguments].concat();
+    let (code, told) = enforcer(&arguments, &served(account));
+    let answers: Value = serde_json::from_str(&told).unwrap_or_else(|_| unreachable!("{told}"));
+    let schema: Value = serde_json::from_str(include_str!("../docs/access.schema.json")).expect("the schema");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let errors: Vec<_> = validator.iter_errors(&answers).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?} {answers:#}");
+    assert_eq!(account.count("StartStreamEncryption"), 0);
+    (code, answers)
+}
+
+/// Each user as `stream principal action answer`, by the name of the principal.
+fn lines(answers: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    for stream in answers["streams"].as_array().expect("streams") {
+        for user in stream["users"].as_array().expect("users") {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let action = text(&user["action"]).replace("kms:", "");
+            let principal = text(&user["principal"]).replace(&format!("arn:aws:iam::{ID}:"), "");
+            lines.push(format!("{} {principal} {action} {}", text(&stream["stream"]), text(&user["answer"])));
+        }
+    }
+    lines
+}
+
+#[test]
+fn every_source_names_its_users() {
+    let (account, _) = account();
+    account.stream(
+        NewStream::named("orders").queues(2).policy(
+            &json!({"Version": "2012-10-17", "Statement": [{
+                "Effect": "Allow",
+                "Principal": {"AWS": "arn:aws:iam::444455556666:role/partner"},
+                "Action": "kinesis:PutRecords",
+            }]})
+            .to_string(),
+        ),
+    );
+    // A prefix of another stream's name must not mix their pipes.
+    account.stream(NewStream::named("orders-eu"));
+    let (name, role_of) = (|name: &str| name.to_owned(), |name: &str| role(&format!("app/{name}")));
+    for (stream, used_by) in [
+        ("orders", UsedBy::Function { name: name("fn"), role: role_of("function") }),
+        ("orders", UsedBy::PipeSource { name: name("p1"), role: role_of("pipe-reader") }),
+        ("orders", UsedBy::PipeTarget { name: name("p2"), role: role_of("pipe-writer") }),
+        ("orders-eu", UsedBy::PipeSource { name: name("p3"), role: role_of("pipe-eu") }),
+        ("orders", UsedBy::Rule { name: name("r"), role: role_of("rule") }),
+        ("orders", UsedBy::Firehose { name: name("f"), role: role_of("firehose") }),
+        ("orders", UsedBy::Channel { name: name("c"), role: role_of("channel") }),
+        ("orders", UsedBy::SubscriptionFilter { name: name("/log"), role: role_of("filter") }),
+        ("orders", UsedBy::LogsDestination { name: name("d"), role: role_of("destination") }),
+        ("orders", UsedBy::Table { name: name("t") }),
+        ("orders", UsedBy::Consumer { name: name("fan-out"), reader: Some(role_of("fan-out")) }),
+        ("orders", UsedBy::Consumer { name: name("nobody"), reader: None }),
+    ] {
+        account.used_by(stream, used_by);
+    }
+    for name in [
+        "function",
+        "pipe-reader",
+        "pipe-writer",
+        "pipe-eu",
+        "rule",
+        "firehose",
+        "channel",
+        "filter",
+        "destination",
+        "fan-out",
+    ] {
+        account.principal(&role_of(name), may());
+    }
+    let (code, found) = answers(&account, &[]);
+    assert_eq!((code, &found["notRead"]), (Some(3), &json!([])), "{found:#}");
+    let linked = "role/aws-service-role/kinesisreplication.dynamodb.amazonaws.com/\
+                  AWSServiceRoleForDynamoDBKinesisDataStreamsReplication";
+    let expected: BTreeSet<String> = [
+        "orders role/app/function Decrypt yes",
+        "orders role/app/pipe-reader Decrypt yes",
+        "orders role/app/pipe-writer GenerateDataKey yes",
+        "orders-eu role/app/pipe-eu Decrypt yes",
+        "orders role/app/rule GenerateDataKey yes",
+        "orders role/app/firehose Decrypt yes",
+        "orders role/app/channel Decrypt yes",
+        "orders role/app/filter GenerateDataKey yes",
+        "orders role/app/destination GenerateDataKey yes",
+        &format!("orders {linked} GenerateDataKey gone"),
+        "orders role/app/fan-out Decrypt yes",
+        "orders readers as nobody Decrypt unknown",
+        "orders readers of the queues Decrypt unknown",
+        "orders arn:aws:iam::444455556666:role/partner GenerateDataKey no",
+    ]
+    .map(str::to_owned)
+    .into();
+    assert_eq!(lines(&found).into_iter().collect::<BTreeSet<_>>(), expected);
+    assert_eq!(
+        (&found["no"], &found["unknown"], &found["gone"], &found["yes"]),
+        (&1.into(), &2.into(), &1.into(), &10.into())
+    );
+    // One principal is asked about once for each key.
+    assert_eq!(account.count("SimulatePrincipalPolicy"), 11);
+}
+
+#[test]
+fn every_answer_has_its_reason() {
+    let (account, key) = account();
+    account.stream(NewStream::named("orders"));
+    let nothing = json!({"Version": "2012-10-17", "Statement": []});
+    let deny = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "kms:*", "Resource": "*"}]});
+    let tagged = json!({"StringEquals": {"aws:PrincipalTag/team": "orders"}});
+    let elsewhere = json!({"StringEquals": {"kms:ViaService": "s3.us-east-1.amazonaws.com"}});
+    let with = |policy: Value| Policies { identity: vec![policy], ..Policies::default() };
+    for (name, policies, expected) in [
+        ("may", Some(may()), "yes"),
+        ("may-not", Some(Policies::default()), "identity-policy-lacks"),
+        (
+            "denied",
+            Some(Policies { identity: vec![allowing(&json!({})), deny], ..Policies::default() }),
+            "identity-policy-denies",
+        ),
+        ("bounded", Some(Policies { boundary: Some(nothing.clone()), ..may() }), "outside-boundary"),
+        ("organized", Some(Policies { organization: Some(nothing), ..may() }), "organization-denies"),
+        ("elsewhere", Some(with(allowing(&elsewhere))), "identity-policy-lacks"),
+        ("tagged", Some(with(allowing(&tagged))), "unknown"),
+        ("key-denies", Some(may()), "key-policy-denies"),
+        ("granted", Some(Policies::default()), "yes"),
+        ("deleted", None, "gone"),
+    ] {
+        let arn = role(name);
+        if let Some(policies) = policies {
+            account.principal(&arn, policies);
+        }
+        account.used_by("orders", UsedBy::Function { name: name.to_owned(), role: arn });
+        let (_, found) = answers(&account, &["orders"]);
+        let users = found["streams"][0]["users"].as_array().expect("users").clone();
+        let user = users.iter().find(|user| user["principal"] == role(name)).expect("the user");
+        let because = user["because"].as_str().filter(|_| user["answer"] == "no");
+        let expected = match name {
+            // Before the key says so.
+            "key-denies" => "yes",
+            "granted" => "identity-policy-lacks",
+            _ => expected,
+        };
+        assert_eq!(because.or(user["answer"].as_str()), Some(expected), "{name}: {user:#}");
+    }
+    let root = format!("arn:aws:iam::{ID}:root");
+    let statement = |effect: &str, principal: &str| json!({"Effect": effect, "Principal": {"AWS": principal}, "Action": "kms:*", "Resource": "*"});
+    let policy = json!({"Version": "2012-10-17", "Statement": [statement("Allow", &root), statement("Deny", &role("key-denies"))]});
+    account.key_policy(&key, &policy.to_string());
+    account.grant(&key, &role("granted"), &["Decrypt"]);
+    let (code, found) = answers(&account, &["orders"]);
+    let lines = lines(&found);
+    for line in ["orders role/key-denies Decrypt no", "orders role/granted Decrypt yes"] {
+        assert!(lines.contains(&line.to_owned()), "{line}: {lines:?}");
+    }
+    assert_eq!(code, Some(3));
+    // A key policy that allows one role, and leaves nothing to IAM.
+    account.key_policy(&key, &json!({"Statement": [statement("Allow", &role("may-not"))]}).to_string());
+    let (_, found) = answers(&account, &["orders"]);
+    let lines = self::lines(&found);
+    for line in ["orders role/may-not Decrypt yes", "orders role/may Decrypt no"] {
+        assert!(lines.contains(&line.to_owned()), "{line}: {lines:?}");
+    }
+}
+
+#[test]
+fn a_policy_that_names_a_stream_is_asked_about_each_stream() {
+    let (account, _) = account();
+    for name in ["clicks", "orders"] {
+        account.stream(NewStream::named(name));
+        account.used_by(name, UsedBy::Function { name: name.to_owned(), role: role("reader") });
+    }
+    let orders = format!("arn:aws:kinesis:us-east-1:{ID}:stream/orders");
+    let condition = json!({"StringEquals": {"kms:EncryptionContext:aws:kinesis:arn": orders}});
+    account.principal(&role("reader"), Policies { identity: vec![allowing(&condition)], ..Policies::default() });
+    let (_, found) = answers(&account, &[]);
+    assert_eq!(lines(&found), ["clicks role/reader Decrypt no", "orders role/reader Decrypt yes"]);
+    assert_eq!(account.count("SimulatePrincipalPolicy"), 3);
+}
+
+#[test]
+fn the_users_of_an_encrypted_stream_are_those_of_its_history() {
+    let (account, _) = account();
+    let old = account.create_key();
+    account.stream(NewStream::named("orders").encrypted_with(&old));
+    let session = |name: &str, path: bool| {
+        let arn = format!("arn:aws:sts::{ID}:assumed-role/{name}/i-0123");
+        let issuer = json!({"sessionIssuer": {"type": "Role", "arn": role(&format!("app/{name}"))}});
+        json!({"type": "AssumedRole", "arn": arn, "sessionContext": if path { issuer } else { json!({}) }})
+    };
+    account.principal(&role("app/writer"), may());
+    account.principal(&role("app/reader"), Policies::default());
+    for _ in 0..60 {
+        account.record_use("orders", &old, "GenerateDataKey", &session("writer", true));
+    }
+    account.record_use("orders", &old, "Decrypt", &session("reader", false));
+    account.record_use("orders", &old, "Decrypt", &session("deleted", false));
+    account.record_use("elsewhere", &old, "Decrypt", &session("writer", true));
+    let (code, found) = answers(&account, &["orders"]);
+    assert_eq!(
+        lines(&found),
+        [
+            "orders role deleted of account 111122223333 Decrypt gone",
+            "orders role/app/reader Decrypt no",
+            "orders role/app/writer GenerateDataKey yes",
+        ]
+    );
+    assert_eq!(found["streams"][0]["users"][2]["knownBy"][0]["calls"], 60);
+    assert_eq!(code, Some(3));
+    // The history is not read if nobody asks for it.
+    let before = account.count("LookupEvents");
+    let (_, found) = answers(&account, &["orders", "--days", "0"]);
+    assert_eq!(lines(&found), [""; 0]);
+    // A plan looks up who changed the stream.
+    assert!(account.count("LookupEvents") <= before + 2);
+}
+
+#[test]
+fn a_source_that_is_denied_is_named_and_the_others_are_read() {
+    let (account, _) = account();
+    account.stream(NewStream::named("orders"));
+    account.principal(&role("reader"), may());
+    account.used_by("orders", UsedBy::Function { name: "fn".to_owned(), role: role("reader") });
+    let (code, found) = answers(&account, &["orders"]);
+    assert_eq!((code, &found["notRead"]), (Some(0), &json!([])), "{found:#}");
+    for (operation, action) in [
+        ("ListPipes", "pipes:ListPipes"),
+        ("ListDeliveryStreams", "firehose:ListDeliveryStreams"),
+        ("ListStreamConsumers", "kinesis:ListStreamConsumers"),
+        ("ListTables", "dynamodb:ListTables"),
+        ("DescribeLogGroups", "logs:DescribeLogGroups"),
+    ] {
+        account.clear_faults();
+        account.fault(Fault::on(operation).error("AccessDeniedException", "not authorized"));
+        let (code, found) = answers(&account, &["orders"]);
+        assert_eq!((code, lines(&found).len()), (Some(3), 1), "{operation}: {found:#}");
+        let not_read = found["notRead"].to_string();
+        assert!(not_read.contains(&format!("AccessDeniedException ({action})")), "{operation}: {not_read}");
+    }
+    account.clear_faults();
+    account.fault(Fault::on("SimulatePrincipalPolicy").error("AccessDenied", "not authorized"));
+    let (code, found) = answers(&account, &["orders"]);
+    assert_eq!((code, lines(&found)), (Some(3), vec!["orders role/reader Decrypt unknown".to_owned()]));
+    let (_, told) = enforcer(&["access", "--key", ALIAS, "orders"], &served(&account));
+    assert!(
+        told.contains("its IAM policies cannot be simulated: AccessDenied (iam:SimulatePrincipalPolicy)"),
+        "{told}"
+    );
+}
+
+#[test]
+fn exported_records_name_the_users_of_a_stream_that_is_not_encrypted() {
+    let (account, _) = account();
+    account.stream(NewStream::named("orders"));
+    account.principal(&role("app/writer"), Policies::default());
+    let record = |name: &str, stream: &str| {
+        json!({
+            "eventSource": "kinesis.amazonaws.com",
+            "eventName": name,
+            "eventTime": "2026-11-24T12:00:00Z",
+            "awsRegion": "us-east-1",
+            "recipientAccountId": ID,
+            "requestParameters": {"streamARN": format!("arn:aws:kinesis:us-east-1:{ID}:stream/{stream}")},
+            "userIdentity": {
+                "type": "AssumedRole",
+                "arn": format!("arn:aws:sts::{ID}:assumed-role/writer/x"),
+                "sessionContext": {"sessionIssuer": {"arn": role("app/writer")}},
+            },
+        })
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let zipped = folder.path().join("trail.json.gz");
+    let mut writer =
+        flate2::write::GzEncoder::new(std::fs::File::create(&zipped).expect("a file"), flate2::Compression::fast());
+    let records = json!({"Records": [record("PutRecord", "orders"), record("PutRecords", "orders"), record("GetRecords", "clicks")]});
+    writer.write_all(records.to_string().as_bytes()).expect("written");
+    writer.finish().expect("written");
+    let path = folder.path().to_str().expect("UTF-8");
+    let (code, found) = answers(&account, &["orders", "--trail", path]);
+    assert_eq!(
+        (code, lines(&found)),
+        (Some(3), vec!["orders role/app/writer GenerateDataKey no".to_owned()]),
+        "{found:#}"
+    );
+    let evidence = &found["streams"][0]["users"][0]["knownBy"];
+    assert_eq!(evidence, &json!([{"source": "cloudtrail", "calls": 2, "last": "2026-11-24T12:00:00Z"}]));
+
+    std::fs::write(folder.path().join("broken.json"), "{\"Records\": [").expect("written");
+    let (_, told) = enforcer(&["access", "--key", ALIAS, "orders", "--trail", path, "nowhere.json"], &served(&account));
+    for says in [
+        "broken.json: it ends too early",
+        "nowhere.json: no such file or directory",
+        "users may be missing",
+        "loses access",
+    ] {
+        assert!(told.contains(says), "{says}: {told}");
+    }
+}
+
+#[test]
+fn the_statements_that_are_printed_allow_what_was_missing() {
+    let (account, key) = account();
+    account.stream(NewStream::named("orders"));
+    account.stream(NewStream::named("clicks"));
+    let named = |name: &str| name.to_owned();
+    account.principal(&role("app/worker"), Policies::default());
+    account.used_by("orders", UsedBy::Function { name: named("fn"), role: role("app/worker") });
+    account.used_by("clicks", UsedBy::Function { name: named("fn"), role: role("app/worker") });
+    account.used_by("clicks", UsedBy::PipeTarget { name: named("pipe"), role: role("app/worker") });
+    let variables = served(&account);
+    let (code, fix) = enforcer(&["access", "--key", ALIAS, "--fix"], &variables);
+    assert_eq!(code, Some(3), "{fix}");
+    let fix: Value = serde_json::from_str(&fix).expect("JSON");
+    let policy = &fix["identityPolicies"][0];
+    assert_eq!(policy["principal"], role("app/worker"));
+    let statements = policy["policy"]["Statement"].as_array().expect("statements");
+    assert_eq!(statements.len(), 2, "{fix:#}");
+    assert!(statements.iter().all(|statement| statement["Resource"] == key), "{fix:#}");
+    account
+        .principal(&role("app/worker"), Policies { identity: vec![policy["policy"].clone()], ..Policies::default() });
+    let (code, found) = answers(&account, &[]);
+    assert_eq!((code, &found["yes"]), (Some(0), &json!(3)), "{found:#}");
+
+    // A key policy that leaves nothing to IAM: the statement goes there.
+    let closed = json!({"Statement": [{
+        "Effect": "Allow", "Principal": {"AWS": role("admin")}, "Action": "kms:*", "Resource": "*",
+    }]});
+    account.key_policy(&key, &closed.to_string());
+    let (_, fix) = enforcer(&["access", "--key", ALIAS, "--fix", "json"], &variables);
+    let fix: Value = serde_json::from_str(&fix).expect("JSON");
+    assert_eq!((&fix["identityPolicies"], &fix["keyPolicies"][0]["key"]), (&json!([]), &json!(key)), "{fix:#}");
+    let open = json!({"Statement": fix["keyPolicies"][0]["statements"]});
+    account.principal(&role("app/worker"), Policies::default());
+    let (_, terraform) = enforcer(&["access", "--key", ALIAS, "--fix", "terraform"], &variables);
+    for says in [
+        "data \"aws_iam_policy_document\" \"key_",
+        "identifiers = [\"arn:aws:iam::111122223333:role/app/worker\"]",
+        "resources = [\"*\"]",
+    ] {
+        assert!(terraform.contains(says), "{says}: {terraform}");
+    }
+    account.key_policy(&key, &open.to_string());
+    assert_eq!(answers(&account, &[]).0, Some(0));
+}
+
+#[test]
+fn the_aws_managed_key_is_for_the_own_account_only() {
+    let (account, _) = account();
+    let policy = json!({"Statement": [{
+        "Effect": "Allow",
+        "Principal": {"AWS": "arn:aws:iam::444455556666:role/partner"},
+        "Action": "kinesis:GetRecords",
+    }]});
+    account.stream(NewStream::named("orders").policy(&policy.to_string()));
+    account.principal(&role("reader"), Policies::default());
+    account.used_by("orders", UsedBy::Function { name: "fn".to_owned(), role: role("reader") });
+    let variables = served(&account);
+    let (code, told) = enforcer(&["access", "--key", "alias/aws/kinesis", "orders"], &variables);
+    assert_eq!(code, Some(3), "{told}");
+    assert!(told.contains("other accounts cannot use the AWS managed key"), "{told}");
+    assert!(told.find("444455556666") < told.find("role/reader"), "who loses access comes first: {told}");
+    assert!(told.contains("1 without access to the key, 0 unknown, 1 yes"), "{told}");
+    let (_, told) = enforcer(&["access", "--key", "alias/aws/kinesis", "orders", "--fix"], &variables);
+    assert!(told.contains("configure a customer managed key for orders"), "{told}");
+    // Its description could create it.
+    assert!(account.managed_key().is_none());
+}
+
+#[test]
+fn the_sandbox_shows_every_answer() {
+    let (code, told) = enforcer(&["access", "--sandbox"], &[("NO_COLOR", "1".to_owned())]);
+    // One stream of the sample fleet has a key that cannot be used.
+    assert_eq!(code, Some(1), "{told}");
+    for says in
+        ["loses access", "unknown", "gone", "yes", "no user is known: ", "exempt, so no key is applied: feed-legacy"]
+    {
+        assert!(told.contains(says), "{says}: {told}");
+    }
+}
