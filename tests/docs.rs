@@ -9,6 +9,7 @@ use kinesis_encryption_enforcer::aws::ACTIONS;
 use serde_json::Value;
 
 const RUNBOOK: &str = include_str!("../docs/RUNBOOK.md");
+const ACCESS: &str = include_str!("../docs/ACCESS.md");
 const IAM: &str = include_str!("../docs/IAM.md");
 const EVENTS: &str = include_str!("../docs/EVENTS.md");
 const PREVENT: &str = include_str!("../docs/PREVENT.md");
@@ -144,11 +145,24 @@ fn the_service_control_policies_deny() {
 }
 
 #[test]
+fn the_permissions_of_the_access_command_are_those_of_its_calls() {
+    use kinesis_encryption_enforcer::aws::{iam, users};
+    let calls = users::ACTIONS.iter().chain(&iam::ACTIONS).copied();
+    let calls: BTreeSet<_> = calls.chain(["kms:GetKeyPolicy", "kms:ListAliases", "kms:ListGrants"]).collect();
+    let policies = blocks(ACCESS);
+    let actions = policies[0]["Statement"][0]["Action"].as_array().expect("actions").iter();
+    let actions: Vec<_> = actions.filter_map(Value::as_str).collect();
+    assert!(actions.is_sorted(), "{actions:?}");
+    assert_eq!(actions.into_iter().collect::<BTreeSet<_>>(), calls);
+}
+
+#[test]
 fn every_subcommand_that_a_document_names_exists() {
     let documents = [
         RUNBOOK,
         EVENTS,
         include_str!("../README.md"),
+        ACCESS,
         include_str!("../docs/OUTCOMES.md"),
         include_str!("../docs/POLICY.md"),
         include_str!("../docs/SECURITY.md"),
@@ -159,7 +173,7 @@ fn every_subcommand_that_a_document_names_exists() {
         .skip(1)
         .map(|rest| rest.chars().take_while(char::is_ascii_lowercase).collect::<String>())
         .filter(|word| {
-            ["plan", "apply", "report", "event", "dlq", "policy", "demo", "sandbox", "completions"]
+            ["plan", "access", "apply", "report", "event", "dlq", "policy", "demo", "sandbox", "completions"]
                 .contains(&word.as_str())
         })
         .collect();
