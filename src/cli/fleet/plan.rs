@@ -2,13 +2,16 @@
 //!
 //! The command has no client that could write, so a plan is safe with any credentials.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use serde_json::json;
 
+use super::access;
 use super::row::Row;
 use super::table::{View, table};
 use super::{Selection, Survey};
-use crate::cli::paint::{print_line, width};
+use crate::cli::paint::{YELLOW, print_line, width};
 use crate::cli::{FAILED, FAILED_AND_PENDING, PENDING, SUCCESS, visible};
 use crate::domain::outcome::Status;
 
@@ -26,6 +29,7 @@ With --detailed-exitcode, 1 and 3 exclude each other:\n  \
 Terraform's 2 for pending changes means wrong usage here.\n\n\
 Examples:\n  \
 enforcer plan --sandbox\n  \
+enforcer plan --sandbox --access\n  \
 enforcer plan --function kinesis-enforcer --profile prod\n  \
 enforcer plan --function kinesis-enforcer --accounts all\n  \
 enforcer plan --key alias/streams --region us-east-1,eu-west-1\n  \
@@ -41,6 +45,9 @@ pub(crate) struct Arguments {
     /// Exit with 4 instead of 1 if there are also streams to change.
     #[arg(long)]
     detailed_exitcode: bool,
+    /// Show who would lose access to each stream, as `access` does.
+    #[arg(long)]
+    access: bool,
     /// Print the plan as JSON.
     #[arg(long)]
     json: bool,
@@ -48,20 +55,30 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     let places = arguments.selection.opened(false).await?;
-    let (survey, ..) = arguments.selection.survey(&places).await?;
+    let (survey, not_read) = if arguments.access {
+        Box::pin(access::survey(&arguments.selection, &places)).await?
+    } else {
+        (arguments.selection.survey(&places).await?.0, BTreeSet::new())
+    };
     let plan = Plan(survey);
     if arguments.json {
         let Survey { rows, keys_at_risk, failed_regions } = &plan.0;
-        let plan = json!({
+        let mut json = json!({
             "streams": rows,
             "keysAtRisk": keys_at_risk,
             "changes": plan.changes(),
             "failedRegions": failed_regions,
         });
-        print_line(&visible::json(&plan));
+        if arguments.access {
+            json["notRead"] = json!(not_read);
+        }
+        print_line(&visible::json(&json));
     } else {
         let all = arguments.all || arguments.selection.names_streams();
         print_line(plan.table(View { width: width(), all }).trim_end());
+        for not_read in &not_read {
+            print_line(&format!("{YELLOW}not read:{YELLOW:#} {}", visible::visible(not_read)));
+        }
     }
     Ok(plan.exit_code(arguments.detailed_exitcode))
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::access::StreamAccess;
 use crate::cli::visible::visible;
 use crate::domain::failure::Failure;
 use crate::domain::outcome::{Outcome, Status};
@@ -30,6 +31,9 @@ pub(super) struct Row {
     #[serde(skip)]
     pub(super) status: Status,
     pub(super) outcome: Outcome,
+    /// The stream's users, if they were asked for.
+    #[serde(rename = "users", skip_serializing_if = "Option::is_none", serialize_with = "users_only")]
+    pub(super) access: Option<StreamAccess>,
 }
 
 impl Row {
@@ -54,6 +58,7 @@ impl Row {
             configured_key: outcome.key.clone(),
             status: outcome.status,
             outcome,
+            access: None,
         }
     }
 
@@ -71,6 +76,8 @@ impl Row {
             configured_key: shown(&self.configured_key),
             status: self.status,
             outcome: visible_outcome(&self.outcome),
+            // Its texts are made visible where they are put in words.
+            access: self.access.clone(),
         }
     }
 
@@ -79,6 +86,10 @@ impl Row {
     pub(super) fn is_encrypted_as_configured(&self) -> bool {
         matches!(self.status, Status::Compliant | Status::Encrypted | Status::KeyAtRisk)
     }
+}
+
+fn users_only<S: serde::Serializer>(access: &Option<StreamAccess>, serializer: S) -> Result<S::Ok, S::Error> {
+    access.as_ref().map(|access| &access.users).serialize(serializer)
 }
 
 /// The outcome with every text visible. A warning's texts are made visible where it is put in

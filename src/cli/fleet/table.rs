@@ -10,6 +10,7 @@ use anstyle::Style;
 use textwrap::core::display_width;
 
 use super::Survey;
+use super::access::StreamAccess;
 use super::row::{Row, short_key};
 use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, outcome as outcome_lines, warning, wrapped};
 use crate::domain::key::KeyArn;
@@ -191,6 +192,7 @@ fn paragraphs(row: &Row) -> Vec<String> {
         paragraphs.push(format!("{DIM}audit mode:{DIM:#} apply does not change the stream"));
     }
     paragraphs.extend(outcome.warnings.iter().map(|line| warning(&serde_json::to_value(line).unwrap_or_default())));
+    paragraphs.extend(row.access.iter().flat_map(StreamAccess::lines));
     if let Some(failure) = &outcome.error {
         paragraphs.push(format!("{DIM}remedy:{DIM:#} {}", failure.remedy));
     }

@@ -33,7 +33,7 @@ const LONG_PATIENCE: Duration = Duration::from_mins(5);
 /// One stream, and who uses it.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct StreamAccess {
+pub(in crate::cli::fleet) struct StreamAccess {
     /// The stream's name.
     pub(super) stream: String,
     pub(super) arn: Option<StreamArn>,
@@ -51,13 +51,13 @@ pub(super) struct StreamAccess {
     #[serde(rename = "wantedKey")]
     pub(super) key: Option<String>,
     /// Its known users; none where no key is to be asked about.
-    pub(super) users: Vec<UserAccess>,
+    pub(in crate::cli::fleet) users: Vec<UserAccess>,
 }
 
 /// A user of a stream, and whether it may use the key.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct UserAccess {
+pub(in crate::cli::fleet) struct UserAccess {
     /// The principal, as an ARN where it has one.
     #[serde(serialize_with = "as_text")]
     pub(super) principal: Principal,

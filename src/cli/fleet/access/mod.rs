@@ -16,10 +16,11 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
 
-use self::assess::{Assessment, StreamAccess};
+use self::assess::Assessment;
+pub(super) use self::assess::StreamAccess;
 use self::trail::TrailRead;
-use super::Selection;
 use super::places::FailedPlace;
+use super::{Selection, Survey, Target};
 use crate::access::{Users, Verdict};
 use crate::cli::input::whole_number;
 use crate::cli::paint::{counted, print_line, print_warning};
@@ -48,7 +49,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATH", num_args = 1..)]
     trail: Vec<PathBuf>,
     /// Read this many days of CloudTrail's event history of the keys in use: 0 to 90.
-    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = whole_number(0..=90_u8))]
+    #[arg(long, value_name = "DAYS", default_value_t = DAYS, value_parser = whole_number(0..=90_u8))]
     days: u8,
     /// Print the answers as JSON.
     #[arg(long, conflicts_with = "fix")]
@@ -98,10 +99,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     for place in selection.survey_each(&places).await? {
         assessed.push(match place {
             Err(failed) => Err(failed),
-            Ok((target, _)) if target.member().is_some() => Err(target.failed(&anyhow!(
-                "the function's role in a member account may not read who uses its streams: pass --assume-role ARN \
-                 with a role of that account, without --accounts"
-            ))),
+            Ok((target, _)) if target.member().is_some() => Err(target.failed(&anyhow!(OF_MEMBERS))),
             Ok((target, survey)) => {
                 let assessment = Assessment { target, selection, days: arguments.days, several };
                 Ok(Box::pin(assessment.run(survey.rows, recorded.clone())).await)
@@ -133,6 +131,48 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     }
     Ok(answers.exit_code())
 }
+
+/// How many days of the event history are read where nobody says how many.
+const DAYS: u8 = 7;
+
+/// The streams in `places` with their users, and the sources that were not read. Changes
+/// nothing.
+///
+/// # Errors
+/// No place answers.
+pub(super) async fn survey(
+    selection: &Selection,
+    places: &[Result<Target, FailedPlace>],
+) -> Result<(Survey, BTreeSet<String>)> {
+    let several = places.len() > 1;
+    let (mut survey, mut not_read) = (Survey::default(), BTreeSet::new());
+    for place in selection.survey_each(places).await? {
+        match place {
+            Err(failed) => survey.failed_regions.push(failed),
+            Ok((target, part)) if target.member().is_some() => {
+                not_read.insert(format!(
+                    "the users of streams in {}: {OF_MEMBERS}",
+                    target.failed(&anyhow!(OF_MEMBERS)).place()
+                ));
+                survey.extend(part);
+            }
+            Ok((target, mut part)) => {
+                let assessment = Assessment { target, selection, days: DAYS, several };
+                let (streams, missing) = Box::pin(assessment.run(part.rows.clone(), Users::default())).await;
+                for row in &mut part.rows {
+                    row.access = streams.iter().find(|stream| stream.stream == row.stream).cloned();
+                }
+                not_read.extend(missing);
+                survey.extend(part);
+            }
+        }
+    }
+    Ok((survey, not_read))
+}
+
+/// Why the users of streams in member accounts are not read.
+const OF_MEMBERS: &str = "the function's role in a member account may not read who uses its streams: pass \
+                          --assume-role ARN with a role of that account, without --accounts";
 
 impl Answers {
     /// The number of answers for which `matches` holds.

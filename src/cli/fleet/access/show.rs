@@ -84,6 +84,28 @@ impl Line<'_> {
     }
 }
 
+impl StreamAccess {
+    /// The lines of a plan about the stream's users: those who lose access, and how many answers are
+    /// not known.
+    pub(in crate::cli::fleet) fn lines(&self) -> Vec<String> {
+        let all: Vec<_> = self.users.iter().map(|user| Line { stream: self, user }).collect();
+        let lost = all.iter().filter(|line| matches!(line.user.verdict, Verdict::No(_)));
+        let lost = lost.map(|line| {
+            let (answer, uses) = (line.answer(), line.uses());
+            format!("{RED}{answer}:{RED:#} {} as a {uses}: {}", line.principal(), visible(&line.reason()))
+        });
+        let unknown = all.iter().filter(|line| matches!(line.user.verdict, Verdict::Unknown(_))).count();
+        let unknown = (unknown > 0).then(|| {
+            format!(
+                "{YELLOW}access unknown:{YELLOW:#} {}, see enforcer access {}",
+                counted(unknown, "user"),
+                self.stream
+            )
+        });
+        lost.chain(unknown).collect()
+    }
+}
+
 impl fmt::Display for Answers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for failed in &self.failed_regions {
