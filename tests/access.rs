@@ -413,6 +413,39 @@ fn the_aws_managed_key_is_for_the_own_account_only() {
 }
 
 #[test]
+fn an_apply_holds_back_a_stream_whose_users_would_lose_access_and_a_plan_names_them() {
+    let (account, _) = account();
+    account.configure(|options| options.updating = std::time::Duration::from_millis(50));
+    for name in ["clicks", "orders"] {
+        account.stream(NewStream::named(name));
+    }
+    account.principal(&role("reader"), Policies::default());
+    account.used_by("orders", UsedBy::Function { name: "fn".to_owned(), role: role("reader") });
+    let variables = served(&account);
+    let (code, told) = enforcer(&["plan", "--key", ALIAS, "--access"], &variables);
+    assert_eq!(code, Some(3), "{told}");
+    assert!(told.contains("loses access: role/reader as a consumer: no IAM policy"), "{told}");
+    let (_, told) = enforcer(&["plan", "--key", ALIAS, "--access", "--json"], &variables);
+    let plan: Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!((&plan["streams"][0]["users"], &plan["notRead"]), (&json!([]), &json!([])), "{plan:#}");
+    assert_eq!(plan["streams"][1]["users"][0]["answer"], "no", "{plan:#}");
+    let (_, told) = enforcer(&["plan", "--key", ALIAS, "--json"], &variables);
+    let plan: Value = serde_json::from_str(&told).expect("JSON");
+    assert!(plan["streams"][1].get("users").is_none() && plan.get("notRead").is_none(), "{plan:#}");
+
+    let (code, told) = enforcer(&["apply", "--key", ALIAS, "--yes"], &variables);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("held back: orders (users would lose access"), "{told}");
+    assert_eq!((account.accepted("StartStreamEncryption", "clicks"), account.count("StartStreamEncryption")), (1, 1));
+    let (code, told) = enforcer(&["apply", "--key", ALIAS, "--yes", "--accept-access-loss"], &variables);
+    assert_eq!((code, account.accepted("StartStreamEncryption", "orders")), (Some(0), 1), "{told}");
+    // Nothing is left to change, so nobody is asked about.
+    account.forget_calls();
+    let (code, _) = enforcer(&["apply", "--key", ALIAS, "--yes"], &variables);
+    assert_eq!((code, account.count("SimulatePrincipalPolicy")), (Some(0), 0));
+}
+
+#[test]
 fn the_sandbox_shows_every_answer() {
     let (code, told) = enforcer(&["access", "--sandbox"], &[("NO_COLOR", "1".to_owned())]);
     // One stream of the sample fleet has a key that cannot be used.

@@ -305,13 +305,20 @@ fn apply_prompts_and_encrypts_what_the_plan_lists_and_verifies_it_with_a_probe()
     let not_a_terminal = enforcer(&["apply", "--sandbox"], "", &[]);
     assert_eq!(not_a_terminal.status.code(), Some(2));
     assert!(
-        text(&not_a_terminal.stderr).contains("not a terminal, cannot prompt: pass --yes to encrypt 6 streams"),
+        text(&not_a_terminal.stderr).contains("not a terminal, cannot prompt: pass --yes to encrypt 2 streams"),
         "{}",
         text(&not_a_terminal.stderr)
     );
 
-    let output =
-        enforcer(&["apply", "--sandbox", "--yes", "--json", "--probe", "clickstream", "inventory", "orders"], "", &[]);
+    let apply = ["apply", "--sandbox", "--yes", "--json", "--probe", "clickstream", "inventory", "orders"];
+    let output = enforcer(&apply, "", &[]);
+    let done: serde_json::Value = serde_json::from_str(&text(&output.stdout)).expect("JSON");
+    assert_eq!(
+        (output.status.code(), &done["streams"], &done["heldBack"]),
+        (Some(1), &serde_json::json!([]), &serde_json::json!(["clickstream", "inventory"])),
+        "users would lose access: {done:#}"
+    );
+    let output = enforcer(&[&apply[..], &["--accept-access-loss"]].concat(), "", &[]);
     let printed = text(&output.stdout);
     let done: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
     assert_eq!((output.status.code(), &done["notStarted"]), (Some(0), &serde_json::json!(0)), "{done:#}");

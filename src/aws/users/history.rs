@@ -66,7 +66,9 @@ impl UserSources {
                     read.not_read = Some(NotRead::too_many(what(key), until));
                     break;
                 }
-                sleep(PAUSE).await;
+                if page > 0 || name == key.id() {
+                    sleep(PAUSE).await;
+                }
                 let input = json!({
                     "LookupAttributes": [{"AttributeKey": "ResourceName", "AttributeValue": name}],
                     "StartTime": since.timestamp(),

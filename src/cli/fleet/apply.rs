@@ -3,6 +3,7 @@
 //! Compliant streams stay unchanged, so an interrupted run continues when a person runs it again.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -11,6 +12,7 @@ use serde_json::json;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use super::access;
 use super::places::FailedPlace;
 use super::plan::Plan;
 use super::row::{Row, visible_outcome};
@@ -20,7 +22,7 @@ use crate::aws::kinesis::Probe;
 use crate::cli::interrupt::{INTERRUPTED, Interrupt};
 use crate::cli::paint::{
     BOLD, DIM, GREEN, RED, YELLOW, confirm, counted, outcome as outcome_lines, print_line, print_note, print_text,
-    width,
+    print_warning, width,
 };
 use crate::cli::progress::shown_at_once;
 use crate::cli::{FAILED, SUCCESS, visible};
@@ -40,10 +42,11 @@ const UNENCRYPTED_RECORDS: Duration = Duration::from_secs(5);
     after_help = "The command shows the plan of all accounts and Regions, prompts once, and encrypts each stream. \
 After Ctrl-C it starts no further stream, waits for those that it has started, and prints what it did; \
 Ctrl-C again ends that wait.\n\
-To continue, run it again: compliant streams stay unchanged.\n\n\
+To continue, run it again: compliant streams stay unchanged.\n\
+A stream is held back if a known user may not use its new key, as `enforcer access` shows.\n\n\
 Exit codes:\n  \
 0  all streams are encrypted as configured, or exempt\n  \
-1  a stream, an account or a Region failed, or a stream was not started\n  \
+1  a stream, an account or a Region failed, or a stream was held back or not started\n  \
 2  the usage or the settings are wrong, or AWS cannot be reached\n\
 130  Ctrl-C was pressed\n\n\
 Examples:\n  \
@@ -66,6 +69,9 @@ pub(crate) struct Arguments {
     /// Encrypt without a prompt.
     #[arg(long)]
     yes: bool,
+    /// Encrypt also streams of which a known user may not use the key.
+    #[arg(long)]
+    accept_access_loss: bool,
     /// Write ONE RECORD to each stream after it is encrypted, to verify that the response of AWS
     /// shows KMS.
     #[arg(long, conflicts_with = "accounts")]
@@ -91,10 +97,15 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
             None => bail!("ENFORCEMENT_MODE is audit, so apply would change nothing: unset it, or run enforcer plan"),
         }
     }
-    let (mut work, mut plan) = (Vec::new(), Survey::default());
+    let several = places.len() > 1;
+    let (mut work, mut plan, mut not_read) = (Vec::new(), Survey::default(), BTreeSet::new());
     for place in selection.survey_each(&places).await? {
         match place {
-            Ok((target, survey)) => {
+            Ok((target, mut survey)) => {
+                if !arguments.accept_access_loss {
+                    let rows = &mut survey.rows;
+                    not_read.extend(access::add_users(target, selection, rows, several, is_to_change).await);
+                }
                 work.push((target, to_encrypt(&survey.rows)));
                 plan.extend(survey);
             }
@@ -102,13 +113,21 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
         }
     }
     work.retain(|(_, streams)| !streams.is_empty());
+    for not_read in &not_read {
+        print_warning(&format!("users may be missing, not read: {}", visible::visible(not_read)));
+    }
     Box::pin(apply(&work, &Plan(plan), arguments)).await
 }
 
-/// The streams that the plan would change.
+/// Whether the plan would change the stream.
+fn is_to_change(row: &Row) -> bool {
+    row.status == Status::WouldEncrypt && row.outcome.mode == Mode::Enforce
+}
+
+/// The streams that the plan would change, without those that are held back.
 fn to_encrypt(rows: &[Row]) -> Vec<StreamRef> {
     rows.iter()
-        .filter(|row| row.status == Status::WouldEncrypt && row.outcome.mode == Mode::Enforce)
+        .filter(|row| is_to_change(row) && !row.has_users_without_access())
         .filter_map(|row| row.arn.clone().map(StreamRef::Arn))
         .collect()
 }
@@ -127,11 +146,25 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
     }
     let failed_in_plan: Vec<_> =
         planned.iter().filter(|row| row.outcome.error.is_some()).map(|row| row.stream.as_str()).collect();
-    let is_planned_whole = failed_in_plan.is_empty() && failed_regions.is_empty();
+    let held_back: Vec<_> =
+        planned.iter().filter(|row| row.has_users_without_access()).map(|row| row.stream.as_str()).collect();
+    if !held_back.is_empty() && !arguments.json {
+        print_line(&format!(
+            "{RED}held back{RED:#}: {} {DIM}(users would lose access: allow what enforcer access --fix prints, or pass \
+             --accept-access-loss){DIM:#}",
+            held_back.join(", ")
+        ));
+    }
+    let is_planned_whole = failed_in_plan.is_empty() && failed_regions.is_empty() && held_back.is_empty();
     let total = work.iter().map(|(_, streams)| streams.len()).sum();
     if total == 0 {
         if arguments.json {
-            print_line(&visible::json(&json!({"streams": [], "notStarted": 0, "failedRegions": failed_regions})));
+            print_line(&visible::json(&json!({
+                "streams": [],
+                "notStarted": 0,
+                "heldBack": held_back,
+                "failedRegions": failed_regions,
+            })));
         }
         return Ok(if is_planned_whole { SUCCESS } else { FAILED });
     }
@@ -167,6 +200,7 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
         print_line(&visible::json(&json!({
             "streams": rows,
             "notStarted": not_started,
+            "heldBack": held_back,
             "probes": probes,
             "failedRegions": failed_regions,
         })));

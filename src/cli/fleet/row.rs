@@ -81,6 +81,11 @@ impl Row {
         }
     }
 
+    /// Whether a known user may not use the key that the stream is to have; `false` if nobody asked.
+    pub(super) fn has_users_without_access(&self) -> bool {
+        self.access.as_ref().is_some_and(StreamAccess::has_users_without_access)
+    }
+
     /// Whether the stream is encrypted as the settings and the policy require, even if its key is
     /// at risk.
     pub(super) fn is_encrypted_as_configured(&self) -> bool {

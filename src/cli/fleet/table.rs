@@ -88,7 +88,7 @@ pub(super) fn table(survey: &Survey, view: View) -> String {
 
 impl View {
     fn shows(self, row: &Row) -> bool {
-        self.all || row.status != Status::Compliant
+        self.all || row.status != Status::Compliant || row.has_users_without_access()
     }
 }
 

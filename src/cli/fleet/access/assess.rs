@@ -87,6 +87,11 @@ impl StreamAccess {
         }
     }
 
+    /// Whether a known user may not use the key.
+    pub(in crate::cli::fleet) fn has_users_without_access(&self) -> bool {
+        self.users.iter().any(|user| matches!(user.verdict, Verdict::No(_)))
+    }
+
     /// Whether the stream is to get another key.
     pub(super) fn is_to_change(&self) -> bool {
         !matches!(self.status, Status::Compliant | Status::Encrypted | Status::KeyAtRisk)

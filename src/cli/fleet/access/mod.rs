@@ -20,6 +20,7 @@ use self::assess::Assessment;
 pub(super) use self::assess::StreamAccess;
 use self::trail::TrailRead;
 use super::places::FailedPlace;
+use super::row::Row;
 use super::{Selection, Survey, Target};
 use crate::access::{Users, Verdict};
 use crate::cli::input::whole_number;
@@ -149,25 +150,36 @@ pub(super) async fn survey(
     for place in selection.survey_each(places).await? {
         match place {
             Err(failed) => survey.failed_regions.push(failed),
-            Ok((target, part)) if target.member().is_some() => {
-                not_read.insert(format!(
-                    "the users of streams in {}: {OF_MEMBERS}",
-                    target.failed(&anyhow!(OF_MEMBERS)).place()
-                ));
-                survey.extend(part);
-            }
             Ok((target, mut part)) => {
-                let assessment = Assessment { target, selection, days: DAYS, several };
-                let (streams, missing) = Box::pin(assessment.run(part.rows.clone(), Users::default())).await;
-                for row in &mut part.rows {
-                    row.access = streams.iter().find(|stream| stream.stream == row.stream).cloned();
-                }
-                not_read.extend(missing);
+                not_read.extend(add_users(target, selection, &mut part.rows, several, |_| true).await);
                 survey.extend(part);
             }
         }
     }
     Ok((survey, not_read))
+}
+
+/// Adds their users to the rows of one place for which `is_asked` holds. Returns what was not read.
+pub(super) async fn add_users(
+    target: &Target,
+    selection: &Selection,
+    rows: &mut [Row],
+    several: bool,
+    is_asked: impl Fn(&Row) -> bool,
+) -> Vec<String> {
+    let asked: Vec<Row> = rows.iter().filter(|row| is_asked(row)).cloned().collect();
+    if asked.is_empty() {
+        return Vec::new();
+    }
+    if target.member().is_some() {
+        return vec![format!("the users of streams in {}: {OF_MEMBERS}", target.failed(&anyhow!(OF_MEMBERS)).place())];
+    }
+    let assessment = Assessment { target, selection, days: DAYS, several };
+    let (streams, not_read) = Box::pin(assessment.run(asked, Users::default())).await;
+    for row in rows {
+        row.access = streams.iter().find(|stream| stream.stream == row.stream).cloned();
+    }
+    not_read
 }
 
 /// Why the users of streams in member accounts are not read.
