@@ -126,17 +126,20 @@ mod tests {
         let role = "arn:aws:iam::111122223333:role/app/writer";
         let entry = |name: &str, kind, value: &str| (name.to_owned(), kind, value.to_owned());
         assert_eq!(
-            asked(role, |question| question.full_context()),
-            [
-                entry("kms:ViaService", "string", "kinesis.us-east-1.amazonaws.com"),
-                entry("kms:CallerAccount", "string", "111122223333"),
-                entry("kms:EncryptionContextKeys", "stringList", "aws:kinesis:arn"),
-                entry("aws:PrincipalAccount", "string", "111122223333"),
-                entry("aws:PrincipalArn", "string", role),
-                entry("aws:RequestedRegion", "string", "us-east-1"),
-                entry("aws:SecureTransport", "boolean", "true"),
-                entry("kms:EncryptionContext:aws:kinesis:arn", "string", STREAM),
-            ]
+            asked(role, |question| (question.full_context(), question.shared_context().len())),
+            (
+                vec![
+                    entry("kms:ViaService", "string", "kinesis.us-east-1.amazonaws.com"),
+                    entry("kms:CallerAccount", "string", "111122223333"),
+                    entry("kms:EncryptionContextKeys", "stringList", "aws:kinesis:arn"),
+                    entry("aws:PrincipalAccount", "string", "111122223333"),
+                    entry("aws:PrincipalArn", "string", role),
+                    entry("aws:RequestedRegion", "string", "us-east-1"),
+                    entry("aws:SecureTransport", "boolean", "true"),
+                    entry("kms:EncryptionContext:aws:kinesis:arn", "string", STREAM),
+                ],
+                7
+            )
         );
     }
 

@@ -149,11 +149,7 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
     let held_back: Vec<_> =
         planned.iter().filter(|row| row.has_users_without_access()).map(|row| row.stream.as_str()).collect();
     if !held_back.is_empty() && !arguments.json {
-        print_line(&format!(
-            "{RED}held back{RED:#}: {} {DIM}(users would lose access: allow what enforcer access --fix prints, or pass \
-             --accept-access-loss){DIM:#}",
-            held_back.join(", ")
-        ));
+        print_line(&held_back_line(&held_back));
     }
     let is_planned_whole = failed_in_plan.is_empty() && failed_regions.is_empty() && held_back.is_empty();
     let total = work.iter().map(|(_, streams)| streams.len()).sum();
@@ -225,6 +221,15 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
     }
     let complete = encrypted == total && is_planned_whole && all_verified;
     Ok(if complete { SUCCESS } else { FAILED })
+}
+
+/// Which streams are not encrypted, since a known user would lose access.
+fn held_back_line(streams: &[&str]) -> String {
+    format!(
+        "{RED}held back{RED:#}: {} {DIM}(users would lose access: allow what enforcer access --fix prints, or pass \
+         --accept-access-loss){DIM:#}",
+        streams.join(", ")
+    )
 }
 
 /// What an apply has done.

@@ -93,6 +93,7 @@ impl Row {
     }
 }
 
+#[expect(clippy::ref_option, reason = "the signature is serde's")]
 fn users_only<S: serde::Serializer>(access: &Option<StreamAccess>, serializer: S) -> Result<S::Ok, S::Error> {
     access.as_ref().map(|access| &access.users).serialize(serializer)
 }
