@@ -55,7 +55,7 @@ pub(crate) fn answer(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) ->
         Some(("EventId", id)) => record.detail["eventID"] == id,
         Some(("EventSource", source)) => record.detail["eventSource"] == source,
         Some(("AccessKeyId", key)) => record.detail["userIdentity"]["accessKeyId"] == key,
-        Some(("ReadOnly", value)) => record.detail["readOnly"].to_string() == value,
+        Some(("ReadOnly", value)) => record.detail["readOnly"] == (value == "true"),
         Some(("ResourceName", name)) => {
             let mut resources = record.detail["resources"].as_array().into_iter().flatten();
             resources.any(|resource| resource["ARN"] == name)

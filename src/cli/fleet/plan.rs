@@ -35,6 +35,7 @@ enforcer plan --function kinesis-enforcer --accounts all\n  \
 enforcer plan --key alias/streams --region us-east-1,eu-west-1\n  \
 enforcer plan --key alias/streams --region all\n  \
 enforcer plan orders clicks --json")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     selection: Selection,
