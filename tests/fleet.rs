@@ -265,3 +265,20 @@ fn a_region_that_refuses_does_not_take_the_others_along() {
     let (code, told) = enforcer(&["plan", "--key", ALIAS, "--region", "eu-west-1,eu-west-2"], &variables);
     assert!(code == Some(2) && told.contains("eu-west-1: ") && told.contains("eu-west-2: "), "{code:?} {told}");
 }
+
+#[test]
+fn nothing_is_changed_in_a_selected_account_unless_the_account_of_the_credentials_is_known() {
+    let (account, _) = account("111122223333");
+    account.fault(Fault::on("GetCallerIdentity").error("ServiceUnavailable", "later"));
+    let settings = [
+        ("KMS_KEY_ID", ALIAS),
+        ("OWN_ROLE_ARN", "arn:aws:iam::999988887777:role/hub"),
+        ("MEMBER_ROLE_NAME", "member"),
+        ("MEMBER_ACCOUNTS", "444455556666"),
+        ("MEMBER_EXTERNAL_ID", "orders-7"),
+    ];
+    let variables = [served(&account), settings.map(|(name, value)| (name, value.to_owned())).into()].concat();
+    let (code, told) = enforcer(&["apply", "--accounts", "999988887777", "--yes", "orders"], &variables);
+    assert!(code == Some(2) && told.contains("STS does not answer GetCallerIdentity"), "{code:?} {told}");
+    assert_eq!(account.count("StartStreamEncryption"), 0);
+}

@@ -26,6 +26,7 @@ mod interrupt;
 mod paint;
 mod policy;
 mod progress;
+mod remedy;
 mod sandbox;
 mod sandbox_account;
 mod visible;

@@ -43,6 +43,12 @@ impl Environment {
         self
     }
 
+    /// The names of the variables that begin with `prefix`.
+    #[cfg(feature = "cli")]
+    pub fn names<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.keys().map(String::as_str).filter(move |name| name.starts_with(prefix))
+    }
+
     /// The same environment without `name`.
     #[cfg(feature = "cli")]
     #[must_use]

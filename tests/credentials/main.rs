@@ -407,3 +407,53 @@ fn at_a_terminal(person: &Person, arguments: &str, typed: &str) -> (Option<i32>,
     drop(keyboard);
     (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
+
+#[test]
+fn an_endpoint_that_is_no_url_is_refused_by_its_variable() {
+    for (name, url, says) in [
+        ("AWS_ENDPOINT_URL", "", "AWS_ENDPOINT_URL is empty: unset it"),
+        ("AWS_ENDPOINT_URL_KINESIS", "", "AWS_ENDPOINT_URL_KINESIS is empty: unset it"),
+        ("AWS_ENDPOINT_URL", "127.0.0.1:4566", "AWS_ENDPOINT_URL is \"127.0.0.1:4566\": set it to a URL"),
+        ("AWS_ENDPOINT_URL_KMS", "https:///kms", "AWS_ENDPOINT_URL_KMS is \"https:///kms\": set it to a URL"),
+    ] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_enforcer"))
+            .args(["plan", "--key", "alias/streams"])
+            .env_clear()
+            .envs([
+                (name, url),
+                ("AWS_REGION", "us-east-1"),
+                ("AWS_ACCESS_KEY_ID", "AKIA"),
+                ("AWS_SECRET_ACCESS_KEY", "x"),
+            ])
+            .output()
+            .expect("the program runs");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && told.contains(says), "{name} {url}: {told}");
+    }
+}
+
+#[test]
+fn aws_default_profile_names_a_profile_too() {
+    let mut person = Person::with("[profile base]\nregion = us-east-1\n[default]\nregion = us-east-1\n");
+    person.set("AWS_DEFAULT_PROFILE", "base");
+    let (code, told) = enforcer(&["plan"], &person.variables);
+    assert_eq!(code, Some(3), "{told}");
+    assert!(person.account.calls().iter().all(|call| call.access_key == "AKIABASE"), "{:?}", person.account.calls());
+    person.set("AWS_DEFAULT_PROFILE", "nobody");
+    let told = person.refused(&[]);
+    assert!(told.contains("there is no profile nobody, which AWS_DEFAULT_PROFILE names"), "{told}");
+}
+
+#[test]
+fn what_the_machine_has_is_never_taken_for_the_credentials_of_a_source_profile() {
+    let person = Person::with(&format!(
+        "[profile empty]\nregion = us-east-1\n{}{}",
+        role("prod", "source_profile = empty"),
+        role("itself", "source_profile = itself")
+    ));
+    for (profile, source) in [("prod", "empty"), ("itself", "itself")] {
+        let told = person.refused(&["--profile", profile]);
+        assert!(told.contains(&format!("the source profile {source} has no credentials")), "{told}");
+        assert!(person.services.asked().is_empty(), "{told}");
+    }
+}

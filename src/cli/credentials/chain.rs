@@ -108,7 +108,7 @@ impl Profiles {
     pub(super) fn missing(&self, chosen: &Chosen) -> Problem {
         let name = visible(&chosen.name);
         let what = match chosen.by {
-            ChosenBy::Variable => format!("there is no profile {name}, which AWS_PROFILE names"),
+            ChosenBy::Variable(variable) => format!("there is no profile {name}, which {variable} names"),
             ChosenBy::Option | ChosenBy::Nobody => format!("there is no profile {name}"),
         };
         Problem::new(what, self.others(&chosen.name))
@@ -169,6 +169,14 @@ impl Profiles {
                 }
             }
         };
+        // No AWS tool takes what the machine has for the credentials of a source profile.
+        if let (Base::Machine, Some(last)) = (&base, seen.last().filter(|_| !roles.is_empty())) {
+            let what = format!("the source profile {} has no credentials", visible(last));
+            return Err(Problem::new(
+                what,
+                "add credentials to it, or set credential_source instead of source_profile",
+            ));
+        }
         roles.reverse();
         Ok(Chain { base, roles })
     }

@@ -53,17 +53,19 @@ struct Chosen {
 enum ChosenBy {
     /// `--profile`. It takes precedence over credentials in the environment.
     Option,
-    /// `AWS_PROFILE`.
-    Variable,
+    /// This variable: `AWS_PROFILE` or, as the AWS CLI reads it, too, `AWS_DEFAULT_PROFILE`.
+    Variable(&'static str),
     /// Nobody: the profile `default`, if there is one.
     Nobody,
 }
 
 impl Chosen {
     fn new(profile: Option<&str>, environment: &Environment) -> Self {
-        let (name, by) = match (profile, environment.get("AWS_PROFILE")) {
+        let of_variable = |name: &'static str| environment.get(name).map(|profile| (profile, name));
+        let variable = of_variable("AWS_PROFILE").or_else(|| of_variable("AWS_DEFAULT_PROFILE"));
+        let (name, by) = match (profile, variable) {
             (Some(name), _) => (name, ChosenBy::Option),
-            (None, Some(name)) => (name, ChosenBy::Variable),
+            (None, Some((name, variable))) => (name, ChosenBy::Variable(variable)),
             (None, None) => ("default", ChosenBy::Nobody),
         };
         Self { name: name.to_owned(), by }
@@ -74,7 +76,7 @@ impl fmt::Display for Chosen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, by } = self;
         match by {
-            ChosenBy::Variable => write!(f, "profile {name} (AWS_PROFILE)"),
+            ChosenBy::Variable(variable) => write!(f, "profile {name} ({variable})"),
             ChosenBy::Option | ChosenBy::Nobody => write!(f, "profile {name}"),
         }
     }
@@ -90,6 +92,7 @@ pub(super) async fn sdk_config(
     environment: &Environment,
     clock: &Clock,
 ) -> Result<SdkConfig> {
+    check_endpoints(environment)?;
     let chosen = Chosen::new(profile, environment);
     let profiles = Profiles::load(&chosen, environment).await?;
     let chain = chain_of(&chosen, &profiles, environment)?;
@@ -109,10 +112,11 @@ pub(super) async fn sdk_config(
         Some(found) if region.is_none() => check_region(found.as_ref(), &chosen, environment)?,
         Some(_) => {}
     }
+    // From here on, every call has a timeout.
+    let config = config::with_retries_off(config, clock);
     let provider = ProfileCredentials::new(&chosen, chain, &config, clock);
     provider.load().await?;
-    let config = config.into_builder().credentials_provider(SharedCredentialsProvider::new(provider)).build();
-    Ok(config::with_retries_off(config, clock))
+    Ok(config.into_builder().credentials_provider(SharedCredentialsProvider::new(provider)).build())
 }
 
 /// Where the credentials come from: a named profile, the environment, the default profile, or what
@@ -141,6 +145,21 @@ fn no_region(chosen: &Chosen, profiles: &Profiles) -> Problem {
     } else {
         Problem::new("no Region", "pass --region, set AWS_REGION, or use a profile with a Region")
     }
+}
+
+/// Checks the endpoints in the environment: the SDK takes an empty one for an endpoint, too.
+fn check_endpoints(environment: &Environment) -> Result<()> {
+    for name in environment.names("AWS_ENDPOINT_URL") {
+        let url = environment.get_even_empty(name).unwrap_or_default();
+        let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).unwrap_or_default();
+        if url.is_empty() {
+            return Err(anyhow!("{name} is empty: unset it, or set it to a URL such as http://127.0.0.1:4566"));
+        }
+        if host.is_empty() || host.starts_with('/') || url.contains(char::is_whitespace) {
+            return Err(anyhow!("{name} is {url:?}: set it to a URL such as http://127.0.0.1:4566, or unset it"));
+        }
+    }
+    Ok(())
 }
 
 /// Checks the Region that the environment or the profile names, before AWS is asked there.

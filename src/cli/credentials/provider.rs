@@ -16,6 +16,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::future::ProvideCredentials as Provided;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_types::SdkConfig;
+use tokio::time::timeout;
 
 use super::super::paint::{print_warning, prompt};
 use super::super::visible::visible;
@@ -27,6 +28,9 @@ use crate::domain::failure::code;
 
 /// The session's name of a profile without `role_session_name`, as `CloudTrail` shows it.
 const SESSION: &str = "kinesis-encryption-enforcer";
+
+/// How long the machine, the container or IAM Identity Center may take to provide credentials.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Credentials that end sooner than this are loaded again. The SDK asks for new ones ten seconds
 /// before they end.
@@ -53,7 +57,7 @@ pub(super) struct ProfileCredentials {
 impl ProfileCredentials {
     /// The credentials of `chain`; calls are made with `config`.
     pub(super) fn new(chosen: &Chosen, chain: Chain, config: &SdkConfig, clock: &Clock) -> Self {
-        let base = provider_of(&chain.base, config);
+        let base = provider_of(&chain.base, chosen, config);
         Self { chosen: chosen.clone(), chain, config: config.clone(), base, clock: clock.clone() }
     }
 
@@ -88,7 +92,17 @@ impl ProfileCredentials {
     async fn first(&self) -> Result<Credentials, Problem> {
         match (&self.chain.base, &self.base) {
             (Base::Environment(keys) | Base::Keys { keys, .. }, _) => Ok(keys.clone()),
-            (_, Some(provider)) => provider.provide_credentials().await.map_err(|error| self.none(&error)),
+            // A person may have to answer the program that the profile names.
+            (Base::SignIn { by: SignIn::Process, .. }, Some(provider)) => {
+                provider.provide_credentials().await.map_err(|error| self.none(&error))
+            }
+            (_, Some(provider)) => match timeout(PATIENCE, provider.provide_credentials()).await {
+                Ok(credentials) => credentials.map_err(|error| self.none(&error)),
+                Err(_) => Err(Problem::new(
+                    format!("{} did not provide credentials within {} s", self.source(), PATIENCE.as_secs()),
+                    "check the network, and the proxy in HTTPS_PROXY if there is one",
+                )),
+            },
             (_, None) => Err(Problem::new("there are no credentials", "use a profile that has credentials")),
         }
     }
@@ -184,7 +198,7 @@ impl ProvideCredentials for ProfileCredentials {
     }
 }
 
-fn provider_of(base: &Base, config: &SdkConfig) -> Option<SharedCredentialsProvider> {
+fn provider_of(base: &Base, chosen: &Chosen, config: &SdkConfig) -> Option<SharedCredentialsProvider> {
     let mut provider = ProviderConfig::without_region()
         .with_region(config.region().cloned())
         .with_use_fips(config.use_fips())
@@ -199,12 +213,15 @@ fn provider_of(base: &Base, config: &SdkConfig) -> Option<SharedCredentialsProvi
         Base::Container => SharedCredentialsProvider::new(container()),
         Base::Instance => SharedCredentialsProvider::new(instance()),
         Base::Machine => {
-            let token = WebIdentityTokenCredentialsProvider::builder().configure(&provider).build();
-            SharedCredentialsProvider::new(
-                CredentialsProviderChain::first_try("WebIdentityToken", token)
-                    .or_else("EcsContainer", container())
-                    .or_else("Ec2InstanceMetadata", instance()),
-            )
+            let machine = match chosen.by {
+                // A profile on the command line goes before what the environment has.
+                ChosenBy::Option => CredentialsProviderChain::first_try("EcsContainer", container()),
+                ChosenBy::Variable(_) | ChosenBy::Nobody => {
+                    let token = WebIdentityTokenCredentialsProvider::builder().configure(&provider).build();
+                    CredentialsProviderChain::first_try("WebIdentityToken", token).or_else("EcsContainer", container())
+                }
+            };
+            SharedCredentialsProvider::new(machine.or_else("Ec2InstanceMetadata", instance()))
         }
         Base::SignIn { profile, .. } => SharedCredentialsProvider::new(
             ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile).build(),

@@ -292,7 +292,7 @@ async fn encrypt(
     let mut rows = rows.into_inner();
     rows.sort_by(|one, other| one.stream.cmp(&other.stream));
     if arguments.probe && !interrupt.is_pressed() {
-        probes.extend(probe(target, &rows).await);
+        probes.extend(probe(target, &rows, interrupt).await);
     }
     before.extend(rows);
     Ok(())
@@ -393,8 +393,8 @@ fn progress(
 }
 
 /// Writes one record to each stream that was encrypted, once AWS stores no unencrypted records any
-/// more. Returns for each stream whether the response shows KMS.
-async fn probe(target: &Target, rows: &[Row]) -> Vec<(String, Result<bool, String>)> {
+/// more; none after an interrupt. Returns for each stream whether the response shows KMS.
+async fn probe(target: &Target, rows: &[Row], interrupt: &Interrupt) -> Vec<(String, Result<bool, String>)> {
     if !rows.iter().any(|row| row.status == Status::Encrypted) {
         return Vec::new();
     }
@@ -405,11 +405,18 @@ async fn probe(target: &Target, rows: &[Row]) -> Vec<(String, Result<bool, Strin
             UNENCRYPTED_RECORDS.as_secs()
         )
     };
-    shown_at_once(target.clock.instant(), waiting, sleep(UNENCRYPTED_RECORDS)).await;
+    let lag = async {
+        tokio::select! {
+            biased;
+            () = interrupt.pressed(1) => {}
+            () = sleep(UNENCRYPTED_RECORDS) => {}
+        }
+    };
+    shown_at_once(target.clock.instant(), waiting, lag).await;
     let probe = Probe::new(&target.config, &target.clock);
     let mut results = Vec::new();
     for row in rows.iter().filter(|row| row.status == Status::Encrypted) {
-        if let Some(arn) = &row.arn {
+        if let Some(arn) = row.arn.as_ref().filter(|_| !interrupt.is_pressed()) {
             let put = probe.put(arn, target.clock.instant() + super::PATIENCE).await;
             results.push((row.stream.clone(), put.map_err(|error| error.failure.to_string())));
         }

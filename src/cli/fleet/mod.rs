@@ -39,6 +39,7 @@ use super::input::whole_number;
 use super::interrupt::Interrupt;
 use super::paint::counted;
 use super::progress::shown;
+use super::remedy::in_terminal;
 use super::visible::visible;
 use crate::aws::Aws;
 use crate::aws::kinesis::Encryption;
@@ -223,7 +224,7 @@ impl Target {
         let mut after = None;
         loop {
             let page = self.aws.streams.list(after.as_deref(), self.clock.instant() + PATIENCE).await;
-            let page = page.map_err(|error| anyhow!("{}", visible(&error.failure)))?;
+            let page = page.map_err(|error| anyhow!("{}", in_terminal(&error.failure)))?;
             streams.extend(
                 page.streams
                     .into_iter()

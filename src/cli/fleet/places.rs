@@ -21,6 +21,7 @@ use crate::aws::{Aws, config, regions};
 use crate::cli::credentials::{check_credentials, sdk_config};
 use crate::cli::function_settings::{settings_in, settings_of};
 use crate::cli::input;
+use crate::cli::remedy::in_terminal;
 use crate::cli::visible::visible;
 use crate::clock::Clock;
 use crate::domain::failure::Kind;
@@ -60,7 +61,13 @@ pub(super) struct FailedPlace {
 
 impl FailedPlace {
     pub(super) fn new(account: Option<&str>, region: &str, error: &anyhow::Error) -> Self {
-        Self { account: account.map(str::to_owned), region: region.to_owned(), error: format!("{error:#}") }
+        // One line, whose remedy stood on its own.
+        let error = format!("{error:#}");
+        let error = match error.split_once("\n  remedy: ") {
+            Some((what, remedy)) => format!("{what} (remedy: {remedy})"),
+            None => error,
+        };
+        Self { account: account.map(str::to_owned), region: region.to_owned(), error }
     }
 
     /// The place in words.
@@ -119,6 +126,13 @@ impl Selection {
         // With a function, its ARN shows the account.
         let matters = self.function.is_none() && (has_arn || !self.accounts.is_empty());
         let caller = if matters { caller(&config).await.map(|caller| caller.account) } else { None };
+        if caller.is_none() && matters && !self.accounts.is_empty() {
+            // Otherwise the streams of another account could be taken for those of a selected one.
+            bail!(
+                "cannot find out which account your credentials belong to: STS does not answer GetCallerIdentity\n  \
+                 remedy: check the network and the credentials, or leave --accounts out"
+            );
+        }
         let common = Common { environment: &environment, config: &config, clock: &clock, policy, caller, may_write };
         let open = |region: String| {
             let common = &common;
@@ -323,7 +337,7 @@ impl Common<'_> {
             Arc::clone(policy)
         } else {
             let current = aws.policy.current(clock.instant() + PATIENCE).await;
-            current.map_err(|failure| anyhow!("{}", visible(&failure)))?.policy
+            current.map_err(|failure| anyhow!("{}", in_terminal(&failure)))?.policy
         };
         let rules = EffectivePolicy {
             policy,

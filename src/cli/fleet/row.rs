@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::access::StreamAccess;
+use crate::cli::remedy::for_person;
 use crate::cli::visible::visible;
 use crate::domain::failure::Failure;
 use crate::domain::outcome::{Outcome, Status};
@@ -105,7 +106,7 @@ pub(super) fn visible_outcome(outcome: &Outcome) -> Outcome {
     let error = outcome.error.as_ref().map(|failure| Failure {
         code: visible(&failure.code),
         message: visible(&failure.message),
-        remedy: in_terminal(&visible(&failure.remedy)),
+        remedy: for_person(&visible(&failure.remedy)),
         ..failure.clone()
     });
     Outcome {
@@ -116,13 +117,6 @@ pub(super) fn visible_outcome(outcome: &Outcome) -> Outcome {
         error,
         ..outcome.clone()
     }
-}
-
-/// The remedy without a dead letter, which only the function writes.
-fn in_terminal(remedy: &str) -> String {
-    remedy
-        .replace("redrive the dead letter", "run the command again")
-        .replace("Allow the function's role", "Allow your user or role")
 }
 
 /// A key in few characters: an alias as it is, otherwise the first characters of the key ID.
