@@ -136,3 +136,16 @@ fn a_start_that_aws_refused_is_not_sent_again_after_an_interrupt() {
     let sent = account.count("StartStreamEncryption");
     assert!(code == Some(130) && sent <= 2 && printed.contains("1 not started"), "{code:?} {sent} {printed}");
 }
+
+#[test]
+fn no_record_is_written_after_an_interrupt() {
+    let (account, key) = account(&[NewStream::named("orders")]);
+    account.configure(|options| options.updating = Duration::from_millis(50));
+    let mut apply = Apply::started(&account, &key, &[], &["--probe"]);
+    let mut told = BufReader::new(apply.child.stderr.take().expect("its messages")).lines();
+    assert!(told.any(|line| line.expect("it prints").contains("before the probe")));
+    apply.interrupt();
+    let (code, printed, _) = apply.ended();
+    assert_eq!((code, account.count("PutRecord")), (Some(130), 0), "{printed}");
+    assert!(printed.contains("✔ encrypted orders"), "{printed}");
+}
