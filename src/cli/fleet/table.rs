@@ -352,7 +352,8 @@ mod tests {
         let survey = survey(vec![hostile, row("b", Status::Compliant, "fine")]);
         for width in (60..=100).chain([137, 160, 240, 500]) {
             let table = table(&survey, View { width, all: true });
-            for line in table.lines() {
+            // A key's ARN stays whole, so that it can be copied.
+            for line in table.lines().filter(|line| !line.starts_with("  arn:")) {
                 assert!(display_width(line) <= width, "{width}: {} {line}", display_width(line));
             }
             let ours = table.split('\u{1b}').skip(1);
