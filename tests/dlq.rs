@@ -47,6 +47,27 @@ impl Setup {
         enforcer(&[&["dlq"], arguments].concat(), &self.variables)
     }
 
+    /// Runs `enforcer dlq` at a terminal, on which `typed` is typed.
+    #[cfg(target_os = "linux")]
+    fn run_at_a_terminal(&self, arguments: &str, typed: &str) -> (Option<i32>, String) {
+        use std::io::Write;
+        use std::process::{Command, Stdio};
+
+        let mut script = Command::new("script")
+            .args(["-qec", &format!("'{}' dlq {arguments}", env!("CARGO_BIN_EXE_enforcer")), "/dev/null"])
+            .env_clear()
+            .envs(self.variables.iter().map(|(name, value)| (*name, value.as_str())))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script, of util-linux");
+        let mut keyboard = script.stdin.take().expect("a pipe");
+        keyboard.write_all(typed.as_bytes()).expect("typed");
+        let output = script.wait_with_output().expect("an end");
+        drop(keyboard);
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// The bodies of the visible messages on a queue.
     fn bodies(&self, queue: &str) -> Vec<Value> {
         let now = Clock::system().utc();
@@ -254,6 +275,35 @@ fn a_filter_that_matches_nothing_says_what_is_there() {
     setup.account.purge(DEAD);
     let (code, printed) = setup.run(&["redrive", "--code", "KMSDisabledException"]);
     assert_eq!(code, Some(0), "{printed}");
+}
+
+#[test]
+fn messages_are_not_redriven_onto_the_queue_that_they_come_from() {
+    let setup = Setup::new();
+    let of_account = format!("arn:aws:sqs:us-east-1:111122223333:{DEAD}");
+    for queue in [DEAD, &of_account] {
+        for more in [&["--yes"][..], &["--dry-run"]] {
+            let (code, printed) = setup.run(&[&["redrive", "--to", queue], more].concat());
+            let says = format!("{DEAD} is the dead-letter queue that the messages are on: pass the work queue with --to");
+            assert!(code == Some(2) && printed.contains(&says), "{queue}: {code:?} {printed}");
+        }
+    }
+    assert_eq!((setup.bodies(DEAD).len(), setup.account.count("SendMessage")), (5, 0));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_declined_prompt_says_that_nothing_was_done_and_ends_with_1() {
+    let setup = Setup::new();
+    for (arguments, says) in [
+        ("redrive", "nothing was redriven"),
+        ("redrive --here", "nothing was redriven"),
+        ("purge --all", "nothing was deleted"),
+    ] {
+        let (code, printed) = setup.run_at_a_terminal(arguments, "n\n");
+        assert!(code == Some(1) && printed.contains(says), "{arguments}: {code:?} {printed}");
+    }
+    assert_eq!((setup.bodies(DEAD).len(), setup.bodies(WORK).len()), (5, 0));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use super::dead_letter::ShownDeadLetter;
 use super::filter::Filter;
 use super::{CommandResult, Session, list};
-use crate::cli::paint::{DIM, confirm, counted, print_error, print_text};
+use crate::cli::paint::{DIM, confirm, counted, print_error, print_line, print_text};
 use crate::cli::visible::visible;
 use crate::cli::{FAILED, SUCCESS};
 
@@ -48,7 +48,8 @@ pub(super) async fn run(
     }
     let action = format!("delete {}", counted(selected.len(), "message"));
     if !yes && !confirm(&action, "This cannot be undone.")? {
-        return Ok(CommandResult::read_only(SUCCESS));
+        print_line("nothing was deleted");
+        return Ok(CommandResult::read_only(FAILED));
     }
     let mut deleted = Vec::new();
     for dead_letter in &selected {

@@ -40,6 +40,34 @@ pub(super) async fn url_of(queue: &str, config: &SdkConfig, clock: &Clock) -> Re
     url.map_err(|error| anyhow!("cannot find the queue {name} in {region}: {}", visible(&error.failure)))
 }
 
+/// Whether two URLs are those of the same queue of a Region: its account and its name end each of
+/// them, whatever the endpoint is.
+///
+/// Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-queue-message-identifiers.html>.
+pub(super) fn is_same(queue_url: &str, other_url: &str) -> bool {
+    let account_and_name = |url| str::rsplit(url, '/').take(2);
+    account_and_name(queue_url.trim_end_matches('/')).eq(account_and_name(other_url.trim_end_matches('/')))
+}
+
 fn arn_of(queue: &str) -> Option<Arn<'_>> {
     Arn::split(queue).filter(|arn| arn.service == "sqs")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_the_same_behind_every_endpoint() {
+        let queue_url = "https://sqs.us-east-1.amazonaws.com/111122223333/dead";
+        for (other_url, expected) in [
+            (queue_url, true),
+            ("https://sqs.us-east-1.amazonaws.com/111122223333/dead/", true),
+            ("https://us-east-1.queue.amazonaws.com/111122223333/dead", true),
+            ("https://sqs.us-east-1.amazonaws.com/111122223333/work", false),
+            ("https://sqs.us-east-1.amazonaws.com/999988887777/dead", false),
+        ] {
+            assert_eq!(is_same(queue_url, other_url), expected, "{other_url}");
+        }
+    }
 }

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use serde_json::Value;
 use tokio::time::sleep_until;
 
@@ -21,7 +21,9 @@ use crate::aws::Aws;
 use crate::aws::dead_letters::VISIBILITY_TIMEOUT;
 use crate::cli::input::whole_number;
 use crate::cli::interrupt::{INTERRUPTED, Interrupt};
-use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, confirm, counted, print_text, print_warning, status_counts};
+use crate::cli::paint::{
+    BOLD, DIM, GREEN, RED, YELLOW, confirm, counted, print_line, print_text, print_warning, status_counts,
+};
 use crate::cli::visible::visible;
 use crate::cli::{FAILED, SUCCESS};
 use crate::event::VERSION;
@@ -45,7 +47,7 @@ processed with a result. After Ctrl-C no further message is redriven.\n\n\
 Without a filter, the command redrives all messages, after a prompt. It moves at most 5000 messages in one run.\n\n\
 Exit codes:\n  \
 0  all selected messages were redriven\n  \
-1  a message was not redriven, or failed again, or the filter matches none\n  \
+1  a message was not redriven, or failed again, or the filter matches none, or the prompt was declined\n  \
 2  the usage or the settings are wrong, or AWS cannot be reached\n\
 130  Ctrl-C was pressed")]
 pub(super) struct Arguments {
@@ -90,7 +92,15 @@ pub(super) async fn run(
         let queue = to.as_deref().or_else(|| session.environment.get("WORK_QUEUE_URL")).ok_or_else(|| {
             anyhow!("no queue to send to: pass --to QUEUE, set WORK_QUEUE_URL, or process the messages with --here")
         })?;
-        Destination::Queue(queue_name::url_of(queue, &session.config, &session.clock).await?)
+        let queue_url = queue_name::url_of(queue, &session.config, &session.clock).await?;
+        if queue_name::is_same(&queue_url, &session.queue_url) {
+            bail!(
+                "{} is the dead-letter queue that the messages are on: pass the work queue with --to, or process the \
+                 messages with --here",
+                queue_of(&queue_url)
+            );
+        }
+        Destination::Queue(queue_url)
     };
     let (selected, matches_nothing) = filter.select_some(dead_letters, session.clock.utc());
     if matches_nothing {
@@ -118,7 +128,8 @@ pub(super) async fn run(
             Destination::Handler(_) => format!("process {messages} here"),
         };
         if !confirm(&action, "No filter is given: this is everything on the dead-letter queue.")? {
-            return Ok(CommandResult::read_only(SUCCESS));
+            print_line("nothing was redriven");
+            return Ok(CommandResult::read_only(FAILED));
         }
     }
     let mut interrupt = Interrupt::noting(&NOTES);
