@@ -437,6 +437,12 @@ const OTHER_EXIT_CODES: [(&str, i32); 11] = [
 ];
 
 #[test]
+fn a_batch_without_messages_is_named() {
+    let output = enforcer(&["event", "-", "--sandbox"], "{\"Records\": []}", &[]);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(0), "• ignored: the batch is empty\n"));
+}
+
+#[test]
 fn any_event_can_be_tried_in_a_sandbox_that_contains_what_it_names() {
     let events = concat!(env!("CARGO_MANIFEST_DIR"), "/events");
     let mut names: Vec<_> = std::fs::read_dir(events)

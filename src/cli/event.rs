@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::credentials::sdk_config;
 use super::function_settings::{FunctionName, settings_in, settings_of};
 use super::input::{self, parse_json, whole_number};
-use super::paint::{self, BOLD, print_error, print_line, print_text};
+use super::paint::{self, BOLD, YELLOW, print_error, print_line, print_text};
 use super::progress::shown;
 use super::sandbox_account::{ACCOUNT, ALIAS, DEAD_LETTER_QUEUE, ENFORCER, REGION, SandboxAccount};
 use super::{FAILED, PENDING, SUCCESS, exit_code, visible};
@@ -76,15 +76,8 @@ pub(super) async fn run(arguments: &Arguments) -> Result<u8> {
     let deadline = handler.clock.wall() + Duration::from_secs(arguments.timeout);
     let invocation = Invocation { request_id: "terminal".to_owned(), deadline };
     let grace = handler.settings.iac_grace.as_secs();
-    let handling = |waited: Duration| {
-        let grace = if grace == 0 || arguments.dry_run {
-            String::new()
-        } else {
-            format!(", and a new stream for its grace period of {grace} s (IAC_GRACE_SECONDS=0 turns that off)")
-        };
-        let (waited, timeout) = (waited.as_secs(), arguments.timeout);
-        format!("handling the event for {waited} s of {timeout} s: streams are waited for until they are ACTIVE{grace}")
-    };
+    let grace = if arguments.dry_run { 0 } else { grace };
+    let handling = |waited: Duration| waiting(waited.as_secs(), arguments.timeout, grace);
     // The answer to a batch names only the messages that are to be delivered again.
     let messages: Mutex<Vec<(String, Value)>> = Mutex::default();
     let on_message = |id: &str, report: &Report| {
@@ -115,6 +108,15 @@ pub(super) async fn run(arguments: &Arguments) -> Result<u8> {
     }
 }
 
+/// What is waited for, in seconds. What matters comes first: a terminal cuts the line.
+fn waiting(waited: u64, timeout: u64, grace: u64) -> String {
+    let grace = match grace {
+        0 => String::new(),
+        grace => format!("; grace period {grace} s (for new streams; IAC_GRACE_SECONDS=0 turns it off)"),
+    };
+    format!("{waited} s of {timeout} s for ACTIVE streams{grace}")
+}
+
 fn print(answer: &Value, json: bool) {
     if json {
         print_line(&visible::json(answer));
@@ -130,6 +132,9 @@ fn print_batch(answer: &Value, messages: &[(String, Value)], json: bool) {
     if json {
         print_line(&visible::json(answer));
         return;
+    }
+    if messages.is_empty() {
+        print_text(&format!("{YELLOW}• ignored{YELLOW:#}: the batch is empty"));
     }
     let failures = answer["batchItemFailures"].as_array();
     for (id, report) in messages {
@@ -275,5 +280,23 @@ fn with_key(text: &str, key: &KeyRef, key_id: &str) -> String {
     match key {
         KeyRef::Arn(arn) => text.replace(arn.id(), key_id),
         _ => text.replace(key.as_str(), key_id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The columns of the narrowest terminal, without the spinner.
+    const NARROWEST: usize = 60 - 2;
+
+    #[test]
+    fn a_narrow_terminal_shows_how_long_the_grace_period_is() {
+        assert_eq!(waiting(3, 300, 0), "3 s of 300 s for ACTIVE streams");
+        for (waited, timeout, grace) in [(3, 300, 60), (899, 900, 900)] {
+            let line = waiting(waited, timeout, grace);
+            let shown = line.get(..NARROWEST).expect("the line is longer");
+            assert!(shown.contains(&format!("for ACTIVE streams; grace period {grace} s")), "{shown}");
+        }
     }
 }
