@@ -55,10 +55,9 @@ impl Filter {
         let selected = self.select(dead_letters, now);
         let matches_nothing = selected.is_empty() && !dead_letters.is_empty();
         if matches_nothing {
-            print_error(&format!("the filter matches none of {}", counted(dead_letters.len(), "message")));
-            for line in self.mismatches(dead_letters, now) {
-                print_error(&line);
-            }
+            let received = counted(dead_letters.len(), "message");
+            let mismatches = self.mismatches(dead_letters, now).join("; ");
+            print_error(&format!("the filter matches none of {received}: {mismatches}"));
         }
         (selected, matches_nothing)
     }
@@ -72,16 +71,16 @@ impl Filter {
             lines.extend(ids.iter().map(|id| format!("no message has an ID that starts with {}", visible(id))));
         }
         for (condition, option, what, value) in [
-            (stream, "--stream", "streams", ShownDeadLetter::subject as fn(&ShownDeadLetter) -> String),
-            (code, "--code", "codes", ShownDeadLetter::code_text),
-            (class, "--class", "classes", |dead_letter| visible(&dead_letter.class)),
+            (stream, "--stream", "stream", ShownDeadLetter::subject as fn(&ShownDeadLetter) -> String),
+            (code, "--code", "code", ShownDeadLetter::code_text),
+            (class, "--class", "class", |dead_letter| visible(&dead_letter.class)),
         ] {
             let Some(condition) = condition else { continue };
             let there: BTreeSet<_> = dead_letters.iter().map(value).filter(|value| !value.is_empty()).collect();
             let is_arn = || dead_letters.iter().any(|dead_letter| dead_letter.stream.as_ref() == Some(condition));
             if !(there.contains(condition) || option == "--stream" && is_arn()) {
-                let there = first_of(&there.into_iter().collect::<Vec<_>>(), MOST_NAMED);
-                lines.push(format!("{option} {}: the {what} are {there}", visible(condition)));
+                let there: Vec<_> = there.into_iter().collect();
+                lines.push(format!("{option} {}: {}", visible(condition), instead_of(condition, what, &there)));
             }
         }
         let oldest = dead_letters.iter().map(|dead_letter| dead_letter.age(now)).max().unwrap_or_default();
@@ -105,4 +104,27 @@ impl Filter {
             && equals(class, &dead_letter.class)
             && older_than.is_none_or(|age| dead_letter.age(now) > age)
     }
+}
+
+/// What to write instead of `condition`, which is none of the values that are there.
+fn instead_of(condition: &str, what: &str, there: &[String]) -> String {
+    let all = match there {
+        [] => format!("no message has a {what}"),
+        [only] => format!("the {what} is {only}"),
+        several => {
+            let ending = if what.ends_with('s') { "es" } else { "s" };
+            format!("the {what}{ending} are {}", first_of(several, MOST_NAMED))
+        }
+    };
+    match nearest(condition, there) {
+        Some(nearest) => format!("{all} (did you mean {nearest}?)"),
+        None => all,
+    }
+}
+
+/// The value that is most like `condition`: at most a third of its characters differ.
+fn nearest<'a>(condition: &str, there: &'a [String]) -> Option<&'a str> {
+    let rated = there.iter().map(|other| (strsim::damerau_levenshtein(condition, other), other.as_str()));
+    let (distance, nearest) = rated.min_by_key(|(distance, _)| *distance)?;
+    (distance * 3 <= condition.chars().count().max(3)).then_some(nearest)
 }
