@@ -117,8 +117,19 @@ fn print_to_stderr(text: &str) {
         Some(width) => wrapped(text, width, "  "),
         None => vec![text.to_owned()],
     };
+    clear_line();
     for line in lines {
         drop(writeln!(anstream::stderr(), "{line}"));
+    }
+}
+
+/// Clears the line of a terminal: what is waited for may still be shown on it. This is no colour, so
+/// it is not left out with `NO_COLOR`, only on a terminal that cannot do it, on which nothing is shown.
+fn clear_line() {
+    let terminal = Environment::of_process().get("TERM").map(str::to_owned);
+    let can_clear = cfg!(windows) || terminal.is_some_and(|terminal| terminal != "dumb");
+    if can_clear && io::stderr().is_terminal() {
+        drop(io::stderr().write_all(b"\r\x1b[2K"));
     }
 }
 
@@ -143,10 +154,9 @@ pub(super) fn confirm(action: &str, note: &str) -> Result<bool> {
 
 /// Asks `question` on standard error; the answer is `None` at the end of the input.
 pub(super) fn prompt(question: &str) -> Result<Option<String>> {
+    clear_line();
     let mut error_stream = anstream::stderr();
-    // What was waited for may still be shown on the line.
-    let clear = if io::stderr().is_terminal() { "\r\u{1b}[2K" } else { "" };
-    write!(error_stream, "{clear}{} ", harmless(question))
+    write!(error_stream, "{} ", harmless(question))
         .and_then(|()| error_stream.flush())
         .context("cannot write the prompt")?;
     let mut answer = String::new();
