@@ -47,20 +47,27 @@ impl Setup {
         enforcer(&[&["dlq"], arguments].concat(), &self.variables)
     }
 
-    /// Runs `enforcer dlq` at a terminal, on which `typed` is typed.
+    /// Starts `enforcer dlq` at a terminal.
     #[cfg(target_os = "linux")]
-    fn run_at_a_terminal(&self, arguments: &str, typed: &str) -> (Option<i32>, String) {
-        use std::io::Write;
+    fn at_a_terminal(&self, arguments: &str) -> std::process::Child {
         use std::process::{Command, Stdio};
 
-        let mut script = Command::new("script")
+        Command::new("script")
             .args(["-qec", &format!("'{}' dlq {arguments}", env!("CARGO_BIN_EXE_enforcer")), "/dev/null"])
             .env_clear()
             .envs(self.variables.iter().map(|(name, value)| (*name, value.as_str())))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("script, of util-linux");
+            .expect("script, of util-linux")
+    }
+
+    /// Runs `enforcer dlq` at a terminal, on which `typed` is typed.
+    #[cfg(target_os = "linux")]
+    fn run_at_a_terminal(&self, arguments: &str, typed: &str) -> (Option<i32>, String) {
+        use std::io::Write;
+
+        let mut script = self.at_a_terminal(arguments);
         let mut keyboard = script.stdin.take().expect("a pipe");
         keyboard.write_all(typed.as_bytes()).expect("typed");
         let output = script.wait_with_output().expect("an end");
@@ -124,6 +131,9 @@ fn a_dead_letter_is_shown_in_full_by_the_first_characters_of_its_id() {
     for part in ["written by  the function", "KMSDisabledException", "\"enforcement-failure\"", "dlq redrive"] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
+    let again = format!("enforcer dlq redrive {} --queue {DEAD} --region us-east-1\n", &id[..8]);
+    let (_, shown) = setup.run(&["show", &id[..6], "--queue", DEAD, "--region", "us-east-1"]);
+    assert!(shown.ends_with(&again), "{again}: {shown}");
     let (code, refused) = setup.run(&["show", "zzz"]);
     assert_eq!((code, refused.contains("no message has an ID that starts with")), (Some(2), true), "{refused}");
     assert_eq!(setup.bodies(DEAD).len(), 5);
@@ -161,7 +171,7 @@ fn a_dead_letter_that_is_processed_here_is_deleted_only_if_its_result_is_stored(
     assert_eq!(code, Some(1), "{printed}");
     assert!(
         printed.contains("✘")
-            && printed.contains("orders: 1 failed: it is a new dead letter now")
+            && printed.contains("orders: 1 failed, and is a new dead letter now: ")
             && !printed.contains("✔"),
         "{printed}"
     );
@@ -260,8 +270,11 @@ fn a_queue_is_named_by_its_name_its_url_or_its_arn() {
 fn a_filter_that_matches_nothing_says_what_is_there() {
     let setup = Setup::new();
     for (arguments, says) in [
-        (&["redrive", "--code", "KMSDisabledExcepton"][..], "the codes are KMSDisabledException, NO_PERMISSIONS,"),
-        (&["redrive", "--here", "--stream", "oders"], "the streams are (whole event), orders"),
+        (&["redrive", "--code", "KMSDisabledExcepton"][..], "Unknown (did you mean KMSDisabledException?)"),
+        (
+            &["redrive", "--here", "--stream", "oders"],
+            "5 messages: --stream oders: the streams are (whole event), orders (did you mean orders?)",
+        ),
         (&["list", "--class", "contested"], "the classes are retryable, terminal"),
         (&["list", "--json", "zzz"], "no message has an ID that starts with zzz"),
         (&["purge", "--yes", "--older-than", "7d"], "the oldest message is"),
@@ -269,8 +282,13 @@ fn a_filter_that_matches_nothing_says_what_is_there() {
     ] {
         let (code, printed) = setup.run(arguments);
         assert!(code == Some(1) && printed.contains(says), "{arguments:?}: {code:?} {printed}");
+        assert_eq!(printed.matches("error:").count(), 1, "{printed}");
     }
     assert_eq!((setup.bodies(DEAD).len(), setup.bodies(WORK).len()), (5, 0));
+    setup.account.purge(DEAD);
+    setup.account.send(DEAD, &event("dead-letter").to_string());
+    let (_, printed) = setup.run(&["list", "--code", "Throttled"]);
+    assert!(printed.contains("the code is KMSDisabledException"), "{printed}");
     // There is nothing to filter.
     setup.account.purge(DEAD);
     let (code, printed) = setup.run(&["redrive", "--code", "KMSDisabledException"]);
@@ -284,7 +302,8 @@ fn messages_are_not_redriven_onto_the_queue_that_they_come_from() {
     for queue in [DEAD, &of_account] {
         for more in [&["--yes"][..], &["--dry-run"]] {
             let (code, printed) = setup.run(&[&["redrive", "--to", queue], more].concat());
-            let says = format!("{DEAD} is the dead-letter queue that the messages are on: pass the work queue with --to");
+            let says =
+                format!("{DEAD} is the dead-letter queue that the messages are on: pass the work queue with --to");
             assert!(code == Some(2) && printed.contains(&says), "{queue}: {code:?} {printed}");
         }
     }
@@ -304,6 +323,35 @@ fn a_declined_prompt_says_that_nothing_was_done_and_ends_with_1() {
         assert!(code == Some(1) && printed.contains(says), "{arguments}: {code:?} {printed}");
     }
     assert_eq!((setup.bodies(DEAD).len(), setup.bodies(WORK).len()), (5, 0));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_terminal_shows_what_is_waited_for_and_clears_it_before_a_warning() {
+    use std::io::{Read, Write};
+
+    let mut setup = Setup::new();
+    setup.variables.push(("TERM", "xterm".to_owned()));
+    setup.account.stream(NewStream::named("slow").updating_for(std::time::Duration::from_secs(3)));
+    setup.account.send(DEAD, &json!({"stream": "slow"}).to_string());
+    let mut script = setup.at_a_terminal("redrive --here --stream slow");
+    let (mut keyboard, mut screen) = (script.stdin.take().expect("a pipe"), script.stdout.take().expect("a pipe"));
+    let (mut printed, mut bytes) = (String::new(), [0; 1_024]);
+    let mut is_interrupted = false;
+    loop {
+        let count = screen.read(&mut bytes).expect("it prints");
+        if count == 0 {
+            break;
+        }
+        printed.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        if !is_interrupted && printed.contains("s), 1 of 1 message") {
+            keyboard.write_all(b"\x03").expect("Ctrl-C");
+            is_interrupted = true;
+        }
+    }
+    script.wait().expect("it ends");
+    assert!(printed.contains("reading the dead-letter queue (1 s)"), "{printed}");
+    assert!(printed.contains("\r\u{1b}[2Kwarning: interrupted"), "{printed:?}");
 }
 
 #[test]

@@ -18,6 +18,8 @@ mod redrive;
 mod sample;
 mod show;
 
+use std::time::Duration;
+
 use anyhow::{Result, anyhow};
 use clap::Subcommand;
 use futures_util::StreamExt;
@@ -29,6 +31,7 @@ use super::credentials::sdk_config;
 use super::function_settings::{FunctionName, settings_of};
 use super::input;
 use super::paint::{counted, print_warning};
+use super::progress::shown;
 use super::visible::visible;
 use crate::aws::dead_letters::DeadLetterQueue;
 use crate::clock::Clock;
@@ -107,6 +110,36 @@ struct Session {
     begun: Instant,
 }
 
+impl Arguments {
+    /// The options that lead to the queue, for another command about the same messages.
+    fn connection(&self) -> String {
+        let Self { command: _, queue, function, profile, region, sandbox } = self;
+        let region = function.as_ref().and_then(FunctionName::region).or(region.as_deref());
+        let function = function.as_ref().map(ToString::to_string);
+        let options = [
+            ("--queue", queue.as_deref()),
+            ("--function", function.as_deref()),
+            ("--profile", profile.as_deref()),
+            ("--region", region),
+        ];
+        let mut text = String::new();
+        for (option, value) in options {
+            text.extend(value.map(|value| format!(" {option} {}", quoted(value))));
+        }
+        if *sandbox {
+            text.push_str(" --sandbox");
+        }
+        text
+    }
+}
+
+/// An argument as it is typed into a shell.
+fn quoted(argument: &str) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_./:@%+=,".contains(character);
+    let argument = visible(argument);
+    if argument.chars().all(is_plain) { argument } else { format!("'{}'", argument.replace('\'', r"'\''")) }
+}
+
 /// What a command did.
 struct CommandResult {
     exit_code: u8,
@@ -123,11 +156,13 @@ impl CommandResult {
 
 pub(super) async fn run(arguments: &Arguments) -> Result<u8> {
     let session = if arguments.sandbox { sample::session().await? } else { Session::in_aws(arguments).await? };
-    let dead_letters = session.receive_all().await?;
+    let reading = |waited: Duration| format!("reading the dead-letter queue ({} s)", waited.as_secs());
+    let dead_letters = Box::pin(shown(session.begun, reading, session.receive_all())).await?;
+    let connection = arguments.connection();
     let result = match &arguments.command {
         Command::List(arguments) => Ok(list::run(&session, arguments, &dead_letters)),
-        Command::Show(arguments) => show::run(&session, arguments, &dead_letters),
-        Command::Redrive(arguments) => redrive::run(&session, arguments, &dead_letters).await,
+        Command::Show(arguments) => show::run(&session, arguments, &dead_letters, &connection),
+        Command::Redrive(arguments) => Box::pin(redrive::run(&session, arguments, &dead_letters)).await,
         Command::Purge(arguments) => purge::run(&session, arguments, &dead_letters).await,
     };
     let deleted = result.as_ref().map(|result| result.deleted.as_slice()).unwrap_or_default();
@@ -208,5 +243,36 @@ impl Session {
             }
         };
         iter(dead_letters).for_each_concurrent(RELEASED_AT_ONCE, release).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Dlq {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn the_options_that_lead_to_the_queue_can_be_typed_again() {
+        for (given, again) in [
+            (&[][..], ""),
+            (&["--sandbox"], " --sandbox"),
+            (&["--queue", "dead", "--region", "eu-west-1"], " --queue dead --region eu-west-1"),
+            (&["--profile", "Jo's account"], r" --profile 'Jo'\''s account'"),
+            (&["--function", "enforcer:live", "--profile", "prod"], " --function enforcer:live --profile prod"),
+            (
+                &["--function", "arn:aws:lambda:eu-west-1:111122223333:function:enforcer"],
+                " --function enforcer --region eu-west-1",
+            ),
+        ] {
+            let Dlq { arguments } = Dlq::parse_from([&["dlq", "list"], given].concat());
+            assert_eq!(arguments.connection(), again);
+        }
     }
 }

@@ -30,6 +30,11 @@ impl Progress {
         Self { bar, done: 0, total }
     }
 
+    /// The same without a bar, for messages of which each shows that it is waited for.
+    pub(super) fn in_lines(total: usize) -> Self {
+        Self { bar: ProgressBar::hidden(), done: 0, total }
+    }
+
     /// One more message is done.
     pub(super) fn advance(&mut self) {
         self.done += 1;

@@ -7,6 +7,7 @@
 //! Messages are redriven one after the other and at a limited rate: the workers behind the queue
 //! share the account's limits on Kinesis and KMS with everybody else.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
@@ -24,8 +25,10 @@ use crate::cli::interrupt::{INTERRUPTED, Interrupt};
 use crate::cli::paint::{
     BOLD, DIM, GREEN, RED, YELLOW, confirm, counted, print_line, print_text, print_warning, status_counts,
 };
+use crate::cli::progress::shown;
 use crate::cli::visible::visible;
 use crate::cli::{FAILED, SUCCESS};
+use crate::domain::text::first_of;
 use crate::event::VERSION;
 use crate::handler::{Handler, Invocation};
 use crate::settings::Settings;
@@ -36,6 +39,9 @@ const TIMEOUT: Duration = Duration::from_mins(5);
 /// How long before the end of the visibility timeout no further message is redriven: afterwards
 /// somebody else may have received it.
 const MARGIN: Duration = Duration::from_mins(1);
+
+/// How many reasons a line names for a dead letter that failed again.
+const MOST_REASONS: usize = 3;
 
 /// What Ctrl-C says.
 const NOTES: [&str; 1] = ["interrupted: finishing the current message and making the others visible again; \
@@ -134,11 +140,11 @@ pub(super) async fn run(
     }
     let mut interrupt = Interrupt::noting(&NOTES);
     interrupt.arm().await;
-    let mut progress = Progress::of(selected.len());
+    let mut progress = if *here { Progress::in_lines(selected.len()) } else { Progress::of(selected.len()) };
     let mut deleted = Vec::new();
     let mut came_back = 0;
     let mut next = session.clock.instant();
-    for dead_letter in &selected {
+    for (index, dead_letter) in selected.iter().enumerate() {
         tokio::select! {
             biased;
             () = interrupt.pressed(1) => break,
@@ -151,7 +157,16 @@ pub(super) async fn run(
             break;
         }
         next = now + Duration::from_secs(1) / *rate;
-        let (line, result) = redrive_and_delete(session, dead_letter, &destination).await;
+        let redriven = redrive_and_delete(session, dead_letter, &destination);
+        let (line, result) = if *here {
+            let processing = |waited: Duration| {
+                let (id, waited) = (dead_letter.short_id(), waited.as_secs());
+                format!("processing {id} ({waited} s), {} of {}", index + 1, counted(selected.len(), "message"))
+            };
+            Box::pin(shown(now, processing, redriven)).await
+        } else {
+            redriven.await
+        };
         if let Some(has_failed) = result {
             came_back += usize::from(has_failed);
             deleted.push(dead_letter.id.clone());
@@ -180,14 +195,19 @@ async fn redrive_and_delete(
     destination: &Destination,
 ) -> (String, Option<bool>) {
     let heading = heading(dead_letter);
-    let Redriven { result, has_failed } = match redrive(session, dead_letter, destination).await {
+    let Redriven { result, failure } = match redrive(session, dead_letter, destination).await {
         Ok(redriven) => redriven,
         Err(reason) => return (format!("{RED}✘{RED:#} {heading}: not redriven: {}", visible(&reason)), None),
     };
     let result = visible(&result);
     match session.queue.delete(&dead_letter.received_message).await {
-        Ok(()) if has_failed => (format!("{RED}✘{RED:#} {heading}: {result}: it is a new dead letter now"), Some(true)),
-        Ok(()) => (format!("{GREEN}✔{GREEN:#} {heading}: {result}"), Some(false)),
+        Ok(()) => match failure {
+            Some(failure) => {
+                let failure = visible(&failure);
+                (format!("{RED}✘{RED:#} {heading}: {result}, and is a new dead letter now: {failure}"), Some(true))
+            }
+            None => (format!("{GREEN}✔{GREEN:#} {heading}: {result}"), Some(false)),
+        },
         Err(error) => {
             let failure = visible(&error.failure);
             (format!("{RED}✘{RED:#} {heading}: {result}, but still on the dead-letter queue: {failure}"), None)
@@ -203,8 +223,8 @@ fn queue_of(queue_url: &str) -> &str {
 /// What became of a dead letter that may be deleted.
 struct Redriven {
     result: String,
-    /// Whether it failed again, so that there is a new dead letter.
-    has_failed: bool,
+    /// Why it failed again, so that there is a new dead letter; `None` if it did not.
+    failure: Option<String>,
 }
 
 /// Why a dead letter of another version stays where it is: this program would not understand it,
@@ -238,7 +258,7 @@ async fn redrive(
     }
     match destination {
         Destination::Queue(queue_url) => match session.queue.copy(&dead_letter.received_message, queue_url).await {
-            Ok(()) => Ok(Redriven { result: format!("sent to {}", queue_of(queue_url)), has_failed: false }),
+            Ok(()) => Ok(Redriven { result: format!("sent to {}", queue_of(queue_url)), failure: None }),
             Err(error) => Err(format!("cannot send the message to {queue_url}: {}", error.failure)),
         },
         Destination::Handler(_) if dead_letter.forgoes_dead_letter() => {
@@ -266,10 +286,19 @@ async fn redrive(
 /// contested.
 fn processed(answer: &Value) -> Redriven {
     let count = |status: &str| answer["summary"][status].as_u64().unwrap_or_default();
-    let has_failed = count("failed") + count("contested") > 0;
+    let failure = (count("failed") + count("contested") > 0).then(|| reasons_of_failures(answer));
     let result = match answer["trigger"]["reason"].as_str() {
-        Some(reason) if !has_failed => format!("ignored: {reason}"),
+        Some(reason) if failure.is_none() => format!("ignored: {reason}"),
         _ => status_counts(answer),
     };
-    Redriven { result, has_failed }
+    Redriven { result, failure }
+}
+
+/// Why streams failed or are contested, each reason once.
+fn reasons_of_failures(answer: &Value) -> String {
+    let outcomes = answer["outcomes"].as_array().into_iter().flatten();
+    let failures = outcomes.filter(|outcome| matches!(outcome["status"].as_str(), Some("failed" | "contested")));
+    let reasons: BTreeSet<_> = failures.filter_map(|outcome| outcome["reason"].as_str()).collect();
+    let reasons: Vec<_> = reasons.into_iter().map(str::to_owned).collect();
+    first_of(&reasons, MOST_REASONS)
 }

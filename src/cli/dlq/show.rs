@@ -26,18 +26,20 @@ pub(super) fn run(
     session: &Session,
     Arguments { id, json }: &Arguments,
     dead_letters: &[ShownDeadLetter],
+    connection: &str,
 ) -> Result<CommandResult> {
     let matches = |dead_letter: &&ShownDeadLetter| dead_letter.id.starts_with(id.as_str());
     match dead_letters.iter().filter(matches).collect::<Vec<_>>()[..] {
         [dead_letter] if *json => print_line(&visible_json(dead_letter)),
-        [dead_letter] => print(dead_letter, session.clock.utc()),
+        [dead_letter] => print(dead_letter, session.clock.utc(), connection),
         [] => bail!("no message has an ID that starts with {id:?}: list the messages with enforcer dlq list"),
         ref several => bail!("{} messages have IDs that start with {id:?}: pass more of the ID", several.len()),
     }
     Ok(CommandResult::read_only(SUCCESS))
 }
 
-fn print(dead_letter: &ShownDeadLetter, now: DateTime<Utc>) {
+/// `connection` is the options for a command about the same queue.
+fn print(dead_letter: &ShownDeadLetter, now: DateTime<Utc>, connection: &str) {
     let sent = dead_letter.sent.map_or_else(
         || "unknown".to_owned(),
         |sent| format!("{}, {} ago", sent.to_rfc3339(), age_text(dead_letter.age(now))),
@@ -63,8 +65,7 @@ fn print(dead_letter: &ShownDeadLetter, now: DateTime<Utc>) {
     }
     print_line(&format!("{BOLD}body{BOLD:#}"));
     print_line(&visible_json(&dead_letter.body));
-    print_text(&format!(
-        "{DIM}To redrive it: enforcer dlq redrive {}, or add --here to process it in this terminal.{DIM:#}",
-        dead_letter.short_id()
-    ));
+    print_text(&format!("{DIM}To redrive it, or with --here to process it in this terminal:{DIM:#}"));
+    // In one line, so that it can be copied.
+    print_line(&format!("  enforcer dlq redrive {}{connection}", visible(dead_letter.short_id())));
 }
