@@ -123,8 +123,8 @@ fn print_to_stderr(text: &str) {
     }
 }
 
-/// Clears the line of a terminal: what is waited for may still be shown on it. This is no colour, so
-/// it is not left out with `NO_COLOR`, only on a terminal that cannot do it, on which nothing is shown.
+/// Clears the line of a terminal: what is waited for may still be shown on it. `NO_COLOR` does not
+/// turn it off. A terminal that cannot clear a line does not show what is waited for either.
 fn clear_line() {
     let terminal = Environment::of_process().get("TERM").map(str::to_owned);
     let can_clear = cfg!(windows) || terminal.is_some_and(|terminal| terminal != "dumb");
