@@ -6,6 +6,11 @@ use std::str::Chars;
 /// How many patterns one regular expression may become.
 const MOST: usize = 8;
 
+/// How deep its groups may be nested, and how many bytes it may have. A regular expression that is
+/// written for names and values of at most 256 characters stays far below both.
+const DEEPEST: usize = 32;
+const LONGEST: usize = 1_024;
+
 /// How sure it is that a text is a regular expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Likeness {
@@ -33,10 +38,13 @@ pub(super) fn likeness(text: &str) -> Option<Likeness> {
 }
 
 /// The patterns that match what the regular expression matches, or a little more. `None` if there
-/// are too many, or if it cannot be read.
+/// are too many, or if it cannot be read or is too long.
 pub(super) fn patterns(text: &str) -> Option<Vec<String>> {
+    if text.len() > LONGEST {
+        return None;
+    }
     let mut rest = text.chars().peekable();
-    let mut found = alternatives(&mut rest)?;
+    let mut found = alternatives(&mut rest, DEEPEST)?;
     if rest.next().is_some() {
         return None;
     }
@@ -57,15 +65,17 @@ pub(super) fn patterns(text: &str) -> Option<Vec<String>> {
     (!found.is_empty() && found.len() <= MOST).then_some(found)
 }
 
-fn alternatives(rest: &mut Peekable<Chars<'_>>) -> Option<Vec<String>> {
-    let mut found = sequence(rest)?;
+/// What stands between `|`, up to the end of the group. `depth` is how many groups may be opened in
+/// one another.
+fn alternatives(rest: &mut Peekable<Chars<'_>>, depth: usize) -> Option<Vec<String>> {
+    let mut found = sequence(rest, depth)?;
     while rest.next_if_eq(&'|').is_some() {
-        found.extend(sequence(rest)?);
+        found.extend(sequence(rest, depth)?);
     }
     Some(found)
 }
 
-fn sequence(rest: &mut Peekable<Chars<'_>>) -> Option<Vec<String>> {
+fn sequence(rest: &mut Peekable<Chars<'_>>, depth: usize) -> Option<Vec<String>> {
     let mut found = vec![String::new()];
     while let Some(character) = rest.next_if(|next| !"|)".contains(*next)) {
         let atom = match character {
@@ -74,7 +84,7 @@ fn sequence(rest: &mut Peekable<Chars<'_>>) -> Option<Vec<String>> {
                 if rest.next_if_eq(&'?').is_some() {
                     rest.next_if_eq(&':')?;
                 }
-                let inner = alternatives(rest)?;
+                let inner = alternatives(rest, depth.checked_sub(1)?)?;
                 rest.next_if_eq(&')')?;
                 inner
             }
@@ -151,6 +161,11 @@ mod tests {
             ("(?:a|b)c?", &["ac", "a", "bc", "b"]),
         ] {
             assert_eq!(patterns(text).as_deref().unwrap_or_default(), expected, "{text}");
+        }
+        let nested = |depth: usize| format!("{}a{}", "(".repeat(depth), ")".repeat(depth));
+        assert_eq!(patterns(&nested(32)), Some(vec!["a".to_owned()]));
+        for text in [nested(33), "(".repeat(200_000), format!("^{}", "a".repeat(200_000))] {
+            assert_eq!(patterns(&text), None);
         }
         for text in ["(a", "a)", "[a", "*a", "(?i)a", "(a|b)(c|d)(e|f)(g|h)", "\\", ""] {
             assert_eq!(patterns(text), None, "{text}");
