@@ -5,7 +5,7 @@ use anyhow::Result;
 use chrono::NaiveDate;
 
 use super::hint::{another_document, hint};
-use super::lint::{Finding, Level, findings};
+use super::lint::{Finding, Findings, Level, findings};
 use super::{FAILED, SUCCESS, USAGE};
 use crate::cli::input::{self, Encoding, name_of};
 use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, print_error, print_text};
@@ -19,6 +19,10 @@ use crate::settings::LARGEST_POLICY;
 /// [tiers]: https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html
 const LARGEST_PARAMETER: usize = 4_096;
 const LARGEST_ADVANCED_PARAMETER: usize = 8_192;
+
+/// Printed where the comparisons would take too long.
+const NOT_COMPARED: &str = "not all rules were compared with one another, which would take too long: \
+                            there may be more rules that are never reached";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit codes:\n  \
@@ -69,9 +73,13 @@ fn check(file: &str, today: NaiveDate) -> Result<Checked> {
         print_text(&format!("{RED}✘{RED:#} {BOLD}{file}{BOLD:#}: {document}"));
         return Ok(Checked::Invalid);
     }
-    let (size, of_file) = size(&text, encoding);
+    let (size, mut of_file) = size(&text, encoding);
     let read = text.parse::<Policy>();
-    let of_rules = read.as_ref().map(|policy| findings(policy, today)).unwrap_or_default();
+    let found = read.as_ref().map(|policy| findings(policy, today));
+    let Findings { of_rules, is_complete } = found.unwrap_or(Findings { of_rules: Vec::new(), is_complete: true });
+    if !is_complete {
+        of_file.push((Level::Note, NOT_COMPARED.to_owned()));
+    }
     let levels = of_file.iter().map(|(level, _)| *level).chain(of_rules.iter().map(|finding| finding.level));
     let warnings = levels.filter(|level| *level == Level::Warning).count();
     let counts = match (&read, warnings) {

@@ -237,7 +237,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
 /// The rules in order, up to the one that applies: whether each matches, and why not.
 fn rule_lines(rules: &EffectivePolicy, subject: &Subject<'_>) -> Vec<String> {
     let mut lines = Vec::new();
-    let warnings = findings(&rules.policy, subject.today);
+    let warnings = findings(&rules.policy, subject.today).of_rules;
     for (index, rule) in rules.policy.rules().iter().enumerate() {
         let (result, decides) = match rule.matches.of(subject) {
             Match::No(why) => (format!("no match, {}", visible(&why)), false),

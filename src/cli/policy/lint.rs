@@ -6,7 +6,7 @@ use std::iter::once;
 use chrono::NaiveDate;
 use wildmatch::WildMatch;
 
-use super::glob::{is_covered, sample, shortest};
+use super::glob::{Budget, is_covered, sample, shortest};
 use super::reach::shadowed;
 use super::regex::{self, Likeness};
 use super::regions::{Named, named};
@@ -48,24 +48,33 @@ pub(super) struct Finding {
     pub(super) example: Option<String>,
 }
 
-/// Every finding about the rules, in their order.
-pub(super) fn findings(policy: &Policy, today: NaiveDate) -> Vec<Finding> {
+/// What was found in a policy.
+pub(super) struct Findings {
+    /// About the rules, in their order.
+    pub(super) of_rules: Vec<Finding>,
+    /// Whether all rules were compared with one another, and all patterns of a rule.
+    pub(super) is_complete: bool,
+}
+
+/// Every finding about the rules. What takes too long to compare is left out.
+pub(super) fn findings(policy: &Policy, today: NaiveDate) -> Findings {
     let names_have_dots = policy.rules().iter().flat_map(|rule| &rule.matches.stream).any(|pattern| {
         let pattern = pattern.to_string();
         pattern.matches('.').count() > pattern.matches(".*").count()
     });
-    let mut found = Vec::new();
+    let mut budget = Budget::new();
+    let mut of_rules = Vec::new();
     for (index, rule) in policy.rules().iter().enumerate() {
         let mut rule_findings = Rules { rule: index, found: Vec::new() };
-        rule_findings.streams(&rule.matches, names_have_dots);
+        rule_findings.streams(&rule.matches, names_have_dots, &mut budget);
         rule_findings.regions(&rule.matches);
         rule_findings.tags(&rule.matches);
         rule_findings.key(rule);
-        rule_findings.reach(policy, index, today);
+        rule_findings.reach(policy, index, today, &mut budget);
         rule_findings.exemption(rule, today);
-        found.extend(rule_findings.found);
+        of_rules.extend(rule_findings.found);
     }
-    found
+    Findings { of_rules, is_complete: !budget.is_spent() }
 }
 
 /// The exemption's findings, for people who read about one rule.
@@ -115,7 +124,7 @@ impl Rules {
         }
     }
 
-    fn streams(&mut self, conditions: &Conditions, names_have_dots: bool) {
+    fn streams(&mut self, conditions: &Conditions, names_have_dots: bool, budget: &mut Budget) {
         let patterns: Vec<_> = conditions.stream.iter().map(ToString::to_string).collect();
         let mut dead = Vec::new();
         for (index, pattern) in patterns.iter().enumerate() {
@@ -144,11 +153,15 @@ impl Rules {
                 ),
                 Some(Likeness::Possible) | None => {}
             }
-            let others = patterns.iter().enumerate();
-            let wider = others.filter(|(at, other)| {
-                *at != index && is_covered(pattern, &[other], 1) && (*at < index || !is_covered(other, &[pattern], 1))
+            if budget.is_spent() {
+                continue;
+            }
+            let wider = patterns.iter().enumerate().find(|(at, other)| {
+                *at != index
+                    && is_covered(pattern, &[other], 1, budget)
+                    && (*at < index || !is_covered(other, &[pattern], 1, budget))
             });
-            if let Some((_, wider)) = wider.into_iter().next() {
+            if let Some((_, wider)) = wider {
                 self.push(
                     Level::Note,
                     format!("{place} adds nothing: {:?} matches the same names", shorten(wider, SHOWN)),
@@ -274,8 +287,8 @@ impl Rules {
         }
     }
 
-    fn reach(&mut self, policy: &Policy, index: usize, today: NaiveDate) {
-        let Some(found) = shadowed(policy, index, today) else { return };
+    fn reach(&mut self, policy: &Policy, index: usize, today: NaiveDate, budget: &mut Budget) {
+        let Some(found) = shadowed(policy, index, today, budget) else { return };
         let name = |index: usize| format!("{:?}", policy.rules()[index].name);
         let names = found.by.iter().map(|index| name(*index)).collect::<Vec<_>>().join(" and ");
         let what = match found.by[..] {
@@ -339,7 +352,7 @@ mod tests {
         let policy = json!({"version": 1, "rules": rules}).to_string();
         let policy: Policy = policy.parse().unwrap_or_else(|invalid| unreachable!("{policy}: {invalid}"));
         let last = policy.rules().len() - 1;
-        let found = findings(&policy, today()).into_iter().filter(|finding| finding.rule == last);
+        let found = findings(&policy, today()).of_rules.into_iter().filter(|finding| finding.rule == last);
         found
             .map(|Finding { level, what, example, .. }| {
                 let example = example.map(|example| format!(" [{example}]")).unwrap_or_default();
@@ -485,6 +498,34 @@ mod tests {
               streams [the stream a in us-east-1 matches, but the rule \"rule 0\" decides]"
             ]
         );
+    }
+
+    /// A policy with a rule for each of these conditions.
+    fn policy(conditions: impl Iterator<Item = Value>) -> Policy {
+        let rules = conditions.enumerate().map(|(index, matches)| json!({"name": index.to_string(), "match": matches}));
+        let policy = json!({"version": 1, "rules": rules.collect::<Vec<_>>()}).to_string();
+        policy.parse().unwrap_or_else(|invalid| unreachable!("{policy}: {invalid}"))
+    }
+
+    #[test]
+    fn ordinary_rules_are_all_compared_and_what_takes_too_long_is_not_called_unreachable() {
+        let ordinary = |index: usize| json!({"stream": format!("team{}-{index}-*", index % 7), "region": "eu-west-1"});
+        // Each needs a long search, and matches streams that no other does.
+        let hard = |index: usize| json!({"stream": format!("*a{}b{index}*", "?".repeat(8 + index % 7))});
+        let equal = |_| json!({"stream": "a*", "region": "eu-west-1"});
+        let many: Vec<_> = (0..2_000).map(|index| format!("s{index}")).collect();
+        let is_reach = |finding: &Finding| finding.what.contains("never reached");
+        for (policy, is_complete, unreachable) in [
+            (policy((0..160).map(ordinary)), true, 0..=0),
+            (policy((0..160).map(hard)), false, 0..=0),
+            (policy((0..160).map(equal)), true, 159..=159),
+            (policy((0..5_000).map(equal)), false, 1..=4_999),
+            (policy([json!({"stream": many})].into_iter()), false, 0..=0),
+        ] {
+            let found = findings(&policy, today());
+            assert_eq!(found.is_complete, is_complete, "{:?}", policy.rules().first());
+            assert!(unreachable.contains(&found.of_rules.iter().filter(|finding| is_reach(finding)).count()));
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 
-use super::glob::{is_covered, sample};
+use super::glob::{Budget, is_covered, sample};
 use crate::domain::stream::{StreamArn, StreamMode};
 use crate::policy::{Action, Conditions, Match, Pattern, Policy, Rule, Subject};
 
@@ -31,19 +31,22 @@ pub(super) struct Stream {
 }
 
 /// The rules before `index` that together match every stream that the rule there matches, for ever;
-/// `None` if there may be a stream that reaches it.
-pub(super) fn shadowed(policy: &Policy, index: usize, today: NaiveDate) -> Option<Shadowed> {
+/// `None` if there may be a stream that reaches it, or if `budget` is spent before that is found out.
+pub(super) fn shadowed(policy: &Policy, index: usize, today: NaiveDate, budget: &mut Budget) -> Option<Shadowed> {
+    if budget.is_spent() {
+        return None;
+    }
     let (before, rule) = (&policy.rules()[..index], &policy.rules()[index]);
     // After its last day, an exemption no longer matches.
     let lasts = |rule: &Rule| !matches!(rule.action, Action::Exempt { until: Some(_), .. });
     let lasting: Vec<_> = (0..index).filter(|earlier| lasts(&before[*earlier])).collect();
     let conditions = |earlier: &usize| &before[*earlier].matches;
-    let alone = lasting.iter().find(|earlier| covers(&[conditions(earlier)], &rule.matches));
+    let alone = lasting.iter().find(|earlier| covers(&[conditions(earlier)], &rule.matches, budget));
     let by = match alone {
         Some(alone) => vec![*alone],
-        None => together(&lasting, &conditions, &rule.matches)?,
+        None => together(&lasting, &conditions, &rule.matches, budget)?,
     };
-    let is_equal = matches!(by[..], [alone] if covers(&[&rule.matches], conditions(&alone)));
+    let is_equal = matches!(by[..], [alone] if covers(&[&rule.matches], conditions(&alone), budget));
     let first = conditions(&by[0]);
     let example = Stream::in_both(&rule.matches, first).filter(|stream| stream.meets(&rule.matches, today));
     let example = example.and_then(|stream| {
@@ -58,23 +61,33 @@ fn together<'p>(
     earlier: &[usize],
     conditions: &impl Fn(&usize) -> &'p Conditions,
     later: &Conditions,
+    budget: &mut Budget,
 ) -> Option<Vec<usize>> {
     let all = |indices: &[usize]| indices.iter().map(conditions).collect::<Vec<_>>();
-    if earlier.len() < 2 || !covers(&all(earlier), later) {
+    if earlier.len() < 2 || !covers(&all(earlier), later, budget) {
         return None;
     }
     let mut needed = earlier.to_vec();
     for index in earlier.iter().rev() {
         let without: Vec<_> = needed.iter().copied().filter(|other| other != index).collect();
-        if covers(&all(&without), later) {
+        if covers(&all(&without), later, budget) {
             needed = without;
         }
     }
     Some(needed)
 }
 
-/// Whether every stream that meets `later` meets one of `earlier`.
-fn covers(earlier: &[&Conditions], later: &Conditions) -> bool {
+/// Whether every stream that meets `later` meets one of `earlier`. `false` also where `budget` is
+/// spent before that is found out.
+fn covers(earlier: &[&Conditions], later: &Conditions, budget: &mut Budget) -> bool {
+    let values = |conditions: &&Conditions| {
+        let Conditions { stream, account, region, stream_mode: _, tags } = conditions;
+        1 + stream.len() + account.len() + region.len() + tags.values().map(Vec::len).sum::<usize>()
+    };
+    let work = earlier.iter().chain([&later]).map(values).sum();
+    if !budget.spend(work) {
+        return false;
+    }
     // Each value of a condition that is named anywhere is looked at by itself, and with it one that
     // stands for all others, unless `later` allows only some.
     let values = |of: fn(&Conditions) -> &Vec<String>| -> Vec<Option<String>> {
@@ -94,10 +107,13 @@ fn covers(earlier: &[&Conditions], later: &Conditions) -> bool {
     if accounts.len() * regions.len() * modes.len() > MOST_CELLS {
         return false;
     }
-    let earlier: Vec<_> = earlier.iter().filter(|conditions| are_met(&conditions.tags, &later.tags)).collect();
+    let earlier: Vec<_> = earlier.iter().filter(|conditions| are_met(&conditions.tags, &later.tags, budget)).collect();
     accounts.iter().all(|account| {
         regions.iter().all(|region| {
             modes.iter().all(|mode| {
+                if !budget.spend(work) {
+                    return false;
+                }
                 let is_in = |list: &[String], value: &Option<String>| {
                     list.is_empty() || value.as_ref().is_some_and(|value| list.contains(value))
                 };
@@ -108,7 +124,7 @@ fn covers(earlier: &[&Conditions], later: &Conditions) -> bool {
                 });
                 let names: Vec<_> = here.flat_map(|conditions| names(&conditions.stream)).collect();
                 let names: Vec<_> = names.iter().map(String::as_str).collect();
-                self::names(&later.stream).iter().all(|name| is_covered(name, &names, 1))
+                self::names(&later.stream).iter().all(|name| is_covered(name, &names, 1, budget))
             })
         })
     })
@@ -124,11 +140,16 @@ fn texts(patterns: &[Pattern]) -> Vec<String> {
 }
 
 /// Whether a stream that meets the conditions `given` on its tags meets `wanted`, too.
-fn are_met(wanted: &BTreeMap<String, Vec<Pattern>>, given: &BTreeMap<String, Vec<Pattern>>) -> bool {
+fn are_met(
+    wanted: &BTreeMap<String, Vec<Pattern>>,
+    given: &BTreeMap<String, Vec<Pattern>>,
+    budget: &mut Budget,
+) -> bool {
     wanted.iter().all(|(key, wanted)| {
         let wanted = texts(wanted);
         let wanted: Vec<_> = wanted.iter().map(String::as_str).collect();
-        given.get(key).is_some_and(|given| texts(given).iter().all(|value| is_covered(value, &wanted, 0)))
+        let is_met = |given: &Vec<Pattern>| texts(given).iter().all(|value| is_covered(value, &wanted, 0, budget));
+        given.get(key).is_some_and(is_met)
     })
 }
 
@@ -231,7 +252,7 @@ mod tests {
             (vec![stream("a"), stream("a?*"), stream("b"), stream("a*")], Some(vec![0, 1])),
         ] {
             let policy = policy(&rules);
-            let found = shadowed(&policy, rules.len() - 1, today());
+            let found = shadowed(&policy, rules.len() - 1, today(), &mut Budget::new());
             assert_eq!(found.as_ref().map(|found| found.by.clone()), by, "{rules:?}");
             if let Some(found) = found {
                 assert!(found.example.is_some(), "{rules:?}");
@@ -248,8 +269,8 @@ mod tests {
                 "tags": {"stage": ["dev"]},
             }}),
         ]);
-        let (stream, decides) =
-            shadowed(&policy, 1, today()).and_then(|found| found.example).unwrap_or_else(|| unreachable!());
+        let found = shadowed(&policy, 1, today(), &mut Budget::new());
+        let (stream, decides) = found.and_then(|found| found.example).unwrap_or_else(|| unreachable!());
         assert_eq!(decides, 0);
         assert_eq!(
             stream.described(&policy.rules()[1].matches),
@@ -300,7 +321,7 @@ mod tests {
         fn no_stream_reaches_a_rule_that_is_called_shadowed(rules in prop::collection::vec(any_rule(), 2..5)) {
             let policy = policy(&rules);
             let index = rules.len() - 1;
-            let Some(found) = shadowed(&policy, index, today()) else { return Ok(()) };
+            let Some(found) = shadowed(&policy, index, today(), &mut Budget::new()) else { return Ok(()) };
             prop_assert!(found.by.iter().all(|by| *by < index));
             for name in ["a", "b", "c", "aa", "ab", "ba", "bb", "ac", "cb", "aaa", "aba", "bab", "abc", "bcb"] {
                 for region in ["us-east-1", "eu-west-1", "us-west-2"] {
