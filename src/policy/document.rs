@@ -4,7 +4,7 @@
 //! problem in one field hides none in another, and every message is in our own words.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -42,10 +42,31 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All problems in a policy, in the order of its text.
+/// All problems in a policy, in the order of its text. The first of them are displayed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
 pub struct Invalid(pub Vec<Problem>);
+
+/// How many problems an error displays, in one line.
+const DISPLAYED: usize = 10;
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().take(DISPLAYED).enumerate() {
+            write!(f, "{}{problem}", if index == 0 { "" } else { "; " })?;
+        }
+        match self.0.len().saturating_sub(DISPLAYED) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
+    }
+}
+
+/// How much of a value a message shows, and of a name a path, in characters. No [tag's key][Tag] is
+/// longer than that.
+///
+/// [Tag]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_Tag.html
+const SHOWN: usize = 64;
+const LONGEST_KEY: usize = 128;
 
 /// The version of the format that this program supports.
 const VERSION: u64 = 1;
@@ -70,11 +91,9 @@ impl FromStr for Policy {
             let (line, column) = (error.line().max(1), error.column().max(1));
             Invalid(vec![Problem { path: "$".to_owned(), line, column, what: not_json(text, &error) }])
         })?;
-        let mut reader = Reader { text, problems: Vec::new() };
+        let mut reader = Reader { text, refused: Vec::new() };
         let rules = reader.policy(&Node { raw: whole.get(), path: "$".to_owned() });
-        let Reader { mut problems, .. } = reader;
-        problems.sort_by_key(|problem| (problem.line, problem.column));
-        if problems.is_empty() { Ok(Self { rules }) } else { Err(Invalid(problems)) }
+        if reader.refused.is_empty() { Ok(Self { rules }) } else { Err(Invalid(reader.problems())) }
     }
 }
 
@@ -87,7 +106,7 @@ struct Node<'a> {
 impl<'a> Node<'a> {
     /// The value `raw` in the field `name` of this one.
     fn field(&self, name: &str, raw: &'a str) -> Self {
-        Self { raw, path: format!("{}.{name}", self.path) }
+        Self { raw, path: format!("{}.{}", self.path, shorten(name, LONGEST_KEY)) }
     }
 
     /// What the value is, in the words of JSON.
@@ -95,9 +114,9 @@ impl<'a> Node<'a> {
         match self.raw.as_bytes().first() {
             Some(b'{') => "an object".into(),
             Some(b'[') => "a list".into(),
-            Some(b'"') => format!("the string {}", shorten(self.raw, 64)).into(),
+            Some(b'"') => format!("the string {}", shorten(self.raw, SHOWN)).into(),
             Some(b'n' | b't' | b'f') => self.raw.to_owned().into(),
-            _ => format!("the number {}", shorten(self.raw, 64)).into(),
+            _ => format!("the number {}", shorten(self.raw, SHOWN)).into(),
         }
     }
 }
@@ -135,7 +154,14 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 /// refused.
 struct Reader<'a> {
     text: &'a str,
-    problems: Vec<Problem>,
+    refused: Vec<Refused>,
+}
+
+/// A problem, and where in the text it begins, in bytes.
+struct Refused {
+    offset: usize,
+    path: String,
+    what: String,
 }
 
 impl<'a> Reader<'a> {
@@ -165,17 +191,17 @@ impl<'a> Reader<'a> {
 
     fn rules(&mut self, nodes: &[Node<'a>]) -> Vec<Rule> {
         let mut rules: Vec<Rule> = Vec::new();
-        let mut names: Vec<String> = Vec::new();
+        let mut names = BTreeSet::new();
         let mut after_everything: Option<String> = None;
         for node in nodes {
-            let before = self.problems.len();
+            let before = self.refused.len();
             let rule = self.rule(node, &mut names);
             if let Some(before) = &after_everything {
                 let name = rule.as_ref().map(|rule| format!("{:?} ", rule.name)).unwrap_or_default();
                 let what = format!("rule {name}is never reached: the earlier rule {before:?} matches every stream");
                 self.refuse(node, what);
             }
-            let Some(rule) = rule.filter(|_| self.problems.len() == before) else { continue };
+            let Some(rule) = rule.filter(|_| self.refused.len() == before) else { continue };
             let ends = matches!(&rule.action, Action::Exempt { until: Some(_), .. });
             if rule.matches.hold_always() && !ends {
                 after_everything.get_or_insert(rule.name.clone());
@@ -185,7 +211,7 @@ impl<'a> Reader<'a> {
         rules
     }
 
-    fn rule(&mut self, node: &Node<'a>, names: &mut Vec<String>) -> Option<Rule> {
+    fn rule(&mut self, node: &Node<'a>, names: &mut BTreeSet<String>) -> Option<Rule> {
         let [name, matches, mode, key, on_other_key, reason, owner, until] = self.object(
             node,
             OF_RULE,
@@ -236,17 +262,17 @@ impl<'a> Reader<'a> {
         Some(Rule { name: name?, matches: matches?, action })
     }
 
-    fn name(&mut self, node: &Node<'a>, names: &mut Vec<String>) -> Option<String> {
+    fn name(&mut self, node: &Node<'a>, names: &mut BTreeSet<String>) -> Option<String> {
         let name = self.string(node, "a string of 1 to 64 characters")?;
         if name.is_empty() || name.chars().count() > 64 || name.chars().any(char::is_control) {
-            let what = format!("{name:?} is not a valid name: use 1 to 64 characters without control characters");
+            let shown = shorten(&name, SHOWN);
+            let what = format!("{shown:?} is not a valid name: use 1 to 64 characters without control characters");
             self.refuse(node, what);
             return None;
         }
-        if names.contains(&name) {
+        if !names.insert(name.clone()) {
             self.refuse(node, format!("another rule has the name {name:?}: names must be unique"));
         }
-        names.push(name.clone());
         Some(name)
     }
 
@@ -254,7 +280,7 @@ impl<'a> Reader<'a> {
         let text = self.string(node, "a string with a date, YYYY-MM-DD")?;
         let date = day(&text);
         if date.is_none() {
-            self.refuse(node, format!("{text:?} is not a valid date: write YYYY-MM-DD"));
+            self.refuse(node, format!("{:?} is not a valid date: write YYYY-MM-DD", shorten(&text, SHOWN)));
         }
         date
     }
@@ -266,15 +292,18 @@ impl<'a> Reader<'a> {
         let stream = self.strings(stream, |pattern| {
             (!pattern.bytes().all(part_of_a_name)).then(|| {
                 format!(
-                    "{pattern:?} cannot match a stream: names consist of a-z, A-Z, 0-9, '_', '.' and '-', patterns also of '*' and '?'"
+                    "{:?} cannot match a stream: names consist of a-z, A-Z, 0-9, '_', '.' and '-', patterns also of '*' and '?'",
+                    shorten(pattern, SHOWN)
                 )
             })
         });
         let account = self.strings(account, |text| {
-            (!is_account(text)).then(|| format!("{text:?} is not an account ID of 12 digits{}", no_pattern(text)))
+            let shown = shorten(text, SHOWN);
+            (!is_account(text)).then(|| format!("{shown:?} is not an account ID of 12 digits{}", no_pattern(text)))
         });
         let region = self.strings(region, |text| {
-            (!is_region(text)).then(|| format!("{text:?} is not a Region, such as us-east-1{}", no_pattern(text)))
+            let shown = shorten(text, SHOWN);
+            (!is_region(text)).then(|| format!("{shown:?} is not a Region, such as us-east-1{}", no_pattern(text)))
         });
         let stream_mode = match stream_mode {
             Some(node) if node.raw == "null" => {
@@ -305,7 +334,8 @@ impl<'a> Reader<'a> {
         }
         for (name, key, value) in found {
             if tags.contains_key(&*name) {
-                self.refuse(&key, format!("the tag {name:?} is there twice: use one list of values"));
+                let shown = shorten(&name, SHOWN);
+                self.refuse(&key, format!("the tag {shown:?} is there twice: use one list of values"));
             }
             let patterns = self.strings(Some(value), |_| None);
             tags.insert(name.into_owned(), patterns.iter().map(|pattern| Pattern::new(pattern)).collect());
@@ -344,7 +374,7 @@ impl<'a> Reader<'a> {
         let text = self.string(node, &listed(&names))?;
         let found = words.into_iter().find(|(name, _)| *name == text);
         if found.is_none() {
-            self.refuse(node, format!("{text:?} is not allowed: {}", meant(&text, &names)));
+            self.refuse(node, format!("{:?} is not allowed: {}", shorten(&text, SHOWN), meant(&text, &names)));
         }
         found.map(|(_, value)| value)
     }
@@ -381,7 +411,8 @@ impl<'a> Reader<'a> {
         for (name, key, value) in self.fields(node, expected)? {
             match fields.iter().position(|field| **field == *name) {
                 None => {
-                    self.refuse(&key, format!("there is no field {name:?}: {}", meant(&name, &fields)));
+                    let shown = shorten(&name, SHOWN);
+                    self.refuse(&key, format!("there is no field {shown:?}: {}", meant(&name, &fields)));
                 }
                 Some(index) if values[index].is_some() => {
                     self.refuse(&key, format!("the field {name:?} is there twice: remove one of the two"));
@@ -436,14 +467,22 @@ impl<'a> Reader<'a> {
     }
 
     fn refuse(&mut self, node: &Node<'a>, what: String) {
-        let before = &self.text[..self.offset(node.raw)];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        self.problems.push(Problem {
-            path: node.path.clone(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            what,
+        self.refused.push(Refused { offset: self.offset(node.raw), path: node.path.clone(), what });
+    }
+
+    /// What was refused, in the order of the text, each with its line and column. They are counted
+    /// once for all: counting them from the start for each would take minutes if there are many.
+    fn problems(mut self) -> Vec<Problem> {
+        self.refused.sort_by_key(|refused| refused.offset);
+        let (mut behind, mut line, mut column) = (0, 1, 1);
+        let located = self.refused.into_iter().map(|Refused { offset, path, what }| {
+            for character in self.text[behind..offset].chars() {
+                (line, column) = if character == '\n' { (line + 1, 1) } else { (line, column + 1) };
+            }
+            behind = offset;
+            Problem { path, line, column, what }
         });
+        located.collect()
     }
 }
 

@@ -537,3 +537,34 @@ fn a_byte_order_mark_before_a_policy_is_skipped() {
     let problem = "\u{feff}{\"version\": 2, \"rules\": []}".parse::<Policy>().expect_err("refused").0.remove(0);
     assert_eq!((problem.line, problem.column), (1, 13));
 }
+
+#[test]
+fn an_error_displays_the_first_problems_and_how_many_more_there_are() {
+    let error = |names: &[String]| {
+        let rules: Vec<_> = names.iter().map(|name| serde_json::json!({"name": name, "match": {}, name: 1})).collect();
+        serde_json::json!({"version": 1, "rules": rules})
+            .to_string()
+            .parse::<Policy>()
+            .expect_err("refused")
+            .to_string()
+    };
+    let names: Vec<_> = (0..12).map(|index| index.to_string()).collect();
+    let (ten, twelve) = (error(&names[..10]), error(&names));
+    assert_eq!(ten.matches("there is no field").count(), 10);
+    assert!(!ten.contains("more"), "{ten}");
+    assert_eq!(twelve, format!("{ten}; and 2 more"));
+    // Neither the name of a field nor a value is shown in full.
+    assert!(error(&vec!["a".repeat(100_000); 12]).len() < 8_000);
+}
+
+#[test]
+fn many_problems_are_each_in_their_place() {
+    let rules: Vec<_> = (0..50_000).map(|index| format!("{{\"name\": \"é{index}\"}}")).collect();
+    for (between, places) in [(",", [(1, 26), (1, 41)]), (",\n", [(1, 26), (2, 1)])] {
+        let text = format!("{{\"version\": 1, \"rules\": [{}]}}", rules.join(between));
+        let problems = text.parse::<Policy>().expect_err("refused").0;
+        assert_eq!(problems.len(), 50_000);
+        let found = [&problems[0], &problems[1]].map(|problem| (problem.line, problem.column));
+        assert_eq!(found, places);
+    }
+}

@@ -11,7 +11,7 @@ use crate::cli::input::{self, Encoding, name_of};
 use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, print_error, print_text};
 use crate::cli::visible::visible;
 use crate::clock::Clock;
-use crate::policy::{Invalid, Policy};
+use crate::policy::{Invalid, Policy, Problem};
 use crate::settings::LARGEST_POLICY;
 
 /// The most bytes of the value of an SSM parameter, [by its tier][tiers].
@@ -19,6 +19,9 @@ use crate::settings::LARGEST_POLICY;
 /// [tiers]: https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html
 const LARGEST_PARAMETER: usize = 4_096;
 const LARGEST_ADVANCED_PARAMETER: usize = 8_192;
+
+/// How many problems of one file are printed.
+const MOST_PROBLEMS: usize = 100;
 
 /// Printed where the comparisons would take too long.
 const NOT_COMPARED: &str = "not all rules were compared with one another, which would take too long: \
@@ -96,13 +99,8 @@ fn check(file: &str, today: NaiveDate) -> Result<Checked> {
     let policy = match read {
         Ok(policy) => policy,
         Err(Invalid(problems)) => {
-            for problem in problems {
-                let place = format!("{file}:{}:{}", problem.line, problem.column);
-                let (path, what) = (visible(&problem.path), visible(&problem.what));
-                print_text(&format!("  {DIM}{place}{DIM:#} {BOLD}{path}{BOLD:#}: {what}"));
-                if let Some(hint) = hint(&text, &problem) {
-                    print_text(&format!("    {DIM}hint:{DIM:#} {}", visible(&hint)));
-                }
+            for line in problem_lines(&file, &text, &problems) {
+                print_text(&format!("  {line}"));
             }
             return Ok(Checked::Invalid);
         }
@@ -114,6 +112,23 @@ fn check(file: &str, today: NaiveDate) -> Result<Checked> {
         }
     }
     Ok(Checked::Valid { warnings })
+}
+
+/// The first problems with their places and hints, and how many more there are.
+fn problem_lines(file: &str, text: &str, problems: &[Problem]) -> Vec<String> {
+    let json = serde_json::from_str(text.trim_start_matches('\u{feff}')).unwrap_or_default();
+    let mut lines = Vec::new();
+    for problem in problems.iter().take(MOST_PROBLEMS) {
+        let place = format!("{file}:{}:{}", problem.line, problem.column);
+        let (path, what) = (visible(&problem.path), visible(&problem.what));
+        lines.push(format!("{DIM}{place}{DIM:#} {BOLD}{path}{BOLD:#}: {what}"));
+        lines.extend(hint(&json, problem).map(|hint| format!("  {DIM}hint:{DIM:#} {}", visible(&hint))));
+    }
+    let more = problems.len().saturating_sub(MOST_PROBLEMS);
+    if more > 0 {
+        lines.push(format!("and {}", counted(more, "more problem")));
+    }
+    lines
 }
 
 impl Level {
@@ -177,5 +192,33 @@ fn grouped(number: usize) -> String {
     match number {
         0..1_000 => number.to_string(),
         _ => format!("{},{:03}", grouped(number / 1_000), number % 1_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_hundred_problems_are_printed_and_the_others_are_counted() {
+        let lines = |rules: usize| {
+            let rules: Vec<_> =
+                (0..rules).map(|index| format!(r#"{{"name": "{index}", "match": {{"stream": "^a$"}}}}"#)).collect();
+            let text = format!(r#"{{"version": 1, "rules": [{}]}}"#, rules.join(",\n"));
+            let Err(Invalid(problems)) = text.parse::<Policy>() else { unreachable!("{text} was accepted") };
+            problem_lines("policy.json", &text, &problems)
+        };
+        // Each with its hint.
+        assert_eq!(lines(100).len(), 200);
+        assert_eq!(lines(101).len(), 201);
+        assert_eq!(lines(101).last().map(String::as_str), Some("and 1 more problem"));
+        let many = lines(50_000);
+        assert_eq!(many.last().map(String::as_str), Some("and 49900 more problems"));
+        assert!(
+            many[198].contains("policy.json:100:") && many[198].contains("$.rules[99].match.stream"),
+            "{}",
+            many[198]
+        );
+        assert!(many[199].contains("hint:"), "{}", many[199]);
     }
 }

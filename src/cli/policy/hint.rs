@@ -50,12 +50,12 @@ fn is_yaml(text: &str) -> bool {
     !first.starts_with(['{', '[']) && first.split_once(':').is_some_and(|(word, _)| is_word(word))
 }
 
-/// What the author of the policy `text` probably meant, where that can be said of `problem`.
-pub(super) fn hint(text: &str, problem: &Problem) -> Option<String> {
-    let value = value_at(text, &problem.path)?;
+/// What the author of the policy `json` probably meant, where that can be said of `problem`.
+pub(super) fn hint(json: &Value, problem: &Problem) -> Option<String> {
+    let value = value_at(json, &problem.path)?;
     let (_, place) = problem.path.split_once("].")?;
     let condition = place.strip_prefix("match.").map(|place| place.split('[').next().unwrap_or_default());
-    match (condition, &value) {
+    match (condition, value) {
         (Some("stream"), Value::String(found)) => stream(found),
         (Some("region"), Value::String(found)) => region(found),
         (Some("account"), Value::String(found)) => {
@@ -101,15 +101,14 @@ fn region(found: &str) -> Option<String> {
 }
 
 /// The value at a path such as `$.rules[1].match.stream[0]`.
-fn value_at(text: &str, path: &str) -> Option<Value> {
-    let mut value = &serde_json::from_str::<Value>(text).ok()?;
+fn value_at<'v>(mut value: &'v Value, path: &str) -> Option<&'v Value> {
     for step in path.strip_prefix('$')?.split(['.', '[']).filter(|step| !step.is_empty()) {
         value = match step.strip_suffix(']') {
             Some(index) => value.get(index.parse::<usize>().ok()?)?,
             None => value.get(step)?,
         };
     }
-    Some(value.clone())
+    Some(value)
 }
 
 #[cfg(test)]
@@ -177,7 +176,8 @@ mod tests {
             let text = format!(r#"{{"version": 1, "rules": [{{"name": "p", {rule}}}]}}"#);
             let Err(Invalid(problems)) = text.parse::<Policy>() else { unreachable!("{rule} was accepted") };
             assert_eq!(problems.len(), 1, "{problems:?}");
-            assert_eq!(hint(&text, &problems[0]).as_deref(), says, "{rule}");
+            let json = serde_json::from_str(&text).unwrap_or_default();
+            assert_eq!(hint(&json, &problems[0]).as_deref(), says, "{rule}");
         }
     }
 }
