@@ -7,6 +7,7 @@
 mod proxy;
 mod served;
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 
 use kinesis_encryption_enforcer::clock::Clock;
@@ -104,5 +105,66 @@ fn a_proxy_that_is_not_there_is_told_and_a_variable_that_names_none() {
     ] {
         let told = assumes_role(&[("HTTPS_PROXY", url.to_owned())]);
         assert!(told.contains(what) && !told.contains("cret@"), "{told}");
+    }
+}
+
+/// The variables of a person with access keys, whose calls all go to AWS through this proxy.
+fn with_keys(proxy: &Proxy) -> Vec<(&'static str, String)> {
+    [
+        ("AWS_CONFIG_FILE", "/nowhere"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/nowhere"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("NO_COLOR", "1"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    .into_iter()
+    .chain([("HTTPS_PROXY", format!("http://jo:secret@{}", proxy.address))])
+    .collect()
+}
+
+#[test]
+fn what_a_proxy_refuses_is_asked_for_once_because_a_wrong_password_again_and_again_locks_the_account() {
+    for (status, remedy) in [
+        ("407 No", "Check the user and the password in HTTPS_PROXY."),
+        ("403 Forbidden", "Allow "),
+        ("404 Not Found", ".amazonaws.com in the proxy, or name it in NO_PROXY."),
+    ] {
+        let proxy = Proxy::start(Answer::Status(status));
+        let arguments = ["plan", "orders", "--key", ALIAS];
+        let (code, told) = enforcer(&arguments, &with_keys(&proxy));
+        // It is in a table, whose lines are wrapped.
+        let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(code != Some(0) && told.contains(remedy) && !told.contains("it is retried"), "{code:?} {told}");
+        let asked = proxy.asked();
+        let hosts: BTreeSet<_> = asked.iter().map(|(first, _)| first).collect();
+        assert_eq!(hosts.len(), asked.len(), "{asked:?}");
+        assert!(status != "407 No" || asked.len() == 1, "{asked:?}");
+    }
+}
+
+#[test]
+fn a_relay_that_refuses_the_password_is_asked_once() {
+    let proxy = Proxy::start(Answer::Status("407 No"));
+    let mut variables = with_keys(&proxy);
+    variables.extend([
+        ("AWS_ENDPOINT_URL", "http://aws.example".to_owned()),
+        ("HTTP_PROXY", format!("http://jo:secret@{}", proxy.address)),
+    ]);
+    let (_, told) = enforcer(&["dlq", "list", "--queue", "dead"], &variables);
+    assert!(told.contains("Check the user and the password in HTTP_PROXY.") && !told.contains("secret"), "{told}");
+    assert_eq!(proxy.asked().len(), 1, "{told}");
+}
+
+#[test]
+fn a_proxy_that_hangs_is_named_with_the_host() {
+    for answer in [Answer::Silence, Answer::SilentTunnel] {
+        let proxy = Proxy::start(answer);
+        let told = assumes_role(&[("HTTPS_PROXY", format!("http://jo:secret@{}", proxy.address))]);
+        assert!(
+            told.contains("sts.us-east-1.amazonaws.com through the proxy http://") && told.contains(&proxy.address),
+            "{told}"
+        );
     }
 }

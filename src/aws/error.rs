@@ -11,7 +11,8 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use crate::domain::failure::{Failure, Kind, Step, code};
+use super::http::NotReached;
+use crate::domain::failure::{Class, Failure, Kind, Step, code};
 use crate::domain::text::shorten;
 
 /// At most this many characters of what AWS or the network said are kept.
@@ -20,7 +21,7 @@ const LONGEST_DETAIL: usize = 600;
 /// Whether a failed call may have taken effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// AWS refused it with an error code: it had no effect.
+    /// AWS refused it with an error code, or a proxy on the way did: it had no effect.
     Refused,
     /// The answer was lost, or AWS failed internally: it may have had an effect.
     Unknown,
@@ -59,7 +60,11 @@ impl CallError {
         E: ProvideErrorMetadata + Error + 'static,
         R: std::fmt::Debug,
     {
-        Diagnosis::of(error).at(step, subject)
+        let failed = Diagnosis::of(error).at(step, subject);
+        match not_reached(error).and_then(|host| host.remedy.clone()) {
+            Some(remedy) => CallError { failure: failed.failure.classed(Class::Terminal).remedied(remedy), ..failed },
+            None => failed,
+        }
     }
 }
 
@@ -98,7 +103,10 @@ impl Diagnosis {
                 let detail = failure
                     .as_connector_error()
                     .map_or_else(String::new, |error| error.source().map_or_else(|| error.to_string(), chain));
-                (code::NETWORK_ERROR, detail, Fate::Unknown)
+                let code = if failure.is_timeout() { code::TIMEOUT } else { code::NETWORK_ERROR };
+                // What the proxy refused did not reach AWS.
+                let is_final = not_reached(error).is_some_and(|host| host.remedy.is_some());
+                (code, detail, if is_final { Fate::Refused } else { Fate::Unknown })
             }
             SdkError::ResponseError(_) => (code::UNREADABLE_ANSWER, chain(error), Fate::Unknown),
             SdkError::ConstructionFailure(_) => (code::REQUEST_NOT_BUILT, chain(error), Fate::Refused),
@@ -119,6 +127,12 @@ impl Diagnosis {
         let Self { code, detail, fate } = self;
         CallError { failure: Failure::new(step, &code, subject, &detail), fate }
     }
+}
+
+/// The host that was not reached, if that is the error.
+pub(super) fn not_reached<E, R>(error: &SdkError<E, R>) -> Option<&NotReached> {
+    let SdkError::DispatchFailure(failure) = error else { return None };
+    failure.as_connector_error()?.source()?.downcast_ref()
 }
 
 /// Rejects an answer without its list, or without the field that says whether there is more of it.

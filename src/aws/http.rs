@@ -26,7 +26,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::retries::ErrorKind;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use hyper::{Request, Uri};
+use hyper::{Request, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::{Connect, HttpConnector as Tcp, capture_connection};
 use hyper_util::client::legacy::{self, Client};
@@ -35,6 +35,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use thiserror::Error;
+use tokio::time::timeout;
 
 use crate::domain::arn::partition_of;
 use crate::settings::Environment;
@@ -49,6 +50,10 @@ const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 
 /// How long connecting may take. A network that drops packets fails here.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long an answer through a proxy may take. It is shorter than the SDK's timeout of an attempt,
+/// whose error would name neither the host nor the proxy.
+const PROXIED_TIMEOUT: Duration = Duration::from_millis(3_500);
 
 /// Why there is no HTTP client: the certificates to trust cannot be read.
 #[derive(Debug, Error)]
@@ -88,7 +93,7 @@ pub fn http_client(environment: &Environment, region: &str) -> Result<SharedHttp
 #[cfg(feature = "cli")]
 pub fn proxying_http_client(environment: &Environment, region: &str) -> Result<SharedHttpClient, ClientError> {
     let proxies = super::proxy::Proxies::of(environment)?;
-    Ok(client(environment, region, super::proxy::Connector { tcp: tcp(), proxies })?)
+    Ok(client(environment, region, super::proxy::Connector::new(tcp(), proxies))?)
 }
 
 fn tcp() -> Tcp {
@@ -174,8 +179,18 @@ pub(super) trait Via: Clone + fmt::Debug + Send + Sync + 'static {
     /// Adds what the proxy requires to a request that it relays.
     fn authorize(&self, request: &mut Request<SdkBody>);
 
-    /// What the proxy said, if that is the error.
-    fn refusal(error: &(dyn Error + 'static)) -> Option<String>;
+    /// What the proxy said, if that is the error on the way to `uri`.
+    fn refusal(error: &(dyn Error + 'static), uri: &Uri) -> Option<Refused>;
+
+    /// What the proxy said, if the response with this status is the proxy's own.
+    fn refusal_of(&self, uri: &Uri, status: StatusCode) -> Option<Refused>;
+}
+
+/// What a proxy said.
+pub(super) struct Refused {
+    pub(super) because: String,
+    /// What a person can do, if the proxy would refuse the same again.
+    pub(super) remedy: Option<String>,
 }
 
 impl Via for Tcp {
@@ -185,7 +200,11 @@ impl Via for Tcp {
 
     fn authorize(&self, _: &mut Request<SdkBody>) {}
 
-    fn refusal(_: &(dyn Error + 'static)) -> Option<String> {
+    fn refusal(_: &(dyn Error + 'static), _: &Uri) -> Option<Refused> {
+        None
+    }
+
+    fn refusal_of(&self, _: &Uri, _: StatusCode) -> Option<Refused> {
         None
     }
 }
@@ -238,7 +257,16 @@ where
         let connector = self.connector.clone();
         let sent = self.pool.request(request);
         HttpConnectorFuture::new(async move {
-            let response = sent.await.map_err(|error| classified(&error, &uri, &connector))?;
+            let via = connector.via(&uri);
+            let answered = match &via {
+                Some(via) => timeout(PROXIED_TIMEOUT, sent).await.map_err(|_| no_answer(&uri, via))?,
+                None => sent.await,
+            };
+            let response = answered.map_err(|error| classified(&error, &uri, &connector))?;
+            if let Some(Refused { because, remedy }) = connector.refusal_of(&uri, response.status()) {
+                let failure = NotReached { host: authority(&uri), via, because, remedy };
+                return Err(ConnectorError::other(failure.into(), None));
+            }
             HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
                 .map_err(|error| ConnectorError::other(error.into(), None))
         })
@@ -252,6 +280,24 @@ pub(crate) struct NotReached {
     host: String,
     via: Option<String>,
     because: String,
+    /// What a person can do about the proxy's refusal, where a retry cannot help.
+    pub(super) remedy: Option<String>,
+}
+
+/// A host behind a proxy that did not answer in time.
+#[derive(Debug, Error)]
+#[error("no answer from {host} through the proxy {via} in time")]
+struct NoAnswer {
+    host: String,
+    via: String,
+}
+
+fn no_answer(uri: &Uri, via: &str) -> ConnectorError {
+    ConnectorError::timeout(NoAnswer { host: authority(uri), via: via.to_owned() }.into())
+}
+
+fn authority(uri: &Uri) -> String {
+    uri.authority().map(ToString::to_string).unwrap_or_default()
 }
 
 /// The kind of a failure, as the SDK classifies them, and its message. After each of them, whether
@@ -266,9 +312,13 @@ fn classified<C: Via>(error: &legacy::Error, uri: &Uri, connector: &C) -> Connec
             cut_short |= error.is_incomplete_message();
         }
     }
-    let host = uri.authority().map(ToString::to_string).unwrap_or_default();
-    let failure = NotReached { host, via: connector.via(uri), because: because::<C>(error) }.into();
-    if io {
+    let refused = causes(error).find_map(|error| C::refusal(error, uri));
+    let Refused { because, remedy } = refused.unwrap_or_else(|| Refused { because: because(error), remedy: None });
+    let is_final = remedy.is_some();
+    let failure = NotReached { host: authority(uri), via: connector.via(uri), because, remedy }.into();
+    if is_final {
+        ConnectorError::other(failure, None)
+    } else if io {
         ConnectorError::io(failure)
     } else if cut_short {
         ConnectorError::other(failure, Some(ErrorKind::TransientError))
@@ -278,12 +328,9 @@ fn classified<C: Via>(error: &legacy::Error, uri: &Uri, connector: &C) -> Connec
 }
 
 /// Why a host was not reached, from the cause that says most.
-fn because<C: Via>(error: &legacy::Error) -> String {
+fn because(error: &legacy::Error) -> String {
     let is_connect = error.is_connect();
     for error in causes(error) {
-        if let Some(refusal) = C::refusal(error) {
-            return refusal;
-        }
         // hyper's error of a name look-up cannot be named.
         if error.to_string() == "dns error" {
             return "its name cannot be resolved".to_owned();

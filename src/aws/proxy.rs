@@ -24,10 +24,11 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tower_service::Service;
 
-use super::http::{CONNECT_TIMEOUT, Via};
+use super::http::{CONNECT_TIMEOUT, Refused, Via};
 use crate::settings::Environment;
 
 /// The names of each variable, in the order in which they are read.
@@ -59,7 +60,7 @@ pub(super) struct Proxies(Arc<Matcher>);
 
 impl Proxies {
     pub(super) fn of(environment: &Environment) -> Result<Self, ProxyVariable> {
-        let no = first(environment, NO).map_or("", |(_, hosts)| hosts);
+        let no = exceptions(first(environment, NO).map_or("", |(_, hosts)| hosts));
         let matcher = Matcher::builder().https(url(environment, HTTPS)?).http(url(environment, HTTP)?).no(no).build();
         Ok(Self(Arc::new(matcher)))
     }
@@ -68,6 +69,22 @@ impl Proxies {
     fn to(&self, uri: &Uri) -> Option<Intercept> {
         if uri.host().is_none_or(is_of_this_machine) { None } else { self.0.intercept(uri) }
     }
+}
+
+/// What `NO_PROXY` lists, in the form that the matcher knows: `*.amazonaws.com` means
+/// `.amazonaws.com`, and a port means nothing, because each host has one.
+fn exceptions(hosts: &str) -> String {
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let exception = |host: &str| {
+        let host = host.trim();
+        let host = host.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(host);
+        let without_port = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+            Some((address, _)) => address,
+            None => host.split_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name),
+        };
+        without_port.to_ascii_lowercase()
+    };
+    hosts.split(',').map(exception).collect::<Vec<_>>().join(",")
 }
 
 fn first<'a>(environment: &'a Environment, names: [&'static str; 2]) -> Option<(&'static str, &'a str)> {
@@ -126,11 +143,49 @@ pub(super) enum Refusal {
     Silent,
 }
 
+impl Refusal {
+    /// Whether the proxy would refuse the same again. To ask it again with a wrong password may
+    /// lock the user out.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::NoPassword | Self::Password => true,
+            Self::Status(status) => {
+                let passes = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(status);
+                status.is_client_error() && !passes
+            }
+            Self::Answer(_) | Self::Silent => false,
+        }
+    }
+
+    /// What a person can do about the refusal to reach `uri`.
+    fn remedy(&self, uri: &Uri) -> String {
+        let [_, variable] = if uri.scheme() == Some(&Scheme::HTTP) { HTTP } else { HTTPS };
+        match self {
+            Self::NoPassword => {
+                format!("Write the user and the password into {variable}: http://USER:PASSWORD@HOST:PORT.")
+            }
+            Self::Password => format!("Check the user and the password in {variable}."),
+            _ => format!("Allow {} in the proxy, or name it in NO_PROXY.", uri.host().unwrap_or_default()),
+        }
+    }
+}
+
+/// Whether the proxy accepts the password; none until it has said so. It is locked while the proxy
+/// is asked for the first time, so that only one connection tries a wrong password.
+type Accepted = Arc<Mutex<Option<bool>>>;
+
 /// Connects directly or through a proxy.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
-    pub(super) tcp: Tcp,
-    pub(super) proxies: Proxies,
+    tcp: Tcp,
+    proxies: Proxies,
+    accepted: Accepted,
+}
+
+impl Connector {
+    pub(super) fn new(tcp: Tcp, proxies: Proxies) -> Self {
+        Self { tcp, proxies, accepted: Accepted::default() }
+    }
 }
 
 impl Via for Connector {
@@ -147,8 +202,19 @@ impl Via for Connector {
         }
     }
 
-    fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-        error.downcast_ref::<Refusal>().map(ToString::to_string)
+    fn refusal(error: &(dyn std::error::Error + 'static), uri: &Uri) -> Option<Refused> {
+        let refusal = error.downcast_ref::<Refusal>()?;
+        let remedy = refusal.is_final().then(|| refusal.remedy(uri));
+        Some(Refused { because: refusal.to_string(), remedy })
+    }
+
+    fn refusal_of(&self, uri: &Uri, status: StatusCode) -> Option<Refused> {
+        // In a tunnel, it is the host that answers.
+        if status != StatusCode::PROXY_AUTHENTICATION_REQUIRED || uri.scheme() != Some(&Scheme::HTTP) {
+            return None;
+        }
+        let has_password = self.proxies.to(uri)?.basic_auth().is_some();
+        Self::refusal(if has_password { &Refusal::Password } else { &Refusal::NoPassword }, uri)
     }
 }
 
@@ -169,13 +235,34 @@ impl Service<Uri> for Connector {
             return Box::pin(async { Ok(Line::Direct(connecting.await?)) });
         };
         let connecting = self.tcp.call(proxy.uri().clone());
+        let accepted = Arc::clone(&self.accepted);
         Box::pin(async move {
             let connection = connecting.await?;
             if uri.scheme() == Some(&Scheme::HTTP) {
                 return Ok(Line::Relayed(connection));
             }
-            let tunnel = tunnel(connection, &uri, proxy.basic_auth());
-            Ok(Line::Tunnel(timeout(CONNECT_TIMEOUT, tunnel).await.map_err(|_| Refusal::Silent)??))
+            let tunnel = async {
+                let tunnel = tunnel(connection, &uri, proxy.basic_auth());
+                timeout(CONNECT_TIMEOUT, tunnel).await.unwrap_or_else(|_| Err(Refusal::Silent.into()))
+            };
+            let mut accepted = accepted.lock().await;
+            let opened = match *accepted {
+                Some(true) => {
+                    drop(accepted);
+                    tunnel.await
+                }
+                Some(false) => Err(Refusal::Password.into()),
+                None => {
+                    let opened = tunnel.await;
+                    *accepted = match opened.as_ref().map_err(|error| error.downcast_ref()) {
+                        Ok(_) | Err(Some(Refusal::Status(_))) => Some(true),
+                        Err(Some(Refusal::Password)) => Some(false),
+                        Err(_) => None,
+                    };
+                    opened
+                }
+            };
+            Ok(Line::Tunnel(opened?))
         })
     }
 }
@@ -327,6 +414,31 @@ mod tests {
         }
         let all = environment.with("no_proxy", "*");
         assert_eq!(leads_to(&all, KINESIS), None);
+    }
+
+    #[test]
+    fn exceptions_may_have_a_star_capitals_and_a_port() {
+        let direct = |no: &str, uri: &str| {
+            let environment =
+                Environment::default().with("HTTPS_PROXY", PROXY).with("HTTP_PROXY", PROXY).with("NO_PROXY", no);
+            leads_to(&environment, uri).is_none()
+        };
+        for no in [
+            "*.amazonaws.com",
+            "other.example, *.US-EAST-1.amazonaws.com",
+            "111122223333.CONTROL-KINESIS.us-east-1.AMAZONAWS.COM",
+            "control-kinesis.us-east-1.amazonaws.com:443",
+            "*.amazonaws.com:443",
+        ] {
+            assert!(direct(no, KINESIS), "{no}");
+        }
+        for no in ["*.amazonaws.org", "amazonaws", "*.eu-west-1.amazonaws.com", "amazonaws.com:port"] {
+            assert!(!direct(no, KINESIS), "{no}");
+        }
+        for no in ["10.1.2.3:443", "[fd00:1::1]:443", "[fd00:1::1]", "fd00:1::1", "10.0.0.0/8, fd00:1::/32"] {
+            assert_eq!(direct(no, "https://10.1.2.3/"), no.starts_with("10."), "{no}");
+            assert_eq!(direct(no, "https://[fd00:1::1]/"), no.contains("fd00"), "{no}");
+        }
     }
 
     #[test]

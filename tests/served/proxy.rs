@@ -14,6 +14,12 @@ pub(crate) enum Answer {
     /// It says that there is a tunnel, which leads nowhere.
     #[allow(dead_code, reason = "not every test that has a proxy needs it")]
     Nowhere,
+    /// It reads the request and says nothing.
+    #[allow(dead_code, reason = "not every test that has a proxy needs it")]
+    Silence,
+    /// It says that there is a tunnel, in which nobody answers.
+    #[allow(dead_code, reason = "not every test that has a proxy needs it")]
+    SilentTunnel,
 }
 
 /// A proxy.
@@ -59,6 +65,11 @@ fn serve(client: TcpStream, answer: &Answer, recorded: &Mutex<Vec<(String, Strin
     match answer {
         Answer::Status(status) => write!(client, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n"),
         Answer::Nowhere => write!(client, "HTTP/1.1 200 Connection established\r\n\r\n"),
+        Answer::Silence => std::io::copy(&mut reader, &mut std::io::sink()).map(drop),
+        Answer::SilentTunnel => {
+            write!(client, "HTTP/1.1 200 Connection established\r\n\r\n")?;
+            std::io::copy(&mut reader, &mut std::io::sink()).map(drop)
+        }
         Answer::Relay(to) => {
             let mut server = TcpStream::connect(to)?;
             server.write_all(head.as_bytes())?;
