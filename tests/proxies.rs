@@ -137,7 +137,8 @@ fn what_a_proxy_refuses_is_asked_for_once_because_a_wrong_password_again_and_aga
         // It is in a table, whose lines are wrapped.
         let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(code != Some(0) && told.contains(remedy) && !told.contains("it is retried"), "{code:?} {told}");
-        let asked = proxy.asked();
+        // A connection that is closed without a request asks for nothing.
+        let asked: Vec<_> = proxy.asked().into_iter().filter(|(first, _)| !first.is_empty()).collect();
         let hosts: BTreeSet<_> = asked.iter().map(|(first, _)| first).collect();
         assert_eq!(hosts.len(), asked.len(), "{asked:?}");
         assert!(status != "407 No" || asked.len() == 1, "{asked:?}");
