@@ -164,6 +164,34 @@ fn a_dead_letter_is_sent_to_the_work_queue_unchanged_and_deleted_only_after_that
 }
 
 #[test]
+fn a_message_that_may_have_been_sent_is_not_sent_again() {
+    for fault in [
+        Fault::on("SendMessage").answer_lost(),
+        Fault::on("SendMessage").answer_garbled(),
+        Fault::on("SendMessage").error("InternalFailure", "no"),
+    ] {
+        let setup = Setup::new();
+        setup.account.fault(fault);
+        let (code, printed) = setup.run(&["redrive", "--code", "NO_PERMISSIONS", "--to", WORK]);
+        assert_eq!((code, setup.account.count("SendMessage")), (Some(1), 1), "{printed}");
+        assert!(
+            printed.contains("may have been sent: check the queue before you redrive it again")
+                && !printed.contains("it is retried"),
+            "{printed}"
+        );
+        assert_eq!(setup.bodies(DEAD).len(), 5, "{printed}");
+    }
+}
+
+#[test]
+fn a_message_that_sqs_certainly_refused_for_now_is_sent_again() {
+    let setup = Setup::new();
+    setup.account.fault(Fault::on("SendMessage").nth(1..=2).error("RequestThrottled", "slow down"));
+    let (code, printed) = setup.run(&["redrive", "--code", "NO_PERMISSIONS", "--to", WORK]);
+    assert_eq!((code, setup.account.count("SendMessage"), setup.bodies(WORK).len()), (Some(0), 3, 1), "{printed}");
+}
+
+#[test]
 fn a_dead_letter_that_is_processed_here_is_deleted_only_if_its_result_is_stored() {
     let setup = Setup::new();
     setup.account.fault(Fault::on("DescribeStreamSummary").error("AccessDeniedException", "no"));

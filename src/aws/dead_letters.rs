@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_smithy_runtime_api::client::result::SdkError;
 use aws_types::SdkConfig;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::calls::Calls;
-use super::error::CallError;
+use super::error::{CallError, Fate, not_reached};
 use super::service::{Client, SQS};
 use crate::clock::Clock;
-use crate::domain::failure::Step;
+use crate::domain::failure::{Kind, Step};
 
 const STEP: Step = Step::HandleDeadLetters;
 
@@ -25,6 +26,10 @@ pub const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// How long one call may take, its retries included.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a person can do about a message that was not sent before its time was over.
+const NOT_SENT: &str =
+    "The message was not sent: check the network and the proxy, and who else calls SQS, then redrive it again.";
 
 /// A message that was received and stays invisible to others until it is released or its visibility
 /// timeout ends.
@@ -115,10 +120,46 @@ impl DeadLetterQueue {
     /// Sends a message's body unchanged to the queue at `to`, by [SendMessage]. When this returns
     /// `Ok`, SQS has stored it.
     ///
+    /// Only what SQS refused for now, or what was not sent at all, is sent again: after a lost
+    /// answer, the message would be on the queue twice. The error then says so.
+    ///
     /// [SendMessage]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
     pub async fn copy(&self, message: &ReceivedMessage, to: &str) -> Result<(), CallError> {
         let input = json!({"QueueUrl": to, "MessageBody": message.body});
-        self.call::<IgnoredAny>("SendMessage", &input, to).await.map(|_| ())
+        let subject = format!("SendMessage on {to}");
+        let until = self.until();
+        // `Ok(Err)` was not sent.
+        let call = || async {
+            let answered = self.client.send("SendMessage", &input).await;
+            match answered.map_err(|error| (is_unsent(&error), CallError::from_sdk(STEP, &subject, &error))) {
+                Ok(answer) => answer.parsed::<IgnoredAny>(STEP, &subject).map(|_| Ok(())),
+                Err((true, error)) => Ok(Err(error)),
+                Err((false, error)) => Err(error),
+            }
+        };
+        let mut attempt = 1;
+        loop {
+            let (error, unsent) = match self.calls.sign_again(STEP, &subject, until, call).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => (error, true),
+                Err(error) => (error, false),
+            };
+            let CallError { failure, fate } = error;
+            if fate == Fate::Unknown && !unsent {
+                let remedy = "The message may have been sent: check the queue before you redrive it again.";
+                return Err(CallError { failure: failure.remedied(remedy.to_owned()), fate });
+            }
+            let helps = fate == Fate::Unknown || failure.kind() == Kind::Throttled;
+            let delay = self.calls.backoff(attempt);
+            if !helps || self.calls.is_late(delay, until) {
+                // A proxy's refusal has a remedy of its own.
+                let failure = if helps { failure.remedied(NOT_SENT.to_owned()) } else { failure };
+                return Err(CallError { failure, fate });
+            }
+            tracing::warn!(code = failure.code, attempt, "message was not sent, retrying");
+            attempt += 1;
+            sleep(delay).await;
+        }
     }
 
     async fn call<T: DeserializeOwned>(
@@ -134,6 +175,11 @@ impl DeadLetterQueue {
     fn until(&self) -> Instant {
         self.clock.instant() + PATIENCE
     }
+}
+
+/// Whether a call failed before it was sent.
+fn is_unsent<E, R>(error: &SdkError<E, R>) -> bool {
+    not_reached(error).is_some_and(|host| host.is_unsent)
 }
 
 /// The answer of `GetQueueUrl`.

@@ -264,7 +264,14 @@ where
             };
             let response = answered.map_err(|error| classified(&error, &uri, &connector))?;
             if let Some(Refused { because, remedy }) = connector.refusal_of(&uri, response.status()) {
-                let failure = NotReached { host: authority(&uri), via, because, remedy };
+                let failure = NotReached {
+                    host: authority(&uri),
+                    via,
+                    because,
+                    remedy,
+                    #[cfg(feature = "cli")]
+                    is_unsent: true,
+                };
                 return Err(ConnectorError::other(failure.into(), None));
             }
             HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
@@ -282,6 +289,9 @@ pub(crate) struct NotReached {
     because: String,
     /// What a person can do about the proxy's refusal, where a retry cannot help.
     pub(super) remedy: Option<String>,
+    /// Whether there was no connection, so that nothing was sent.
+    #[cfg(feature = "cli")]
+    pub(super) is_unsent: bool,
 }
 
 /// A host behind a proxy that did not answer in time.
@@ -315,7 +325,15 @@ fn classified<C: Via>(error: &legacy::Error, uri: &Uri, connector: &C) -> Connec
     let refused = causes(error).find_map(|error| C::refusal(error, uri));
     let Refused { because, remedy } = refused.unwrap_or_else(|| Refused { because: because(error), remedy: None });
     let is_final = remedy.is_some();
-    let failure = NotReached { host: authority(uri), via: connector.via(uri), because, remedy }.into();
+    let failure = NotReached {
+        host: authority(uri),
+        via: connector.via(uri),
+        because,
+        remedy,
+        #[cfg(feature = "cli")]
+        is_unsent: error.is_connect(),
+    }
+    .into();
     if is_final {
         ConnectorError::other(failure, None)
     } else if io {
