@@ -149,3 +149,19 @@ fn no_record_is_written_after_an_interrupt() {
     assert_eq!((code, account.count("PutRecord")), (Some(130), 0), "{printed}");
     assert!(printed.contains("✔ encrypted orders"), "{printed}");
 }
+
+#[test]
+fn a_terminal_that_clears_nothing_gets_lines_as_a_log_does() {
+    let (account, key) = account(&[NewStream::named("orders")]);
+    account.configure(|options| options.updating = Duration::from_secs(3));
+    let output = Command::new("script")
+        .args(["-qec", &format!("'{}' apply --yes", env!("CARGO_BIN_EXE_enforcer")), "/dev/null"])
+        .env_clear()
+        .envs(served(&account))
+        .envs([("KMS_KEY_ID", key.as_str()), ("TERM", "dumb"), ("PATH", "/usr/bin:/bin")])
+        .stdin(Stdio::null())
+        .output()
+        .expect("script, of util-linux");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(printed.contains("waiting: "), "{printed}");
+}

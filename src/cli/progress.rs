@@ -1,7 +1,6 @@
 //! What a person sees while a command waits: a line on the terminal that is cleared afterwards, or,
-//! without a terminal, a line on standard error now and then. Standard output is left alone.
+//! where nothing can be cleared, a line on standard error now and then. Standard output is left alone.
 
-use std::io::IsTerminal;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -45,10 +44,11 @@ async fn shown_from<T>(
     text: impl Fn(Duration) -> String,
     work: impl Future<Output = T>,
 ) -> T {
-    if !std::io::stderr().is_terminal() {
+    let spinner = ProgressBar::new_spinner();
+    // Without a terminal, and on one that cannot move its cursor (`TERM=dumb`).
+    if spinner.is_hidden() {
         return narrated(since, Rhythm { first: SILENCE, then: REPEATED }, text, print_waiting, work).await;
     }
-    let spinner = ProgressBar::new_spinner();
     let style = ProgressStyle::with_template("{spinner} {wide_msg}");
     let spinner = if let Ok(style) = style { spinner.with_style(style) } else { spinner };
     let draw = |text: &str| {
