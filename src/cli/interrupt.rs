@@ -39,15 +39,8 @@ impl Interrupt {
         if std::mem::replace(&mut self.is_armed, true) {
             return;
         }
-        // The first poll takes Ctrl-C from the system, so that none is missed.
-        let mut pressed = Box::pin(tokio::signal::ctrl_c());
-        let is_waiting = tokio::select! {
-            biased;
-            _ = &mut pressed => false,
-            () = std::future::ready(()) => true,
-        };
-        if is_waiting {
-            tokio::spawn(watch(self.presses.clone(), self.notes, pressed));
+        if let Ok(signals) = signals() {
+            tokio::spawn(watch(self.presses.clone(), self.notes, signals, print_warning));
         }
     }
 
@@ -66,19 +59,59 @@ impl Interrupt {
     }
 }
 
-async fn watch(
-    presses: watch::Sender<u8>,
-    notes: &'static [&'static str],
-    first: impl Future<Output = io::Result<()>>,
-) {
-    let mut signal = first.await;
-    while signal.is_ok() {
+#[cfg(unix)]
+type Signals = tokio::signal::unix::Signal;
+#[cfg(windows)]
+type Signals = tokio::signal::windows::CtrlC;
+
+/// Takes Ctrl-C from the system. The stream keeps a press that comes while nobody waits for it.
+fn signals() -> io::Result<Signals> {
+    #[cfg(unix)]
+    return tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
+    #[cfg(windows)]
+    return tokio::signal::windows::ctrl_c();
+}
+
+async fn watch(presses: watch::Sender<u8>, notes: &'static [&'static str], mut signals: Signals, say: impl Fn(&str)) {
+    while signals.recv().await.is_some() {
         presses.send_modify(|presses| *presses = presses.saturating_add(1));
         let times = usize::from(*presses.borrow());
         match notes.get(times.saturating_sub(1)) {
-            Some(note) => print_warning(note),
+            Some(note) => say(note),
             None => std::process::exit(i32::from(INTERRUPTED)),
         }
-        signal = tokio::signal::ctrl_c().await;
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::process::Command;
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn press() {
+        let pid = std::process::id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill runs").success());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_press_counts_while_the_note_of_the_one_before_it_is_printed() {
+        let presses = watch::Sender::new(0);
+        let mut counted = presses.subscribe();
+        let mut others = signals().expect("signals");
+        let (seen, heard) = mpsc::channel();
+        tokio::spawn(async move { while others.recv().await.is_some() && seen.send(()).is_ok() {} });
+        let say = move |note: &str| {
+            if note == "first" {
+                heard.recv().expect("the press of this note");
+                press();
+                heard.recv().expect("the press while this note is printed");
+            }
+        };
+        tokio::spawn(watch(presses, &["first", "second"], signals().expect("signals"), say));
+        press();
+        let twice = counted.wait_for(|presses| *presses == 2);
+        assert!(tokio::time::timeout(std::time::Duration::from_secs(10), twice).await.is_ok());
     }
 }
