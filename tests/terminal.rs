@@ -217,6 +217,8 @@ fn explain_says_which_rule_decides_why_the_others_do_not_and_what_would_happen()
     let on_demand = plain.replace("PROVISIONED", "ON_DEMAND");
     let unencrypted = plain.replace("\"EncryptionType\": \"KMS\"", "\"EncryptionType\": \"NONE\"");
     let channel = unencrypted.replace("\"ChannelCount\": 0", "\"ChannelCount\": 1");
+    let team = "{ \"Key\": \"team\", \"Value\": \"payments\" }";
+    let exempt_tag = |value: &str| format!(r#"{{ "Key": "kinesis-encryption-enforcer:exempt", "Value": "{value}" }}"#);
     let exempt = unencrypted.replace("{ \"Key\": \"team\"", "{ \"Key\": \"kinesis-encryption-enforcer:exempt\"");
     let stories = [
         ("a rule with another key", explain(&described, &policy, &[])),
@@ -231,6 +233,20 @@ fn explain_says_which_rule_decides_why_the_others_do_not_and_what_would_happen()
         ("exempt by tag", explain(&exempt, &policy, &[])),
         ("tags are needed", explain(&on_demand.replace("\"Tags\"", "\"Labels\""), &policy, &[])),
         ("an alias that only AWS can resolve", explain(&plain, &["--key", "alias/streams"], &[])),
+        (
+            "an alias, and exempt by tag",
+            explain(&plain.replace(team, &exempt_tag("vendor until=2027-03-31")), &["--key", "alias/streams"], &[]),
+        ),
+        (
+            "an alias, and a malformed exemption",
+            explain(&plain.replace(team, &exempt_tag("vendor until=soon")), &["--key", "alias/streams"], &[]),
+        ),
+        ("an alias, and no tags", explain(&plain.replace("\"Tags\"", "\"Labels\""), &["--key", "alias/streams"], &[])),
+        ("an alias in audit mode", explain(&plain, &["--key", "alias/streams"], &[("ENFORCEMENT_MODE", "audit")])),
+        (
+            "an alias, and another key may be accepted",
+            explain(&plain, &["--key", "alias/streams"], &[("ON_OTHER_KEY", "accept")]),
+        ),
         ("a channel and an alias", explain(&channel, &["--key", "alias/streams"], &[])),
         ("a channel and the AWS managed key", explain(&channel, &["--key", "alias/aws/kinesis"], &[])),
         (

@@ -20,8 +20,8 @@ use crate::cli::visible::visible;
 use crate::clock::Clock;
 use crate::decide::impact::{KeyChange, warnings};
 use crate::decide::{
-    CurrentKey, Decision, DesiredKey, Enforcement, Facts, ImpactFacts, Keys, ManagedAccounts, OtherKeyFitness, Pending,
-    Settled, decide,
+    ApplyReason, CurrentKey, Decision, DesiredKey, Enforcement, Facts, ImpactFacts, Keys, ManagedAccounts,
+    OtherKeyFitness, Pending, Settled, decide,
 };
 use crate::domain::key::KeyRef;
 use crate::domain::mode::OnOtherKey;
@@ -267,87 +267,46 @@ fn action(
     requirement: Requirement<'_>,
     today: NaiveDate,
 ) -> (u8, String) {
-    let DescribedStream { description: Description { arn, key_id, .. }, tags } = stream;
-    let canonical = |key: &KeyRef| key.canonical(arn.region(), arn.account());
-    let desired = if requirement.key.is_aws_managed() {
-        DesiredKey::AwsManaged
-    } else if let Some(key) = canonical(requirement.key) {
-        DesiredKey::Key { arn: key, trouble: None }
-    } else if requirement.exempt.is_none() && key_id.is_some() {
-        return (
-            PENDING,
-            format!(
-                "unknown offline: none if {} points to the stream's current key, otherwise StartStreamEncryption",
-                requirement.key
-            ),
-        );
-    } else {
-        // The stream is exempt or not encrypted, so the key is not compared with another.
-        DesiredKey::AwsManaged
-    };
-    let current = match key_id.as_deref().map(|key_id| (key_id, key_id.parse::<KeyRef>())) {
-        None => CurrentKey::Unencrypted,
-        Some((_, Ok(key))) if key.is_aws_managed() => CurrentKey::AwsManaged,
-        Some((key_id, key)) => match key.ok().as_ref().and_then(canonical) {
-            Some(current)
-                if requirement.on_other_key == OnOtherKey::Accept
-                    && !enforcement.is_related(current.account(), arn) =>
-            {
-                CurrentKey::OfUnrelatedAccount { key_id: key_id.to_owned() }
-            }
-            Some(arn) => CurrentKey::Key { arn, by_alias: None, fitness: OtherKeyFitness::NotAsked },
-            None => {
-                return (
-                    PENDING,
-                    format!(
-                        "unknown offline: it depends on the key that {key_id}, the stream's current key, points to"
-                    ),
-                );
-            }
-        },
-    };
-    if requirement.on_other_key == OnOtherKey::Accept
-        && let (CurrentKey::Key { arn: current, .. }, DesiredKey::Key { arn: desired, .. }) = (&current, &desired)
-        && current != desired
-    {
-        return (
-            PENDING,
-            format!(
-                "unknown offline: none if {current} is an enabled customer managed key, \
-                 otherwise StartStreamEncryption with {}",
-                requirement.key
-            ),
-        );
+    let DescribedStream { description, tags } = stream;
+    let (keys, mut compliant_if) = keys(description, enforcement, requirement);
+    if requirement.exempt.is_some() || description.status != StreamStatus::Active {
+        // The keys are not compared.
+        compliant_if.clear();
     }
-    let keys = Ok(Keys { desired, current });
+    let keys = Ok(keys);
     let (impact, trigger) = (ImpactFacts::default(), TriggerFacts::default());
     let exempt_tag_key = enforcement.exempt_tag_key;
     let enforcement = Enforcement { exempt_tag_key: exempt_tag_key.filter(|_| tags.is_some()), ..enforcement };
     let now = today.and_time(chrono::NaiveTime::MIN).and_utc();
     // The stand-in for a key that is not known offline must not count as the AWS managed key.
-    let channels = stream.description.channels.filter(|_| requirement.key.is_aws_managed());
-    let description = Description { channels, ..stream.description.clone() };
+    let channels = description.channels.filter(|_| requirement.key.is_aws_managed());
+    let description = Description { channels, ..description.clone() };
     let facts = Facts {
         tags: Some(tags.as_deref().unwrap_or_default()),
         impact: Some(&impact),
         ..Facts::at_rest(&description, &keys, enforcement, &trigger, now)
     };
     let unless = if exempt_tag_key.is_some() && tags.is_none() { ", unless its tags exempt it" } else { "" };
-    match decide(&facts).decision {
+    // Where the keys are not known, neither is how they differ.
+    let because = |reason: ApplyReason| {
+        let reason = if compliant_if.is_empty() { format!(": {reason}") } else { String::new() };
+        format!("{reason}{unless}")
+    };
+    let (code, line) = match decide(&facts).decision {
         Decision::Done(settled) => match settled {
             Settled::InSync(in_sync) => (SUCCESS, format!("{GREEN}none{GREEN:#}: {}", visible(&in_sync))),
             Settled::Exempt(reason) => (SUCCESS, format!("{YELLOW}none{YELLOW:#}: {}", visible(&reason))),
             Settled::Gone(_) => (SUCCESS, "none: the stream is being deleted".to_owned()),
             Settled::LeftToSweep(what) => (PENDING, format!("none for now: {what}")),
             Settled::WouldApply(reason) => {
-                (PENDING, format!("{YELLOW}report{YELLOW:#} without a change (audit mode): {reason}{unless}"))
+                (PENDING, format!("{YELLOW}report{YELLOW:#} without a change (audit mode){}", because(reason)))
             }
             Settled::KeyAtRisk(failure) => {
                 (FAILED, format!("{RED}none{RED:#}, because of a failure: {}", visible(&failure)))
             }
         },
         Decision::Apply(reason) => {
-            (PENDING, format!("{YELLOW}StartStreamEncryption{YELLOW:#} with {}: {reason}{unless}", requirement.key))
+            (PENDING, format!("{YELLOW}StartStreamEncryption{YELLOW:#} with {}{}", requirement.key, because(reason)))
         }
         Decision::Poll(Pending::Status(status)) => {
             (PENDING, format!("wait until the stream is ACTIVE, then decide: it is {status}"))
@@ -356,5 +315,60 @@ fn action(
         Decision::Poll(_) | Decision::Pause(..) | Decision::Defer(_) | Decision::Need(_) => {
             (PENDING, "describe the stream again, then decide".to_owned())
         }
+    };
+    if compliant_if.is_empty() {
+        return (code, line);
     }
+    // What is never changed needs no answer of AWS.
+    let unknown = if code == SUCCESS { "" } else { "unknown offline: " };
+    (code, format!("{unknown}none if {}, otherwise {line}", compliant_if.join(" or ")))
+}
+
+/// The keys of the stream as far as they are known offline, and what would make it compliant all the
+/// same. A key that only AWS can resolve counts as different from the other.
+fn keys(description: &Description, enforcement: Enforcement<'_>, requirement: Requirement<'_>) -> (Keys, Vec<String>) {
+    let Description { arn, key_id, .. } = description;
+    let canonical = |key: &KeyRef| key.canonical(arn.region(), arn.account());
+    let accepts = requirement.on_other_key == OnOtherKey::Accept;
+    let mut compliant_if = Vec::new();
+    let desired = match canonical(requirement.key).filter(|_| !requirement.key.is_aws_managed()) {
+        Some(arn) => DesiredKey::Key { arn, trouble: None },
+        None => DesiredKey::AwsManaged,
+    };
+    let is_desired_known = desired.arn().is_some() || requirement.key.is_aws_managed();
+    let Some(key_id) = key_id else { return (Keys { desired, current: CurrentKey::Unencrypted }, compliant_if) };
+    if !is_desired_known {
+        compliant_if.push(format!("{} points to the stream's current key", requirement.key));
+    }
+    let shown = visible(key_id);
+    let unresolved = || CurrentKey::Unresolvable { key_id: key_id.clone() };
+    let key = key_id.parse::<KeyRef>().ok();
+    let current = match key.as_ref().and_then(canonical) {
+        _ if key.as_ref().is_some_and(KeyRef::is_aws_managed) => {
+            if is_desired_known {
+                CurrentKey::AwsManaged
+            } else {
+                unresolved()
+            }
+        }
+        Some(current) if accepts && !enforcement.is_related(current.account(), arn) => {
+            CurrentKey::OfUnrelatedAccount { key_id: key_id.clone() }
+        }
+        Some(current) => {
+            if accepts && desired.arn() != Some(&current) {
+                compliant_if.push(format!("{current} is an enabled customer managed key"));
+            }
+            CurrentKey::Key { arn: current, by_alias: None, fitness: OtherKeyFitness::NotAsked }
+        }
+        None => {
+            if is_desired_known {
+                compliant_if.push(format!("{shown}, the stream's current key, points to {}", requirement.key));
+            }
+            if accepts {
+                compliant_if.push(format!("{shown} points to an enabled customer managed key"));
+            }
+            unresolved()
+        }
+    };
+    (Keys { desired, current }, compliant_if)
 }
