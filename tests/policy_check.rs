@@ -142,15 +142,27 @@ fn the_size_is_compared_with_what_the_function_reads() {
         (of(3_072), "size: 3,072 of 3,072", None),
         (
             of(3_073),
-            "size: 3,073 of 3,072",
+            "size: 3,073 bytes: fits only an SSM parameter\n",
             Some(
                 "note: the policy is too large for POLICY: store it in an SSM parameter (POLICY_PARAMETER); without spaces and line breaks (jq -c), it has 24 bytes",
             ),
         ),
-        (of(4_096), "size: 4,096 of", Some("too large for POLICY")),
-        (of(4_097), "size: 4,097 of", Some("note: the policy needs an advanced SSM parameter")),
-        (of(8_192), "size: 8,192 of", Some("needs an advanced SSM parameter")),
-        (of(8_193), "size: 8,193 of", Some("warning: the policy fits nowhere")),
+        (of(4_096), "size: 4,096 bytes: fits only an SSM parameter\n", Some("too large for POLICY")),
+        (
+            of(4_097),
+            "size: 4,097 bytes: fits only an advanced SSM parameter\n",
+            Some("note: the policy needs an advanced SSM parameter"),
+        ),
+        (
+            of(8_192),
+            "size: 8,192 bytes: fits only an advanced SSM parameter\n",
+            Some("needs an advanced SSM parameter"),
+        ),
+        (
+            of(8_193),
+            "size: 8,193 bytes: fits nowhere, an advanced SSM parameter has at most 8,192\n",
+            Some("warning: the policy fits nowhere"),
+        ),
         (large(12_000), "", Some("fits nowhere")),
     ] {
         let (printed, code) = check("policy.json", text.as_bytes(), &[]);

@@ -152,13 +152,22 @@ impl Finding {
 /// The size of the policy next to what fits, and what follows from it and from its encoding.
 fn size(text: &str, encoding: Encoding) -> (String, Vec<(Level, String)>) {
     let bytes = text.len();
-    let line = format!(
-        "{} of {} bytes in POLICY, {} in an SSM parameter, {} in an advanced one",
-        grouped(bytes),
-        grouped(LARGEST_POLICY),
-        grouped(LARGEST_PARAMETER),
-        grouped(LARGEST_ADVANCED_PARAMETER)
-    );
+    let line = if bytes > LARGEST_ADVANCED_PARAMETER {
+        let most = grouped(LARGEST_ADVANCED_PARAMETER);
+        format!("{} bytes: fits nowhere, an advanced SSM parameter has at most {most}", grouped(bytes))
+    } else if bytes > LARGEST_PARAMETER {
+        format!("{} bytes: fits only an advanced SSM parameter", grouped(bytes))
+    } else if bytes > LARGEST_POLICY {
+        format!("{} bytes: fits only an SSM parameter", grouped(bytes))
+    } else {
+        format!(
+            "{} of {} bytes in POLICY, {} in an SSM parameter, {} in an advanced one",
+            grouped(bytes),
+            grouped(LARGEST_POLICY),
+            grouped(LARGEST_PARAMETER),
+            grouped(LARGEST_ADVANCED_PARAMETER)
+        )
+    };
     let mut found = Vec::new();
     let too_large = if bytes > LARGEST_ADVANCED_PARAMETER {
         Some((Level::Warning, "the policy fits nowhere: not even an advanced SSM parameter can store it"))
