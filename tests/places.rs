@@ -344,6 +344,10 @@ fn all_regions_are_those_that_the_account_has_enabled_and_one_that_is_denied_doe
         serde_json::Deserializer::from_str(&told[start..]).into_iter().next().expect("a value").expect("JSON")
     };
 
+    let (code, told) = run(&["plan", "--key", ALIAS]);
+    let total = "3 streams in 2 accounts or Regions: 3 to encrypt; 1 Region failed\n";
+    assert!(code == Some(1) && told.starts_with(total), "{code:?} {told}");
+
     let (code, told) = run(&["plan", "--key", ALIAS, "--json"]);
     let expected = [
         "111122223333 eu-west-1 clicks would-encrypt",
@@ -384,6 +388,17 @@ fn all_regions_are_those_that_the_account_has_enabled_and_one_that_is_denied_doe
             && told.contains("allow your user or role ec2:DescribeRegions"),
         "{code:?} {told}"
     );
+}
+
+#[test]
+fn a_place_without_streams_is_named_where_there_are_several() {
+    let (virginia, ireland) = (account("us-east-1", OWN, &["orders"]), account("eu-west-1", OWN, &[]));
+    let accounts = BTreeMap::from([("us-east-1", address(&virginia)), ("eu-west-1", address(&ireland))]);
+    let variables = Front { accounts, ..Front::default() }.served();
+    for (regions, is_named) in [("eu-west-1,us-east-1", true), ("eu-west-1", false), ("us-east-1", false)] {
+        let (_, told) = enforcer(&["plan", "--key", ALIAS, "--region", regions], &variables);
+        assert_eq!(told.contains("\nno streams: eu-west-1\n"), is_named, "{regions}: {told}");
+    }
 }
 
 #[test]

@@ -29,7 +29,7 @@ const NOT_ENCRYPTED: &str = "not encrypted";
 
 /// The whole page.
 pub(super) fn page(report: &FleetReport) -> String {
-    let Survey { rows, keys_at_risk, failed_regions } = &report.survey.visible();
+    let Survey { rows, keys_at_risk, failed_regions, .. } = &report.survey.visible();
     let encrypted = rows.iter().filter(|row| row.is_encrypted_as_configured()).count();
     let described = rows.iter().filter(|row| row.state.is_some()).count();
     let unencrypted = rows.iter().filter(|row| row.state.is_some() && row.current_key.is_none()).count();

@@ -32,7 +32,7 @@ use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 
-use self::places::{FailedPlace, PLACES_AT_A_TIME};
+use self::places::{FailedPlace, PLACES_AT_A_TIME, place};
 use self::row::{Row, visible_outcome};
 use super::function_settings::FunctionName;
 use super::input::whole_number;
@@ -42,6 +42,7 @@ use super::progress::shown;
 use super::remedy::in_terminal;
 use super::visible::visible;
 use crate::aws::Aws;
+use crate::aws::caller::caller;
 use crate::aws::kinesis::Encryption;
 use crate::aws::member_accounts::{Member, MemberClients, SESSION};
 use crate::clock::Clock;
@@ -316,8 +317,25 @@ impl Target {
         };
         self.reconcile_all(&streams, &work, add_row).await;
         rows.sort_by(|one, other| one.stream.cmp(&other.stream));
+        self.add_accounts(&mut rows).await;
+        let is_empty = streams.is_empty() && !work.asked_for;
         let keys_at_risk = if work.asked_for { Vec::new() } else { self.expiring_keys().await };
-        Ok(Survey { rows, keys_at_risk, failed_regions: Vec::new() })
+        let empty = is_empty.then(|| place(self.account.as_deref(), &self.aws.region));
+        Ok(Survey { rows, keys_at_risk, empty: empty.into_iter().collect(), failed_regions: Vec::new() })
+    }
+
+    /// Adds the account to the rows of streams that could not be described.
+    async fn add_accounts(&self, rows: &mut [Row]) {
+        if rows.iter().all(|row| row.account.is_some()) {
+            return;
+        }
+        let account = match rows.iter().find_map(|row| row.account.clone()) {
+            Some(account) => Some(account),
+            None => caller(&self.config).await.map(|caller| caller.account),
+        };
+        for row in rows {
+            row.account = row.account.take().or_else(|| account.clone());
+        }
     }
 
     /// The row of `stream`, which was reconciled with `outcome`.
@@ -367,6 +385,8 @@ struct Survey {
     rows: Vec<Row>,
     /// Outcomes without a stream.
     keys_at_risk: Vec<Outcome>,
+    /// The selected places that have no streams, in words.
+    empty: Vec<String>,
     /// The selected places of which nothing is known.
     failed_regions: Vec<FailedPlace>,
 }
@@ -374,11 +394,12 @@ struct Survey {
 impl Survey {
     /// What a person reads: every text in it is visible.
     fn visible(&self) -> Self {
-        let Self { rows, keys_at_risk, failed_regions } = self;
+        let Self { rows, keys_at_risk, empty, failed_regions } = self;
         let failed = failed_regions.iter();
         Self {
             rows: rows.iter().map(Row::visible).collect(),
             keys_at_risk: keys_at_risk.iter().map(visible_outcome).collect(),
+            empty: empty.clone(),
             failed_regions: failed
                 .map(|failed| FailedPlace { error: visible(&failed.error), ..failed.clone() })
                 .collect(),
@@ -388,6 +409,7 @@ impl Survey {
     fn extend(&mut self, other: Self) {
         self.rows.extend(other.rows);
         self.keys_at_risk.extend(other.keys_at_risk);
+        self.empty.extend(other.empty);
         self.failed_regions.extend(other.failed_regions);
     }
 }

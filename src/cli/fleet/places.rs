@@ -21,6 +21,7 @@ use crate::aws::{Aws, config, regions};
 use crate::cli::credentials::{check_credentials, sdk_config};
 use crate::cli::function_settings::{settings_in, settings_of};
 use crate::cli::input;
+use crate::cli::paint::counted;
 use crate::cli::remedy::in_terminal;
 use crate::cli::visible::visible;
 use crate::clock::Clock;
@@ -72,11 +73,28 @@ impl FailedPlace {
 
     /// The place in words.
     pub(super) fn place(&self) -> String {
-        match &self.account {
-            Some(account) => format!("account {account}, {}", self.region),
-            None => self.region.clone(),
-        }
+        place(self.account.as_deref(), &self.region)
     }
+}
+
+/// An account and Region in words.
+pub(super) fn place(account: Option<&str>, region: &str) -> String {
+    match account {
+        Some(account) => format!("account {account}, {region}"),
+        None => region.to_owned(),
+    }
+}
+
+/// How many accounts or Regions failed; `None` if none did.
+pub(super) fn failures(failed: &[FailedPlace]) -> Option<String> {
+    let of_accounts = failed.iter().filter(|place| place.account.is_some()).count();
+    let what = match (of_accounts, failed.len()) {
+        (_, 0) => return None,
+        (0, all) => counted(all, "Region"),
+        (1, 1) => "1 account".to_owned(),
+        (_, all) => format!("{all} accounts or Regions"),
+    };
+    Some(format!("{what} failed"))
 }
 
 impl fmt::Display for FailedPlace {

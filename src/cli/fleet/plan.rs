@@ -63,7 +63,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     };
     let plan = Plan(survey);
     if arguments.json {
-        let Survey { rows, keys_at_risk, failed_regions } = &plan.0;
+        let Survey { rows, keys_at_risk, failed_regions, .. } = &plan.0;
         let mut json = json!({
             "streams": rows,
             "keysAtRisk": keys_at_risk,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::access::StreamAccess;
 use crate::cli::remedy::for_person;
 use crate::cli::visible::visible;
-use crate::domain::failure::Failure;
+use crate::domain::failure::{Failure, Kind};
 use crate::domain::outcome::{Outcome, Status};
 use crate::domain::stream::{StreamArn, StreamRef};
 
@@ -80,6 +80,12 @@ impl Row {
             // Its texts are made visible where they are put in words.
             access: self.access.clone(),
         }
+    }
+
+    /// Whether the stream was named and does not exist.
+    pub(super) fn does_not_exist(&self) -> bool {
+        let failure = self.outcome.error.as_ref();
+        self.state.is_none() && failure.is_some_and(|failure| failure.kind() == Kind::StreamNotFound)
     }
 
     /// Whether a known user may not use the key that the stream is to have; `false` if nobody asked.

@@ -11,8 +11,9 @@ use textwrap::core::display_width;
 
 use super::Survey;
 use super::access::StreamAccess;
+use super::places::failures;
 use super::row::{Row, short_key};
-use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, outcome as outcome_lines, warning, wrapped};
+use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, warning, wrapped};
 use crate::domain::key::KeyArn;
 use crate::domain::mode::Mode;
 use crate::domain::outcome::Status;
@@ -48,18 +49,28 @@ pub(super) struct View {
 /// The table of `survey`.
 pub(super) fn table(survey: &Survey, view: View) -> String {
     let survey = survey.visible();
-    let Survey { rows, keys_at_risk, failed_regions } = &survey;
+    let Survey { rows, keys_at_risk, empty, failed_regions } = &survey;
     let mut page = Page { width: view.width, text: String::new() };
     let places: Vec<&[Row]> = rows.chunk_by(is_same_place).collect();
-    match &places[..] {
-        [] => page.wrapped("", "no streams found"),
-        [one] => page.wrapped("", &total(one, &place(one))),
-        several => page.wrapped("", &total(rows, &format!("in {} accounts or Regions", several.len()))),
-    }
+    let total_of_all = match &places[..] {
+        [] => "no streams found".to_owned(),
+        [one] => total(one, &place(one)),
+        several => total(rows, &format!("in {} accounts or Regions", several.len())),
+    };
+    let of_keys = (!keys_at_risk.is_empty()).then(|| format!("{} at risk", counted(keys_at_risk.len(), "key")));
+    let beside: Vec<_> = of_keys.into_iter().chain(failures(failed_regions)).collect();
+    let beside = if beside.is_empty() { String::new() } else { format!("; {}", beside.join(", ")) };
+    page.wrapped("", &format!("{BOLD}{total_of_all}{beside}{BOLD:#}"));
     let keys = Keys::of(rows.iter().filter(|row| view.shows(row)), keys_at_risk.iter().map(|key| &*key.reason));
-    let at_risk = keys_at_risk.iter().flat_map(|key| outcome_lines(&serde_json::to_value(key).unwrap_or_default()));
-    let notes: Vec<String> =
-        failed_regions.iter().map(|failed| format!("{RED}✘{RED:#} {failed}")).chain(at_risk).collect();
+    let at_risk = keys_at_risk.iter().map(|outcome| {
+        let key = keys.short(outcome.key.as_deref());
+        format!("{RED}✘ {}{RED:#} {BOLD}key {key}{BOLD:#}: {}", outcome.status.as_str(), outcome.reason)
+    });
+    let failed = failed_regions.iter().map(|failed| format!("{RED}✘{RED:#} {failed}"));
+    let mut notes: Vec<String> = failed.chain(at_risk).collect();
+    if !empty.is_empty() && places.len() + empty.len() + failed_regions.len() > 1 {
+        notes.push(format!("{DIM}no streams:{DIM:#} {}", empty.join("; ")));
+    }
     if !notes.is_empty() {
         page.line("");
     }
@@ -70,7 +81,7 @@ pub(super) fn table(survey: &Survey, view: View) -> String {
     for rows in &places {
         page.line("");
         if places.len() > 1 {
-            page.wrapped("", &total(rows, &place(rows)));
+            page.wrapped("", &format!("{BOLD}{}{BOLD:#}", total(rows, &place(rows))));
             page.line("");
         }
         columns.print(rows, view, &keys, &mut page);
@@ -126,18 +137,28 @@ fn place(rows: &[Row]) -> String {
     }
 }
 
-/// "15 streams in account 111122223333, us-east-1: 3 failed, 12 compliant".
+/// "15 streams in account 111122223333, us-east-1: 3 failed, 12 compliant". A stream that does not
+/// exist does not count as a stream.
 fn total(rows: &[Row], place: &str) -> String {
-    let counts = ORDER.iter().filter_map(|status| match count(rows, *status) {
+    let (missing, rows): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.does_not_exist());
+    let count = |status: Status| rows.iter().filter(|row| row.status == status).count();
+    let counts = ORDER.iter().filter_map(|status| match count(*status) {
         0 => None,
         count => Some(format!("{count} {}", in_words(*status))),
     });
     let counts = counts.collect::<Vec<_>>().join(", ");
-    format!("{BOLD}{} {place}: {counts}{BOLD:#}", counted(rows.len(), "stream"))
-}
-
-fn count(rows: &[Row], status: Status) -> usize {
-    rows.iter().filter(|row| row.status == status).count()
+    let mut total = match rows.len() {
+        0 => format!("no streams found {place}"),
+        number => format!("{} {place}: {counts}", counted(number, "stream")),
+    };
+    match missing.len() {
+        0 => {}
+        1 => total.push_str("; 1 stream does not exist"),
+        several => {
+            let _ = write!(total, "; {several} streams do not exist");
+        }
+    }
+    total
 }
 
 /// The ARNs of the keys that are not shown whole, with what is shown instead.
