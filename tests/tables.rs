@@ -131,11 +131,38 @@ fn a_person_is_told_of_a_grace_period_before_it_is_waited_for_and_can_skip_it() 
         "note: clicks was created ",
         "apply waits 2 s before it encrypts it",
         "--no-grace skips the wait",
-        "0 of 1 done, 0 encrypted, 0 failed; clicks: in its grace period of 2 s",
+        "0 of 1 done, 0 encrypted, 0 failed; clicks: in its grace period, 1 s left",
         "waiting: 1 of 5 s before the probe",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
+}
+
+#[test]
+fn a_stream_that_does_not_exist_is_not_counted_as_a_stream_and_its_account_is_named() {
+    for (streams, says) in [
+        (&["nosuch"][..], "no streams found in account 111122223333, us-east-1; 1 stream does not exist\n"),
+        (
+            &["nosuch", "none", "orders"],
+            "1 stream in account 111122223333, us-east-1: 1 compliant; 2 streams do not exist\n",
+        ),
+    ] {
+        let output = enforcer(&[&["plan", "--sandbox"], streams].concat(), &[]);
+        let told = printed(&output);
+        assert!(output.status.code() == Some(1) && told.starts_with(says), "{told}");
+    }
+}
+
+#[test]
+fn an_apply_whose_plan_has_failures_says_at_its_end_why_it_exits_with_1() {
+    let says = "exit code 1: 2 streams failed in the plan (locked, typo) (the plan has the reasons)";
+    for streams in [&["devices", "locked", "typo"][..], &["locked", "typo"]] {
+        let output = enforcer(&[&["apply", "--sandbox", "--yes", "--accept-access-loss"], streams].concat(), &[]);
+        let told = printed(&output);
+        assert!(output.status.code() == Some(1) && told.trim_end().ends_with(says), "{told}");
+    }
+    let told = printed(&enforcer(&["apply", "--sandbox", "--yes", "--accept-access-loss", "devices"], &[]));
+    assert!(!told.contains("exit code"), "{told}");
 }
 
 #[test]

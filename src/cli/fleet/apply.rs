@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::access;
-use super::places::FailedPlace;
+use super::places::{FailedPlace, failures};
 use super::plan::Plan;
 use super::row::{Row, visible_outcome};
 use super::table::View;
@@ -151,6 +151,7 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
     if !held_back.is_empty() && !arguments.json {
         print_line(&held_back_line(&held_back));
     }
+    let failed_of_plan = of_plan(&failed_in_plan, failed_regions, &held_back);
     let is_planned_whole = failed_in_plan.is_empty() && failed_regions.is_empty() && held_back.is_empty();
     let total = work.iter().map(|(_, streams)| streams.len()).sum();
     if total == 0 {
@@ -161,6 +162,8 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
                 "heldBack": held_back,
                 "failedRegions": failed_regions,
             })));
+        } else if !is_planned_whole {
+            print_text(&failed_line(&failed_of_plan));
         }
         return Ok(if is_planned_whole { SUCCESS } else { FAILED });
     }
@@ -206,12 +209,6 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
             print_text(&format!("  {RED}✘{RED:#} {}", visible::visible(failed)));
         }
         print_text(&format!("{BOLD}encrypted {encrypted} of {}{BOLD:#}", counted(total, "stream")));
-        if !failed_in_plan.is_empty() {
-            print_text(&format!(
-                "{RED}not changed{RED:#}: {} {DIM}(the plan has the reasons){DIM:#}",
-                failed_in_plan.join(", ")
-            ));
-        }
         if not_started > 0 {
             print_text(&format!("{YELLOW}{not_started} not started{YELLOW:#}: run the same command again to continue"));
         }
@@ -220,7 +217,31 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
         return Ok(INTERRUPTED);
     }
     let complete = encrypted == total && is_planned_whole && all_verified;
+    // The results above show every other failure.
+    if !arguments.json && !is_planned_whole {
+        print_text(&failed_line(&failed_of_plan));
+    }
     Ok(if complete { SUCCESS } else { FAILED })
+}
+
+/// What the plan has left out, one part for each reason.
+fn of_plan(failed: &[&str], failed_places: &[FailedPlace], held_back: &[&str]) -> Vec<String> {
+    let mut parts = Vec::new();
+    if !failed.is_empty() {
+        parts.push(format!("{} failed in the plan ({})", counted(failed.len(), "stream"), failed.join(", ")));
+    }
+    parts.extend(failures(failed_places).map(|failures| format!("{failures} in the plan")));
+    match held_back.len() {
+        0 => {}
+        1 => parts.push(format!("1 stream was held back ({})", held_back[0])),
+        several => parts.push(format!("{several} streams were held back ({})", held_back.join(", "))),
+    }
+    parts
+}
+
+/// Why the exit code is not 0, although all that the plan would change may be encrypted.
+fn failed_line(parts: &[String]) -> String {
+    format!("{RED}exit code {FAILED}{RED:#}: {} {DIM}(the plan has the reasons){DIM:#}", parts.join(", "))
 }
 
 /// Which streams are not encrypted, since a known user would lose access.
@@ -264,15 +285,26 @@ async fn encrypt(
     };
     let Done { rows: before, probes, total, .. } = done;
     let rows: RefCell<Vec<Row>> = RefCell::default();
-    let on_outcome = |stream: &StreamRef, outcome| rows.borrow_mut().push(target.row(stream, outcome));
+    // When the work on each stream began: a stream that is done makes room for the next.
+    let began = RefCell::new(vec![target.clock.utc(); work.concurrency]);
+    let on_outcome = |stream: &StreamRef, outcome| {
+        rows.borrow_mut().push(target.row(stream, outcome));
+        began.borrow_mut().push(target.clock.utc());
+    };
     let young = young_streams(planned, streams, target);
     let encrypting = |_| {
         let now = target.clock.utc();
+        let began = began.borrow();
+        let left = |name: &str| {
+            let is_it = |stream: &StreamRef| stream.name() == name;
+            let began = streams.iter().position(is_it).and_then(|index| began.get(index).copied());
+            grace_left(target.settings.iac_grace, began?, now)
+        };
         let is_young = |name: &str| young.iter().any(|(young, _)| *young == name);
         let pending = |name: &str, arn: &StreamArn| match encryption.accepted(arn).last() {
             Some(at) => Some(format!("{name}: UPDATING for {} s", (now - at).num_seconds())),
-            None => is_young(name)
-                .then(|| format!("{name}: in its grace period of {} s", target.settings.iac_grace.as_secs())),
+            None if is_young(name) => left(name).map(|left| format!("{name}: in its grace period, {left} s left")),
+            None => None,
         };
         progress(*total, before, streams, &rows.borrow(), pending)
     };
@@ -353,6 +385,14 @@ fn young_streams<'a>(planned: &'a [Row], streams: &[StreamRef], target: &Target)
         is_young(created, now).then(|| (row.stream.as_str(), now - created))
     });
     young.collect()
+}
+
+/// How many seconds of the grace period are left at `now`, for a stream that is waited for since
+/// `began`; `None` if it is over.
+fn grace_left(grace: Duration, began: DateTime<Utc>, now: DateTime<Utc>) -> Option<u64> {
+    let left = grace.saturating_sub((now - began).to_std().unwrap_or_default());
+    // The last second counts, too.
+    (!left.is_zero()).then(|| left.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX))
 }
 
 /// What a person should know before they wait for grace periods.
@@ -442,6 +482,26 @@ mod tests {
         );
         let several = [("orders", TimeDelta::seconds(20)), ("clicks", TimeDelta::seconds(30))];
         assert!(grace_note(&several, grace).is_some_and(|note| note.starts_with("2 streams were created")));
+    }
+
+    #[test]
+    fn the_grace_period_is_counted_down_to_its_last_second() {
+        let began = DateTime::UNIX_EPOCH;
+        let left =
+            |milliseconds| grace_left(Duration::from_mins(1), began, began + TimeDelta::milliseconds(milliseconds));
+        assert_eq!([0, 2_500, 59_999, 60_000].map(left), [Some(60), Some(58), Some(1), None]);
+        assert_eq!(left(-5_000), Some(60), "a clock that was set back");
+    }
+
+    #[test]
+    fn the_last_line_says_why_the_exit_code_is_1() {
+        let failed = FailedPlace { account: None, region: "eu-west-1".to_owned(), error: "denied".to_owned() };
+        let line = failed_line(&of_plan(&["locked", "typo"], &[failed], &["orders"]));
+        assert_eq!(
+            crate::cli::paint::without_colours(&line),
+            "exit code 1: 2 streams failed in the plan (locked, typo), 1 Region failed in the plan, 1 stream was held \
+             back (orders) (the plan has the reasons)"
+        );
     }
 
     #[test]
