@@ -44,7 +44,7 @@ const SUCCESS: u8 = 0;
 const FAILED: u8 = 1;
 /// The arguments, the settings or the input are wrong.
 const USAGE: u8 = 2;
-/// Changes are pending: a dry run or audit mode found something to do.
+/// Changes are pending: there is something to do, and it was not done.
 const PENDING: u8 = 3;
 /// Both [`FAILED`] and [`PENDING`], for a caller that asked for the difference.
 const FAILED_AND_PENDING: u8 = 4;
@@ -60,7 +60,8 @@ const FAILED_AND_PENDING: u8 = 4;
 0  success, or nothing to do\n  \
 1  something failed, is deferred or contested, a key is at risk, or the output cannot be written\n  \
 2  the usage, the settings or the input are wrong, or AWS cannot be reached\n  \
-3  changes are pending\n\
+3  changes are pending\n  \
+4  plan --detailed-exitcode: both 1 and 3\n\
 130  apply or dlq redrive was interrupted\n\n\
 Examples:\n  \
 enforcer demo\n  \
