@@ -4,7 +4,7 @@
 //! problem in one field hides none in another, and every message is in our own words.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
 
     fn rules(&mut self, nodes: &[Node<'a>]) -> Vec<Rule> {
         let mut rules: Vec<Rule> = Vec::new();
-        let mut names = BTreeSet::new();
+        let mut names = HashSet::new();
         let mut after_everything: Option<String> = None;
         for node in nodes {
             let before = self.refused.len();
@@ -211,7 +211,7 @@ impl<'a> Reader<'a> {
         rules
     }
 
-    fn rule(&mut self, node: &Node<'a>, names: &mut BTreeSet<String>) -> Option<Rule> {
+    fn rule(&mut self, node: &Node<'a>, names: &mut HashSet<String>) -> Option<Rule> {
         let [name, matches, mode, key, on_other_key, reason, owner, until] = self.object(
             node,
             OF_RULE,
@@ -262,7 +262,7 @@ impl<'a> Reader<'a> {
         Some(Rule { name: name?, matches: matches?, action })
     }
 
-    fn name(&mut self, node: &Node<'a>, names: &mut BTreeSet<String>) -> Option<String> {
+    fn name(&mut self, node: &Node<'a>, names: &mut HashSet<String>) -> Option<String> {
         let name = self.string(node, "a string of 1 to 64 characters")?;
         if name.is_empty() || name.chars().count() > 64 || name.chars().any(char::is_control) {
             let shown = shorten(&name, SHOWN);

@@ -22,17 +22,17 @@ impl Budget {
     /// Takes `work` from what is left. `false` if that is not enough, and from then on always.
     pub(super) fn spend(&mut self, work: usize) -> bool {
         self.0 = self.0.saturating_sub(work);
-        !self.is_spent()
+        !self.is_used_up()
     }
 
     /// Whether nothing is left, so that some comparisons were not made.
-    pub(super) fn is_spent(&self) -> bool {
+    pub(super) fn is_used_up(&self) -> bool {
         self.0 == 0
     }
 }
 
 /// Whether each text of at least `shortest` characters that `pattern` matches is matched by one of
-/// `others`. `false` also where `budget` is spent before that is found out.
+/// `others`. `false` also where `budget` is used up before that is found out.
 pub(super) fn is_covered(pattern: &str, others: &[&str], shortest: usize, budget: &mut Budget) -> bool {
     if !budget.spend(1 + others.len()) {
         return false;
@@ -194,8 +194,8 @@ mod tests {
         let many: Vec<_> = (0..60).map(|number| format!("*a{}b{number}*", "?".repeat(number))).collect();
         let many: Vec<_> = many.iter().map(String::as_str).chain(["*c*"]).collect();
         let mut budget = Budget::new();
-        assert!(is_covered("ab", &["a*"], 1, &mut budget) && !budget.is_spent());
-        assert!(!is_covered("*c*", &many, 1, &mut budget) && budget.is_spent());
+        assert!(is_covered("ab", &["a*"], 1, &mut budget) && !budget.is_used_up());
+        assert!(!is_covered("*c*", &many, 1, &mut budget) && budget.is_used_up());
         assert!(!is_covered("ab", &["a*"], 1, &mut budget));
     }
 

@@ -74,7 +74,7 @@ pub(super) fn findings(policy: &Policy, today: NaiveDate) -> Findings {
         rule_findings.exemption(rule, today);
         of_rules.extend(rule_findings.found);
     }
-    Findings { of_rules, is_complete: !budget.is_spent() }
+    Findings { of_rules, is_complete: !budget.is_used_up() }
 }
 
 /// The exemption's findings, for people who read about one rule.
@@ -153,7 +153,7 @@ impl Rules {
                 ),
                 Some(Likeness::Possible) | None => {}
             }
-            if budget.is_spent() {
+            if budget.is_used_up() {
                 continue;
             }
             let wider = patterns.iter().enumerate().find(|(at, other)| {

@@ -31,9 +31,9 @@ pub(super) struct Stream {
 }
 
 /// The rules before `index` that together match every stream that the rule there matches, for ever;
-/// `None` if there may be a stream that reaches it, or if `budget` is spent before that is found out.
+/// `None` if there may be a stream that reaches it, or if `budget` is used up before that is found out.
 pub(super) fn shadowed(policy: &Policy, index: usize, today: NaiveDate, budget: &mut Budget) -> Option<Shadowed> {
-    if budget.is_spent() {
+    if budget.is_used_up() {
         return None;
     }
     let (before, rule) = (&policy.rules()[..index], &policy.rules()[index]);
@@ -78,7 +78,7 @@ fn together<'p>(
 }
 
 /// Whether every stream that meets `later` meets one of `earlier`. `false` also where `budget` is
-/// spent before that is found out.
+/// used up before that is found out.
 fn covers(earlier: &[&Conditions], later: &Conditions, budget: &mut Budget) -> bool {
     let values = |conditions: &&Conditions| {
         let Conditions { stream, account, region, stream_mode: _, tags } = conditions;
