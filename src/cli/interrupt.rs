@@ -35,6 +35,7 @@ impl Interrupt {
     }
 
     /// Once this returns, Ctrl-C is counted.
+    #[expect(clippy::unused_async, reason = "signals can be taken inside the asynchronous runtime only")]
     pub(super) async fn arm(&mut self) {
         if std::mem::replace(&mut self.is_armed, true) {
             return;
