@@ -84,8 +84,10 @@ async fn watch(presses: watch::Sender<u8>, notes: &'static [&'static str], mut s
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
+    #![cfg(unix)]
+
     use std::process::Command;
     use std::sync::mpsc;
 
