@@ -188,4 +188,56 @@ mod tests {
     fn the_definition_of_the_arguments_is_valid() {
         <Arguments as clap::CommandFactory>::command().debug_assert();
     }
+
+    /// The words of a command in a document or in a help text, up to a pipe, a redirection or a
+    /// comment.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut quoted) = (vec![String::new()], false);
+        for character in line.chars() {
+            match character {
+                '\'' => quoted = !quoted,
+                '|' | '>' | '#' if !quoted => break,
+                ' ' if !quoted => words.push(String::new()),
+                other => words.iter_mut().last().into_iter().for_each(|word| word.push(other)),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    /// Every example in the help of `command` and its subcommands.
+    fn examples(command: &clap::Command) -> Vec<String> {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let of_help = help.split_once("Examples:").map(|(_, examples)| examples.to_owned()).unwrap_or_default();
+        let own = of_help.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty());
+        own.chain(command.get_subcommands().flat_map(examples)).collect()
+    }
+
+    #[test]
+    fn every_example_in_a_help_text_and_every_command_in_a_document_is_one_that_the_program_takes() {
+        let of_help = examples(&<Arguments as clap::CommandFactory>::command());
+        assert!(of_help.len() > 30, "{of_help:?}");
+        let documents = [
+            include_str!("../../README.md"),
+            include_str!("../../docs/ACCESS.md"),
+            include_str!("../../docs/ACCOUNTS.md"),
+            include_str!("../../docs/EMULATORS.md"),
+            include_str!("../../docs/OUTCOMES.md"),
+            include_str!("../../docs/POLICY.md"),
+            include_str!("../../docs/REPORTS.md"),
+            include_str!("../../docs/RUNBOOK.md"),
+        ];
+        let lines = documents.iter().flat_map(|document| document.lines()).map(|line| {
+            let line = line.trim();
+            line.strip_prefix("cargo run -- ").map_or_else(|| line.to_owned(), |rest| format!("enforcer {rest}"))
+        });
+        let in_documents: Vec<_> = lines.filter(|line| line.starts_with("enforcer ")).collect();
+        assert!(in_documents.len() > 20, "{in_documents:?}");
+        for line in of_help.into_iter().chain(in_documents) {
+            // What stands before the pipe provides the input.
+            let Some(at) = line.find("enforcer ") else { unreachable!("{line}") };
+            let parsed = Arguments::try_parse_from(words(&line[at..]));
+            assert!(parsed.is_ok(), "{line}: {}", parsed.err().map(|error| error.to_string()).unwrap_or_default());
+        }
+    }
 }
