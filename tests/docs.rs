@@ -136,6 +136,23 @@ fn the_cost_of_a_sweep_is_what_its_events_cost() {
 }
 
 #[test]
+fn the_cost_of_a_storm_of_denied_calls_is_that_of_its_requests() {
+    let cost = include_str!("../docs/COST.md");
+    // $0.40 per million requests: one to send each, one to receive and one to delete ten of them.
+    assert!(cost.contains("at $0.40 per million"));
+    for (calls, shown, price) in
+        [(100_000, "120,000", "$0.05"), (600_000, "720,000", "$0.29"), (36_000_000, "43,200,000", "$17.28")]
+    {
+        let requests = calls + 2 * calls / 10;
+        assert_eq!(requests.to_string(), shown.replace(',', ""));
+        assert_eq!(format!("${:.2}", f64::from(requests) * 0.40 / 1e6), price);
+        assert!(cost.lines().any(|line| line.contains(&format!("| {shown} |")) && line.contains(price)), "{shown}");
+    }
+    // Two workers for an hour at most, 128 MB, arm64.
+    assert_eq!(format!("${:.2}", 2.0 * 3600.0 * 0.125 * 0.000_013_3), "$0.01");
+}
+
+#[test]
 fn the_service_control_policies_deny() {
     let policies = blocks(PREVENT);
     assert_eq!(policies.len(), 4);

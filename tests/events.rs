@@ -7,8 +7,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+use kinesis_encryption_enforcer::domain::denial::Denial;
 use kinesis_encryption_enforcer::domain::key::KeyRef;
 use kinesis_encryption_enforcer::domain::key_event::StoreChange;
+use kinesis_encryption_enforcer::domain::stream::StreamArn;
 use kinesis_encryption_enforcer::event::{
     Delivery, Fleets, KeyEvent, Request, RequestOptions, Scope, TriggerKind, read,
 };
@@ -57,6 +59,18 @@ fn usable(what: &str) -> Scope {
 
 fn pointed(alias: &str, target: KeyRef) -> Scope {
     Scope::Key(KeyEvent::AliasPointed { alias: alias.parse().unwrap(), target })
+}
+
+/// The failed call of a file, by what differs between them.
+fn denied(principal: &str, stream: Option<&str>, code: &str) -> Scope {
+    let named = if stream.is_some() { "access-denied-of-stream" } else { "access-denied" };
+    let named = if code == "DisabledException" { "access-key-disabled" } else { named };
+    let denial = Denial::read(&file(named)["detail"]).unwrap();
+    assert_eq!(
+        (denial.principal.as_str(), denial.stream.as_ref().map(StreamArn::as_str), denial.code.as_str()),
+        (principal, stream, code)
+    );
+    Scope::Denied(Box::new(denial))
 }
 
 /// A file of `events/` and what it means. Files that hold several requests are in a test of their
@@ -123,6 +137,22 @@ fn rows() -> Vec<Row> {
         row("key-store-disconnected", KeyStateChanged, store(StoreChange::Disconnected)),
         row("key-store-connected", KeyStateChanged, store(StoreChange::Connected)),
         row("key-store-updated", KeyStateChanged, store(StoreChange::Updated)),
+        row(
+            "access-denied",
+            AccessDenied,
+            denied("arn:aws:iam::111122223333:role/teams/billing", None, "AccessDenied"),
+        ),
+        row(
+            "access-denied-of-stream",
+            AccessDenied,
+            denied("arn:aws:iam::111122223333:user/reports/nightly", Some(ORDERS), "AccessDeniedException"),
+        ),
+        row(
+            "access-key-disabled",
+            AccessDenied,
+            denied("arn:aws:iam::111122223333:role/teams/billing", Some(ORDERS), "DisabledException"),
+        ),
+        ignored("access-denied-elsewhere", "Decrypt failed with AccessDenied"),
         row("compliance-changed", ComplianceChanged, streams(&[ORDERS])),
         ignored("compliance-restored", "the stream is now COMPLIANT"),
         row("configuration-item-changed", ComplianceChanged, streams(&[ORDERS])),
@@ -139,6 +169,7 @@ fn rows() -> Vec<Row> {
         row("manual-stream", Manual, streams(&["orders"])),
         row("manual-streams", Manual, streams(&["orders", PAYMENTS])),
         row("manual-sweep", Manual, fleet(Fleets::Own, Some("orders"))),
+        row("manual-resume", Manual, Scope::Resume),
         row("manual-dry-run", Manual, streams(&[ORDERS])),
         row("on-failure-record", StreamCreated, streams(&[ORDERS])),
         row("sns-notification", StreamCreated, streams(&[ORDERS])),
@@ -276,7 +307,8 @@ fn every_kind_of_trigger_has_a_file() {
             KeyStateChanged => Some(TagsChanged),
             TagsChanged => Some(ComplianceChanged),
             ComplianceChanged => Some(SecurityFinding),
-            SecurityFinding => Some(Scheduled),
+            SecurityFinding => Some(AccessDenied),
+            AccessDenied => Some(Scheduled),
             Scheduled => Some(Manual),
             Manual => Some(WorkItem),
             WorkItem => Some(Unknown),
@@ -398,7 +430,8 @@ fn keeps_its_promises(payload: &Value) {
                 Scope::Unknown { .. } => assert_eq!(trigger.kind, TriggerKind::Unknown),
                 Scope::NotReached => unreachable!("no reader makes it"),
                 Scope::Streams(streams) => assert!(!streams.is_empty()),
-                Scope::Fleet { .. } | Scope::Key(_) => {}
+                Scope::Denied(_) => assert_eq!(trigger.kind, TriggerKind::AccessDenied),
+                Scope::Fleet { .. } | Scope::Key(_) | Scope::Resume => {}
             }
             let declined = matches!(trigger.kind, TriggerKind::Ignored | TriggerKind::Unknown);
             assert_eq!(trigger.reason.is_some(), declined, "{trigger:?}");

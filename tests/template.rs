@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kinesis_encryption_enforcer::aws::{ACTIONS, rate_limit};
+use kinesis_encryption_enforcer::decide::denials::HISTORY_LAG;
+use kinesis_encryption_enforcer::domain::denial::Denial;
 use kinesis_encryption_enforcer::settings::{
     DEFAULT_EXEMPT_TAG_KEY, DEFAULT_IAC_GRACE, DEFAULT_MAX_RECEIVES, DEFAULT_METRICS_NAMESPACE, Environment,
     OnKeyRotation, RESERVE, SUPPORTED, Settings, WorkQueueSettings,
@@ -24,6 +26,12 @@ const STACK_ID: &str =
     "arn:aws:cloudformation:us-east-1:111122223333:stack/enforcer/0a1b2c3d-4e5f-6789-abcd-ef0123456789";
 const QUEUE_URL: &str = "https://sqs.us-east-1.amazonaws.com/111122223333/dead-letters";
 const WORK_QUEUE_URL: &str = "https://sqs.us-east-1.amazonaws.com/111122223333/work";
+const DENIALS_QUEUE_URL: &str = "https://sqs.us-east-1.amazonaws.com/111122223333/denials";
+const ACCESS_STATE_NAME: &str = "/kinesis-encryption-enforcer/enforcer/access-state";
+const ACCESS_STATE: &str =
+    "arn:aws:ssm:us-east-1:111122223333:parameter/kinesis-encryption-enforcer/enforcer/access-state";
+/// The rule of denied calls: its events go to a queue of their own, and nothing of them is kept.
+const DENIED_RULE: &str = "AccessDeniedRule";
 const STREAMS: &str = "arn:aws:kinesis:us-east-1:111122223333:stream/*";
 const KEY_ID: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
 const KEY_ARN: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -264,6 +272,8 @@ impl Stack {
             ("AWS::StackId", _) => json!(STACK_ID),
             ("DeadLetterQueue", _) => json!(QUEUE_URL),
             ("WorkQueue", _) => json!(WORK_QUEUE_URL),
+            ("AccessDenialsQueue", _) => json!(DENIALS_QUEUE_URL),
+            ("AccessState", _) => json!(ACCESS_STATE_NAME),
             (attribute, _) if attribute.contains('.') => json!(format!("<{attribute}>")),
             (_, Some(value)) if list => value.split(',').collect(),
             (_, Some(value)) => json!(value),
@@ -367,7 +377,13 @@ fn the_code_accepts_what_the_template_sets_by_default_and_both_have_the_same_def
     let work_queue = WorkQueueSettings { url: WORK_QUEUE_URL.to_owned(), max_receives: DEFAULT_MAX_RECEIVES };
     assert_eq!(by_template.work_queue, Some(work_queue));
     let by_code = Settings::from_environment(&Environment::default().with("KMS_KEY_ID", KEY_ARN)).expect("accepted");
-    assert_eq!(Settings { own_role_arn: None, failure_queue_url: None, work_queue: None, ..by_template }, by_code);
+    let denials_queue = by_template.denials_queue_url.as_deref();
+    assert_eq!(
+        (denials_queue, by_template.access_state_parameter.as_deref()),
+        (Some(DENIALS_QUEUE_URL), Some(ACCESS_STATE_NAME))
+    );
+    let of_the_stack = Settings { own_role_arn: None, failure_queue_url: None, work_queue: None, ..by_template };
+    assert_eq!(Settings { denials_queue_url: None, access_state_parameter: None, ..of_the_stack }, by_code);
 
     for (parameter, values) in template()["Parameters"].as_object().expect("parameters") {
         let choices =
@@ -391,16 +407,20 @@ fn the_role_may_do_what_the_code_calls_and_nothing_else() {
     ];
     assert_eq!(Stack::new(&[&everything[..], &MEMBERS].concat()).actions(), calls);
     calls.remove("sts:AssumeRole");
-    calls.remove("ssm:GetParameter");
     calls.remove("events:PutEvents");
     assert_eq!(Stack::new(&[]).actions(), calls);
+    calls.remove("ssm:GetParameter");
+    calls.remove("ssm:PutParameter");
+    assert_eq!(Stack::new(&[("WatchAccess", "false")]).actions(), calls);
 }
 
 #[test]
 fn of_parameters_the_role_may_read_the_one_that_holds_the_policy() {
     for (name, path) in [("/kinesis/policy", "/kinesis/policy"), ("policy", "/policy")] {
         let arn = format!("arn:aws:ssm:us-east-1:111122223333:parameter{path}");
-        assert_eq!(Stack::new(&[("PolicyParameter", name)]).may("ssm:GetParameter"), set(&[&arn]));
+        let stack = Stack::new(&[("PolicyParameter", name)]);
+        assert_eq!(stack.may("ssm:GetParameter"), set(&[&arn, ACCESS_STATE]));
+        assert_eq!(stack.may("ssm:PutParameter"), set(&[ACCESS_STATE]));
     }
 }
 
@@ -505,6 +525,7 @@ fn the_role_in_a_member_may_do_what_the_code_does_there_and_nothing_else() {
         "sqs:GetQueueAttributes",
         "sqs:SendMessage",
         "ssm:GetParameter",
+        "ssm:PutParameter",
         "sts:AssumeRole",
     ];
     let mut calls = set(&ACTIONS);
@@ -603,30 +624,26 @@ fn a_member_forwards_what_the_functions_own_rules_take_to_its_bus_but_not_the_fu
 #[test]
 fn in_audit_mode_the_role_can_change_no_stream_and_leave_no_work() {
     let mut calls = set(&[&ACTIONS[..], &LAMBDAS_ACTIONS].concat());
-    for action in [
-        "cloudtrail:LookupEvents",
-        "events:PutEvents",
-        "kinesis:StartStreamEncryption",
-        "ssm:GetParameter",
-        "sts:AssumeRole",
-    ] {
+    for action in ["cloudtrail:LookupEvents", "events:PutEvents", "kinesis:StartStreamEncryption", "sts:AssumeRole"] {
         calls.remove(action);
     }
     let audit = Stack::new(&[("Mode", "audit")]);
     assert_eq!(audit.actions(), calls);
     assert_eq!(audit.may("sqs:SendMessage"), set(&["<DeadLetterQueue.Arn>"]));
-    assert_eq!(Stack::new(&[]).may("sqs:SendMessage"), set(&["<DeadLetterQueue.Arn>", "<WorkQueue.Arn>"]));
+    assert_eq!(
+        Stack::new(&[]).may("sqs:SendMessage"),
+        set(&["<AccessDenialsQueue.Arn>", "<DeadLetterQueue.Arn>", "<WorkQueue.Arn>"])
+    );
 }
 
 #[test]
-fn work_is_taken_from_the_work_queue_only_and_in_audit_mode_too() {
+fn work_is_taken_from_the_work_queue_and_denied_calls_from_theirs_and_in_audit_mode_too() {
     for mode in ["enforce", "audit"] {
         let stack = Stack::new(&[("Mode", mode)]);
-        for action in
-            ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"]
-        {
-            assert_eq!(stack.may(action), set(&["<WorkQueue.Arn>"]), "{action}, {mode}");
+        for action in ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"] {
+            assert_eq!(stack.may(action), set(&["<AccessDenialsQueue.Arn>", "<WorkQueue.Arn>"]), "{action}, {mode}");
         }
+        assert_eq!(stack.may("sqs:ChangeMessageVisibility"), set(&["<WorkQueue.Arn>"]), "{mode}");
     }
 }
 
@@ -736,7 +753,8 @@ fn only_our_own_roles_start_is_left_out_and_findings_and_items_that_ask_for_noth
 fn every_rule_hands_over_the_whole_event_and_leaves_what_it_could_not_on_the_dead_letter_queue() {
     let stack = Stack::new(&[]);
     let permissions: Vec<_> = stack.of_type("AWS::Lambda::Permission").into_values().collect();
-    let rules = stack.of_type("AWS::Events::Rule");
+    let mut rules = stack.of_type("AWS::Events::Rule");
+    rules.remove(DENIED_RULE).expect("its rule");
     assert_eq!(permissions.len(), rules.len());
     for (id, rule) in rules {
         assert_eq!(
@@ -778,8 +796,8 @@ fn a_dead_letter_queue_takes_messages_of_the_rules_that_are_there_and_of_nothing
             (&allowed["Principal"], &allowed["Action"]),
             (&json!({"Service": "events.amazonaws.com"}), &json!("sqs:SendMessage"))
         );
-        let rules: BTreeSet<_> =
-            stack.of_type("AWS::Events::Rule").into_keys().map(|id| format!("<{id}.Arn>")).collect();
+        let rules = stack.of_type("AWS::Events::Rule").into_keys().filter(|id| id != DENIED_RULE);
+        let rules: BTreeSet<_> = rules.map(|id| format!("<{id}.Arn>")).collect();
         let admitted = strings(&allowed["Condition"]["ArnEquals"]["aws:SourceArn"]);
         assert_eq!(admitted.len(), rules.len());
         assert_eq!(admitted.into_iter().collect::<BTreeSet<_>>(), rules);
@@ -807,6 +825,10 @@ fn whatever_hands_something_over_leaves_what_it_could_not_on_a_queue_with_an_ala
         let mut handing_over = 0;
         for (id, resource) in resources {
             let properties = &resource["Properties"];
+            // Denied calls: the next one says the same.
+            if [DENIED_RULE, "AccessDenialsMapping"].contains(&id.as_str()) {
+                continue;
+            }
             // Raw, so that what only some parameters create is here, too.
             let targets: Vec<&Value> = match resource["Type"].as_str().expect("a type") {
                 "AWS::Events::Rule" => properties["Targets"].as_array().expect("targets").iter().collect(),
@@ -846,6 +868,83 @@ fn whatever_hands_something_over_leaves_what_it_could_not_on_a_queue_with_an_ala
     }
 }
 
+/// AWS does not document which fields of such a record name Kinesis: every combination is tried.
+#[test]
+fn the_rule_of_denied_calls_takes_every_shape_of_them_and_nothing_else_of_kms() {
+    let rule = Stack::new(&[]).properties(DENIED_RULE);
+    assert_eq!(rule["State"], "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS");
+    let pattern = &rule["EventPattern"];
+    let context = |name: &str| json!({"encryptionContext": {name: "arn"}});
+    let services = ["kinesis.amazonaws.com", "s3.amazonaws.com", "192.0.2.1", "firehose.amazonaws.com"];
+    let parameters = [json!(null), json!({}), context("aws:kinesis:arn"), context("aws:s3:arn")];
+    let (mut taken, mut left) = (0, 0);
+    let codes = [
+        None,
+        Some("AccessDenied"),
+        Some("AccessDeniedException"),
+        Some("DisabledException"),
+        Some("ThrottlingException"),
+    ];
+    for call in ["GenerateDataKey", "Decrypt", "Encrypt", "DescribeKey", "GenerateDataKeyWithoutPlaintext"] {
+        for code in codes {
+            for (invoked_by, source) in services.iter().flat_map(|one| services.map(|other| (*one, other))) {
+                for (agent, parameters) in
+                    services.iter().flat_map(|agent| parameters.clone().map(|given| (*agent, given)))
+                {
+                    let mut event = event("access-denied");
+                    let detail = &mut event["detail"];
+                    detail["eventName"] = json!(call);
+                    (detail["sourceIPAddress"], detail["userAgent"]) = (json!(source), json!(agent));
+                    detail["userIdentity"]["invokedBy"] = json!(invoked_by);
+                    detail["requestParameters"] = parameters.clone();
+                    match code {
+                        Some(code) => detail["errorCode"] = json!(code),
+                        None => drop(detail.as_object_mut().expect("an object").remove("errorCode")),
+                    }
+                    let by_kinesis = [invoked_by, source, agent].contains(&"kinesis.amazonaws.com")
+                        || parameters == context("aws:kinesis:arn");
+                    let is_meant = ["GenerateDataKey", "Decrypt"].contains(&call) && code.is_some() && by_kinesis;
+                    assert_eq!(matches(pattern, &event), is_meant, "{event:#}");
+                    // The function reads what the rule delivers, and nothing else.
+                    assert_eq!(Denial::read(&event["detail"]).is_some(), is_meant, "{event:#}");
+                    if is_meant { taken += 1 } else { left += 1 }
+                }
+            }
+        }
+    }
+    assert!(taken > 1_000 && left > 1_000, "{taken} {left}");
+}
+
+#[test]
+fn denied_calls_go_to_a_queue_of_their_own_which_fills_no_other_and_admits_that_rule_alone() {
+    let stack = Stack::new(&[]);
+    let rule = stack.properties(DENIED_RULE);
+    let retries = json!({"MaximumEventAgeInSeconds": 300, "MaximumRetryAttempts": 3});
+    let target = json!({"Id": "AccessDenialsQueue", "Arn": "<AccessDenialsQueue.Arn>", "RetryPolicy": retries});
+    assert_eq!(rule["Targets"], json!([target]));
+    assert!(stack.properties("AccessDenialsQueue").get("RedrivePolicy").is_none());
+    let mapping = stack.properties("AccessDenialsMapping");
+    assert_eq!(
+        mapping,
+        json!({
+            "EventSourceArn": "<AccessDenialsQueue.Arn>",
+            "FunctionName": "<Function>",
+            "BatchSize": 1_000,
+            "MaximumBatchingWindowInSeconds": 60,
+            "ScalingConfig": {"MaximumConcurrency": 2},
+        })
+    );
+    let policy = stack.properties("AccessDenialsQueuePolicy");
+    let admitted = &policy["PolicyDocument"]["Statement"][0];
+    assert_eq!(admitted["Condition"], json!({"ArnEquals": {"aws:SourceArn": "<AccessDeniedRule.Arn>"}}));
+    // A group is looked at again after 15 minutes, and must not have expired by then.
+    let again = HISTORY_LAG.num_seconds() + 600;
+    let retention = stack.properties("AccessDenialsQueue")["MessageRetentionPeriod"].as_i64().expect("seconds");
+    assert!(retention > again, "{retention}");
+    let without = Stack::new(&[("WatchAccess", "false")]).resources();
+    assert!(without.keys().all(|id| !id.starts_with("Access")), "{:?}", without.keys());
+}
+
 #[test]
 fn what_a_member_could_not_forward_raises_one_alarm_there_and_what_no_queue_holds_does_too() {
     const TOPIC: &str = "arn:aws:sns:us-east-1:444455556666:alarms";
@@ -873,9 +972,11 @@ fn what_a_member_could_not_forward_raises_one_alarm_there_and_what_no_queue_hold
 fn every_queue_keeps_messages_fourteen_days_the_most_that_sqs_allows_and_no_queue_needs_a_kms_key() {
     for stack in [Stack::new(&[]), Stack::in_member(&[])] {
         for (id, queue) in stack.of_type("AWS::SQS::Queue") {
+            // Denied calls are worth nothing later.
+            let retention = if id == "AccessDenialsQueue" { 1800 } else { 1_209_600 };
             assert_eq!(
                 (&queue["MessageRetentionPeriod"], &queue["SqsManagedSseEnabled"]),
-                (&json!(1_209_600), &json!(true)),
+                (&json!(retention), &json!(true)),
                 "{id}"
             );
         }
@@ -967,7 +1068,8 @@ fn sqs_and_the_function_count_receives_to_the_same_number() {
 #[test]
 fn the_function_works_on_the_queue_in_every_mode_with_as_many_workers_as_calls_are_paced_for() {
     for given in [&[][..], &[("Mode", "audit")], &[("ScheduleExpression", "")]] {
-        let mappings = Stack::new(given).of_type("AWS::Lambda::EventSourceMapping");
+        let mut mappings = Stack::new(given).of_type("AWS::Lambda::EventSourceMapping");
+        mappings.remove("AccessDenialsMapping").expect("that of denied calls");
         assert_eq!(
             mappings.into_values().collect::<Vec<_>>(),
             [json!({
@@ -1006,6 +1108,7 @@ fn letters_and_work_that_is_stuck_raise_an_alarm() {
     };
     check("DeadLetterAlarm", "ApproximateNumberOfMessagesVisible", "DeadLetterQueue", 0);
     check("WorkQueueAlarm", "ApproximateAgeOfOldestMessage", "WorkQueue", 7200);
+    check("AccessDenialsQueueAlarm", "ApproximateAgeOfOldestMessage", "AccessDenialsQueue", 1200);
 }
 
 #[test]
@@ -1020,7 +1123,7 @@ fn every_alarm_names_its_section_of_the_runbook_and_tells_whom_the_parameters_na
     ] {
         let alarms = Stack::new(&[given, &[("OutcomeEventBus", "default"), ("PolicyParameter", "policy")]].concat())
             .of_type("AWS::CloudWatch::Alarm");
-        assert_eq!(alarms.len(), 13, "{:?}", alarms.keys());
+        assert_eq!(alarms.len(), 16, "{:?}", alarms.keys());
         for (name, alarm) in alarms {
             assert_eq!((&alarm["AlarmActions"], &alarm["OKActions"]), (&told, &told), "{name}");
             let description = alarm["AlarmDescription"].as_str().expect("a description");
@@ -1113,7 +1216,7 @@ fn alarms_and_the_dashboard_show_the_metrics_that_the_function_emits_and_the_das
     let own = json!(DEFAULT_METRICS_NAMESPACE);
     let alarms = stack.of_type("AWS::CloudWatch::Alarm").into_values().filter(|alarm| alarm["Namespace"] == own);
     let alarmed: BTreeSet<_> = alarms.map(|alarm| alarm["MetricName"].as_str().expect("a name").to_owned()).collect();
-    assert!(alarmed.len() == 7 && alarmed.is_subset(&emitted), "{alarmed:?}");
+    assert!(alarmed.len() == 9 && alarmed.is_subset(&emitted), "{alarmed:?}");
     let cost = read(&root().join("docs/COST.md"));
     assert!(cost.contains(&format!("up to {} of the function's own", emitted.len())), "{}", emitted.len());
 

@@ -436,9 +436,12 @@ fn an_interrupted_apply_prints_how_many_streams_were_not_started() {
     assert!(!rest.contains("failed"), "{rest}");
 }
 
-/// The exit codes of the samples that do not end with 0: a key is at risk, the payload is not
+/// The exit codes of the samples that do not end with 0: a key is at risk or was denied, the payload is not
 /// understood, a finding names streams that are not managed, or the request is a dry run.
-const OTHER_EXIT_CODES: [(&str, i32); 11] = [
+const OTHER_EXIT_CODES: [(&str, i32); 14] = [
+    ("access-denied.json", 1),
+    ("access-denied-of-stream.json", 1),
+    ("access-key-disabled.json", 1),
     ("alias-deleted.json", 1),
     ("key-deleted.json", 1),
     ("key-deletion-cancelled.json", 1),

@@ -25,7 +25,7 @@ import transform  # noqa: E402
 PARTS = Path(__file__).parent
 TARGET = transform.SOURCE
 HEAD = "# Written by `make template-yaml` from deploy/template/. Change the parts there, not this file.\n"
-RESOURCES = ["function", "role", "members", "queues", "rules", "schedule", "alarms", "notifications", "dashboard"]
+RESOURCES = ["function", "role", "members", "queues", "rules", "access", "schedule", "alarms", "notifications", "dashboard"]
 WIDTH = 100
 
 RULE_TARGET = """\

@@ -143,6 +143,18 @@ variable "watch_security_hub" {
   default     = null
 }
 
+variable "watch_access" {
+  description = "Whether to report producers and consumers that may not use the key of a stream. Requires a CloudTrail trail that logs read events and KMS events."
+  type        = bool
+  default     = null
+}
+
+variable "halt_on_access_denied" {
+  description = "Whether sweeps change no further stream for an hour after a producer or consumer was denied a key that the function had applied within the hour before. Needs WatchAccess. New streams, and streams whose encryption was stopped, are encrypted nevertheless."
+  type        = bool
+  default     = null
+}
+
 variable "member_role_name" {
   description = "Name of the role that the function assumes in member accounts (deploy/member-role.yaml). Set MemberRoleName, MemberAccounts and MemberExternalId together, or none of them. Empty: no member accounts."
   type        = string
@@ -254,7 +266,7 @@ variable "metrics_namespace" {
 }
 
 variable "outcome_event_bus" {
-  description = "Name of the event bus to which the function publishes outcome events (docs/outcome-event.schema.json): encrypted, failed, contested, key at risk, exemption expired. Empty: none."
+  description = "Name of the event bus to which the function publishes outcome events (docs/outcome-event.schema.json): encrypted, failed, contested, access denied, key at risk, exemption expired. Empty: none."
   type        = string
   default     = null
 
@@ -308,6 +320,8 @@ locals {
     SilenceAlarmHours    = var.silence_alarm_hours
     WatchConfig          = tostring(var.watch_config)
     WatchSecurityHub     = tostring(var.watch_security_hub)
+    WatchAccess          = tostring(var.watch_access)
+    HaltOnAccessDenied   = tostring(var.halt_on_access_denied)
     MemberRoleName       = var.member_role_name
     MemberAccounts       = var.member_accounts == null ? null : join(",", var.member_accounts)
     MemberExternalId     = var.member_external_id

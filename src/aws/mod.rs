@@ -55,7 +55,7 @@ pub(crate) use calls::millis;
 pub use error::{CallError, Fate};
 
 /// The IAM actions that the calls in this module need; the template's role grants exactly these.
-pub const ACTIONS: [&str; 15] = [
+pub const ACTIONS: [&str; 16] = [
     "cloudtrail:LookupEvents",
     "events:PutEvents",
     "kinesis:DescribeStreamSummary",
@@ -69,6 +69,7 @@ pub const ACTIONS: [&str; 15] = [
     "sqs:GetQueueAttributes",
     "sqs:SendMessage",
     "ssm:GetParameter",
+    "ssm:PutParameter",
     "sts:AssumeRole",
     "tag:GetResources",
 ];
@@ -90,6 +91,10 @@ pub struct Aws {
     pub dead_letters: Option<sqs::DeadLetterSender>,
     /// The work queue, if one is configured.
     pub work: Option<sqs::WorkQueue>,
+    /// The queue that denied calls come by, if one is configured.
+    pub denials: Option<sqs::WorkQueue>,
+    /// What is known of denied calls, if a parameter is configured.
+    pub access_state: Option<ssm::StateParameter>,
     /// Reads the policy.
     pub policy: policy::PolicyReader,
     /// Finds streams by their tags.
@@ -126,7 +131,15 @@ impl Aws {
             work: settings
                 .work_queue
                 .as_ref()
-                .map(|queue| sqs::WorkQueue::new(sqs, Arc::clone(&calls), queue.url.clone(), writes)),
+                .map(|queue| sqs::WorkQueue::new(sqs.clone(), Arc::clone(&calls), queue.url.clone(), writes)),
+            denials: settings
+                .denials_queue_url
+                .as_ref()
+                .map(|url| sqs::WorkQueue::new(sqs, Arc::clone(&calls), url.clone(), writes)),
+            access_state: settings
+                .access_state_parameter
+                .as_ref()
+                .map(|name| ssm::StateParameter::new(config, Arc::clone(&calls), name.clone())),
             members: None,
             region: config.region().map(ToString::to_string).unwrap_or_default(),
         };

@@ -238,7 +238,7 @@ async fn in_sandbox(environment: Environment, payload: Value) -> Result<(Handler
                     }
                 }
             }
-            Scope::Nothing | Scope::NotReached | Scope::Unknown { .. } => {}
+            Scope::Nothing | Scope::Resume | Scope::Denied(_) | Scope::NotReached | Scope::Unknown { .. } => {}
         }
     }
     if alias_exists {

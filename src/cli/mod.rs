@@ -40,7 +40,7 @@ use self::paint::{note, print_error, print_line, unwritten};
 
 /// Every stream is encrypted as configured, exempt or gone, or there is nothing to do.
 const SUCCESS: u8 = 0;
-/// Something failed, is deferred or contested, or a key is at risk.
+/// Something failed, is deferred or contested, a key was denied to a principal, or is at risk.
 const FAILED: u8 = 1;
 /// The arguments, the settings or the input are wrong.
 const USAGE: u8 = 2;
@@ -58,7 +58,7 @@ const FAILED_AND_PENDING: u8 = 4;
     version,
     after_help = "Exit codes:\n  \
 0  success, or nothing to do\n  \
-1  something failed, is deferred or contested, a key is at risk, or the output cannot be written\n  \
+1  something failed, is deferred or contested, a key is at risk or was denied, or the output cannot be written\n  \
 2  the usage, the settings or the input are wrong, or AWS cannot be reached\n  \
 3  changes are pending\n  \
 4  plan --detailed-exitcode: both 1 and 3\n\
@@ -157,7 +157,7 @@ async fn run(command: Command) -> u8 {
 /// The exit code for an answer, by the worst status in its summary.
 fn exit_code(answer: &Value) -> u8 {
     let count = |status: &str| answer["summary"][status].as_u64().unwrap_or_default();
-    if count("failed") + count("deferred") + count("contested") + count("key-at-risk") > 0 {
+    if ["failed", "deferred", "contested", "access-denied", "key-at-risk"].map(count).iter().sum::<u64>() > 0 {
         FAILED
     } else if count("would-encrypt") > 0 {
         PENDING
@@ -179,6 +179,7 @@ mod tests {
             (json!({"compliant": 9, "would-encrypt": 1}), PENDING),
             (json!({"would-encrypt": 1, "failed": 1}), FAILED),
             (json!({"contested": 1}), FAILED),
+            (json!({"access-denied": 1}), FAILED),
         ] {
             assert_eq!(exit_code(&json!({"summary": summary})), code);
         }

@@ -182,6 +182,7 @@ pub(super) fn outcome(outcome: &Value) -> Vec<String> {
     let stream = match text("stream") {
         "" if outcome["error"]["step"] == "read-event" => "the payload",
         "" if outcome["error"]["step"] == "check-target" => "the request",
+        "" if status == "access-denied" => "an unknown stream",
         "" => "all streams",
         stream => stream.rsplit_once("stream/").map_or(stream, |(_, name)| name),
     };
@@ -258,6 +259,22 @@ pub(super) fn warning_text(warning: &Value) -> String {
                 "cannot read the stream's resource policy, so access by other accounts is not checked: {}",
                 field("because")
             )
+        }
+        "calls-failed" => {
+            let applied = warning["appliedAt"].as_str().map(|at| format!(", since the key was applied at {at}"));
+            let count = warning["count"].as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
+            format!(
+                "{} failed with {}, from {} to {}{}",
+                counted(count, "call"),
+                field("error"),
+                field("first"),
+                field("last"),
+                applied.unwrap_or_default()
+            )
+        }
+        "halted" => format!("sweeps change no stream since {}: {}", field("since"), field("because")),
+        "halt-used-up" => {
+            format!("sweeps change streams again, although {}: they were halted for four hours", field("because"))
         }
         "not-reapplied" => format!("the key was not re-applied: {}", field("because")),
         "key-by-foreign-alias" => format!(

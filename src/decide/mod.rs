@@ -8,6 +8,7 @@
 
 mod channels;
 pub mod contest;
+pub mod denials;
 pub mod disposition;
 pub mod expiry;
 mod grace;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 
 use self::contest::{ChangeEvidence, ContestDecision, Recorded};
+use self::denials::Halt;
 pub use self::grace::is_young;
 use self::impact::KeyChange;
 pub use self::keys::{ApplyReason, CurrentKey, DesiredKey, InSync, Keys, ManagedAccounts, OtherKeyFitness};
@@ -98,6 +100,8 @@ pub struct Facts<'a, 'p> {
     pub foreign_change: Option<&'a ForeignChange>,
     /// What is known of the last 24 hours.
     pub evidence: ChangeEvidence<'a>,
+    /// Whether sweeps are halted; `None` while that has not been read.
+    pub halt: Option<&'a Halt>,
     /// What is enforced.
     pub enforcement: Enforcement<'p>,
     /// How the request wants it done.
@@ -137,6 +141,7 @@ impl<'a, 'p> Facts<'a, 'p> {
             trigger,
             foreign_change: trigger.foreign_change.as_ref(),
             evidence: ChangeEvidence { accepted: &[], recorded: Recorded::Read(&[]), own_role: None },
+            halt: None,
             enforcement,
             request: RequestFacts::default(),
             may_write: true,
@@ -184,6 +189,8 @@ pub struct RequestFacts {
     /// Whether the policy of a stream that is only judged is read, too: a call of its own, with a
     /// low rate limit.
     pub in_depth: bool,
+    /// Whether it is a part of a sweep: nobody named the stream, and nothing happened to it.
+    pub sweeps: bool,
 }
 
 /// A start of ours.
@@ -253,7 +260,7 @@ pub enum Settled {
     KeyAtRisk(Failure),
     /// It does not exist any more, or is being deleted: what says so.
     Gone(String),
-    /// AWS is still changing it, and the next scheduled sweep looks at it again: what says so.
+    /// AWS is still changing it, or sweeps are halted, and the next scheduled sweep looks at it again: what says so.
     LeftToSweep(String),
 }
 
@@ -268,6 +275,8 @@ pub enum Fact {
     Impact,
     /// Who changed streams' encryption in the last 24 hours.
     ChangeHistory,
+    /// Whether sweeps are halted.
+    Halt,
     /// After how long a refused start could be sent again: drawn at random, so that many do not
     /// retry at once.
     RetryDelay,
@@ -474,10 +483,37 @@ impl<'p> Deliberation<'_, 'p> {
         if let Some(decision) = self.contest(keys.desired.key_id(), &reason) {
             return decision;
         }
+        if let Some(decision) = self.halted() {
+            return decision;
+        }
         if observed_ago > FRESH {
             return Decision::Need(Fact::FreshObservation);
         }
         Decision::Apply(reason)
+    }
+
+    /// What follows for a stream of a sweep while principals are cut off from streams that the
+    /// function changed: it is left alone. Events go on.
+    fn halted(&mut self) -> Option<Decision> {
+        let Facts { halt, request, .. } = *self.facts;
+        if !request.sweeps {
+            return None;
+        }
+        let (warning, because) = match halt {
+            None => return Some(Decision::Need(Fact::Halt)),
+            Some(Halt::None) => return None,
+            Some(Halt::On { since, until, because }) => {
+                let until = until.to_rfc3339_opts(SecondsFormat::Secs, true);
+                let what = format!(
+                    "halted: {because}. Sweeps change no stream until {until}, or until you invoke the function with \
+                     {{\"resume\": true}}"
+                );
+                (Warning::Halted { since: *since, because: because.clone() }, Some(what))
+            }
+            Some(Halt::UsedUp { because }) => (Warning::HaltUsedUp { because: because.clone() }, None),
+        };
+        self.warnings.push(warning);
+        because.map(|what| Decision::Done(Settled::LeftToSweep(what)))
     }
 
     /// Whether the stream's creator is waited for.

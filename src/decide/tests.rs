@@ -39,6 +39,7 @@ struct World {
     trigger: TriggerFacts,
     accepted: Vec<DateTime<Utc>>,
     history: History,
+    halt: Option<Halt>,
     policy: EffectivePolicy,
     iac_grace: Duration,
     max_applies: usize,
@@ -93,6 +94,7 @@ impl World {
             trigger: TriggerFacts::default(),
             accepted: Vec::new(),
             history: NotRead,
+            halt: None,
             policy: EffectivePolicy {
                 policy: Arc::default(),
                 key: DESIRED.parse().expect("a key"),
@@ -183,6 +185,7 @@ impl World {
                 },
                 own_role: Some(OWN_ROLE),
             },
+            halt: self.halt.as_ref(),
             enforcement: Enforcement {
                 policy: &self.policy,
                 exempt_tag_key: Some(TAG),
@@ -850,12 +853,13 @@ fn any_world() -> impl Strategy<Value = World> {
     let reapply = prop::option::of(prop_oneof![Just(Reapply::Asked), Just(Reapply::Rotated)]);
     let queue =
         prop::option::of(prop_oneof![Just(QueueUse::Direct), Just(QueueUse::Message), Just(QueueUse::ScheduledSweep)]);
-    let request = (reapply, queue, any::<bool>());
+    let halts = prop::option::of(prop_oneof![Just(Halt::None), Just(halted()), Just(used_up())]);
+    let request = (reapply, queue, any::<bool>(), any::<bool>(), halts);
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     let times = (0..5_u64, 0..300_u64, 0..90_i64);
     (current, status, tags, refusal, start, history, request, flags, times).prop_map(
         |(current, status, tags, refusal, start, history, request, flags, (observed, left, age))| {
-            let (reapply, queue, by_person) = request;
+            let (reapply, queue, by_person, sweeps, halt) = request;
             let (may_write, can_requeue, by_name, foreign, iac, unusable) = flags;
             let mut world = World {
                 tags,
@@ -873,7 +877,9 @@ fn any_world() -> impl Strategy<Value = World> {
                     can_requeue,
                     queue,
                     in_depth: false,
+                    sweeps,
                 },
+                halt,
                 ..World::compliant()
             }
             .with_current(current)
@@ -885,6 +891,37 @@ fn any_world() -> impl Strategy<Value = World> {
             if foreign { world.contested(false) } else { world }
         },
     )
+}
+
+fn halted() -> Halt {
+    Halt::On { since: minutes_ago(10), until: minutes_ago(-50), because: "billing cannot use orders".to_owned() }
+}
+
+fn used_up() -> Halt {
+    Halt::UsedUp { because: "billing cannot use orders".to_owned() }
+}
+
+#[test]
+fn a_stream_of_a_sweep_is_left_alone_while_sweeps_are_halted_and_any_other_is_not() {
+    let world = World::unencrypted();
+    assert!(matches!(world.decide(), Decision::Apply(_)), "an event asks for nothing");
+    let event = World { halt: Some(halted()), ..world.clone() };
+    assert!(matches!(event.decide(), Decision::Apply(_)));
+    let sweep = World { request: RequestFacts { sweeps: true, ..world.request }, ..world };
+    assert_eq!(sweep.decide(), Decision::Need(Fact::Halt));
+    assert_eq!(
+        World { may_write: false, impact: Some(ImpactFacts::default()), ..sweep.clone() }.verdict().warnings,
+        []
+    );
+    let left = World { halt: Some(halted()), ..sweep.clone() };
+    let Verdict { decision: Decision::Done(Settled::LeftToSweep(what)), warnings, .. } = left.verdict() else {
+        panic!("{:?}", left.decide())
+    };
+    assert!(what.starts_with("halted: billing cannot use orders. ") && what.contains("2026-11-24T12:50:00Z"), "{what}");
+    assert!(matches!(warnings[..], [Warning::Halted { .. }]));
+    let goes_on = World { halt: Some(used_up()), ..sweep.clone() }.verdict().warnings.clone();
+    assert!(matches!(goes_on[..], [Warning::HaltUsedUp { .. }]), "{goes_on:?}");
+    assert!(matches!(World { halt: Some(Halt::None), ..sweep }.decide(), Decision::Apply(_)));
 }
 
 proptest! {
@@ -899,6 +936,8 @@ proptest! {
             prop_assert!(world.keys_known().desired.trouble().is_none());
             let grace = grace::remaining(world.iac_grace, &world.trigger.grace, world.stream.created, now());
             prop_assert_eq!(grace, Duration::ZERO);
+            let may_sweep = matches!(world.halt, Some(Halt::None | Halt::UsedUp { .. }));
+            prop_assert!(may_sweep || !world.request.sweeps, "{:?}", world.halt);
         }
     }
 
@@ -907,12 +946,13 @@ proptest! {
     fn asking_for_facts_comes_to_an_end(world in any_world()) {
         let mut world = World { keys: None, ..world.clone() };
         let keys = Ok(Keys { desired: desired(None), current: CurrentKey::Unencrypted });
-        for _ in 0..7 {
+        for _ in 0..8 {
             match world.decide() {
                 Decision::Need(fact) => match fact {
                     Fact::Tags => { prop_assert!(world.tags.is_none()); world.tags = Some(vec![]); }
                     Fact::Keys => { prop_assert!(world.keys.is_none()); world.keys = Some(keys.clone()); }
                     Fact::Impact => { prop_assert!(world.impact.is_none()); world.impact = Some(ImpactFacts::default()); }
+                    Fact::Halt => { prop_assert!(world.halt.is_none()); world.halt = Some(Halt::None); }
                     Fact::ChangeHistory => { prop_assert_eq!(&world.history, &NotRead); world.history = Unreadable; }
                     Fact::RetryDelay => {
                         let refusal = world.refusal.as_mut().expect("a refusal");

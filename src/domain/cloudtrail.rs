@@ -85,6 +85,14 @@ impl CloudTrailRecord {
         Principal { arn: arn.map(str::to_owned), user_agent: self.user_agent.clone() }
     }
 
+    /// Whether AWS shows, in one of the three fields in which it does, that the service called
+    /// `name` made the call for its caller.
+    #[must_use]
+    pub fn is_by_service(&self, name: &str) -> bool {
+        let shown = [self.invoked_by(), self.source.as_deref(), self.user_agent.as_deref()];
+        shown.into_iter().flatten().any(|shown| shown == name)
+    }
+
     /// The infrastructure-as-code tool that made the call, if one did.
     #[must_use]
     pub fn tool(&self) -> Option<IacTool> {

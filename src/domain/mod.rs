@@ -4,6 +4,7 @@
 pub mod arn;
 pub mod cloudtrail;
 pub mod delay;
+pub mod denial;
 pub mod encryption_change;
 pub mod failure;
 pub mod grace;

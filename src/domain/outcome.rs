@@ -30,6 +30,8 @@ pub enum Status {
     Queued,
     /// Another principal keeps changing the stream's encryption.
     Contested,
+    /// A principal can no longer use the stream: the key was denied to it.
+    AccessDenied,
     /// A configured key is unusable, or is about to be.
     KeyAtRisk,
     /// The stream could not be checked or encrypted: the outcome has an error.
@@ -38,7 +40,7 @@ pub enum Status {
 
 impl Status {
     /// Every status, in the order of the contract.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Encrypted,
         Self::Compliant,
         Self::WouldEncrypt,
@@ -47,6 +49,7 @@ impl Status {
         Self::Deferred,
         Self::Queued,
         Self::Contested,
+        Self::AccessDenied,
         Self::KeyAtRisk,
         Self::Failed,
     ];
@@ -63,6 +66,7 @@ impl Status {
             Self::Deferred => "deferred",
             Self::Queued => "queued",
             Self::Contested => "contested",
+            Self::AccessDenied => "access-denied",
             Self::KeyAtRisk => "key-at-risk",
             Self::Failed => "failed",
         }
@@ -149,6 +153,37 @@ pub enum Warning {
     },
     /// The response to `StartStreamEncryption` was lost; the status is that of later descriptions.
     StartAnswerLost,
+    /// KMS calls that Kinesis made for a caller failed.
+    CallsFailed {
+        /// The principal that is cut off, as the ARN of its role or user; null where the key is
+        /// unusable for all.
+        principal: Option<String>,
+        /// The actions, such as `kms:Decrypt`.
+        actions: Vec<String>,
+        /// The error code of KMS.
+        error: String,
+        /// How many calls of the batch failed.
+        count: u64,
+        /// The first of them.
+        first: DateTime<Utc>,
+        /// The latest.
+        last: DateTime<Utc>,
+        /// When the function applied the key, if it did in the last 24 hours; otherwise null.
+        applied_at: Option<DateTime<Utc>>,
+    },
+    /// Sweeps change no stream: a principal is cut off from one that the function changed.
+    Halted {
+        /// Since when.
+        since: DateTime<Utc>,
+        /// Who is cut off from what.
+        because: String,
+    },
+    /// Sweeps change streams although a principal is cut off from one that the function changed: they
+    /// were halted for as long as they may be.
+    HaltUsedUp {
+        /// Who is cut off from what.
+        because: String,
+    },
     /// The stream has the key, which was to be re-applied, but was not.
     NotReapplied {
         /// Why not.

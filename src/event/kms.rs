@@ -12,6 +12,7 @@ use super::cloudtrail::Call;
 use super::detail::{Event, detail};
 use super::parsed::{Parsed, Rejection};
 use super::request::{Scope, TriggerKind};
+use crate::domain::denial::Denial;
 use crate::domain::key::{AliasName, KeyArn, KeyRef};
 use crate::domain::key_event::{KeyEvent, StoreChange};
 
@@ -56,6 +57,9 @@ struct Parameters {
 
 /// A call of the KMS API, as CloudTrail records it.
 pub(super) fn call(event: &Event) -> Parsed {
+    if let Some(denial) = event.detail.as_ref().and_then(Denial::read) {
+        return Ok((TriggerKind::AccessDenied, Scope::Denied(Box::new(denial))));
+    }
     let call = Call::succeeded(event)?;
     let place = || call.place(event).ok();
     let missing = |what: &str| Rejection::unknown(format!("{} has no {what}", call.name()));

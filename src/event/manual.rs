@@ -11,12 +11,12 @@ use crate::domain::text::shorten;
 /// How many streams one request may name; a sweep covers more.
 const MAX_STREAMS: usize = 1_000;
 
-const KEYS: [&str; 7] = ["stream", "streams", "sweep", "startAfter", "dryRun", "reapply", "deadLetter"];
+const KEYS: [&str; 8] = ["stream", "streams", "sweep", "resume", "startAfter", "dryRun", "reapply", "deadLetter"];
 
 const ACCEPTED: &str = concat!(
     r#"accepted requests: {"stream": "<name or ARN>"}, {"streams": ["<name or ARN>", …]} and {"sweep": true, "#,
     r#""startAfter": "<name>", "account": "<12 digits>"} (startAfter and account optional), "#,
-    r#"each with optional booleans "dryRun", "reapply" and "deadLetter""#
+    r#"each with optional booleans "dryRun", "reapply" and "deadLetter"; or {"resume": true}"#
 );
 
 /// Whether a payload is meant as a manual request, valid or not.
@@ -34,6 +34,8 @@ struct Manual {
     streams: Option<Vec<String>>,
     #[serde(default, deserialize_with = "not_null")]
     sweep: Option<bool>,
+    #[serde(default, deserialize_with = "not_null")]
+    resume: Option<bool>,
     #[serde(default, deserialize_with = "not_null")]
     start_after: Option<String>,
     #[serde(default, deserialize_with = "not_null")]
@@ -80,7 +82,16 @@ pub(super) fn read(payload: &Value) -> ParsedTrigger {
 }
 
 fn scope(manual: Manual) -> Parsed {
-    let Manual { stream, streams, sweep, start_after, account, dry_run: _, reapply: _, dead_letter: _ } = manual;
+    let Manual { stream, streams, sweep, resume, start_after, account, dry_run: _, reapply: _, dead_letter: _ } =
+        manual;
+    match (resume, &stream, &streams, sweep) {
+        (None, ..) => {}
+        (Some(true), None, None, None) if start_after.is_none() && account.is_none() => {
+            return Ok((TriggerKind::Manual, Scope::Resume));
+        }
+        (Some(true), ..) => return Err(Rejection::unknown("resume is allowed by itself only")),
+        (Some(false), ..) => return Err(Rejection::unknown("resume must be true")),
+    }
     if start_after.is_some() && sweep.is_none() {
         return Err(Rejection::unknown("startAfter is only allowed with sweep"));
     }

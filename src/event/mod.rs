@@ -6,6 +6,7 @@
 mod cloudtrail;
 mod config;
 mod dead_letter;
+pub mod denials;
 mod detail;
 mod eventbridge;
 mod kms;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::parsed::json_or_text;
+use crate::domain::denial::Denial;
 use crate::domain::key_event::KeyEvent;
 use crate::domain::stream::StreamRef;
 use crate::domain::trigger_facts::TriggerFacts;
@@ -32,6 +33,8 @@ pub enum TriggerKind {
     ComplianceChanged,
     /// Security Hub has a finding about a stream.
     SecurityFinding,
+    /// KMS calls failed that Kinesis made for a caller.
+    AccessDenied,
     /// The schedule.
     Scheduled,
     /// A manual request.
@@ -50,7 +53,8 @@ pub enum TriggerKind {
 pub struct Trigger {
     /// The kind of trigger.
     pub kind: TriggerKind,
-    /// Why the payload is ignored or unsupported; absent otherwise.
+    /// Why the payload is ignored or unsupported, or what became of a request that concerns no
+    /// stream; absent otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The event's id, which is the correlation id of the logs.
@@ -87,6 +91,11 @@ pub enum Scope {
         /// The last stream that was reached already.
         start_after: Option<String>,
     },
+    /// A KMS call that Kinesis made for a caller, and that failed. Usually such calls come by a queue
+    /// of their own, many at once.
+    Denied(Box<Denial>),
+    /// The halt of sweeps, which a person ends.
+    Resume,
     /// A key, and every stream if it is a configured one, which the caller has to find out.
     Key(KeyEvent),
 }
@@ -131,6 +140,8 @@ pub struct WorkItemContext {
     pub not_before: Option<DateTime<Utc>>,
     /// The time after which the key is no longer re-applied.
     pub expires_at: Option<DateTime<Utc>>,
+    /// Whether it is a part of a sweep.
+    pub part_of_sweep: bool,
     /// The messages of key failures that the sweep has reported once for all streams.
     pub reported: Vec<String>,
     /// Of a key event that is looked at for the second time: the keys, in canonical form, with which

@@ -136,6 +136,9 @@ pub struct WorkItem {
     /// Whether a manual request asked for the key to be re-applied.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reapply: bool,
+    /// Whether it is a part of a sweep.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub part_of_sweep: bool,
     /// The messages of key failures that the sweep has reported once for all streams; they are not
     /// dead-lettered for each stream again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -160,7 +163,7 @@ pub(super) fn read(payload: &Value) -> ParsedTrigger {
             return ParsedTrigger { scope: Scope::Unknown { retryable: true }, ..rejected };
         }
     };
-    let WorkItem { target, origin, hops, not_before, expires_at, facts, reapply, reported, .. } = item;
+    let WorkItem { target, origin, hops, not_before, expires_at, facts, reapply, part_of_sweep, reported, .. } = item;
     let ItemOrigin { event_id, event_time, kind } = origin;
     let (account, region) = match &target {
         WorkTarget::Stream(StreamRef::Arn(arn)) => (Some(arn.account().to_owned()), Some(arn.region().to_owned())),
@@ -175,6 +178,7 @@ pub(super) fn read(payload: &Value) -> ParsedTrigger {
     let mut parsed = ParsedTrigger::new(Ok((TriggerKind::WorkItem, scope)), origin);
     parsed.options.reapply = reapply;
     parsed.facts = facts;
-    parsed.work = WorkItemContext { origin_kind: kind, hops, not_before, expires_at, reported, swept_with: None };
+    parsed.work =
+        WorkItemContext { origin_kind: kind, hops, not_before, expires_at, part_of_sweep, reported, swept_with: None };
     parsed
 }

@@ -224,6 +224,12 @@ impl<'a, 'h> RequestContext<'a, 'h> {
         manual && !relayed && self.message.is_none()
     }
 
+    /// Whether the request is a sweep or a part of one, so that nobody named its streams, and nothing
+    /// happened to them.
+    fn is_part_of_sweep(&self) -> bool {
+        self.request.work.part_of_sweep || matches!(self.request.scope, Scope::Fleet { .. } | Scope::Key(_))
+    }
+
     /// Whether a message asks to re-apply the key that descends neither from a direct request nor
     /// from a rotation, neither as a work item nor as a dead letter.
     fn reapply_refused(&self) -> bool {
@@ -283,7 +289,14 @@ impl<'a, 'h> RequestContext<'a, 'h> {
                 queue: self.queue_use(),
                 // A sweep needs its time for reaching every stream.
                 in_depth: names_streams,
+                sweeps: self.is_part_of_sweep(),
             },
+            access_state: self
+                .handler()
+                .aws
+                .access_state
+                .as_ref()
+                .filter(|_| self.handler().settings.halt_on_access_denied),
             deadline: self.deadline(),
         }
     }
@@ -310,6 +323,7 @@ impl<'a, 'h> RequestContext<'a, 'h> {
             expires_at,
             facts: self.facts.clone(),
             reapply: options.reapply,
+            part_of_sweep: self.is_part_of_sweep(),
             reported: self.reported.clone(),
         }
     }

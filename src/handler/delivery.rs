@@ -14,7 +14,7 @@ use crate::decide::disposition::{Disposition, dispose};
 use crate::domain::encryption_change::ForeignChange;
 use crate::domain::failure::{Class, Failure, Step, code};
 use crate::domain::grace::GraceState;
-use crate::domain::outcome::{DeferReason, Deferral, Outcome, Status};
+use crate::domain::outcome::{DeferReason, Deferral, Outcome, Status, Warning};
 use crate::domain::stream::StreamRef;
 use crate::domain::wait::WaitState;
 use crate::event::{TriggerKind, WorkItem, WorkTarget};
@@ -137,6 +137,8 @@ pub(super) async fn publish(
             );
         }
     }
+    let is_halted = outcome.warnings.iter().any(|warning| matches!(warning, Warning::Halted { .. }));
+    progress.counters.halted += u64::from(is_halted);
     add_events(ctx, progress, &outcome).await;
     outcome
 }

@@ -10,6 +10,7 @@
 mod accounts;
 mod context;
 mod delivery;
+mod denials;
 mod error;
 mod expiring_keys;
 mod fleet;
@@ -88,6 +89,10 @@ impl Handler {
         dry_run: bool,
         on_message: Option<&OnMessage<'_>>,
     ) -> Result<Value, InvocationError> {
+        let denials_queue = self.settings.denials_queue_url.as_deref();
+        if let Some(records) = denials_queue.and_then(|queue| event::denials::batch(payload, queue)) {
+            return Ok(Box::pin(self.denials(records, invocation, dry_run)).await);
+        }
         if let Some(problem) = self.grace_problem(invocation).filter(|_| !dry_run) {
             return Err(InvocationError::settings(invocation, &problem));
         }

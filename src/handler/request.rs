@@ -10,11 +10,13 @@ use super::context::RequestContext;
 use super::delivery::{
     RequestProgress, enqueue, finish, finish_stream, finish_with_event, flush_events, publish, settle_stream,
 };
+use super::denials::{report_denials, resume};
 use super::error::ErrorType;
 use super::fleet::sweep_accounts;
 use super::key_event::{assess, enqueue_second_look, fleets_with};
 use super::strangers;
 use crate::aws::sqs::WorkQueueSender;
+use crate::decide::denials::Heard;
 use crate::decide::disposition::RetryScope;
 use crate::decide::key_event::KeyEventEffect;
 use crate::domain::failure::{Class, Failure, Kind, Step, code};
@@ -63,6 +65,16 @@ pub(super) async fn handle_request(ctx: &RequestContext<'_, '_>) -> RequestResul
     let mut progress = RequestProgress::new(ctx);
     let (trigger, continue_after) = handle_scope(ctx, &mut progress).await;
     flush_events(ctx, &mut progress).await;
+    conclude(ctx, progress, trigger, continue_after)
+}
+
+/// Logs the report of a request and emits its metrics.
+pub(super) fn conclude(
+    ctx: &RequestContext<'_, '_>,
+    progress: RequestProgress,
+    trigger: Trigger,
+    continue_after: Option<String>,
+) -> RequestResult {
     let RequestProgress { summary, counters, retry, .. } = progress;
     let handler = ctx.handler();
     let report = Report::new(&ctx.invocation.invocation.request_id, ctx.mode(), trigger, summary, continue_after);
@@ -96,6 +108,12 @@ async fn handle_scope(ctx: &RequestContext<'_, '_>, progress: &mut RequestProgre
         },
         Scope::Fleet { of, start_after } => {
             continue_after = sweep_accounts(ctx, progress, of, start_after.clone()).await;
+        }
+        Scope::Resume => resume(ctx, progress, &mut trigger).await,
+        Scope::Denied(denial) => {
+            let mut heard = Heard::default();
+            heard.add((**denial).clone(), ctx.now());
+            report_denials(ctx, progress, heard, Vec::new()).await;
         }
         Scope::Key(event) => {
             let (effect, key) = assess(ctx, event).await;

@@ -21,9 +21,11 @@ use self::key_cache::KeyCache;
 pub use self::locks::StreamLocks;
 use self::observe::{Incarnation, Observation};
 use crate::aws::kinesis::{Encryption, Streams};
+use crate::aws::ssm::StateParameter;
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::decide::contest::ChangeEvidence;
+use crate::decide::denials::Halt;
 use crate::decide::{
     Decision, Fact, Facts, ManagedAccounts, PauseReason, Pending, RefusedStart, Settled, StartFacts, Verdict, decide,
 };
@@ -52,6 +54,8 @@ pub struct Context<'a> {
     pub from_history: Option<&'a HashMap<String, ForeignChange>>,
     /// How the request wants it done.
     pub request: RequestFacts,
+    /// What is known of denied calls, which may halt a sweep; `None` where nothing halts it.
+    pub access_state: Option<&'a StateParameter>,
     /// When to stop.
     pub deadline: Deadline,
 }
@@ -153,6 +157,8 @@ struct Reconciliation<'a> {
     /// Whether another request of this invocation has sent it to the work queue to wait there.
     waits_in_queue: bool,
     requirement: Option<Requirement<'a>>,
+    /// Whether sweeps are halted, as soon as that is known.
+    halt: Option<Halt>,
     /// When the stream was first observed.
     first_observed: Option<Instant>,
     /// When the first wait began.
@@ -176,6 +182,7 @@ impl<'a> Reconciliation<'a> {
             earlier_attempt: None,
             waits_in_queue: false,
             requirement: None,
+            halt: None,
             first_observed: None,
             first_wait: None,
             waited: Duration::ZERO,
@@ -260,6 +267,7 @@ impl<'a> Reconciliation<'a> {
                 recorded: account.history.recorded(),
                 own_role: account.history.own_role(),
             },
+            halt: self.halt.as_ref(),
             enforcement: self.context.enforcement,
             request: self.context.request,
             may_write: self.context.encryption.is_some(),

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::locks::Attempt;
 use super::{Reconciliation, StartAttempt};
+use crate::decide::denials::{AccessState, Halt};
 use crate::decide::{ApplyReason, Fact, ImpactFacts, Keys};
 use crate::domain::delay::doubled;
 use crate::domain::failure::{Failure, Kind};
@@ -136,6 +137,23 @@ impl Reconciliation<'_> {
         self.incarnation.start.map(|start| Attempt { start, created }).or(self.earlier_attempt)
     }
 
+    /// Whether sweeps are halted. If that cannot be read, they are not: whoever keeps the function
+    /// from reading it must not keep streams unencrypted.
+    async fn read_halt(&self) -> Halt {
+        let Some(parameter) = self.context.access_state else { return Halt::None };
+        let state = match parameter.recent(self.context.deadline.look_until()).await {
+            Ok(text) => AccessState::parse(&text),
+            Err(failure) => Err(failure.to_string()),
+        };
+        match state {
+            Ok(state) => state.halt(self.context.account.clock.utc()),
+            Err(error) => {
+                tracing::warn!(error, "whether sweeps are halted could not be read, the sweep goes on");
+                Halt::None
+            }
+        }
+    }
+
     /// Fetches what a decision asked for.
     pub(super) async fn fetch(&mut self, fact: Fact) -> Result<(), Failure> {
         let (account, deadline) = (self.context.account, self.context.deadline.look_until());
@@ -177,6 +195,7 @@ impl Reconciliation<'_> {
                 let (key_policy, stream_policy) = tokio::join!(key_policy, stream_policy);
                 *impact = Some(ImpactFacts { key_policy, stream_policy });
             }
+            Fact::Halt => self.halt = Some(self.read_halt().await),
             Fact::ChangeHistory => account.history.read().await,
             Fact::RetryDelay => {
                 if let Some(refusal) = &mut self.incarnation.refusal {

@@ -20,17 +20,24 @@ pub struct OutcomeEvent {
 }
 
 /// The detail types, in the order of the documentation.
-pub const DETAIL_TYPES: [&str; 5] =
-    ["Stream Encrypted", "Stream Enforcement Failed", "Stream Contested", "Key At Risk", "Exemption Expired"];
+pub const DETAIL_TYPES: [&str; 6] = [
+    "Stream Encrypted",
+    "Stream Enforcement Failed",
+    "Stream Contested",
+    "Stream Access Denied",
+    "Key At Risk",
+    "Exemption Expired",
+];
 
 /// The events of `outcome`: none if it needs no attention.
 #[must_use]
 pub fn events(outcome: &Outcome, trigger: &Trigger, request_id: &str, function: &str) -> Vec<OutcomeEvent> {
-    let [encrypted, failed, contested, at_risk, expired] = DETAIL_TYPES;
+    let [encrypted, failed, contested, denied, at_risk, expired] = DETAIL_TYPES;
     let of_status = match outcome.status {
         Status::Encrypted => Some(encrypted),
         Status::Failed => Some(failed),
         Status::Contested => Some(contested),
+        Status::AccessDenied => Some(denied),
         Status::KeyAtRisk => Some(at_risk),
         Status::Compliant
         | Status::WouldEncrypt

@@ -3,13 +3,13 @@
 use super::Report;
 use super::metrics::RequestCounters;
 use crate::domain::failure::Failure;
-use crate::domain::outcome::Outcome;
+use crate::domain::outcome::{Outcome, Status};
 
 /// Logs an outcome.
 pub fn log_outcome(outcome: &Outcome) {
     let Outcome {
         stream,
-        status,
+        status: status_of,
         reason,
         mode: _,
         rule: _,
@@ -22,8 +22,12 @@ pub fn log_outcome(outcome: &Outcome) {
         seen: _,
         deferral: _,
     } = outcome;
-    let (stream, status, warnings) = (stream.as_deref().unwrap_or_default(), status.as_str(), warnings.len());
+    let (stream, status, warnings) = (stream.as_deref().unwrap_or_default(), status_of.as_str(), warnings.len());
     match error {
+        None if *status_of == Status::AccessDenied => {
+            let key = key.as_deref().unwrap_or_default();
+            tracing::warn!(stream, status, reason, key, "access was denied");
+        }
         None => {
             let (key, previous_key) = (key.as_deref().unwrap_or_default(), previous_key.as_deref().unwrap_or_default());
             tracing::info!(stream, status, reason, key, previous_key, waited_ms, applied, warnings, "stream settled");
@@ -58,6 +62,9 @@ pub fn log_report(report: &Report, counters: RequestCounters) {
         summary = %summary,
         dead_letters = counters.dead_letters,
         dead_letters_not_stored = counters.dead_letters_not_stored,
+        failed_calls = counters.failed_calls,
+        messages_dropped = counters.messages_dropped,
+        halted = counters.halted,
         continue_after = continue_after.as_deref().unwrap_or_default(),
         "request handled"
     );

@@ -23,6 +23,7 @@ pub fn metric_of(status: Status) -> &'static str {
         Status::Deferred => "Deferred",
         Status::Queued => "Queued",
         Status::Contested => "Contested",
+        Status::AccessDenied => "AccessDenied",
         Status::KeyAtRisk => "KeyAtRisk",
         Status::Failed => "Failed",
     }
@@ -40,6 +41,13 @@ pub const POLICY_ERRORS: &str = "PolicyErrors";
 /// The metric of requests that the schedule made: nothing else writes it, not even a zero, so that
 /// its absence shows that the schedule does not invoke the function.
 pub const SCHEDULED_SWEEPS: &str = "ScheduledSweeps";
+/// The metric of KMS calls that Kinesis made for its callers and that failed: those that were heard.
+pub const FAILED_CALLS: &str = "FailedCalls";
+/// The metric of messages that reported no failed call, and of failed calls for which there was no
+/// room: nobody is named for these.
+pub const DENIALS_DROPPED: &str = "DenialsDropped";
+/// The metric of a halt: a value while sweeps change no stream.
+pub const HALTED: &str = "Halted";
 /// The metric of how long new streams were not encrypted, in seconds: from their creation until
 /// they were ACTIVE with the key.
 pub const TIME_UNENCRYPTED: &str = "TimeUnencrypted";
@@ -47,10 +55,13 @@ pub const TIME_UNENCRYPTED: &str = "TimeUnencrypted";
 pub const TIME_TO_ENCRYPTED: &str = "TimeToEncrypted";
 
 /// The metrics besides those that count outcomes.
-pub const OTHERS: [&str; 7] = [
+pub const OTHERS: [&str; 10] = [
     DEAD_LETTERS,
     DEAD_LETTERS_NOT_STORED,
+    DENIALS_DROPPED,
     EVENTS_NOT_SENT,
+    FAILED_CALLS,
+    HALTED,
     POLICY_ERRORS,
     SCHEDULED_SWEEPS,
     TIME_TO_ENCRYPTED,
@@ -77,6 +88,13 @@ pub struct RequestCounters {
     /// 1 if the schedule itself made the request: neither a work item that it led to, nor a message
     /// that was redriven through the work queue.
     pub scheduled_sweeps: u64,
+    /// KMS calls that Kinesis made for its callers and that failed.
+    pub failed_calls: u64,
+    /// Streams that a sweep left alone because sweeps are halted; 1 for a batch of denied calls while
+    /// they are.
+    pub halted: u64,
+    /// Messages that reported none, and failed calls for which there was no room.
+    pub messages_dropped: u64,
 }
 
 /// The line of metrics of one request.
@@ -122,6 +140,17 @@ pub fn line(namespace: &str, function: &str, now: DateTime<Utc>, report: &Report
     put(POLICY_ERRORS, "Count", json!(counters.policy_errors));
     if counters.scheduled_sweeps > 0 {
         put(SCHEDULED_SWEEPS, "Count", json!(counters.scheduled_sweeps));
+    }
+    // Only where there are any: each metric that has a value costs by the hour.
+    let rare = [
+        (FAILED_CALLS, counters.failed_calls),
+        (DENIALS_DROPPED, counters.messages_dropped),
+        (HALTED, counters.halted),
+    ];
+    for (name, count) in rare {
+        if count > 0 {
+            put(name, "Count", json!(count));
+        }
     }
     values.insert(
         "_aws".to_owned(),

@@ -75,14 +75,15 @@ fn listing_order(status: Status) -> u8 {
     match status {
         Status::Failed => 0,
         Status::Contested => 1,
-        Status::KeyAtRisk => 2,
-        Status::Deferred => 3,
-        Status::WouldEncrypt => 4,
-        Status::Encrypted => 5,
-        Status::Exempt => 6,
-        Status::Queued => 7,
-        Status::Gone => 8,
-        Status::Compliant => 9,
+        Status::AccessDenied => 2,
+        Status::KeyAtRisk => 3,
+        Status::Deferred => 4,
+        Status::WouldEncrypt => 5,
+        Status::Encrypted => 6,
+        Status::Exempt => 7,
+        Status::Queued => 8,
+        Status::Gone => 9,
+        Status::Compliant => 10,
     }
 }
 
@@ -319,6 +320,7 @@ mod tests {
         let order = [
             "failed",
             "contested",
+            "access-denied",
             "key-at-risk",
             "deferred",
             "would-encrypt",

@@ -14,7 +14,7 @@ use super::endpoint::Endpoint;
 use super::fault::Fault;
 use super::identity::Identity;
 use super::key_state::KeyState;
-use super::model::{Change, Model, NewKey, Parameter, Queue, Role, Stream, Target, later};
+use super::model::{Change, Model, NewKey, ParameterVersion, Queue, Role, Stream, Target, later};
 use super::options::Options;
 use super::script::ScriptedAction;
 use super::service_error::ServiceError;
@@ -421,10 +421,20 @@ impl Account {
 
     /// Sets a parameter in Parameter Store. `kind` is `String` or `SecureString`.
     pub fn parameter(&self, name: &str, kind: &str, value: &str) {
-        let (kind, value) = (kind.to_owned(), value.to_owned());
         self.with(|model, now| {
-            model.parameters.insert(name.to_owned(), Parameter { kind, value, version: 1, modified: now })
+            let parameter = model.parameters.entry(name.to_owned()).or_default();
+            kind.clone_into(&mut parameter.kind);
+            parameter.versions.push(ParameterVersion { value: value.to_owned(), modified: now });
         });
+    }
+
+    /// The newest value of a parameter, and its version; `None` if there is no such parameter.
+    #[must_use]
+    pub fn parameter_value(&self, name: &str) -> Option<(String, usize)> {
+        self.with(|model, _| {
+            let versions = &model.parameters.get(name)?.versions;
+            Some((versions.last()?.value.clone(), versions.len()))
+        })
     }
 
     /// Deletes all messages of a queue.

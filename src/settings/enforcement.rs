@@ -144,7 +144,7 @@ fn policy(environment: &Environment) -> Result<PolicySource, String> {
     }
 }
 
-fn is_parameter(text: &str) -> bool {
+pub(super) fn is_parameter(text: &str) -> bool {
     let part_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-/:".contains(&byte);
     let is_arn = text.starts_with("arn:");
     text.len() <= 2048

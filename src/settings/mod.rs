@@ -3,6 +3,7 @@
 //! A value that is not understood is refused by name, with what was found and what is allowed, and
 //! all such values at once. A misspelt value never becomes the default.
 
+mod access;
 mod accounts;
 mod enforcement;
 mod environment;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use self::access::Access;
 use self::accounts::{Accounts, role_account};
 use self::enforcement::Enforcement;
 pub use self::enforcement::{
@@ -29,7 +31,7 @@ use crate::domain::member_accounts::MemberAccounts;
 use crate::domain::mode::{Mode, OnOtherKey};
 
 /// The supported variables. The template sets exactly these.
-pub const SUPPORTED: [&str; 18] = [
+pub const SUPPORTED: [&str; 21] = [
     "KMS_KEY_ID",
     "ENFORCEMENT_MODE",
     "FAILURE_QUEUE_URL",
@@ -45,6 +47,9 @@ pub const SUPPORTED: [&str; 18] = [
     "MAX_APPLIES_PER_DAY",
     "METRICS_NAMESPACE",
     "OUTCOME_EVENT_BUS",
+    "ACCESS_DENIALS_QUEUE_URL",
+    "ACCESS_STATE_PARAMETER",
+    "HALT_ON_ACCESS_DENIED",
     "MEMBER_ROLE_NAME",
     "MEMBER_ACCOUNTS",
     "MEMBER_EXTERNAL_ID",
@@ -88,6 +93,13 @@ pub struct Settings {
     pub metrics_namespace: String,
     /// `OUTCOME_EVENT_BUS`: the event bus for outcome events, by name or ARN.
     pub outcome_event_bus: Option<String>,
+    /// `ACCESS_DENIALS_QUEUE_URL`: the queue that denied calls of producers and consumers come by.
+    pub denials_queue_url: Option<String>,
+    /// `ACCESS_STATE_PARAMETER`: the SSM parameter that holds what was reported of them.
+    pub access_state_parameter: Option<String>,
+    /// `HALT_ON_ACCESS_DENIED`: whether sweeps change no stream while principals are cut off from
+    /// streams that the function changed.
+    pub halt_on_access_denied: bool,
     /// The member accounts, whose streams are managed too.
     pub members: Option<MemberAccounts>,
 }
@@ -159,6 +171,8 @@ impl Settings {
         let Queues { failure_queue_url, work_queue } = Queues::read(environment, &mut problems);
         let Accounts { own_role_arn, members } = Accounts::read(environment, &mut problems);
         let Reporting { metrics_namespace, outcome_event_bus } = Reporting::read(environment, &mut problems);
+        let Access { denials_queue_url, state_parameter: access_state_parameter, halts: halt_on_access_denied } =
+            Access::read(environment, &mut problems);
         match key {
             Some(key) if problems.is_empty() => Ok(Self {
                 key,
@@ -174,6 +188,9 @@ impl Settings {
                 max_applies_per_day,
                 metrics_namespace,
                 outcome_event_bus,
+                denials_queue_url,
+                access_state_parameter,
+                halt_on_access_denied,
                 members,
             }),
             _ => Err(SettingsError(problems)),
@@ -232,6 +249,9 @@ mod tests {
                 max_applies_per_day: 5,
                 metrics_namespace: DEFAULT_METRICS_NAMESPACE.to_owned(),
                 outcome_event_bus: None,
+                denials_queue_url: None,
+                access_state_parameter: None,
+                halt_on_access_denied: true,
                 members: None,
             }
         );
@@ -240,6 +260,7 @@ mod tests {
     #[test]
     fn every_variable_that_is_read_is_supported() {
         let sources = [
+            include_str!("access.rs"),
             include_str!("accounts.rs"),
             include_str!("enforcement.rs"),
             include_str!("queues.rs"),
@@ -285,6 +306,9 @@ mod tests {
             ("MAX_APPLIES_PER_DAY", "26"),
             ("METRICS_NAMESPACE", "a*b"),
             ("OUTCOME_EVENT_BUS", "my bus"),
+            ("ACCESS_DENIALS_QUEUE_URL", "denials"),
+            ("ACCESS_STATE_PARAMETER", "my state"),
+            ("HALT_ON_ACCESS_DENIED", "no"),
             ("MEMBER_ROLE_NAME", "/enforcer"),
             ("MEMBER_ACCOUNTS", "4444"),
             ("MEMBER_EXTERNAL_ID", "x"),

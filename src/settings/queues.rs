@@ -46,7 +46,7 @@ impl Queues {
 /// function does not send.
 ///
 /// [SendMessage]: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-fn queue(environment: &Environment, name: &'static str, problems: &mut Vec<Problem>) -> Option<String> {
+pub(super) fn queue(environment: &Environment, name: &'static str, problems: &mut Vec<Problem>) -> Option<String> {
     let is_fifo = environment.get(name).is_some_and(|url| url.trim_end().strip_suffix(".fifo").is_some());
     let expected = if is_fifo {
         "the URL of a standard queue, not of a FIFO queue: the function sends no message group"

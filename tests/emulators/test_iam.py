@@ -38,7 +38,8 @@ class Role:
         self.stack = Stack(ministack, name, EVERYTHING | {"KmsKeyId": self.key} | parameters)
         self.work = self.stack.outputs["WorkQueueUrl"]
         # Work stays where a test can see it.
-        (mapping,) = ministack.client("lambda").list_event_source_mappings(FunctionName=self.stack.outputs["FunctionName"])["EventSourceMappings"]
+        of_function = ministack.client("lambda").list_event_source_mappings(FunctionName=self.stack.outputs["FunctionName"])["EventSourceMappings"]
+        (mapping,) = (mapping for mapping in of_function if mapping["EventSourceArn"] == self.stack.outputs["WorkQueueArn"])
         ministack.client("lambda").update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
 
     def stream(self, prefix="orders"):
@@ -165,6 +166,12 @@ NOT_ASKED_FOR = {
     ("TakeWork", "sqs:DeleteMessage"): "Lambda's poller takes it, and ministack's polls with rights of its own",
     ("TakeWork", "sqs:GetQueueAttributes"): "Lambda's poller takes it, and ministack's polls with rights of its own",
     ("TakeWork", "sqs:ReceiveMessage"): "Lambda's poller takes it, and ministack's polls with rights of its own",
+    ("TakeDenials", "sqs:DeleteMessage"): "Lambda's poller takes it, and ministack's polls with rights of its own",
+    ("TakeDenials", "sqs:GetQueueAttributes"): "Lambda's poller takes it, and ministack's polls with rights of its own",
+    ("TakeDenials", "sqs:ReceiveMessage"): "Lambda's poller takes it, and ministack's polls with rights of its own",
+    ("KeepAccessState", "ssm:GetParameter"): "a denied call is reported without it, too: tests/scenarios/denials.rs",
+    ("KeepAccessState", "ssm:PutParameter"): "a denied call is reported without it, too: tests/scenarios/denials.rs",
+    ("LookAgainLater", "sqs:SendMessage"): "a denied call is reported without it, too: tests/scenarios/denials.rs",
     ("WriteTheLog", "logs:CreateLogStream"): "Lambda writes the log, and ministack writes it with rights of its own",
     ("WriteTheLog", "logs:PutLogEvents"): "Lambda writes the log, and ministack writes it with rights of its own",
 }

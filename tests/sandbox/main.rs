@@ -9,6 +9,7 @@ mod cloudtrail;
 mod encryption;
 mod faults;
 mod keys;
+mod parameters;
 mod queues;
 mod records;
 mod roles;

@@ -7,6 +7,7 @@ mod budgets;
 mod contested;
 mod crashes;
 mod dead_letters;
+mod denials;
 mod exempt_fleet;
 mod failures;
 mod findings;

@@ -17,6 +17,9 @@ pub(crate) const REGION: &str = "us-east-1";
 pub(crate) const ALIAS: &str = "alias/streams";
 pub(crate) const QUEUE: &str = "dead-letters";
 pub(crate) const WORK: &str = "work";
+pub(crate) const DENIALS: &str = "denials";
+/// The parameter that holds what is known of denied calls.
+pub(crate) const STATE: &str = "access-state";
 /// The access key of the function.
 pub(crate) const OWN: &str = "ASIAENFORCEREXAMPLE1";
 /// The access key and the role of a second one.
@@ -72,6 +75,13 @@ impl World {
         self.with("WORK_QUEUE_URL", &url).with("WORK_QUEUE_MAX_RECEIVES", &RECEIVES.to_string())
     }
 
+    /// With the queue of denied calls, and the parameter that holds what is known of them.
+    pub(crate) fn hearing_denials(self) -> Self {
+        let url = self.account.queue(DENIALS);
+        self.account.parameter(STATE, "String", "{}");
+        self.with("ACCESS_DENIALS_QUEUE_URL", &url).with("ACCESS_STATE_PARAMETER", STATE)
+    }
+
     pub(crate) fn stream(&self, stream: NewStream) -> String {
         self.account.stream(stream)
     }
@@ -109,6 +119,17 @@ impl World {
             outcome["status"] != "queued" && outcome["stream"].as_str().is_some_and(|stream| stream.ends_with(name))
         };
         outcomes.iter().find(of).cloned().unwrap_or_else(|| unreachable!("{outcomes:#?}"))
+    }
+
+    /// The same, where there is a work queue; otherwise the sweep works on every stream itself.
+    pub(crate) async fn sweep_outcome_if(&self, queue: bool, name: &str) -> Value {
+        if queue {
+            return self.sweep_outcome(name).await;
+        }
+        let answer = self.run(&event("scheduled")).await.expect("an answer");
+        let outcomes = answer["outcomes"].as_array().cloned().unwrap_or_default();
+        let of = |outcome: &Value| outcome["stream"].as_str().is_some_and(|stream| stream.ends_with(name));
+        outcomes.into_iter().find(of).unwrap_or_else(|| unreachable!("{answer:#}"))
     }
 
     /// The function, as one process has it.

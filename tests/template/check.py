@@ -139,7 +139,7 @@ def timed(check, folder):
 def main():
     template, objections = transform.plain()
     members = {"MemberRoleName": "enforcer", "MemberAccounts": ["444455556666"], "MemberExternalId": "orders-7"}
-    cases = ({}, members, {"Mode": "audit", "ScheduleExpression": ""}, {"WatchConfig": "false", "WatchSecurityHub": "false"})
+    cases = ({}, members, {"Mode": "audit", "ScheduleExpression": ""}, {"WatchConfig": "false", "WatchSecurityHub": "false", "WatchAccess": "false"})
     problems = unjoined() + objections + [problem for overrides in cases for problem in transformed(overrides)]
     problems += patterns(template["Parameters"], PATTERNS) + patterns(transform.source(MEMBER)["Parameters"], MEMBER_PATTERNS)
     if problems:

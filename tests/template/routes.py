@@ -90,8 +90,8 @@ UNKNOWN_TO_MOTO = {
 }
 # What is given beside the code and the key, and which of the conditions of resources hold then.
 DEPLOYMENTS = [
-    ({}, {"Enforcing", "Scheduled", "WatchingConfig", "WatchingSecurityHub", "DashboardWanted"}),
-    ({"Mode": "audit", "ScheduleExpression": "", "ShowDashboard": "false"}, {"WatchingConfig", "WatchingSecurityHub"}),
+    ({}, {"Enforcing", "Scheduled", "WatchingConfig", "WatchingSecurityHub", "WatchingAccess", "LookingAgain", "DashboardWanted"}),
+    ({"Mode": "audit", "ScheduleExpression": "", "ShowDashboard": "false"}, {"WatchingConfig", "WatchingSecurityHub", "WatchingAccess"}),
     (
         {
             "KmsKeyArns": "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
@@ -101,6 +101,7 @@ DEPLOYMENTS = [
             "ReservedConcurrency": "10",
             "WatchConfig": "false",
             "WatchSecurityHub": "false",
+            "WatchAccess": "false",
             "OutcomeEventBus": "default",
             "AlarmEmail": "on-call@example.com",
         },
@@ -108,7 +109,7 @@ DEPLOYMENTS = [
     ),
     (
         {"KmsKeyId": "alias/aws/kinesis", "MemberRoleName": "enforcer", "MemberAccounts": "444455556666,777788889999", "MemberExternalId": "orders-7", "ShowDashboard": "false"},
-        {"Enforcing", "MembersGiven", "Scheduled", "WatchingConfig", "WatchingSecurityHub"},
+        {"Enforcing", "MembersGiven", "Scheduled", "WatchingConfig", "WatchingSecurityHub", "WatchingAccess", "LookingAgain"},
     ),
 ]
 

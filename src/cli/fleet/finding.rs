@@ -111,7 +111,7 @@ fn judged(row: &Row) -> (Verdict, Severity) {
         Status::Exempt | Status::Gone | Status::Queued => (Verdict::NotAvailable, Severity::Informational),
         Status::Failed if row.state.is_none() => (Verdict::NotAvailable, Severity::Medium),
         Status::Deferred if row.state.as_deref() != Some("ACTIVE") => (Verdict::NotAvailable, Severity::Informational),
-        Status::KeyAtRisk => (Verdict::Warning, Severity::High),
+        Status::AccessDenied | Status::KeyAtRisk => (Verdict::Warning, Severity::High),
         Status::WouldEncrypt | Status::Deferred => (Verdict::Failed, Severity::Medium),
         Status::Contested | Status::Failed => (Verdict::Failed, Severity::High),
     }

@@ -278,6 +278,7 @@ impl Target {
                     in_depth: true,
                     ..RequestFacts::default()
                 },
+                access_state: None,
                 deadline: Deadline::at(clock.wall() + patience, clock),
             };
             async move {

@@ -98,8 +98,12 @@ impl Plan {
     }
 
     fn exit_code(&self, detailed: bool) -> u8 {
-        let needs_attention =
-            |row: &Row| matches!(row.status, Status::Failed | Status::Contested | Status::KeyAtRisk | Status::Deferred);
+        let needs_attention = |row: &Row| {
+            matches!(
+                row.status,
+                Status::Failed | Status::Contested | Status::AccessDenied | Status::KeyAtRisk | Status::Deferred
+            )
+        };
         if !self.0.keys_at_risk.is_empty()
             || !self.0.failed_regions.is_empty()
             || self.0.rows.iter().any(needs_attention)

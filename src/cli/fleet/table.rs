@@ -19,9 +19,10 @@ use crate::domain::mode::Mode;
 use crate::domain::outcome::Status;
 
 /// A person reads first what needs attention.
-const ORDER: [Status; 10] = [
+const ORDER: [Status; 11] = [
     Status::Failed,
     Status::Contested,
+    Status::AccessDenied,
     Status::KeyAtRisk,
     Status::Deferred,
     Status::WouldEncrypt,
@@ -109,7 +110,7 @@ fn marked(status: Status) -> (&'static str, Style) {
         Status::Encrypted | Status::Compliant => ("✔", GREEN),
         Status::WouldEncrypt => ("~", YELLOW),
         Status::Exempt | Status::Gone | Status::Deferred | Status::Queued => ("•", YELLOW),
-        Status::Contested | Status::KeyAtRisk | Status::Failed => ("✘", RED),
+        Status::Contested | Status::AccessDenied | Status::KeyAtRisk | Status::Failed => ("✘", RED),
     }
 }
 
@@ -386,6 +387,14 @@ mod tests {
     }
 
     #[test]
+    fn no_status_is_left_out() {
+        for status in Status::ALL {
+            let table = table(&survey(vec![row("orders", status, "why")]), View { width: 100, all: true });
+            assert!(table.contains(in_words(status)) && table.contains("orders"), "{table}");
+        }
+    }
+
+    #[test]
     fn keys_are_short_and_never_alike() {
         let one = row("one", Status::WouldEncrypt, &format!("the stream is encrypted with another key, {ALIKE}"));
         let table = |rows: &[&Row]| {
@@ -422,8 +431,8 @@ mod tests {
         let places: Vec<_> = ORDER.map(|status| printed.find(&format!("\n1 {}\n", in_words(status)))).to_vec();
         assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{printed}");
         for part in [
-            "11 streams in 2 accounts or Regions: 1 failed, ",
-            "\n10 streams in account 111122223333, us-east-1: 1 failed, ",
+            "12 streams in 2 accounts or Regions: 1 failed, ",
+            "\n11 streams in account 111122223333, us-east-1: 1 failed, ",
             "\n1 stream in account 444455556666, us-east-1: 1 to encrypt\n",
             "audit mode: apply does not change the stream",
         ] {

@@ -52,6 +52,10 @@ pub enum Step {
     ChangeVisibility,
     /// `sqs:GetQueueAttributes` of the work queue.
     ReadQueue,
+    /// `ssm:GetParameter` of the parameter that holds what is known of denied calls.
+    ReadAccessState,
+    /// `ssm:PutParameter` of the same.
+    WriteAccessState,
     /// `kinesis:PutRecord`, by `enforcer apply --probe`.
     Probe,
     /// `events:PutEvents`.
@@ -72,7 +76,7 @@ pub enum Step {
 
 impl Step {
     /// Every step.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::ReadEvent,
         Self::CheckTarget,
         Self::AssumeRole,
@@ -91,6 +95,8 @@ impl Step {
         Self::SendWorkItem,
         Self::ChangeVisibility,
         Self::ReadQueue,
+        Self::ReadAccessState,
+        Self::WriteAccessState,
         Self::Probe,
         Self::PutEvents,
         Self::HandleDeadLetters,
@@ -123,6 +129,8 @@ impl Step {
             Self::SendWorkItem => "send-work-item",
             Self::ChangeVisibility => "change-visibility",
             Self::ReadQueue => "read-queue",
+            Self::ReadAccessState => "read-access-state",
+            Self::WriteAccessState => "write-access-state",
             Self::Probe => "probe",
             Self::PutEvents => "put-events",
             Self::HandleDeadLetters => "handle-dead-letters",
@@ -157,6 +165,8 @@ impl Step {
             Self::SendDeadLetter | Self::SendWorkItem => "SendMessage to",
             Self::ChangeVisibility => "ChangeMessageVisibility on",
             Self::ReadQueue => "GetQueueAttributes of",
+            Self::ReadAccessState => "GetParameter of",
+            Self::WriteAccessState => "PutParameter of",
             Self::Probe => "PutRecord to",
             Self::PutEvents => "PutEvents to",
             Self::HandleDeadLetters => "handling dead letters:",

@@ -183,6 +183,8 @@ fn action(step: Step) -> &'static str {
         Step::GetPolicy => "kms:GetKeyPolicy on the key, kinesis:GetResourcePolicy on the stream",
         Step::LookupEvents => "cloudtrail:LookupEvents",
         Step::ReadPolicy => "ssm:GetParameter on the parameter in POLICY_PARAMETER",
+        Step::ReadAccessState => "ssm:GetParameter on the parameter in ACCESS_STATE_PARAMETER",
+        Step::WriteAccessState => "ssm:PutParameter on the parameter in ACCESS_STATE_PARAMETER",
         Step::ReadEvent | Step::CheckTarget | Step::ApplyPolicy | Step::Wait => "the call that the message names",
     }
 }

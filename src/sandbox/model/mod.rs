@@ -5,6 +5,7 @@
 //! all that are due whenever the account is looked at.
 
 mod keys;
+mod parameters;
 mod queues;
 mod roles;
 mod streams;
@@ -16,6 +17,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 pub(crate) use self::keys::{Key, NewKey};
+pub(crate) use self::parameters::{Parameter, ParameterVersion};
 pub(crate) use self::queues::{Message, Queue, no_such_queue};
 pub(crate) use self::roles::{Role, Session};
 pub(crate) use self::streams::{Change, NewRecord, Record, Stream, Target};
@@ -63,16 +65,6 @@ pub(crate) struct Model {
     scheduled: Vec<Scheduled>,
     recent: BTreeMap<String, VecDeque<DateTime<Utc>>>,
     random: fastrand::Rng,
-}
-
-/// A parameter of Parameter Store.
-#[derive(Clone, Debug)]
-pub(crate) struct Parameter {
-    /// `String`, `StringList` or `SecureString`.
-    pub(crate) kind: String,
-    pub(crate) value: String,
-    pub(crate) version: u32,
-    pub(crate) modified: DateTime<Utc>,
 }
 
 /// A call in the event history. `detail` is its CloudTrail record.

@@ -196,7 +196,12 @@ impl Coverage {
         for (what, all) in wanted {
             let met = self.met.get(what);
             let is_met = |which: &str| met.is_some_and(|met| met.contains_key(which));
-            missing.extend(all.iter().filter(|which| !is_met(which)).map(|which| format!("{what}: {which}")));
+            // Denied calls come by a queue of their own, which the campaign does not have:
+            // tests/scenarios/denials.rs.
+            let is_wanted = |which: &&&str| **which != Status::AccessDenied.as_str();
+            missing.extend(
+                all.iter().filter(is_wanted).filter(|which| !is_met(which)).map(|which| format!("{what}: {which}")),
+            );
         }
         missing
     }
