@@ -84,10 +84,9 @@ async fn watch(presses: watch::Sender<u8>, notes: &'static [&'static str], mut s
     }
 }
 
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
-    #![cfg(unix)]
-
     use std::process::Command;
     use std::sync::mpsc;
 
