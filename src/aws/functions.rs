@@ -1,21 +1,15 @@
 //! The settings of a deployed function, for the terminal program.
-//!
-//! Lambda speaks the [REST JSON protocol][rest].
-//!
-//! [rest]: https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_types::body::SdkBody;
 use aws_types::SdkConfig;
 use serde::Deserialize;
 
 use super::calls::Calls;
 use super::error::CallError;
-use super::service::{LAMBDA, answer, operation};
+use super::rest::RestClient;
+use super::service::LAMBDA;
 use crate::clock::Clock;
 use crate::domain::failure::Step;
 
@@ -78,20 +72,6 @@ pub async fn configuration(
 ) -> Result<FunctionConfiguration, CallError> {
     let query = qualifier.map_or_else(String::new, |qualifier| format!("?Qualifier={}", qualifier.replace('$', "%24")));
     let path = format!("/2015-03-31/functions/{name}/configuration{query}");
-    let operation = operation(config, LAMBDA).serializer(request).deserializer(answer).build();
-    let calls = Calls::new(clock.clone());
-    let call = || async {
-        let answer = operation.invoke(path.clone()).await.map_err(|error| CallError::from_sdk(STEP, &name, &error))?;
-        answer.parsed(STEP, &name)
-    };
-    calls.read(STEP, &name, clock.instant() + PATIENCE, call).await
-}
-
-fn request(path: String) -> Result<HttpRequest, BoxError> {
-    let mut request = HttpRequest::new(SdkBody::empty());
-    request.set_uri(path)?;
-    request.set_method("GET")?;
-    let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-    request.headers_mut().try_insert("user-agent", agent)?;
-    Ok(request)
+    let (client, calls) = (RestClient::new(config, LAMBDA), Calls::new(clock.clone()));
+    calls.read(STEP, &name, clock.instant() + PATIENCE, || client.get(&path, STEP, &name)).await
 }

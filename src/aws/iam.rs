@@ -11,16 +11,14 @@ use std::fmt;
 use std::time::Duration;
 
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
-use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
-use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::error::metadata::ErrorMetadata;
+use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, OrchestratorError};
 use aws_smithy_xml::decode::{Document, ScopedDecoder, XmlDecodeError, try_data};
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 
 use super::calls::Calls;
 use super::error::CallError;
+use super::rest::post_form;
 use super::service::{IAM, ServiceError, operation};
 use crate::access::{Action, ContextEntry, Simulation};
 use crate::clock::Clock;
@@ -63,7 +61,7 @@ impl Iam {
         if config.endpoint_url().is_none() {
             global = global.endpoint_url(url);
         }
-        let operation = operation(&global.build(), IAM).serializer(request).deserializer(answer).build();
+        let operation = operation(&global.build(), IAM).serializer(post_form).deserializer(answer).build();
         Self { operation, calls: std::sync::Arc::new(Calls::new(clock.clone())), clock: clock.clone() }
     }
 
@@ -160,18 +158,6 @@ impl Form {
     }
 }
 
-fn request(form: String) -> Result<HttpRequest, BoxError> {
-    let length = form.len().to_string();
-    let mut request = HttpRequest::new(SdkBody::from(form));
-    request.set_uri("/")?;
-    request.set_method("POST")?;
-    let headers = request.headers_mut();
-    headers.try_insert("content-type", "application/x-www-form-urlencoded")?;
-    headers.try_insert("content-length", length)?;
-    headers.try_insert("user-agent", concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))?;
-    Ok(request)
-}
-
 /// An element of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Element {
@@ -256,14 +242,7 @@ fn answer(response: &HttpResponse) -> Result<Element, OrchestratorError<ServiceE
 fn error(root: &Element) -> ServiceError {
     let error = root.child("Error");
     let text = |name| error.and_then(|error| error.text_of(name));
-    let mut metadata = ErrorMetadata::builder();
-    if let Some(code) = text("Code") {
-        metadata = metadata.code(code);
-    }
-    if let Some(message) = text("Message") {
-        metadata = metadata.message(message);
-    }
-    ServiceError(metadata.build())
+    ServiceError::new(text("Code"), text("Message"))
 }
 
 /// One evaluation result.
@@ -288,6 +267,7 @@ fn simulation(result: &Element) -> Option<(Action, Simulation)> {
 #[cfg(test)]
 mod tests {
     use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
     use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
     use super::*;

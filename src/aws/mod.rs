@@ -30,6 +30,8 @@ pub mod rate_limit;
 #[cfg(feature = "cli")]
 pub mod regions;
 #[cfg(feature = "cli")]
+mod rest;
+#[cfg(feature = "cli")]
 pub mod security_hub;
 pub(crate) mod service;
 pub mod sqs;

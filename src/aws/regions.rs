@@ -9,15 +9,13 @@
 
 use std::time::Duration;
 
-use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
-use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::error::metadata::ErrorMetadata;
+use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, OrchestratorError};
 use aws_smithy_xml::decode::{Document, XmlDecodeError, try_data};
 use aws_types::SdkConfig;
 
 use super::calls::Calls;
 use super::error::CallError;
+use super::rest::post_form;
 use super::service::{EC2, ServiceError, operation};
 use crate::clock::Clock;
 use crate::domain::arn::is_region;
@@ -33,24 +31,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// [DescribeRegions]: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeRegions.html
 pub async fn enabled(config: &SdkConfig, clock: &Clock) -> Result<Vec<String>, CallError> {
     let region = config.region().map(ToString::to_string).unwrap_or_default();
+    let request = |()| post_form("Action=DescribeRegions&Version=2016-11-15".to_owned());
     let operation = operation(config, EC2).serializer(request).deserializer(answer).build();
     let calls = Calls::new(clock.clone());
     let call = || async { operation.invoke(()).await.map_err(|error| CallError::from_sdk(STEP, &region, &error)) };
     let mut regions = calls.read(STEP, &region, clock.instant() + PATIENCE, call).await?;
     regions.sort_unstable();
     Ok(regions)
-}
-
-fn request((): ()) -> Result<HttpRequest, BoxError> {
-    let body = "Action=DescribeRegions&Version=2016-11-15";
-    let mut request = HttpRequest::new(SdkBody::from(body));
-    request.set_uri("/")?;
-    request.set_method("POST")?;
-    let headers = request.headers_mut();
-    headers.try_insert("content-type", "application/x-www-form-urlencoded")?;
-    headers.try_insert("content-length", body.len().to_string())?;
-    headers.try_insert("user-agent", concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))?;
-    Ok(request)
 }
 
 fn answer(response: &HttpResponse) -> Result<Vec<String>, OrchestratorError<ServiceError>> {
@@ -73,14 +60,7 @@ fn answer(response: &HttpResponse) -> Result<Vec<String>, OrchestratorError<Serv
 /// The error in the body of a response.
 fn error(body: &str) -> ServiceError {
     let text = |name| texts(body, name).ok().and_then(|texts| texts.into_iter().next());
-    let mut metadata = ErrorMetadata::builder();
-    if let Some(code) = text("Code") {
-        metadata = metadata.code(code);
-    }
-    if let Some(message) = text("Message") {
-        metadata = metadata.message(message);
-    }
-    ServiceError(metadata.build())
+    ServiceError::new(text("Code").as_deref(), text("Message").as_deref())
 }
 
 /// The texts of all elements `name`.
@@ -99,6 +79,7 @@ fn texts(xml: &str, name: &str) -> Result<Vec<String>, XmlDecodeError> {
 #[cfg(test)]
 mod tests {
     use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
     use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
     use super::*;

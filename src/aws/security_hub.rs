@@ -1,20 +1,14 @@
 //! Security Hub for the terminal program: findings are imported.
-//!
-//! Security Hub speaks the [REST JSON protocol][rest].
-//!
-//! [rest]: https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html
 
 use std::time::Duration;
 
-use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_types::body::SdkBody;
 use aws_types::SdkConfig;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::calls::Calls;
 use super::error::CallError;
+use super::rest::post;
 use super::service::{SECURITY_HUB, answer, operation};
 use crate::clock::Clock;
 use crate::domain::failure::Step;
@@ -54,6 +48,7 @@ pub struct FailedFinding {
 pub async fn import(config: &SdkConfig, clock: &Clock, findings: &[Value]) -> Result<Imported, CallError> {
     let region = config.region().map(ToString::to_string).unwrap_or_default();
     let body = json!({"Findings": findings}).to_string();
+    let request = |body| post("/findings/import", "application/json", body);
     let operation = operation(config, SECURITY_HUB).serializer(request).deserializer(answer).build();
     let calls = Calls::new(clock.clone());
     let call = || async {
@@ -70,16 +65,4 @@ pub async fn import(config: &SdkConfig, clock: &Clock, findings: &[Value]) -> Re
         };
         CallError { failure: error.failure.remedied(remedy.to_owned()), ..error }
     })
-}
-
-fn request(body: String) -> Result<HttpRequest, BoxError> {
-    let length = body.len().to_string();
-    let mut request = HttpRequest::new(SdkBody::from(body));
-    request.set_uri("/findings/import")?;
-    request.set_method("POST")?;
-    let headers = request.headers_mut();
-    headers.try_insert("content-type", "application/json")?;
-    headers.try_insert("content-length", length)?;
-    headers.try_insert("user-agent", concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))?;
-    Ok(request)
 }

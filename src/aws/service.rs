@@ -207,6 +207,9 @@ fn suffixes(partition: &str) -> (&'static str, &'static str) {
     }
 }
 
+/// What every request says of its sender.
+pub(super) const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+
 /// A client of one service.
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -327,7 +330,7 @@ impl Service {
         let headers = request.headers_mut();
         headers.try_insert("content-type", self.content_type)?;
         headers.try_insert("content-length", length)?;
-        headers.try_insert("user-agent", concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))?;
+        headers.try_insert("user-agent", USER_AGENT)?;
         headers.try_insert("x-amz-target", format!("{}.{operation}", self.target))?;
         if ping {
             into_ping(&mut request);
@@ -338,7 +341,21 @@ impl Service {
 
 /// An error response of the service.
 #[derive(Debug)]
-pub(crate) struct ServiceError(pub(super) ErrorMetadata);
+pub(crate) struct ServiceError(ErrorMetadata);
+
+impl ServiceError {
+    /// An error with what the response says of it.
+    pub(super) fn new(code: Option<&str>, message: Option<&str>) -> Self {
+        let mut metadata = ErrorMetadata::builder();
+        if let Some(code) = code {
+            metadata = metadata.code(code);
+        }
+        if let Some(message) = message {
+            metadata = metadata.message(message);
+        }
+        Self(metadata.build())
+    }
+}
 
 impl Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -375,14 +392,7 @@ fn error(query_error: Option<&str>, error_type: Option<&str>, body: &[u8]) -> Se
         let code = code.split(':').next().unwrap_or(code);
         code.rsplit('#').next().unwrap_or(code)
     });
-    let mut metadata = ErrorMetadata::builder();
-    if let Some(code) = code {
-        metadata = metadata.code(code);
-    }
-    if let Some(message) = text(&["message", "Message", "errorMessage"]) {
-        metadata = metadata.message(message);
-    }
-    ServiceError(metadata.build())
+    ServiceError::new(code, text(&["message", "Message", "errorMessage"]))
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 //! needs, and the others are read all the same.
 
 mod history;
-mod rest;
 mod services;
 mod stream;
 
@@ -19,9 +18,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use self::rest::RestClient;
 use super::calls::Calls;
 use super::error::CallError;
+use super::rest::RestClient;
 use super::service::{CLOUDTRAIL, Client, DYNAMODB, EVENTBRIDGE, FIREHOSE, KINESIS, LAMBDA, LOGS, PIPES};
 use crate::access::{Action, Evidence, KnownUse, Principal};
 use crate::clock::Clock;
