@@ -7,8 +7,11 @@ use kinesis_encryption_enforcer::clock::Clock;
 use kinesis_encryption_enforcer::sandbox::{Account, Fault, NewStream};
 use serde_json::{Value, json};
 
+use self::colours::without_colours;
 use self::served::{enforcer, served};
 
+#[path = "served/colours.rs"]
+mod colours;
 mod served;
 
 /// Clears the screen, sets the title, turns the direction of the text, and forges a line.
@@ -37,18 +40,6 @@ fn account() -> (Account, Vec<(&'static str, String)>) {
     // Without a terminal no escape sequence would be printed at all.
     variables.extend([("CLICOLOR_FORCE", "1".to_owned()), ("KMS_KEY_ID", key), ("FAILURE_QUEUE_URL", dead)]);
     (account, variables)
-}
-
-/// What is left of `printed` without the colours of the program.
-fn without_colours(printed: &str) -> String {
-    let mut parts = printed.split("\u{1b}[");
-    let mut left = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let end = part.find(|character: char| !character.is_ascii_digit() && character != ';').expect("an end");
-        assert_eq!(&part[end..=end], "m", "an escape sequence that is no colour: {part}");
-        left.push_str(&part[end + 1..]);
-    }
-    left
 }
 
 fn check_harmless(printed: &str) -> String {

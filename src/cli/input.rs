@@ -108,6 +108,13 @@ where
     }
 }
 
+/// The one of `names` that is most like `name`: at most a third of its characters differ.
+pub(super) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let rated = names.map(|other| (strsim::damerau_levenshtein(name, other), other));
+    let (distance, nearest) = rated.min_by_key(|(distance, _)| *distance)?;
+    (distance * 3 <= name.chars().count().max(3)).then_some(nearest)
+}
+
 /// Parses an age, such as `90s`, `30m`, `12h` or `7d`.
 pub(super) fn age(text: &str) -> Result<Duration, String> {
     let malformed = || "specify a number with s, m, h or d, such as 12h".to_owned();

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, bail};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
 use terminal_size::{Height, Width, terminal_size_of};
 use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm, wrap};
@@ -142,14 +143,8 @@ pub(super) fn confirm(action: &str, note: &str) -> Result<bool> {
     if !std::io::stdin().is_terminal() {
         bail!("not a terminal, cannot prompt: pass --yes to {action}");
     }
-    let mut error_stream = anstream::stderr();
-    let action = visible(action);
-    write!(error_stream, "About to {action}. {note} Continue? {DIM}[y/N]{DIM:#} ")
-        .and_then(|()| error_stream.flush())
-        .context("cannot write the prompt")?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).context("cannot read the answer")?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    let question = format!("About to {}. {note} Continue? {DIM}[y/N]{DIM:#}", visible(action));
+    Ok(matches!(prompt(&question)?.as_deref(), Some("y" | "Y" | "yes")))
 }
 
 /// Asks `question` on standard error; the answer is `None` at the end of the input.
@@ -162,6 +157,11 @@ pub(super) fn prompt(question: &str) -> Result<Option<String>> {
     let mut answer = String::new();
     let read = io::stdin().read_line(&mut answer).context("cannot read the answer")?;
     Ok((read > 0).then(|| answer.trim().to_owned()))
+}
+
+/// A time as an RFC 3339 text, to the second.
+pub(super) fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// A number of things: "1 stream", "2 streams".

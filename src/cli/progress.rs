@@ -1,6 +1,7 @@
 //! What a person sees while a command waits: a line on the terminal that is cleared afterwards, or,
 //! where nothing can be cleared, a line on standard error now and then. Standard output is left alone.
 
+use std::io::IsTerminal;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -58,6 +59,17 @@ async fn shown_from<T>(
     let done = narrated(since, Rhythm { first, then: REDRAWN }, text, draw, work).await;
     spinner.finish_and_clear();
     done
+}
+
+/// A bar of `length` on standard error; none where nothing can be cleared.
+pub(super) fn bar(length: u64, template: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(length);
+    // A template that indicatif cannot read leaves its own style.
+    let style = ProgressStyle::with_template(template);
+    if let Ok(style) = style { bar.with_style(style) } else { bar }
 }
 
 /// Awaits `work`, and hands `say` what `text` says in the given rhythm.

@@ -10,6 +10,7 @@ use aws_credential_types::Credentials;
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_types::os_shim_internal::{Env, Fs};
 
+use super::super::input::nearest;
 use super::super::visible::visible;
 use super::{Chosen, ChosenBy, Problem};
 use crate::aws::error::chain;
@@ -122,7 +123,7 @@ impl Profiles {
             return format!("create it with `aws configure`: {} contain no profile", self.files);
         }
         let list = format!("profiles in {} are {}", self.files, visible(&names.join(", ")));
-        match nearest(name, &names) {
+        match nearest(name, names.iter().copied()) {
             Some(nearest) => format!("did you mean {}? The {list}", visible(nearest)),
             None => format!("the {list}"),
         }
@@ -338,13 +339,6 @@ fn named(profile: &str, source: &str, environment: &Environment) -> Result<Base,
             "write Environment, Ec2InstanceMetadata or EcsContainer",
         )),
     }
-}
-
-/// The name that is most like `name`: at most a third of its characters differ.
-fn nearest<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
-    let rated = names.iter().map(|other| (strsim::damerau_levenshtein(name, other), *other));
-    let (distance, nearest) = rated.min_by_key(|(distance, _)| *distance)?;
-    (distance * 3 <= name.chars().count().max(3)).then_some(nearest)
 }
 
 /// A config file that cannot be read, in words of our own.

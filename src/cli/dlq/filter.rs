@@ -116,15 +116,8 @@ fn instead_of(condition: &str, what: &str, there: &[String]) -> String {
             format!("the {what}{ending} are {}", first_of(several, MOST_NAMED))
         }
     };
-    match nearest(condition, there) {
+    match input::nearest(condition, there.iter().map(String::as_str)) {
         Some(nearest) => format!("{all} (did you mean {nearest}?)"),
         None => all,
     }
-}
-
-/// The value that is most like `condition`: at most a third of its characters differ.
-fn nearest<'a>(condition: &str, there: &'a [String]) -> Option<&'a str> {
-    let rated = there.iter().map(|other| (strsim::damerau_levenshtein(condition, other), other.as_str()));
-    let (distance, nearest) = rated.min_by_key(|(distance, _)| *distance)?;
-    (distance * 3 <= condition.chars().count().max(3)).then_some(nearest)
 }

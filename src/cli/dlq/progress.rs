@@ -1,8 +1,10 @@
 //! How far a redrive is, on standard error: a bar on a terminal, otherwise a line now and then.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
+
+use crate::cli::progress::bar;
 
 /// After how many messages there is a line without a terminal.
 const LINE_EVERY: usize = 100;
@@ -16,12 +18,8 @@ pub(super) struct Progress {
 impl Progress {
     /// Shows that none of `total` messages is done.
     pub(super) fn of(total: usize) -> Self {
-        let bar = if std::io::stderr().is_terminal() && total > 1 {
-            let bar = ProgressBar::new(u64::try_from(total).unwrap_or(u64::MAX));
-            // A template that indicatif cannot read leaves its own style.
-            if let Ok(style) = ProgressStyle::with_template("redriving {wide_bar} {pos} of {len}") {
-                bar.set_style(style);
-            }
+        let bar = if total > 1 {
+            let bar = bar(u64::try_from(total).unwrap_or(u64::MAX), "redriving {wide_bar} {pos} of {len}");
             bar.tick();
             bar
         } else {

@@ -15,8 +15,9 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::finding::{Finding, PRODUCT, Severity, TITLE, Verdict};
-use super::posture::{VERSION, rfc3339, warning_codes};
+use super::posture::{VERSION, warning_codes};
 use super::row::Row;
+use crate::cli::paint::rfc3339;
 use crate::domain::arn::partition_of;
 
 /// How many findings `BatchImportFindings` accepts in one call.

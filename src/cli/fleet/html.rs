@@ -7,11 +7,11 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Survey;
 use super::places::FailedPlace;
-use super::posture::{FleetReport, VERSION, rfc3339, warning_texts};
+use super::posture::{FleetReport, VERSION, warning_texts};
 use super::row::{Row, short_key};
 use super::scope::Scope;
 use super::since::Changes;
-use crate::cli::paint::counted;
+use crate::cli::paint::{counted, rfc3339};
 use crate::domain::mode::Mode;
 use crate::domain::outcome::{Outcome, Status, Warning};
 

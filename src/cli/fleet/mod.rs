@@ -1,5 +1,5 @@
-//! What `plan`, `access`, `apply` and `report` have in common: which streams to work on, in which account and
-//! Regions, and how to reconcile them.
+//! What `plan`, `access`, `apply` and `report` have in common: which streams to work on, in which
+//! account and Regions, and how to reconcile them.
 //!
 //! A person works with their own credentials here, or with a role that they assume
 //! (<https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>).

@@ -22,7 +22,7 @@ use crate::cli::credentials::{check_credentials, sdk_config};
 use crate::cli::function_settings::{settings_in, settings_of};
 use crate::cli::input;
 use crate::cli::paint::counted;
-use crate::cli::remedy::in_terminal;
+use crate::cli::remedy::{for_person, in_terminal};
 use crate::cli::visible::visible;
 use crate::clock::Clock;
 use crate::domain::failure::Kind;
@@ -309,7 +309,7 @@ impl Selection {
                     let remedy = if error.failure.kind() == Kind::NotAdmitted {
                         "name your role, or the one in --assume-role, in the trust policy of the member account's role"
                     } else {
-                        &error.failure.remedy
+                        &for_person(&error.failure.remedy)
                     };
                     let error = anyhow!("{} (remedy: {remedy})", error.failure.message);
                     Err(FailedPlace::new(Some(selected.account()), region, &error))
@@ -372,7 +372,7 @@ async fn enabled_regions(config: &SdkConfig, clock: &Clock) -> Result<Vec<String
     let regions = regions::enabled(config, clock).await.map_err(|error| {
         let remedy = match error.failure.kind() {
             Kind::Denied => "allow your user or role ec2:DescribeRegions, or name the Regions with --region",
-            _ => &error.failure.remedy,
+            _ => &for_person(&error.failure.remedy),
         };
         anyhow!("{}\n  remedy: {remedy}", visible(&error.failure.message))
     });

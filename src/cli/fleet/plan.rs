@@ -89,7 +89,7 @@ pub(super) struct Plan(pub(super) Survey);
 
 impl Plan {
     fn changes(&self) -> usize {
-        count(&self.0.rows, Status::WouldEncrypt)
+        self.0.rows.iter().filter(|row| row.status == Status::WouldEncrypt).count()
     }
 
     /// What a person reads.
@@ -115,13 +115,4 @@ impl Plan {
             SUCCESS
         }
     }
-}
-
-/// The account of the streams; `None` if no stream could be described.
-pub(super) fn account(rows: &[Row]) -> Option<&str> {
-    rows.iter().find_map(|row| row.account.as_deref())
-}
-
-fn count(rows: &[Row], status: Status) -> usize {
-    rows.iter().filter(|row| row.status == status).count()
 }

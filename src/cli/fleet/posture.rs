@@ -1,14 +1,14 @@
 //! The report as JSON and CSV, and what all of its formats have in common.
 
 use anyhow::Result;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::Survey;
 use super::row::Row;
 use super::scope::Scope;
 use super::since::Changes;
-use crate::cli::paint::warning_text;
+use crate::cli::paint::{rfc3339, warning_text};
 use crate::cli::visible::cell;
 use crate::domain::outcome::Status;
 
@@ -20,11 +20,6 @@ pub(super) struct FleetReport {
     pub(super) scopes: Vec<Scope>,
     /// What changed since an earlier report, if one was given.
     pub(super) changes: Option<Changes>,
-}
-
-/// A time as an RFC 3339 text.
-pub(super) fn rfc3339(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");

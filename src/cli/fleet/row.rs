@@ -96,8 +96,13 @@ impl Row {
     /// Whether the stream is encrypted as the settings and the policy require, even if its key is
     /// at risk.
     pub(super) fn is_encrypted_as_configured(&self) -> bool {
-        matches!(self.status, Status::Compliant | Status::Encrypted | Status::KeyAtRisk)
+        is_encrypted_as_configured(self.status)
     }
+}
+
+/// Whether a stream with this status has its configured key, even if that is at risk.
+pub(super) fn is_encrypted_as_configured(status: Status) -> bool {
+    matches!(status, Status::Compliant | Status::Encrypted | Status::KeyAtRisk)
 }
 
 #[expect(clippy::ref_option, reason = "the signature is serde's")]

@@ -9,11 +9,10 @@ use serde_json::{Value, json};
 use textwrap::core::display_width;
 
 use super::Survey;
-use super::posture::rfc3339;
 use super::row::{Row, short_key};
 use super::scope::Scope;
 use crate::cli::input;
-use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, wrapped};
+use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, rfc3339, wrapped};
 use crate::cli::visible::visible;
 use crate::domain::outcome::Status;
 use crate::domain::stream::{StreamArn, StreamRef};

@@ -130,9 +130,14 @@ fn is_same_place(one: &Row, other: &Row) -> bool {
     one.region == other.region && !matches!(accounts, (Some(one), Some(other)) if one != other)
 }
 
+/// The account of the streams; `None` if no stream could be described.
+fn account(rows: &[Row]) -> Option<&str> {
+    rows.iter().find_map(|row| row.account.as_deref())
+}
+
 fn place(rows: &[Row]) -> String {
     let region = rows.first().map_or("", |row| row.region.as_str());
-    match super::plan::account(rows) {
+    match account(rows) {
         Some(account) => format!("in account {account}, {region}"),
         None => format!("in {region}"),
     }

@@ -2,22 +2,22 @@
 //! may use the key that the stream is to have.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures_util::StreamExt;
 use futures_util::stream::iter;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::super::row::Row;
+use super::super::row::{Row, is_encrypted_as_configured};
 use super::super::{PATIENCE, Selection, Target};
 use crate::access::{
     Action, Evidence, Identity, KeyAccess, Principal, Question, Simulation, User, Users, Verdict, verdict,
 };
 use crate::aws::iam::Iam;
 use crate::aws::users::{Found, NotRead, UserSources};
+use crate::cli::progress::bar;
 use crate::decide::DesiredKey;
 use crate::domain::key::{KeyArn, KeyRef};
 use crate::domain::outcome::Status;
@@ -94,7 +94,7 @@ impl StreamAccess {
 
     /// Whether the stream is to get another key.
     pub(super) fn is_to_change(&self) -> bool {
-        !matches!(self.status, Status::Compliant | Status::Encrypted | Status::KeyAtRisk)
+        !is_encrypted_as_configured(self.status)
     }
 }
 
@@ -176,7 +176,8 @@ impl Assessment<'_> {
             return recorded;
         }
         let sources = UserSources::new(&self.target.config, &self.target.clock);
-        let bar = progress_bar(subjects.len());
+        let length = u64::try_from(subjects.len()).unwrap_or(u64::MAX);
+        let bar = bar(length, "{bar:30} {pos}/{len} {elapsed} {wide_msg}");
         self.read_history(&sources, subjects, &mut recorded, not_read, &bar).await;
         let (buses, no_buses) = sources.event_buses().await;
         not_read.extend(no_buses);
@@ -450,13 +451,4 @@ enum RolePath {
     Gone,
     /// It is not known. The text says why.
     Unknown(String),
-}
-
-fn progress_bar(streams: usize) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(u64::try_from(streams).unwrap_or(u64::MAX));
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {wide_msg}");
-    if let Ok(style) = style { bar.with_style(style) } else { bar }
 }

@@ -94,7 +94,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
             ));
         }
     }
-    let places = selection.places(false).await?;
+    let places = selection.opened(false).await?;
     let several = places.len() > 1;
     let mut assessed = Vec::new();
     for place in selection.survey_each(&places).await? {

@@ -10,16 +10,17 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, IsTerminal};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use crate::access::{Use, used_by};
 use crate::cli::input::reason;
+use crate::cli::progress::bar;
 
 /// What was read of the files.
 #[derive(Debug, Default)]
@@ -45,7 +46,8 @@ pub(super) fn read(paths: &[PathBuf], mut on_use: impl FnMut(Use)) -> TrailRead 
         let names: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
         read.not_read.push(format!("{}: no file that ends in .json, .json.gz, .jsonl or .jsonl.gz", names.join(", ")));
     }
-    let bar = progress_bar(files.iter().map(|(_, size)| size).sum());
+    let bytes = files.iter().map(|(_, size)| size).sum();
+    let bar = bar(bytes, "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} {wide_msg}");
     let counts = RefCell::new((0, 0));
     for (path, _) in &files {
         bar.set_message(path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default());
@@ -104,15 +106,6 @@ fn is_json(path: &Path) -> bool {
     };
     let name = if ends(path, &["gz"]) { path.with_extension("") } else { path.to_owned() };
     ends(&name, &["json", "jsonl"])
-}
-
-fn progress_bar(bytes: u64) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} {wide_msg}");
-    let bar = ProgressBar::new(bytes);
-    if let Ok(style) = style { bar.with_style(style) } else { bar }
 }
 
 /// Reads one file. Records before a fault count.
