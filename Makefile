@@ -116,14 +116,14 @@ input-deep: ## Generated payloads, policies and tags: thousands of each kind, wi
 	PROPTEST_CASES=$(INPUT_CASES) $(CARGO) test $(LOCKED) --test input
 
 .PHONY: fleet
-fleet: ## Encrypt 10 to 10,000 streams under AWS's rate limits, in simulated time: calls, throttles, memory; into docs/PERFORMANCE.md
+fleet: ## Encrypt 10 to 10,000 streams under AWS's rate limits, in simulated time: calls, throttles, memory; into docs/contributing/PERFORMANCE.md
 	$(CARGO) run $(LOCKED) --example fleet -- --page
 
 # Its build has a folder of its own: another lock file, and nothing shared with the function.
 BENCH := --manifest-path bench/Cargo.toml --target-dir target/bench
 
 .PHONY: bench
-bench: ## Compare with a floor, boto3 and Cloud Custodian in one run, into docs/PERFORMANCE.md; needs Linux, and root for the cap of 128 MB
+bench: ## Compare with a floor, boto3 and Cloud Custodian in one run, into docs/contributing/PERFORMANCE.md; needs Linux, and root for the cap of 128 MB
 	bench/peers/install
 	$(CARGO) build $(LOCKED) --release --bins $(BENCH)
 	target/bench/release/bench

@@ -4,7 +4,7 @@
 //! twentieth stream is being resharded for hours: the sweep of the others takes no longer.
 //!
 //! `make fleet`, or `cargo run --example fleet -- 1000 10000`; with `--page` the table goes into
-//! docs/PERFORMANCE.md, too. The time is virtual: the account, its limits and all waiting are
+//! docs/contributing/PERFORMANCE.md, too. The time is virtual: the account, its limits and all waiting are
 //! simulated, the handler, the SDK and every request and answer are real. Each fleet has a process
 //! of its own, so that its memory is its own.
 
@@ -306,7 +306,7 @@ const END: &str = "<!-- fleet: end -->";
 
 /// Puts the table into the page, between the markers.
 fn write(table: &str) {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PERFORMANCE.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/contributing/PERFORMANCE.md");
     let page = std::fs::read_to_string(path).expect("the page");
     let (before, rest) = page.split_once(BEGIN).expect("a marker of the beginning");
     let (_, after) = rest.split_once(END).expect("a marker of the end");

@@ -1,4 +1,4 @@
-//! docs/DEPENDENCIES.md names what `Cargo.lock` brings into the function, and all comes from the
+//! docs/contributing/DEPENDENCIES.md names what `Cargo.lock` brings into the function, and all comes from the
 //! registry.
 
 #![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const DOCUMENT: &str = include_str!("../docs/DEPENDENCIES.md");
+const DOCUMENT: &str = include_str!("../docs/contributing/DEPENDENCIES.md");
 const LOCK: &str = include_str!("../Cargo.lock");
 const TARGETS: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
 

@@ -1,10 +1,10 @@
-//! README.md, and docs/OUTCOMES.md, to which it leads, name what there is.
+//! README.md, and docs/REFERENCE.md, to which it leads, name what there is.
 
 use kinesis_encryption_enforcer::domain::outcome::Status;
 use kinesis_encryption_enforcer::settings::SUPPORTED;
 
 const README: &str = include_str!("../README.md");
-const OUTCOMES: &str = include_str!("../docs/OUTCOMES.md");
+const REFERENCE: &str = include_str!("../docs/REFERENCE.md");
 
 #[test]
 fn every_setting_and_outcome_is_explained() {
@@ -12,7 +12,7 @@ fn every_setting_and_outcome_is_explained() {
         assert!(README.contains(&format!("`{name}")), "{name}");
     }
     for status in Status::ALL {
-        for document in [README, OUTCOMES] {
+        for document in [README, REFERENCE] {
             assert!(document.contains(&format!("| `{}` |", status.as_str())), "{}", status.as_str());
         }
     }
@@ -22,7 +22,7 @@ fn every_setting_and_outcome_is_explained() {
 fn every_metric_is_named() {
     use kinesis_encryption_enforcer::report::metrics::{OTHERS, metric_of};
     for metric in Status::ALL.map(metric_of).into_iter().chain(OTHERS) {
-        assert!(OUTCOMES.contains(&format!("`{metric}`")), "{metric}");
+        assert!(REFERENCE.contains(&format!("`{metric}`")), "{metric}");
     }
 }
 
@@ -60,7 +60,7 @@ fn every_warning_is_explained_and_the_terminal_has_words_for_it() {
         .collect();
     assert!(codes.len() > 8, "{codes:?}");
     for code in codes {
-        assert!(OUTCOMES.contains(&format!("`{code}`")), "{code}");
+        assert!(REFERENCE.contains(&format!("`{code}`")), "{code}");
         assert!(include_str!("../src/cli/paint.rs").contains(&format!("\"{code}\"")), "{code}");
     }
 }

@@ -2,7 +2,7 @@
 //! function that most people would write, and Cloud Custodian, against a fake AWS over HTTPS and a
 //! fake Lambda, with as much processor as Lambda gives to 128 MB.
 //!
-//! `make bench` runs it, and writes docs/PERFORMANCE.md and docs/performance.svg.
+//! `make bench` runs it, and writes docs/contributing/PERFORMANCE.md and docs/contributing/performance.svg.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
@@ -120,10 +120,10 @@ fn compare(root: &Path, folder: &Path, rounds: usize, write: bool) -> Result<(),
     let tables = page::tables(&summaries);
     println!("{tables}");
     if write {
-        let docs = root.join("docs");
+        let docs = root.join("docs/contributing");
         page::write(&docs.join("PERFORMANCE.md"), &format!("{}\n\n{tables}", page::conditions(rounds, &means)))?;
         std::fs::write(docs.join("performance.svg"), picture::draw(&summaries, &means))?;
-        println!("written: docs/PERFORMANCE.md, docs/performance.svg");
+        println!("written: docs/contributing/PERFORMANCE.md, docs/contributing/performance.svg");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The generated part of docs/PERFORMANCE.md.
+//! The generated part of docs/contributing/PERFORMANCE.md.
 
 use std::fmt::Write;
 use std::fs;

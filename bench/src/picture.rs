@@ -1,4 +1,4 @@
-//! docs/performance.svg: three comparisons as bars, in light and dark, without a script, a font or
+//! docs/contributing/performance.svg: three comparisons as bars, in light and dark, without a script, a font or
 //! a link.
 
 use std::fmt::Write;

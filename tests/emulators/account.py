@@ -74,7 +74,7 @@ def kinesis_local(*, creating, updating):
         "KINESIS_MOCK_PLAIN_PORT": str(port),
         "KINESIS_MOCK_TLS_PORT": str(free_port()),
         "CREATE_STREAM_DURATION": f"{creating * 1000:.0f}ms",
-        # docs/EMULATORS.md: `stop-duration`.
+        # docs/contributing/EMULATORS.md: `stop-duration`.
         "STOP_STREAM_ENCRYPTION_DURATION": f"{updating * 1000:.0f}ms",
         "SHARD_LIMIT": "1000",
     }
@@ -134,10 +134,10 @@ class Account:
 
     def create_key(self):
         """A new symmetric encryption key: its ARN."""
-        # docs/EMULATORS.md: `key-usage`.
+        # docs/contributing/EMULATORS.md: `key-usage`.
         return self.kms.create_key(KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]["Arn"]
 
-    # docs/EMULATORS.md: `disable-by-id`.
+    # docs/contributing/EMULATORS.md: `disable-by-id`.
 
     def disable_key(self):
         self.kms.disable_key(KeyId=self.key.rsplit("/", 1)[1])

@@ -23,7 +23,7 @@ def pytest_runtest_makereport(item, call):
 
 def pytest_generate_tests(metafunc):
     """A test in an account is run with every emulator, or with those that `@pytest.mark.emulators` names. Where one differs from AWS so that the
-    test cannot pass, `@pytest.mark.differs` says by which row of docs/EMULATORS.md; it must fail there for as long as it says so."""
+    test cannot pass, `@pytest.mark.differs` says by which row of docs/contributing/EMULATORS.md; it must fail there for as long as it says so."""
     if "emulator" not in metafunc.fixturenames:
         return
     chosen = metafunc.definition.get_closest_marker("emulators")
@@ -107,7 +107,7 @@ def account(emulator, request, started):
             return aws.Account(started(aws.sandbox(request.getfixturevalue("enforcer_binary"), **durations)))
         case "kinesis-local":
             moto = _emptied(request.getfixturevalue("moto"), "/moto-api/reset")
-            # docs/EMULATORS.md: `no-event-history`.
+            # docs/contributing/EMULATORS.md: `no-event-history`.
             return aws.Account(moto, kinesis=started(aws.kinesis_local(**durations)), history=request.getfixturevalue("open_ministack"))
         case "moto":
             moto = _emptied(request.getfixturevalue("moto"), "/moto-api/reset")

@@ -59,7 +59,7 @@ class RuntimeEmulator:
         request = urllib.request.Request(self._url, json.dumps(payload).encode())
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as response:
             answer = json.load(response)
-        # docs/EMULATORS.md: `errors-with-200`.
+        # docs/contributing/EMULATORS.md: `errors-with-200`.
         if "errorType" in answer:
             raise FunctionError(answer)
         return answer
@@ -68,7 +68,7 @@ class RuntimeEmulator:
 class CargoLambda:
     """The function under `cargo lambda watch`."""
 
-    # docs/EMULATORS.md: `deadline-of-1970`.
+    # docs/contributing/EMULATORS.md: `deadline-of-1970`.
 
     def __init__(self, environment):
         self._port = free_port()

@@ -1,5 +1,5 @@
 // Loaded before kinesis-local, which listens on every interface and has no setting for that: keeps it on this machine.
-// docs/EMULATORS.md: `listens-everywhere`.
+// docs/contributing/EMULATORS.md: `listens-everywhere`.
 const { Server } = require("node:net");
 const listen = Server.prototype.listen;
 

@@ -27,7 +27,7 @@ from samtranslator.parser.parser import Parser  # noqa: E402
 from samtranslator.translator.translator import Translator  # noqa: E402
 from samtranslator.yaml_helper import yaml_parse  # noqa: E402
 
-# What may call the first may call the second. docs/EMULATORS.md: `batch-actions`.
+# What may call the first may call the second. docs/contributing/EMULATORS.md: `batch-actions`.
 BATCHES = {
     "sqs:SendMessage": "sqs:SendMessageBatch",
     "sqs:DeleteMessage": "sqs:DeleteMessageBatch",
@@ -190,7 +190,7 @@ class Stack:
         iam, arn = self._client("iam"), self.resources[policy]
         version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
         document = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
-        # docs/EMULATORS.md: `one-version-back`.
+        # docs/contributing/EMULATORS.md: `one-version-back`.
         iam.create_policy_version(PolicyArn=arn, PolicyDocument=json.dumps(change(document)), SetAsDefault=True)
         iam.delete_policy_version(PolicyArn=arn, VersionId=version)
         return document
@@ -210,7 +210,7 @@ class Stack:
 def deployable(parameters):
     """The template as CloudFormation gets it from the SAM transform, but for what ministack cannot do.
 
-    docs/EMULATORS.md: `no-split-in-conditions`, `no-saved-queries`, `batch-actions`, `no-events-source`.
+    docs/contributing/EMULATORS.md: `no-split-in-conditions`, `no-saved-queries`, `batch-actions`, `no-events-source`.
     """
     source = yaml_parse((PROJECT / "template.yaml").read_text(encoding="utf-8"))
     # The transform wants the code packaged, as `sam deploy` does it.

@@ -1,6 +1,6 @@
 """template.yaml deployed, with the real `bootstrap`: events on its bus reach the function, and failures its dead-letter queue.
 
-Not tested is what becomes of an event that cannot be handed over. docs/EMULATORS.md: `no-letters-of-rules`.
+Not tested is what becomes of an event that cannot be handed over. docs/contributing/EMULATORS.md: `no-letters-of-rules`.
 """
 
 import json
@@ -138,7 +138,7 @@ def test_an_invocation_that_fails_is_tried_twice_more_then_recorded_and_the_reco
     deployed.invoke_later(happened)
     record = deployed.wait_for_letter()
 
-    # Counted, not taken from the record. docs/EMULATORS.md: `always-three`.
+    # Counted, not taken from the record. docs/contributing/EMULATORS.md: `always-three`.
     assert deployed.invocations() - before == 3
     assert record["requestContext"]["condition"] == "RetriesExhausted"
     assert record["responsePayload"]["errorType"] == "Settings"

@@ -1,4 +1,4 @@
-"""docs/EMULATORS.md and the tests know the same differences between emulators and AWS."""
+"""docs/contributing/EMULATORS.md and the tests know the same differences between emulators and AWS."""
 
 import pathlib
 import re

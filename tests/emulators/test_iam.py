@@ -33,7 +33,7 @@ class Role:
     def __init__(self, ministack, name, **parameters):
         self._ministack = ministack
         self.kinesis, self.sqs = ministack.client("kinesis"), ministack.client("sqs")
-        # Given by its ARN. docs/EMULATORS.md: `alias-as-resource`.
+        # Given by its ARN. docs/contributing/EMULATORS.md: `alias-as-resource`.
         self.key = ministack.client("kms").create_key()["KeyMetadata"]["Arn"]
         self.stack = Stack(ministack, name, EVERYTHING | {"KmsKeyId": self.key} | parameters)
         self.work = self.stack.outputs["WorkQueueUrl"]
@@ -71,7 +71,7 @@ def one_stream_is_encrypted(role):
 
 def a_stream_with_a_key_of_another_account_is_judged(role):
     invocation = role.stack.invoke({"stream": role.stream("abroad")})
-    # That it is not found is said after the call was let through. docs/EMULATORS.md: `no-keys-of-others`.
+    # That it is not found is said after the call was let through. docs/contributing/EMULATORS.md: `no-keys-of-others`.
     return invocation.answer["outcomes"][0]["error"]["code"] == "NotFoundException", invocation, role.stack.letters()
 
 
@@ -159,7 +159,7 @@ SAID = {
     "kms:GetKeyPolicy": '"because": "AccessDeniedException", "code": "key-policy-unreadable"',
 }
 
-# What ministack does not ask the role for, and so cannot miss. docs/EMULATORS.md: `key-not-a-resource`, `rights-of-its-own`.
+# What ministack does not ask the role for, and so cannot miss. docs/contributing/EMULATORS.md: `key-not-a-resource`, `rights-of-its-own`.
 NOT_ASKED_FOR = {
     ("WithTheseKeys", "kinesis:StartStreamEncryption"): "ministack authorises the call on the stream alone",
     ("TakeOnTheRoleInMembers", "sts:AssumeRole"): "ministack lets nobody take on a role of another account; test_members.py does, with moto",

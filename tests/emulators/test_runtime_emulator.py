@@ -81,7 +81,7 @@ def test_a_schedule_finds_the_one_stream_that_is_wrong(account, function):
 @pytest.mark.kinesis(creating=0)
 @pytest.mark.differs("moto", "summaries-of-all")
 def test_a_sweep_reaches_the_streams_beyond_the_first_page(account, function):
-    # docs/EMULATORS.md: `no-next-token`. A page has 100 at most.
+    # docs/contributing/EMULATORS.md: `no-next-token`. A page has 100 at most.
     for number in range(105):
         account.begin_stream(f"orders-{number:03}")
     # A hundred need not be looked at, which would take as long as AWS allows so many looks.

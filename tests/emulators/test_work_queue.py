@@ -34,7 +34,7 @@ def test_letters_that_are_moved_back_are_worked_when_their_cause_is_gone(account
 
     account.enable_key()
     assert "3 messages received" in enforcer_program("dlq", "list")
-    # docs/EMULATORS.md: `no-move-task`.
+    # docs/contributing/EMULATORS.md: `no-move-task`.
     assert "redrove 3 messages, 0 left" in enforcer_program("dlq", "redrive", "--code", "KeyDisabled")
     account.drain(enforcer)
 

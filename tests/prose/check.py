@@ -20,10 +20,10 @@ FOR_CONTRIBUTORS = {
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
-    "docs/DEPENDENCIES.md",
-    "docs/EMULATORS.md",
-    "docs/PERFORMANCE.md",
-    "docs/TESTING.md",
+    "docs/contributing/DEPENDENCIES.md",
+    "docs/contributing/EMULATORS.md",
+    "docs/contributing/PERFORMANCE.md",
+    "docs/contributing/TESTING.md",
 }
 
 
@@ -45,8 +45,8 @@ def documents():
             texts.markdown,
             "README.md",
             "CONTRIBUTING.md",
-            "docs/*.md",
-            "deploy/README.md",
+            "docs/**/*.md",
+            "docs/DEPLOY.md",
             "events/README.md",
         )
         + files(changes, "CHANGELOG.md")
