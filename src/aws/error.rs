@@ -13,7 +13,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::http::NotReached;
 use crate::domain::failure::{Class, Failure, Kind, Step, code};
-use crate::domain::text::shorten;
+use crate::domain::text::{error_chain, shorten};
 
 /// At most this many characters of what AWS or the network said are kept.
 const LONGEST_DETAIL: usize = 600;
@@ -102,16 +102,16 @@ impl Diagnosis {
                 // Of a connector's error, only the cause says something: it names the host.
                 let detail = failure
                     .as_connector_error()
-                    .map_or_else(String::new, |error| error.source().map_or_else(|| error.to_string(), chain));
+                    .map_or_else(String::new, |error| error.source().map_or_else(|| error.to_string(), error_chain));
                 let code = if failure.is_timeout() { code::TIMEOUT } else { code::NETWORK_ERROR };
                 // What the proxy refused did not reach AWS.
                 let is_final = not_reached(error).is_some_and(|host| host.remedy.is_some());
                 (code, detail, if is_final { Fate::Refused } else { Fate::Unknown })
             }
-            SdkError::ResponseError(_) => (code::UNREADABLE_ANSWER, chain(error), Fate::Unknown),
-            SdkError::ConstructionFailure(_) => (code::REQUEST_NOT_BUILT, chain(error), Fate::Refused),
+            SdkError::ResponseError(_) => (code::UNREADABLE_ANSWER, error_chain(error), Fate::Unknown),
+            SdkError::ConstructionFailure(_) => (code::REQUEST_NOT_BUILT, error_chain(error), Fate::Refused),
             // The SDK may add kinds of errors: only the text of such a one is known.
-            other => (code::UNREADABLE_ANSWER, chain(other), Fate::Unknown),
+            other => (code::UNREADABLE_ANSWER, error_chain(other), Fate::Unknown),
         };
         Self { code: code.to_owned(), detail: shorten(&detail, LONGEST_DETAIL), fate }
     }
@@ -169,19 +169,4 @@ impl Intercept for MustHold {
             Err(format!("the answer lacks {list} or {more}").into())
         }
     }
-}
-
-/// The messages of an error and its sources, each once. (The SDK's `DisplayErrorContext` would put
-/// the whole raw response into a dead letter.)
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let message = error.to_string();
-        if !text.contains(&message) {
-            text = format!("{text}: {message}");
-        }
-        source = error.source();
-    }
-    text
 }

@@ -38,6 +38,7 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use crate::domain::arn::partition_of;
+use crate::domain::text::error_chain;
 use crate::settings::Environment;
 
 /// The root certificates of AWS's endpoints in the commercial partition, as [Amazon Trust
@@ -379,7 +380,7 @@ fn because(error: &legacy::Error) -> String {
             _ => io.to_string().split(" (os error ").next().unwrap_or_default().to_lowercase(),
         };
     }
-    if is_connect { super::error::chain(error) } else { "the connection was closed before the answer".to_owned() }
+    if is_connect { error_chain(error) } else { "the connection was closed before the answer".to_owned() }
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

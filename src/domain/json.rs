@@ -1,4 +1,4 @@
-//! JSON in which an object has a key twice.
+//! JSON: in which an object has a key twice, and JSON in a text.
 //!
 //! [RFC 8259] leaves open what such JSON means, and most parsers take the last value. A request for
 //! a dry run could thus become a real run, so whatever decides something refuses such JSON.
@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
 use super::text::shorten;
 
@@ -32,6 +33,14 @@ impl fmt::Display for DuplicateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the key {:?} is there twice (at {})", self.key, self.path)
     }
+}
+
+/// The JSON in `text`. A text that is not JSON, or has a key twice, stays a text: what it asks for
+/// is not certain, and it is reported like any other unsupported payload.
+#[must_use]
+pub fn json_or_text(text: &str) -> Value {
+    let value = if duplicate_key(text).is_none() { serde_json::from_str(text).ok() } else { None };
+    value.unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
 /// The first duplicate key in `text`, at any depth. `None` also if `text` is not JSON.

@@ -1,5 +1,6 @@
-//! Texts: how much of a long one is shown, and JSON that every queue takes.
+//! Texts: how much of a long one is shown, what an error says, and JSON that every queue takes.
 
+use std::error::Error;
 use std::io;
 
 use serde::Serialize;
@@ -12,6 +13,22 @@ pub fn shorten(text: &str, longest: usize) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
+}
+
+/// The messages of an error and its sources, each once. (The SDK's `DisplayErrorContext` would put
+/// the whole raw response into a dead letter.)
+#[must_use]
+pub fn error_chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let message = error.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+        source = error.source();
+    }
+    text
 }
 
 /// The first `shown` of `items`, and how many more there are.

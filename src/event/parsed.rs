@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::request::{FindingFacts, RequestOptions, Scope, Trigger, TriggerKind, WorkItemContext};
 use crate::domain::arn::{Malformed, is_account};
-use crate::domain::json::duplicate_key;
 use crate::domain::text::shorten;
 use crate::domain::trigger_facts::TriggerFacts;
 
@@ -89,13 +88,6 @@ pub(super) const LONGEST_REASON: usize = 600;
 /// In characters. The id of an AWS event has 36; it is part of every log line and work item, so a
 /// forged one is cut.
 const LONGEST_ID: usize = 128;
-
-/// The JSON in `text`. A text that is not JSON, or has a key twice, stays a text: what it asks for
-/// is not certain, and it is reported like any other unsupported payload.
-pub(super) fn json_or_text(text: &str) -> Value {
-    let value = if duplicate_key(text).is_none() { serde_json::from_str(text).ok() } else { None };
-    value.unwrap_or_else(|| Value::String(text.to_owned()))
-}
 
 /// `value` as a `T`; the error says what is wrong, and in which field.
 pub(super) fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, String> {

@@ -20,10 +20,10 @@ use aws_lambda_events::sqs::SqsMessage;
 use serde_json::{Value, json};
 
 use super::dead_letter::{self, DeadLetter};
-use super::parsed::{LONGEST_REASON, Origin, ParsedTrigger, Rejection, json_or_text, typed};
+use super::parsed::{LONGEST_REASON, Origin, ParsedTrigger, Rejection, typed};
 use super::request::{Delivery, FindingFacts, Message, Request, RequestOptions, Scope};
 use super::{cloudtrail, eventbridge, manual, work_item};
-use crate::domain::json::duplicate_key;
+use crate::domain::json::{duplicate_key, json_or_text};
 use crate::domain::key_event::KeyEvent;
 use crate::domain::text::shorten;
 

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::parsed::json_or_text;
 use crate::domain::denial::Denial;
+use crate::domain::json::json_or_text;
 use crate::domain::key_event::KeyEvent;
 use crate::domain::stream::StreamRef;
 use crate::domain::trigger_facts::TriggerFacts;

@@ -7,7 +7,6 @@ use std::time::SystemTime;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::accounts::{Account, Accounts};
-use super::strangers;
 use crate::aws::Aws;
 use crate::aws::kinesis::Encryption;
 use crate::aws::sqs::WorkQueueSender;
@@ -364,12 +363,20 @@ impl<'a, 'h> RequestContext<'a, 'h> {
         match (self.request.trigger.account.as_deref(), stream_account) {
             // What happened in one account says nothing of another's streams.
             (Some(account), Some(stream_account))
-                if account != stream_account && !strangers::selected_for_member(self, account, stream_account) =>
+                if account != stream_account && !self.is_selected_for_member(account, stream_account) =>
             {
                 refuse(code::FOREIGN_ACCOUNT, format!("the event is of account {account:?}"))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether a person selected a finding about a stream of the member account `member`, by a
+    /// custom action in the function's own account, which is that of the event.
+    fn is_selected_for_member(&self, event_account: &str, member: &str) -> bool {
+        self.request.finding.selected
+            && self.handler().settings.own_account() == Some(event_account)
+            && self.invocation.accounts.members().any(|known| known == member)
     }
 
     /// The account and the Region for the message attributes of a dead letter.

@@ -71,11 +71,3 @@ fn known_account(ctx: &RequestContext<'_, '_>, stream: &StreamRef) -> Result<(),
     let is_managed = is_own || ctx.invocation.accounts.members().any(|member| member == arn.account());
     if is_managed { Ok(()) } else { Err(code::FOREIGN_ACCOUNT.to_owned()) }
 }
-
-/// Whether a person selected a finding about a stream of the member account `member`, by a custom
-/// action in the function's own account, which is that of the event.
-pub(super) fn selected_for_member(ctx: &RequestContext<'_, '_>, event_account: &str, member: &str) -> bool {
-    ctx.request.finding.selected
-        && ctx.handler().settings.own_account() == Some(event_account)
-        && ctx.invocation.accounts.members().any(|known| known == member)
-}

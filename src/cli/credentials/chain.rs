@@ -13,7 +13,7 @@ use aws_types::os_shim_internal::{Env, Fs};
 use super::super::input::nearest;
 use super::super::visible::visible;
 use super::{Chosen, ChosenBy, Problem};
-use crate::aws::error::chain;
+use crate::domain::text::error_chain;
 use crate::settings::Environment;
 
 /// How long the session of a role may last, in seconds.
@@ -343,7 +343,7 @@ fn named(profile: &str, source: &str, environment: &Environment) -> Result<Base,
 
 /// A config file that cannot be read, in words of our own.
 fn invalid_file(error: &ProfileFileLoadError) -> Problem {
-    let text = chain(error);
+    let text = error_chain(error);
     let parsed = text.split_once("error parsing ").and_then(|(_, rest)| {
         let (place, problem) = rest.split_once(":\n")?;
         let (file, line) = place.rsplit_once(" on line ")?;

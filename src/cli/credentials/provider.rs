@@ -22,9 +22,10 @@ use super::super::paint::{print_warning, prompt};
 use super::super::visible::visible;
 use super::chain::{Base, Chain, Role, SignIn};
 use super::{Chosen, ChosenBy, Problem, reason};
-use crate::aws::error::{Diagnosis, chain};
+use crate::aws::error::Diagnosis;
 use crate::clock::Clock;
 use crate::domain::failure::code;
+use crate::domain::text::error_chain;
 
 /// The session's name of a profile without `role_session_name`, as `CloudTrail` shows it.
 const SESSION: &str = "kinesis-encryption-enforcer";
@@ -267,7 +268,7 @@ fn sign_in_failed(profile: &str, by: &SignIn, error: &CredentialsError) -> Probl
             )
         }
         (SignIn::Process, _) => {
-            let text = chain(error);
+            let text = error_chain(error);
             let because = match text.split_once("Stderr: ") {
                 Some((_, "")) => "it failed without a message".to_owned(),
                 Some((_, stderr)) => format!("it failed: {}", visible(stderr.trim())),

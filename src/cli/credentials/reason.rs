@@ -12,8 +12,9 @@ use aws_smithy_runtime_api::client::result::SdkError;
 
 use super::super::input::reason;
 use super::super::visible::visible;
-use crate::aws::error::{Diagnosis, chain};
+use crate::aws::error::Diagnosis;
 use crate::aws::http::NotReached;
+use crate::domain::text::error_chain;
 
 /// What a service said to the call that would have returned credentials.
 pub(super) fn diagnosis(error: &CredentialsError) -> Option<Diagnosis> {
@@ -43,7 +44,7 @@ pub(super) fn unread(error: &CredentialsError) -> Option<String> {
 /// The reason in one line.
 pub(super) fn of(error: &CredentialsError) -> String {
     let said = diagnosis(error).map(|diagnosis| in_words(&diagnosis));
-    let text = said.or_else(|| not_reached(error)).unwrap_or_else(|| chain(error));
+    let text = said.or_else(|| not_reached(error)).unwrap_or_else(|| error_chain(error));
     visible(&text)
 }
 
