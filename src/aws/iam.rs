@@ -127,7 +127,7 @@ impl Iam {
 }
 
 /// IAM's endpoint for the partition of `region`, and the Region that its calls are signed for.
-fn endpoint(region: &str, fips: bool) -> (String, &'static str) {
+pub(super) fn endpoint(region: &str, fips: bool) -> (String, &'static str) {
     let (host, signing_region) = match partition_of(region) {
         "aws-cn" => ("iam.cn-north-1.amazonaws.com.cn", "cn-north-1"),
         "aws-us-gov" => ("iam.us-gov.amazonaws.com", "us-gov-west-1"),

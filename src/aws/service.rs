@@ -531,11 +531,15 @@ mod tests {
 
     const NETWORK: &str = include_str!("../../docs/NETWORK.md");
 
-    /// The texts in backticks in the columns of a table in docs/NETWORK.md, by its first column.
-    fn table(header: &str) -> Vec<Vec<&'static str>> {
+    /// The rows of a table in docs/NETWORK.md, by its first column.
+    fn rows(header: &str) -> impl Iterator<Item = &'static str> {
         let rows = NETWORK.split_once(header).expect(header).1.lines().skip(2);
-        let rows = rows.take_while(|row| row.starts_with('|'));
-        rows.map(|row| row.split('`').skip(1).step_by(2).collect()).collect()
+        rows.take_while(|row| row.starts_with('|'))
+    }
+
+    /// The texts in backticks in the columns of that table.
+    fn table(header: &str) -> Vec<Vec<&'static str>> {
+        rows(header).map(|row| row.split('`').skip(1).step_by(2).collect()).collect()
     }
 
     #[tokio::test]
@@ -553,9 +557,12 @@ mod tests {
                 urls.extend(generated!(aws_sdk_kinesis, region, false, dual_stack));
                 urls.extend(generated!(aws_sdk_sts, region, false, dual_stack));
                 #[cfg(feature = "cli")]
-                urls.extend(generated!(aws_sdk_sso, region, false, dual_stack));
-                #[cfg(feature = "cli")]
-                urls.extend([SECURITY_HUB, LAMBDA, EC2].map(|service| service.endpoint(&config)));
+                {
+                    urls.extend(generated!(aws_sdk_sso, region, false, dual_stack));
+                    let of_commands = [SECURITY_HUB, LAMBDA, EC2, PIPES, KINESIS, FIREHOSE, LOGS, DYNAMODB];
+                    urls.extend(of_commands.map(|service| service.endpoint(&config)));
+                    urls.push(crate::aws::iam::endpoint(region, false).0);
+                }
                 for operation in ["control", "data"] {
                     use aws_sdk_kinesis::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
                     let params = Params::builder()
@@ -572,6 +579,7 @@ mod tests {
                 for url in urls {
                     let host = hosts.iter().find(|host| {
                         let host = host.replace("<account>", "111122223333").replace("<region>", region);
+                        let host = host.replace("<iam>", suffixes[3]);
                         url == format!("https://{}", host.replace("<suffix>", suffixes[1 + usize::from(dual_stack)]))
                     });
                     listed.insert(host.unwrap_or_else(|| unreachable!("{url}, dual stack {dual_stack}")).to_string());
@@ -581,6 +589,19 @@ mod tests {
         // The SDK calls it only for a new token.
         listed.insert("oidc.<region>.<suffix>".to_owned());
         assert_eq!(listed, hosts.into_iter().map(str::to_owned).collect());
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn the_document_lists_the_hosts_of_the_access_command() {
+        let of_users = [CLOUDTRAIL, DYNAMODB, EVENTBRIDGE, FIREHOSE, KINESIS, LAMBDA, LOGS, PIPES];
+        let hosts = of_users.map(|service| format!("| `{}.<region>.<suffix>` |", service.host));
+        let hosts: BTreeSet<_> = hosts.into_iter().chain(["| `<iam>` |".to_owned()]).collect();
+        let listed = rows("| host |").filter(|row| row.contains("`enforcer access`"));
+        assert_eq!(
+            listed.map(|row| hosts.iter().find(|host| row.starts_with(*host))).collect::<Option<BTreeSet<_>>>(),
+            Some(hosts.iter().collect())
+        );
     }
 
     /// Its generated client is too large to build for one endpoint.
