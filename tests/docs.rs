@@ -1,13 +1,22 @@
 //! docs/ says what there is: every alarm, every code, every action, every event, every rule; and
 //! its JSON is JSON.
 
-#![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
+#![expect(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot be set up has failed; one tells Lambda's time"
+)]
 
-use std::collections::BTreeSet;
+#[expect(dead_code, reason = "the tests of the function use all of it")]
+#[path = "killed/lambda.rs"]
+mod lambda;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use kinesis_encryption_enforcer::aws::ACTIONS;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+const REFERENCE: &str = include_str!("../docs/REFERENCE.md");
 const RUNBOOK: &str = include_str!("../docs/RUNBOOK.md");
 const ACCESS: &str = include_str!("../docs/ACCESS.md");
 const IAM: &str = include_str!("../docs/IAM.md");
@@ -180,7 +189,8 @@ fn every_subcommand_that_a_document_names_exists() {
         EVENTS,
         include_str!("../README.md"),
         ACCESS,
-        include_str!("../docs/REFERENCE.md"),
+        REFERENCE,
+        include_str!("../docs/FAQ.md"),
         include_str!("../docs/POLICY.md"),
         include_str!("../docs/SECURITY.md"),
     ]
@@ -201,6 +211,128 @@ fn every_subcommand_that_a_document_names_exists() {
             .output()
             .expect("it runs");
         assert!(help.status.success(), "{command}");
+    }
+}
+
+/// The section of docs/REFERENCE.md with this heading.
+fn section(heading: &str) -> &'static str {
+    let after = REFERENCE.split_once(&format!("\n## {heading}\n")).expect(heading).1;
+    after.split_once("\n## ").map_or(after, |(section, _)| section)
+}
+
+/// The exit codes that the help of a command lists.
+fn exit_codes(command: &str) -> BTreeSet<String> {
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_enforcer"))
+        .args(command.split(' '))
+        .arg("--help")
+        .output()
+        .expect("it runs");
+    let help = String::from_utf8(help.stdout).expect("UTF-8");
+    let listed = help.split_once("Exit codes:\n").map(|(_, rest)| rest).unwrap_or_default();
+    let lines = listed.lines().take_while(|line| line.trim() != "Examples:");
+    let words = lines.filter(|line| !line.starts_with("     ")).filter_map(|line| line.split_whitespace().next());
+    words.filter(|word| word.chars().all(|digit| digit.is_ascii_digit())).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_reference_has_the_exit_codes_of_every_command() {
+    let (before, table) = section("Exit codes for pipelines").split_once("\n| command |").expect("a table");
+    assert!(before.contains("* 2: "), "{before}");
+    let after = table.rsplit_once("|\n").expect("what follows").1;
+    let mut listed = BTreeMap::<String, BTreeSet<String>>::new();
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [command, codes @ ..] = &cells[..] else { unreachable!("{row}") };
+        let codes = codes.iter().zip(["0", "1", "3"]).filter(|(cell, _)| **cell != "–").map(|(_, code)| code);
+        let of_sentence = |code: &&str| {
+            let sentence = after.lines().find(|line| line.contains(&format!(" {code} "))).expect("a sentence");
+            let named = command.trim_end_matches('`');
+            sentence.contains(&format!("{named}`")) || sentence.contains(&format!("{named} --"))
+        };
+        let others = ["4", "130"].into_iter().filter(of_sentence);
+        let codes = codes.chain(others).chain(["2"]).map(str::to_owned).collect();
+        listed.insert(command.trim_matches('`').to_owned(), codes);
+    }
+    for command in ["plan", "access", "apply", "report", "dlq redrive", "policy check", "policy explain"] {
+        assert_eq!(listed.get(command), Some(&exit_codes(command)), "{command}");
+    }
+}
+
+/// What is another in each run, replaced by what is the same.
+fn lasting(mut line: Value) -> Value {
+    for name in ["occurredAt", "timestamp", "waited_ms", "TimeToEncrypted", "TimeUnencrypted"] {
+        if let Some(value) = line.get_mut(name) {
+            *value = json!("another each time");
+        }
+    }
+    if let Some(time) = line.pointer_mut("/_aws/Timestamp") {
+        *time = json!("another each time");
+    }
+    line
+}
+
+#[tokio::test]
+async fn the_samples_of_the_log_and_of_a_dead_letter_are_what_the_function_writes() {
+    use kinesis_encryption_enforcer::clock::Clock;
+    use kinesis_encryption_enforcer::sandbox::{Account, Fault, NewStream, serve};
+    use std::time::Duration;
+
+    let account = Account::new(Clock::system(), "us-east-1", "111122223333");
+    account.configure(|options| options.updating = Duration::ZERO);
+    let (key, dead_letters) = (account.create_key(), account.queue("dead-letters"));
+    for name in ["orders", "clicks"] {
+        account.stream(NewStream::named(name));
+    }
+    let denial = "not authorized to perform: kinesis:ListTagsForStream";
+    account.fault(Fault::on("ListTagsForStream").stream("clicks").error("AccessDeniedException", denial));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(serve(account.clone(), listener, std::future::pending()));
+    let printed = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("log-samples");
+    let output = std::fs::File::create(&printed).expect("a file");
+    let environment = [
+        ("AWS_LAMBDA_FUNCTION_NAME", "kinesis-encryption-enforcer".to_owned()),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "ASIAENFORCEREXAMPLE1".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+        ("AWS_ENDPOINT_URL", url),
+        ("KMS_KEY_ID", key),
+        ("FAILURE_QUEUE_URL", dead_letters),
+        ("IAC_GRACE_SECONDS", "0".to_owned()),
+    ];
+    let mut function = lambda::Lambda::start_writing(&environment, output.into()).await;
+    let denied = serde_json::from_str(include_str!("../events/access-denied.json")).expect("JSON");
+    for payload in [json!({"streams": ["orders", "clicks"]}), denied] {
+        function.invoke(&payload).await.expect("an answer");
+    }
+    drop(function);
+    let written = account.messages("dead-letters");
+    let written: Vec<_> =
+        written.iter().map(|letter| lasting(serde_json::from_str(&letter.body).expect("JSON"))).collect();
+    let samples: Vec<_> = blocks(section("Dead letters")).into_iter().map(lasting).collect();
+    assert_eq!(samples, written, "{written:#?}");
+
+    let printed = std::fs::read_to_string(printed).expect("UTF-8");
+    let lines: Vec<Value> = printed.lines().map(|line| lasting(serde_json::from_str(line).expect("JSON"))).collect();
+    let samples = [blocks(section("Log")), blocks(section("Metrics"))];
+    assert_eq!(samples.each_ref().map(Vec::len), [4, 1]);
+    for sample in samples.into_iter().flatten().map(lasting) {
+        assert!(lines.contains(&sample), "{sample:#} is none of {printed}");
+    }
+}
+
+#[test]
+fn the_reference_names_every_detail_type_and_error_type() {
+    use kinesis_encryption_enforcer::report::event::DETAIL_TYPES;
+    for detail_type in DETAIL_TYPES {
+        assert!(section("Outcome events").contains(&format!("`{detail_type}`")), "{detail_type}");
+    }
+    let types = include_str!("../src/handler/error.rs").split("fn as_str(self)").nth(1).expect("the names");
+    let types = types.split("\n    }\n").next().expect("its end").split('"').skip(1).step_by(2);
+    let types: Vec<_> = types.collect();
+    assert!(types.len() > 5, "{types:?}");
+    for error_type in types {
+        assert!(section("Failures").contains(&format!("`{error_type}`")), "{error_type}");
     }
 }
 

@@ -34,6 +34,11 @@ struct Api {
 impl Lambda {
     /// Starts the function with this environment.
     pub(crate) async fn start(environment: &[(&str, String)]) -> Self {
+        Self::start_writing(environment, Stdio::null()).await
+    }
+
+    /// Starts the function with this environment; its log and its metrics go to `output`.
+    pub(crate) async fn start_writing(environment: &[(&str, String)], output: Stdio) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
         let (events, receiver) = mpsc::unbounded_channel();
@@ -54,7 +59,7 @@ impl Lambda {
             .env("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/enforcer")
             .env("AWS_LAMBDA_LOG_STREAM_NAME", "1")
             .envs(environment.iter().map(|(name, value)| (*name, value)))
-            .stdout(Stdio::null())
+            .stdout(output)
             .spawn()
             .expect("the function starts");
         Self { process, events, answers }
