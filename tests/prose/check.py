@@ -45,6 +45,7 @@ def documents():
             texts.markdown,
             "README.md",
             "CONTRIBUTING.md",
+            "SECURITY.md",
             "docs/**/*.md",
             "docs/DEPLOY.md",
             "events/README.md",
