@@ -236,7 +236,7 @@ fn exit_codes(command: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_reference_has_the_exit_codes_of_every_command() {
-    let (before, table) = section("Exit codes for pipelines").split_once("\n| command |").expect("a table");
+    let (before, table) = section("Exit codes").split_once("\n| command |").expect("a table");
     assert!(before.contains("* 2: "), "{before}");
     let after = table.rsplit_once("|\n").expect("what follows").1;
     let mut listed = BTreeMap::<String, BTreeSet<String>>::new();
