@@ -26,8 +26,10 @@ impl Reconciliation<'_> {
                     new(Status::KeyAtRisk, format!("the stream has the configured key, but {}", failure.message))
                 }
                 Settled::Gone(reason) if context.request.by_name => {
-                    let failure = Failure::new(Step::DescribeStream, code::STREAM_NOT_FOUND, &target, &reason);
-                    Outcome::failed(stream.clone(), failure.classed(Class::Terminal), mode)
+                    // The reason names the step and the stream already.
+                    let failure = Failure::new(Step::DescribeStream, code::STREAM_NOT_FOUND, &target, "");
+                    let failure = Failure { message: reason, ..failure }.classed(Class::Terminal);
+                    Outcome::failed(stream.clone(), failure, mode)
                 }
                 Settled::Gone(reason) => new(Status::Gone, reason),
                 Settled::LeftToSweep(what) => {

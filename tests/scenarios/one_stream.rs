@@ -190,6 +190,8 @@ async fn a_stream_deleted_in_the_middle_is_gone_for_an_event_and_missing_for_a_p
     }
     let outcome = World::new().outcome(&manual("nowhere")).await;
     assert_eq!(outcome["error"]["code"], "StreamNotFound");
+    let message = outcome["error"]["message"].as_str().expect("a message");
+    assert_eq!(message.matches("DescribeStreamSummary").count(), 1, "{message}");
     assert!(
         outcome["error"]["message"].as_str().expect("a message").contains("under account 111122223333"),
         "{outcome:#}"
