@@ -1,4 +1,4 @@
-//! docs/ says what there is: every alarm, every code, every action, every event, every rule; and
+//! docs/ says what there is: every alarm, every code, every action, every event and its rule; and
 //! its JSON is JSON.
 
 #![expect(
@@ -14,6 +14,7 @@ mod lambda;
 use std::collections::{BTreeMap, BTreeSet};
 
 use kinesis_encryption_enforcer::aws::ACTIONS;
+use kinesis_encryption_enforcer::event;
 use serde_json::{Value, json};
 
 const REFERENCE: &str = include_str!("../docs/REFERENCE.md");
@@ -21,6 +22,7 @@ const RUNBOOK: &str = include_str!("../docs/RUNBOOK.md");
 const ACCESS: &str = include_str!("../docs/ACCESS.md");
 const IAM: &str = include_str!("../docs/IAM.md");
 const EVENTS: &str = include_str!("../docs/EVENTS.md");
+const POLICY: &str = include_str!("../docs/POLICY.md");
 const PREVENT: &str = include_str!("../docs/PREVENT.md");
 const FAILURE: &str = include_str!("../src/domain/failure/code.rs");
 const TEMPLATE: &str = include_str!("../template.yaml");
@@ -99,18 +101,61 @@ fn iam_names_every_action_that_the_code_needs_and_every_statement_of_the_role() 
     }
 }
 
+/// The names of the samples in a text.
+fn samples(text: &str) -> impl Iterator<Item = &str> {
+    text.split("`events/").skip(1).filter_map(|rest| rest.split(".json`").next())
+}
+
+fn sample(name: &str) -> Value {
+    let path = format!("{}/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).expect("a sample")).expect("JSON")
+}
+
+/// What the requests of a sample are, as answers name it.
+fn kinds(name: &str) -> BTreeSet<String> {
+    let own_role = "arn:aws:iam::111122223333:role/kinesis-encryption-enforcer".to_owned();
+    let delivery = event::read(&sample(name), &[own_role]);
+    let kinds = delivery.requests().map(|request| serde_json::to_value(request.trigger.kind).expect("a kind"));
+    kinds.filter_map(|kind| kind.as_str().map(str::to_owned)).collect()
+}
+
 #[test]
-fn events_names_every_sample_and_every_rule_with_its_pattern() {
+fn events_names_every_sample_with_its_kind_and_the_rule_that_delivers_it() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/events");
+    let named: BTreeSet<_> = samples(EVENTS).collect();
     for entry in std::fs::read_dir(folder).expect("the samples") {
         let name = entry.expect("an entry").file_name().into_string().expect("UTF-8");
-        assert!(EVENTS.contains(&format!("`events/{name}`")), "{name}");
+        assert!(named.contains(name.trim_end_matches(".json")), "{name}");
     }
-    let rules = resources("AWS::Events::Rule");
-    let sections = headings(EVENTS);
-    assert!(rules.iter().all(|rule| sections.contains(rule)), "{rules:?}");
-    assert_eq!(blocks(EVENTS).len(), rules.len());
-    assert!(blocks(EVENTS).iter().all(|pattern| pattern["source"].is_array()));
+    // tests/template.rs matches every pattern with every sample.
+    let delivered: Value = serde_json::from_str(include_str!("template/delivered.json")).expect("JSON");
+    let table = EVENTS.split("\n| --- ").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("the table");
+    let mut rules = BTreeSet::new();
+    for row in table.lines().skip(1) {
+        let [_, by, _, kind, _, of_row, _] = row.split('|').map(str::trim).collect::<Vec<_>>()[..] else {
+            unreachable!("{row}")
+        };
+        let rule = by.ends_with("Rule").then_some(by);
+        rules.extend(rule);
+        assert!(of_row.contains("`events/"), "{row}");
+        for name in samples(of_row) {
+            assert_eq!(delivered["files"][name].as_str(), rule, "{name}");
+            assert_eq!(kinds(name), BTreeSet::from([kind.trim_matches('`').to_owned()]), "{name}");
+        }
+    }
+    assert_eq!(rules, resources("AWS::Events::Rule").into_iter().collect());
+}
+
+#[test]
+fn the_samples_of_ignored_events_are_ignored_and_what_is_unknown_is_unknown() {
+    let section = EVENTS.split("\n## Ignored events\n").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let (ignored, unknown) = section.and_then(|text| text.split_once("Everything else")).expect("the section");
+    assert!(samples(ignored).count() > 8, "{ignored}");
+    for (text, kind) in [(ignored, "ignored"), (unknown, "unknown")] {
+        for name in samples(text) {
+            assert_eq!(kinds(name), BTreeSet::from([kind.to_owned()]), "{name}");
+        }
+    }
 }
 
 #[test]
@@ -191,7 +236,9 @@ fn every_subcommand_that_a_document_names_exists() {
         ACCESS,
         REFERENCE,
         include_str!("../docs/FAQ.md"),
-        include_str!("../docs/POLICY.md"),
+        include_str!("../docs/ACCOUNTS.md"),
+        include_str!("../docs/EXEMPT.md"),
+        POLICY,
         include_str!("../docs/SECURITY.md"),
     ]
     .concat();
@@ -333,6 +380,28 @@ fn the_reference_names_every_detail_type_and_error_type() {
     assert!(types.len() > 5, "{types:?}");
     for error_type in types {
         assert!(section("Failures").contains(&format!("`{error_type}`")), "{error_type}");
+    }
+}
+
+/// The commands in code spans: what follows `enforcer `, up to the end of the span.
+fn commands(document: &str) -> impl Iterator<Item = &str> {
+    let spans = document.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    spans.filter_map(|span| Some(&span[span.find("enforcer ")? + "enforcer ".len()..]))
+}
+
+#[test]
+fn every_command_in_a_sentence_has_options_that_exist() {
+    let documents =
+        [RUNBOOK, EVENTS, POLICY, include_str!("../docs/EXEMPT.md"), include_str!("../docs/BEHAVIOUR.md")].concat();
+    let named: BTreeSet<_> = commands(&documents).collect();
+    assert!(named.len() > 12, "{named:?}");
+    for command in named {
+        // Help ends the command before it starts, but after the options are read.
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_enforcer"))
+            .args(command.split_whitespace().chain(["--help"]))
+            .output()
+            .expect("it runs");
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
