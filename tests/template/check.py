@@ -21,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "deploy"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "deploy" / "template"))
 
+import deployer  # noqa: E402
 import join  # noqa: E402
 import routes  # noqa: E402
 import scan  # noqa: E402
@@ -155,6 +156,7 @@ def main():
         "sam validate": lambda _: sam_validate(),
         "deployment without a transform": lambda _: routes.deployed(template),
         "Terraform": lambda _: routes.terraform(template),
+        "deployer's policy": lambda _: deployer.problems(),
     }
     # Each is mostly another process that keeps one core busy.
     with tempfile.TemporaryDirectory() as root, ThreadPoolExecutor(os.cpu_count()) as pool:
