@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use kinesis_encryption_enforcer::aws::{ACTIONS, rate_limit};
@@ -84,6 +85,11 @@ fn event(name: &str) -> Value {
     serde_json::from_str(&read(&path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// A template as it is written: a mapping keeps its order.
+fn parsed(file: &str) -> Yaml {
+    serde_yaml_ng::from_str(&read(&root().join(file))).expect("YAML")
+}
+
 /// The template, with CloudFormation's short tags written out: `!Ref X` is `{"Ref": "X"}`, `!GetAtt
 /// X.Y` is `{"Fn::GetAtt": "X.Y"}`.
 fn template() -> Value {
@@ -109,7 +115,7 @@ fn template_in(file: &str) -> Value {
             scalar => serde_json::to_value(scalar).expect("a scalar"),
         }
     }
-    plain(serde_yaml_ng::from_str(&read(&root().join(file))).expect("YAML"))
+    plain(parsed(file))
 }
 
 /// The template as CloudFormation would deploy it with some parameters.
@@ -120,14 +126,14 @@ struct Stack {
 
 impl Stack {
     fn new(given: &[(&str, &str)]) -> Self {
-        Self::of(template(), &[&[("KmsKeyId", KEY_ARN)], given].concat())
+        Self::of(template(), &[&[("KmsKeyId", KEY_ARN), ("Mode", "enforce")], given].concat())
     }
 
     /// What a member account gets.
     fn in_member(given: &[(&str, &str)]) -> Self {
         Self::of(
             template_in("deploy/member-role.yaml"),
-            &[&[("FunctionRoleArn", OWN_ROLE), ("ExternalId", EXTERNAL_ID)], given].concat(),
+            &[&[("FunctionRoleArn", OWN_ROLE), ("ExternalId", EXTERNAL_ID), ("Mode", "enforce")], given].concat(),
         )
     }
 
@@ -955,7 +961,6 @@ fn what_a_member_could_not_forward_raises_one_alarm_there_and_what_no_queue_hold
     assert_eq!((&alarm["AlarmActions"], &alarm["OKActions"]), (&json!([TOPIC]), &json!([TOPIC])));
     assert_eq!(alarm["TreatMissingData"], "notBreaching");
     assert_eq!((&alarm["ComparisonOperator"], &alarm["Threshold"]), (&json!("GreaterThanThreshold"), &json!(0)));
-    assert!(alarm["AlarmDescription"].as_str().expect("a text").ends_with("docs/RUNBOOK.md, section ForwardingAlarm"));
     let metrics = alarm["Metrics"].as_array().expect("metrics");
     let lost: BTreeSet<_> = metrics
         .iter()
@@ -1112,7 +1117,7 @@ fn letters_and_work_that_is_stuck_raise_an_alarm() {
 }
 
 #[test]
-fn every_alarm_names_its_section_of_the_runbook_and_tells_whom_the_parameters_name() {
+fn every_alarm_notifies_whom_the_parameters_name() {
     const TOPIC: &str = "arn:aws:sns:us-east-1:111122223333:alarms";
     let email = ("AlarmEmail", "on-call@example.com");
     for (given, told) in [
@@ -1126,11 +1131,124 @@ fn every_alarm_names_its_section_of_the_runbook_and_tells_whom_the_parameters_na
         assert_eq!(alarms.len(), 16, "{:?}", alarms.keys());
         for (name, alarm) in alarms {
             assert_eq!((&alarm["AlarmActions"], &alarm["OKActions"]), (&told, &told), "{name}");
-            let description = alarm["AlarmDescription"].as_str().expect("a description");
-            assert!(description.ends_with(&format!("docs/RUNBOOK.md, section {name}")), "{description}");
         }
     }
     assert_eq!(Stack::new(&[]).of_type("AWS::SNS::Topic").len(), 0);
+}
+
+/// The descriptions of all alarms, of the function's account and of a member account, by logical id.
+fn descriptions(runbook: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let all = [&[("OutcomeEventBus", "default"), ("PolicyParameter", "/kinesis/policy")], runbook].concat();
+    let stacks = [Stack::new(&all), Stack::in_member(runbook)];
+    let alarms = stacks.iter().flat_map(|stack| stack.of_type("AWS::CloudWatch::Alarm"));
+    alarms.map(|(name, alarm)| (name, alarm["AlarmDescription"].as_str().expect("a text").to_owned())).collect()
+}
+
+#[test]
+fn every_alarm_links_to_its_section_of_the_runbook() {
+    const WIKI: &str = "https://wiki.example.com/enforcer";
+    let runbook = read(&root().join("docs/RUNBOOK.md"));
+    let by_default = format!("{}/blob/main/docs/RUNBOOK.md", env!("CARGO_PKG_REPOSITORY"));
+    for (given, url) in [(&[][..], by_default.as_str()), (&[("RunbookUrl", WIKI)], WIKI)] {
+        let descriptions = descriptions(given);
+        assert_eq!(descriptions.len(), 17, "{:?}", descriptions.keys());
+        for (name, description) in descriptions {
+            let link = format!("\nRunbook: {url}#{}", name.to_lowercase());
+            assert!(description.ends_with(&link), "{description}");
+            let heading = |line: &str| line.starts_with('#') && line.trim_start_matches('#').trim() == name;
+            assert!(runbook.lines().any(heading), "no section {name}");
+        }
+    }
+}
+
+#[test]
+fn every_alarm_has_a_first_command_on_a_line_of_its_own_which_the_program_takes() {
+    const FUNCTION: &str = "arn:aws:lambda:us-east-1:111122223333:function:enforcer-Function-1A2B3C";
+    let mut of_the_program = 0;
+    for (name, description) in descriptions(&[]) {
+        let lines: Vec<_> = description.lines().collect();
+        let [_, "First command:", command, _] = lines[..] else { panic!("{name}: {lines:?}") };
+        let command = command.replace("<Function.Arn>", FUNCTION).replace("<ForwardDeadLetterQueue>", QUEUE_URL);
+        let Some(arguments) = command.strip_prefix("enforcer ") else {
+            // tests/template/check.py checks those of the AWS CLI.
+            assert!(command.starts_with("aws "), "{name}: {command}");
+            continue;
+        };
+        of_the_program += 1;
+        // It shows its help only once it has understood all that stands before.
+        let arguments = arguments.split_whitespace().chain(["--help"]);
+        let output = Command::new(env!("CARGO_BIN_EXE_enforcer")).args(arguments).output().expect("it runs");
+        assert!(output.status.success(), "{name}: {command}: {}", String::from_utf8_lossy(&output.stderr));
+        let writes = ["apply", "redrive", "purge"].iter().any(|word| command.contains(word));
+        assert!(!writes, "{name}: the first command only looks: {command}");
+    }
+    assert!(of_the_program > 10, "{of_the_program}");
+}
+
+#[test]
+fn the_description_of_an_alarm_fits_however_long_the_names_are() {
+    // At most 1,024 characters: CloudWatch API Reference, PutMetricAlarm.
+    const MOST: usize = 1024;
+    // The longest that AWS gives or accepts.
+    let names = BTreeMap::from([
+        ("AWS::StackName", "s".repeat(128)),
+        ("AWS::Region", "ap-southeast-99".to_owned()),
+        ("Function", "f".repeat(64)),
+        ("Function.Arn", format!("arn:aws-us-gov:lambda:us-gov-west-1:111122223333:function:{}", "f".repeat(64))),
+        ("Schedule", "s".repeat(64)),
+        ("LogGroup", format!("/aws/lambda/{}", "s".repeat(128))),
+        ("RunbookUrl", "u".repeat(256)),
+        ("ForwardDeadLetterQueue", format!("https://sqs.us-gov-west-1.amazonaws.com/111122223333/{}", "q".repeat(80))),
+    ]);
+    let template_of = |file: &str| template_in(file)["Resources"].take();
+    for resources in ["template.yaml", "deploy/member-role.yaml"].map(template_of) {
+        for (name, resource) in resources.as_object().expect("resources") {
+            let Some(sentence) = resource["Properties"]["AlarmDescription"]["Fn::Sub"].as_str() else {
+                assert_ne!(resource["Type"], "AWS::CloudWatch::Alarm", "{name}");
+                continue;
+            };
+            let mut pieces = sentence.split("${");
+            let mut length = pieces.next().expect("a beginning").len();
+            for piece in pieces {
+                let (variable, rest) = piece.split_once('}').expect("an end");
+                let value = names.get(variable).unwrap_or_else(|| panic!("{name}: how long may {variable} be?"));
+                length += value.len() + rest.len();
+            }
+            assert!(length <= MOST, "{name}: {length}");
+        }
+    }
+}
+
+#[test]
+fn alarms_come_in_the_order_of_the_harm() {
+    let template = parsed("template.yaml");
+    let resources = template["Resources"].as_mapping().expect("resources");
+    let alarms = resources.iter().filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm");
+    let alarms: Vec<_> = alarms.filter_map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        alarms,
+        [
+            // Producers and consumers fail, or are about to.
+            "AccessDeniedAlarm",
+            "KeyAtRiskAlarm",
+            "AccessDenialsQueueAlarm",
+            // Streams stay unencrypted.
+            "HaltAlarm",
+            "ContestedAlarm",
+            "FailuresAlarm",
+            "DeadLetterAlarm",
+            "PolicyAlarm",
+            "SilenceAlarm",
+            "WorkQueueAlarm",
+            "ThrottlesAlarm",
+            // Something is lost, and the next sweep finds its streams.
+            "EventsDroppedAlarm",
+            "RulesAlarm",
+            "DestinationAlarm",
+            "LettersLostAlarm",
+            "EventsNotSentAlarm",
+        ]
+    );
 }
 
 #[test]
@@ -1277,18 +1395,47 @@ fn the_template_carries_the_crates_version_and_licence() {
 }
 
 #[test]
-fn every_parameter_has_its_place_and_label_in_the_console() {
-    for template in [template(), template_in("deploy/member-role.yaml")] {
-        let parameters: BTreeSet<_> = template["Parameters"].as_object().expect("parameters").keys().cloned().collect();
+fn every_parameter_is_in_one_group_has_a_label_and_is_asked_for_in_the_order_of_the_groups() {
+    let keys = |yaml: &Yaml| -> Vec<String> {
+        let mapping = yaml.as_mapping().expect("a mapping");
+        mapping.keys().map(|key| key.as_str().expect("a text").to_owned()).collect()
+    };
+    let of_the_function = [
+        "Required",
+        "Notifications",
+        "Rollout and exemptions",
+        "Key handling",
+        "Schedule and integrations",
+        "Multi-account",
+        "Advanced",
+    ];
+    let of_a_member = ["Required", "Notifications", "Key handling", "Advanced"];
+    for (file, titles) in [("template.yaml", &of_the_function[..]), ("deploy/member-role.yaml", &of_a_member)] {
+        let template = parsed(file);
         let interface = &template["Metadata"]["AWS::CloudFormation::Interface"];
-        let groups = interface["ParameterGroups"].as_array().expect("groups");
-        let grouped: Vec<_> = groups.iter().flat_map(|group| strings(&group["Parameters"])).collect();
-        assert_eq!(grouped.len(), parameters.len());
-        assert_eq!(grouped.into_iter().collect::<BTreeSet<_>>(), parameters);
-        assert_eq!(
-            interface["ParameterLabels"].as_object().expect("labels").keys().cloned().collect::<BTreeSet<_>>(),
-            parameters
-        );
+        let groups = interface["ParameterGroups"].as_sequence().expect("groups");
+        let titled: Vec<_> = groups.iter().filter_map(|group| group["Label"]["default"].as_str()).collect();
+        assert_eq!(titled, titles, "{file}");
+        let parameters = |group: &Yaml| serde_yaml_ng::from_value::<Vec<String>>(group["Parameters"].clone());
+        let grouped: Vec<_> = groups.iter().flat_map(|group| parameters(group).expect("names")).collect();
+        // `sam deploy --guided` asks in the order of the file.
+        assert_eq!(keys(&template["Parameters"]), grouped, "{file}");
+        assert_eq!(keys(&interface["ParameterLabels"]), grouped, "{file}");
+        // What has no default is what the first group has.
+        let required: Vec<_> =
+            grouped.iter().filter(|name| template["Parameters"][name.as_str()].get("Default").is_none()).collect();
+        assert_eq!(required, parameters(&groups[0]).expect("names").iter().collect::<Vec<_>>(), "{file}");
+    }
+}
+
+#[test]
+fn whoever_deploys_chooses_the_mode_and_audit_is_named_first() {
+    for file in ["template.yaml", "deploy/member-role.yaml"] {
+        let mode = template_in(file)["Parameters"]["Mode"].take();
+        assert_eq!(mode.get("Default"), None, "{file}");
+        assert_eq!(mode["AllowedValues"], json!(["audit", "enforce"]), "{file}");
+        let description = mode["Description"].as_str().expect("a text");
+        assert!(description.starts_with("audit: ") && description.contains("enforce: "), "{file}: {description}");
     }
 }
 

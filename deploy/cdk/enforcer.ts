@@ -18,9 +18,19 @@ export interface EnforcerProps extends StackProps {
   readonly package: string;
   /**
    * Parameters of the template. Lists are separated by commas.
-   * A parameter that is not set has the template's default.
+   * `KmsKeyId` and `Mode` are required; any other that is not set has the template's default.
    */
-  readonly parameters: Readonly<Record<string, string | number>>;
+  readonly parameters: EnforcerParameters;
+}
+
+export interface EnforcerParameters {
+  readonly KmsKeyId: string;
+  /**
+   * `audit`: the function only reports what it would do. `enforce`: it encrypts streams.
+   * Begin with `audit`.
+   */
+  readonly Mode: 'audit' | 'enforce';
+  readonly [name: string]: string | number;
 }
 
 interface Parameter {

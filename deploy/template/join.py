@@ -7,7 +7,8 @@ be repeated:
 
 * rules.yaml: each rule gets the target below, and the permission to invoke the function.
 * alarms.yaml: a table. Each alarm gets the properties of `Default` that its row does not set, and a
-  description that ends with its section of the runbook.
+  description with the first command to run and the URL of its section of the runbook.
+* `$Repository` is the field `repository` of Cargo.toml.
 * The list item under `!ForEachRule` is written once for each rule, within an `!If` if the rule has
   a condition. `$Rule` is the name of the rule, and `$Number` counts from 0.
 """
@@ -45,12 +46,20 @@ Principal: events.amazonaws.com
 SourceArn: !GetAtt {rule}.Arn
 """
 OPENING = "Kinesis encryption enforcer ${AWS::StackName}:"
+FIRST_COMMAND = "First command:"
+RUNBOOK = "Runbook: ${RunbookUrl}"
 # What CloudFormation does not accept beside `Metrics`.
 OF_ONE_METRIC = {"Namespace", "MetricName", "Dimensions", "Statistic", "Period"}
 
 
+def repository():
+    """The URL of the project's repository."""
+    cargo = (transform.ROOT / "Cargo.toml").read_text(encoding="utf-8")
+    return re.search(r'(?m)^repository = "(.*)"$', cargo)[1]
+
+
 def read(part):
-    return (PARTS / f"{part}.yaml").read_text(encoding="utf-8")
+    return (PARTS / f"{part}.yaml").read_text(encoding="utf-8").replace("$Repository", repository())
 
 
 def paragraphs(text):
@@ -104,9 +113,11 @@ def alarms(text):
         if name == "Default":
             default = row
             continue
-        sentence = f"{OPENING} {value(row.pop('Description'))} See docs/RUNBOOK.md, section {name}"
-        lines = indent(fill(sentence, WIDTH - 8, break_on_hyphens=False), "  ")
-        description = f"AlarmDescription: !Sub >-\n{lines}\n"
+        sentence = f"{OPENING} {value(row.pop('Description'))}"
+        # Lines of their own, so that they can be copied: a blank line is a line break.
+        command = value(row.pop("FirstCommand"))
+        lines = [fill(sentence, WIDTH - 8, break_on_hyphens=False), FIRST_COMMAND, command, f"{RUNBOOK}#{name.lower()}"]
+        description = "AlarmDescription: !Sub >-\n" + indent("\n\n".join(lines), "  ") + "\n"
         condition = value(row.pop("Condition", "Condition:"))
         not_default = row.keys() | (OF_ONE_METRIC if "Metrics" in row else set())
         rest = [lines for key, lines in default.items() if key not in not_default]

@@ -10,58 +10,51 @@ variable "kms_key_id" {
   }
 }
 
-variable "kms_key_arns" {
-  description = "Key ARNs that the function may apply. Empty: the key in KmsKeyId or, if that is an alias, any key of this account and Region. Required for an alias of another account, and recommended for every alias."
-  type        = list(string)
-  default     = null
-
-  validation {
-    condition     = var.kms_key_arns == null ? true : alltrue([for one in var.kms_key_arns : can(regex("^$|^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(alias/aws/kinesis|key/([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|mrk-[0-9a-fA-F]{32}))$", one))])
-    error_message = "kms_key_arns must be key ARNs (arn:aws:kms:<region>:<account>:key/<key ID>) or the ARN of alias/aws/kinesis."
-  }
-}
-
 variable "mode" {
-  description = "enforce: the function encrypts streams that are not compliant. audit: it only reports what it would do, and its role does not allow it to change a stream."
+  description = "audit: the function only reports what it would do, and its role does not allow it to change a stream. enforce: it encrypts streams that are not compliant, and producers and consumers that may not use the key then fail. Begin with audit."
+  type        = string
+
+  validation {
+    condition     = contains(["audit", "enforce"], var.mode)
+    error_message = "mode must be one of audit, enforce."
+  }
+}
+
+variable "alarm_email" {
+  description = "Email address that alarms notify. AWS first sends a message to confirm the subscription. Empty: no email."
   type        = string
   default     = null
 
   validation {
-    condition     = var.mode == null ? true : contains(["enforce", "audit"], var.mode)
-    error_message = "mode must be one of enforce, audit."
+    condition     = var.alarm_email == null ? true : can(regex("^$|^[^@\\s]+@[^@\\s]+$", var.alarm_email))
+    error_message = "alarm_email must be an email address, or empty."
   }
 }
 
-variable "on_other_key" {
-  description = "What to do with a stream that is encrypted with another customer managed key. replace: re-encrypt it with the configured key. accept: treat it as compliant if that key is enabled and belongs to the stream's account, this account, a member account, or an account that holds a configured key. Keys of other accounts and the AWS managed key are always replaced."
+variable "alarm_topic_arn" {
+  description = "ARN of the SNS topic that alarms notify. If this and AlarmEmail are empty, alarms are visible only in the console."
   type        = string
   default     = null
 
   validation {
-    condition     = var.on_other_key == null ? true : contains(["replace", "accept"], var.on_other_key)
-    error_message = "on_other_key must be one of replace, accept."
+    condition     = var.alarm_topic_arn == null ? true : can(regex("^$|^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[a-zA-Z0-9_-]{1,256}$", var.alarm_topic_arn))
+    error_message = "alarm_topic_arn must be the ARN of an SNS topic, or empty."
   }
 }
 
-variable "on_key_rotation" {
-  description = "What to do when the key is rotated. verify: check the streams; those encrypted with the key are not changed. reapply: apply the key once more to each stream encrypted with it."
+variable "runbook_url" {
+  description = "URL of the runbook, to which each alarm adds its section, such as #deadletteralarm. Set it if you keep your own copy of docs/RUNBOOK.md."
   type        = string
   default     = null
 
   validation {
-    condition     = var.on_key_rotation == null ? true : contains(["verify", "reapply"], var.on_key_rotation)
-    error_message = "on_key_rotation must be one of verify, reapply."
+    condition     = var.runbook_url == null ? true : can(regex("^https://[a-zA-Z0-9.-]+(:[0-9]+)?(/[^\\s#<>\"]*)?$", var.runbook_url))
+    error_message = "runbook_url must be an https:// URL without spaces and without an anchor (#...)."
   }
-}
-
-variable "iac_grace_seconds" {
-  description = "Grace period, in seconds: how long a new stream must remain unchanged before the function encrypts it, so that Terraform and similar tools can finish creating it (0 to 900). 0: no grace period."
-  type        = number
-  default     = null
 
   validation {
-    condition     = var.iac_grace_seconds == null ? true : var.iac_grace_seconds >= 0 && var.iac_grace_seconds <= 900
-    error_message = "iac_grace_seconds must be between 0 and 900."
+    condition     = var.runbook_url == null ? true : length(var.runbook_url) <= 256
+    error_message = "runbook_url must have at most 256 characters."
   }
 }
 
@@ -98,6 +91,17 @@ variable "policy_parameter" {
   }
 }
 
+variable "iac_grace_seconds" {
+  description = "Grace period, in seconds: how long a new stream must remain unchanged before the function encrypts it, so that Terraform and similar tools can finish creating it (0 to 900). 0: no grace period."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.iac_grace_seconds == null ? true : var.iac_grace_seconds >= 0 && var.iac_grace_seconds <= 900
+    error_message = "iac_grace_seconds must be between 0 and 900."
+  }
+}
+
 variable "max_applies_per_day" {
   description = "How many times in 24 hours the function encrypts the same stream before it reports the stream as contested and stops changing it (1 to 25)."
   type        = number
@@ -106,6 +110,51 @@ variable "max_applies_per_day" {
   validation {
     condition     = var.max_applies_per_day == null ? true : var.max_applies_per_day >= 1 && var.max_applies_per_day <= 25
     error_message = "max_applies_per_day must be between 1 and 25."
+  }
+}
+
+variable "watch_access" {
+  description = "Whether to report producers and consumers that may not use the key of a stream. Requires a CloudTrail trail that logs read events and KMS events."
+  type        = bool
+  default     = null
+}
+
+variable "halt_on_access_denied" {
+  description = "Whether sweeps change no further stream for an hour after a producer or consumer was denied a key that the function had applied within the hour before. Needs WatchAccess. New streams, and streams whose encryption was stopped, are encrypted nevertheless."
+  type        = bool
+  default     = null
+}
+
+variable "kms_key_arns" {
+  description = "Key ARNs that the function may apply. Empty: the key in KmsKeyId or, if that is an alias, any key of this account and Region. Required for an alias of another account, and recommended for every alias."
+  type        = list(string)
+  default     = null
+
+  validation {
+    condition     = var.kms_key_arns == null ? true : alltrue([for one in var.kms_key_arns : can(regex("^$|^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(alias/aws/kinesis|key/([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|mrk-[0-9a-fA-F]{32}))$", one))])
+    error_message = "kms_key_arns must be key ARNs (arn:aws:kms:<region>:<account>:key/<key ID>) or the ARN of alias/aws/kinesis."
+  }
+}
+
+variable "on_other_key" {
+  description = "What to do with a stream that is encrypted with another customer managed key. replace: re-encrypt it with the configured key. accept: treat it as compliant if that key is enabled and belongs to the stream's account, this account, a member account, or an account that holds a configured key. Keys of other accounts and the AWS managed key are always replaced."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.on_other_key == null ? true : contains(["replace", "accept"], var.on_other_key)
+    error_message = "on_other_key must be one of replace, accept."
+  }
+}
+
+variable "on_key_rotation" {
+  description = "What to do when the key is rotated. verify: check the streams; those encrypted with the key are not changed. reapply: apply the key once more to each stream encrypted with it."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.on_key_rotation == null ? true : contains(["verify", "reapply"], var.on_key_rotation)
+    error_message = "on_key_rotation must be one of verify, reapply."
   }
 }
 
@@ -143,16 +192,15 @@ variable "watch_security_hub" {
   default     = null
 }
 
-variable "watch_access" {
-  description = "Whether to report producers and consumers that may not use the key of a stream. Requires a CloudTrail trail that logs read events and KMS events."
-  type        = bool
+variable "outcome_event_bus" {
+  description = "Name of the event bus to which the function publishes outcome events (docs/outcome-event.schema.json): encrypted, failed, contested, access denied, key at risk, exemption expired. Empty: none."
+  type        = string
   default     = null
-}
 
-variable "halt_on_access_denied" {
-  description = "Whether sweeps change no further stream for an hour after a producer or consumer was denied a key that the function had applied within the hour before. Needs WatchAccess. New streams, and streams whose encryption was stopped, are encrypted nevertheless."
-  type        = bool
-  default     = null
+  validation {
+    condition     = var.outcome_event_bus == null ? true : can(regex("^$|^[a-zA-Z0-9._/-]{1,256}$", var.outcome_event_bus))
+    error_message = "outcome_event_bus must be the name of an event bus of this account and Region, such as default, or empty."
+  }
 }
 
 variable "member_role_name" {
@@ -188,6 +236,17 @@ variable "member_external_id" {
   }
 }
 
+variable "architecture" {
+  description = "Processor architecture of the function. arm64 costs less. If you change it, pass it to sam build too."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.architecture == null ? true : contains(["arm64", "x86_64"], var.architecture)
+    error_message = "architecture must be one of arm64, x86_64."
+  }
+}
+
 variable "timeout" {
   description = "Function timeout, in seconds: how long an invocation may wait for streams to become encrypted (30 to 900)."
   type        = number
@@ -196,17 +255,6 @@ variable "timeout" {
   validation {
     condition     = var.timeout == null ? true : var.timeout >= 30 && var.timeout <= 900
     error_message = "timeout must be between 30 and 900."
-  }
-}
-
-variable "work_queue_max_receives" {
-  description = "How many times a message of the work queue is attempted before it becomes a dead letter (5 to 50)."
-  type        = number
-  default     = null
-
-  validation {
-    condition     = var.work_queue_max_receives == null ? true : var.work_queue_max_receives >= 5 && var.work_queue_max_receives <= 50
-    error_message = "work_queue_max_receives must be between 5 and 50."
   }
 }
 
@@ -221,14 +269,14 @@ variable "reserved_concurrency" {
   }
 }
 
-variable "architecture" {
-  description = "Processor architecture of the function. arm64 costs less. If you change it, pass it to sam build too."
-  type        = string
+variable "work_queue_max_receives" {
+  description = "How many times a message of the work queue is attempted before it becomes a dead letter (5 to 50)."
+  type        = number
   default     = null
 
   validation {
-    condition     = var.architecture == null ? true : contains(["arm64", "x86_64"], var.architecture)
-    error_message = "architecture must be one of arm64, x86_64."
+    condition     = var.work_queue_max_receives == null ? true : var.work_queue_max_receives >= 5 && var.work_queue_max_receives <= 50
+    error_message = "work_queue_max_receives must be between 5 and 50."
   }
 }
 
@@ -265,39 +313,6 @@ variable "metrics_namespace" {
   }
 }
 
-variable "outcome_event_bus" {
-  description = "Name of the event bus to which the function publishes outcome events (docs/outcome-event.schema.json): encrypted, failed, contested, access denied, key at risk, exemption expired. Empty: none."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.outcome_event_bus == null ? true : can(regex("^$|^[a-zA-Z0-9._/-]{1,256}$", var.outcome_event_bus))
-    error_message = "outcome_event_bus must be the name of an event bus of this account and Region, such as default, or empty."
-  }
-}
-
-variable "alarm_topic_arn" {
-  description = "ARN of the SNS topic that alarms notify. If this and AlarmEmail are empty, alarms are visible only in the console."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.alarm_topic_arn == null ? true : can(regex("^$|^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[a-zA-Z0-9_-]{1,256}$", var.alarm_topic_arn))
-    error_message = "alarm_topic_arn must be the ARN of an SNS topic, or empty."
-  }
-}
-
-variable "alarm_email" {
-  description = "Email address that alarms notify. AWS first sends a message to confirm the subscription. Empty: no email."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.alarm_email == null ? true : can(regex("^$|^[^@\\s]+@[^@\\s]+$", var.alarm_email))
-    error_message = "alarm_email must be an email address, or empty."
-  }
-}
-
 variable "show_dashboard" {
   description = "Whether to create a CloudWatch dashboard. The first three dashboards of an account are free."
   type        = bool
@@ -307,34 +322,35 @@ variable "show_dashboard" {
 locals {
   parameters = {
     KmsKeyId             = var.kms_key_id
-    KmsKeyArns           = var.kms_key_arns == null ? null : join(",", var.kms_key_arns)
     Mode                 = var.mode
-    OnOtherKey           = var.on_other_key
-    OnKeyRotation        = var.on_key_rotation
-    IacGraceSeconds      = tostring(var.iac_grace_seconds)
+    AlarmEmail           = var.alarm_email
+    AlarmTopicArn        = var.alarm_topic_arn
+    RunbookUrl           = var.runbook_url
     ExemptTagKey         = var.exempt_tag_key
     Policy               = var.policy
     PolicyParameter      = var.policy_parameter
+    IacGraceSeconds      = tostring(var.iac_grace_seconds)
     MaxAppliesPerDay     = tostring(var.max_applies_per_day)
+    WatchAccess          = tostring(var.watch_access)
+    HaltOnAccessDenied   = tostring(var.halt_on_access_denied)
+    KmsKeyArns           = var.kms_key_arns == null ? null : join(",", var.kms_key_arns)
+    OnOtherKey           = var.on_other_key
+    OnKeyRotation        = var.on_key_rotation
     ScheduleExpression   = var.schedule_expression
     SilenceAlarmHours    = var.silence_alarm_hours
     WatchConfig          = tostring(var.watch_config)
     WatchSecurityHub     = tostring(var.watch_security_hub)
-    WatchAccess          = tostring(var.watch_access)
-    HaltOnAccessDenied   = tostring(var.halt_on_access_denied)
+    OutcomeEventBus      = var.outcome_event_bus
     MemberRoleName       = var.member_role_name
     MemberAccounts       = var.member_accounts == null ? null : join(",", var.member_accounts)
     MemberExternalId     = var.member_external_id
-    Timeout              = tostring(var.timeout)
-    WorkQueueMaxReceives = tostring(var.work_queue_max_receives)
-    ReservedConcurrency  = var.reserved_concurrency
     Architecture         = var.architecture
+    Timeout              = tostring(var.timeout)
+    ReservedConcurrency  = var.reserved_concurrency
+    WorkQueueMaxReceives = tostring(var.work_queue_max_receives)
     LogLevel             = var.log_level
     LogRetentionDays     = tostring(var.log_retention_days)
     MetricsNamespace     = var.metrics_namespace
-    OutcomeEventBus      = var.outcome_event_bus
-    AlarmTopicArn        = var.alarm_topic_arn
-    AlarmEmail           = var.alarm_email
     ShowDashboard        = tostring(var.show_dashboard)
   }
 }

@@ -41,7 +41,7 @@ class Deployed(Stack):
         self.events.create_event_bus(Name="told")
         self._listen()
         self.key = self.kms.create_key()["KeyMetadata"]["Arn"]
-        super().__init__(ministack, "deployed", {"KmsKeyId": self.key, "IacGraceSeconds": "0", "OutcomeEventBus": "told"}, heard_from_here)
+        super().__init__(ministack, "deployed", {"KmsKeyId": self.key, "Mode": "enforce", "IacGraceSeconds": "0", "OutcomeEventBus": "told"}, heard_from_here)
 
     def _listen(self):
         """Has everything that is told come to a queue."""
@@ -189,3 +189,12 @@ def test_an_event_about_the_key_on_the_bus_has_every_stream_looked_at_through_th
 
     assert deployed.told_of(stream)["detail"]["trigger"]["kind"] == "work-item"
     assert deployed.key_of(stream) == deployed.key
+
+
+def test_an_alarm_says_the_first_command_with_the_functions_own_arn_and_where_the_runbook_is(ministack, deployed):
+    (alarm,) = ministack.client("cloudwatch").describe_alarms(AlarmNames=[deployed.resources["DeadLetterAlarm"]])["MetricAlarms"]
+
+    happened, title, command, runbook = alarm["AlarmDescription"].splitlines()
+    assert happened.startswith("Kinesis encryption enforcer deployed: ")
+    assert (title, command) == ("First command:", f"enforcer dlq list --function {deployed.outputs['FunctionArn']}")
+    assert runbook.startswith("Runbook: https://") and runbook.endswith("/docs/RUNBOOK.md#deadletteralarm")

@@ -19,7 +19,7 @@ EVERYTHING = {"IacGraceSeconds": "0", "KmsKeyArns": FOREIGN_KEY, "PolicyParamete
 
 def actions():
     """Every action that a policy of the template allows: the policy's logical id, the statement's Sid, the action."""
-    for name, resource in deployable({"KmsKeyId": "alias/streams"})["Resources"].items():
+    for name, resource in deployable({"KmsKeyId": "alias/streams", "Mode": "enforce"})["Resources"].items():
         if resource["Type"] == "AWS::IAM::ManagedPolicy":
             for statement in resource["Properties"]["PolicyDocument"]["Statement"]:
                 for action in statement["Action"]:
@@ -57,7 +57,7 @@ def role(ministack):
     ministack.client("events").create_event_bus(Name="outcomes")
     rules = {"version": 1, "rules": [{"name": "abroad", "match": {"stream": "abroad-*"}, "key": FOREIGN_KEY}]}
     ministack.client("ssm").put_parameter(Name=RULES, Type="String", Value=json.dumps(rules))
-    return Role(ministack, "enforcing")
+    return Role(ministack, "enforcing", Mode="enforce")
 
 
 # What an action is needed for. Each does it and says whether it was done, and everything that was said about it.

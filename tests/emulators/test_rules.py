@@ -16,7 +16,7 @@ class Rules:
     """The patterns of the deployed rules, by the rules' logical ids."""
 
     def __init__(self, ministack):
-        stack = Stack(ministack, "rules", {"KmsKeyId": "alias/streams"})
+        stack = Stack(ministack, "rules", {"KmsKeyId": "alias/streams", "Mode": "enforce"})
         self._events, self._role = ministack.client("events"), stack.outputs["RoleArn"]
         rules = [rule for rule in stack.resources if rule.endswith("Rule")]
         self.patterns = {rule: self._events.describe_rule(Name=stack.resources[rule].split("|")[-1])["EventPattern"] for rule in rules}

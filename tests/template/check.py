@@ -2,15 +2,16 @@
 """Checks template.yaml and deploy/ without AWS.
 
 That template.yaml is what its parts in deploy/template/ make of it; cfn-lint and `sam validate`; what the SAM
-transform makes of the template; what the parameters' patterns accept; what checkov, cfn-guard and cdk-nag find
-(scan.py); and that the other routes of deploy/ make the same stack (routes.py). `make template` installs what it needs
-and runs it.
+transform makes of the template; what the parameters' patterns accept; the commands in the alarms' descriptions; what
+checkov, cfn-guard and cdk-nag find (scan.py); and that the other routes of deploy/ make the same stack (routes.py).
+`make template` installs what it needs and runs it.
 
 Exits with 1 when anything is found, a warning included.
 """
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -21,11 +22,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "deploy"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "deploy" / "template"))
 
+import botocore.session  # noqa: E402
 import deployer  # noqa: E402
 import join  # noqa: E402
 import routes  # noqa: E402
 import scan  # noqa: E402
 import transform  # noqa: E402
+from botocore import xform_name  # noqa: E402
 
 TEMPLATE = transform.SOURCE
 MEMBER = TEMPLATE.parent / "deploy" / "member-role.yaml"
@@ -63,6 +66,10 @@ PATTERNS = {
     "AlarmEmail": (["", "on-call@example.com"], ["on-call", "a b@example.com", "@"]),
     "CodeBucket": (["code", "a.b-1", "enforcer-{region}"], ["", "ab", "Code", "{region}", "a-{region}-b", "-{region}"]),
     "AlarmTopicArn": (["", "arn:aws:sns:us-east-1:111122223333:alarms"], ["alarms", "arn:aws:sqs:us-east-1:111122223333:alarms"]),
+    "RunbookUrl": (
+        ["https://wiki.example.com", "https://git.example.com:8443/runbook.md", "https://wiki.example.com/view?page=7"],
+        ["", "http://wiki.example.com/runbook", "https://", "wiki.example.com", "https://wiki.example.com/runbook#alarms", "https://wiki.example.com/a b"],
+    ),
 }
 
 MEMBER_PATTERNS = {
@@ -72,6 +79,7 @@ MEMBER_PATTERNS = {
     "RoleName": (["enforcer", "x" * 64], ["", "a/b", "x" * 65]),
     "KmsKeyArns": PATTERNS["KmsKeyArns"],
     "AlarmTopicArn": PATTERNS["AlarmTopicArn"],
+    "RunbookUrl": PATTERNS["RunbookUrl"],
 }
 
 
@@ -101,7 +109,7 @@ def sam_validate():
 
 def transformed(overrides):
     """What the SAM transform objects to, with these parameters, and what in its result is not as it should be."""
-    result, objections = transform.transform({"KmsKeyId": KEY_ARN, **overrides})
+    result, objections = transform.transform({"KmsKeyId": KEY_ARN, "Mode": "enforce", **overrides})
     warnings = [f"sam transform {overrides}: {objection}" for objection in objections]
     if result is None:
         return warnings
@@ -127,6 +135,34 @@ def patterns(parameters, expected):
     return found
 
 
+# Commands that the AWS CLI has in addition to the operations of the services, with their options.
+OF_THE_CLI = {("logs", "tail"): {"--since", "--filter-pattern"}}
+
+
+def first_commands(template):
+    """Commands of the AWS CLI in the descriptions of alarms that there are not. tests/template.rs checks those of `enforcer`."""
+    found, services = [], botocore.session.get_session()
+    for name, resource in template["Resources"].items():
+        text = resource["Properties"].get("AlarmDescription", {}).get("Fn::Sub", "")
+        command = text.partition("First command:\n")[2].partition("\n")[0]
+        if not command.startswith("aws "):
+            continue
+        _, service, operation, *arguments = shlex.split(command)
+        known = OF_THE_CLI.get((service, operation))
+        if known is None:
+            model = services.get_service_model(service)
+            operations = {xform_name(one, "-"): model.operation_model(one) for one in model.operation_names}
+            if operation not in operations:
+                found.append(f"{name}: there is no operation {service} {operation}")
+                continue
+            known = {"--" + xform_name(member, "-") for member in operations[operation].input_shape.members}
+        options = {argument for argument in arguments if argument.startswith("--")}
+        found += [f"{name}: {service} {operation} has no option {option}" for option in options - known - {"--region"}]
+        if "--region" not in options:
+            found.append(f"{name}: its command does not say the Region")
+    return found
+
+
 def timed(check, folder):
     """What a check finds, and how many seconds it took."""
     start = time.monotonic()
@@ -142,6 +178,7 @@ def main():
     members = {"MemberRoleName": "enforcer", "MemberAccounts": ["444455556666"], "MemberExternalId": "orders-7"}
     cases = ({}, members, {"Mode": "audit", "ScheduleExpression": ""}, {"WatchConfig": "false", "WatchSecurityHub": "false", "WatchAccess": "false"})
     problems = unjoined() + objections + [problem for overrides in cases for problem in transformed(overrides)]
+    problems += first_commands(template)
     problems += patterns(template["Parameters"], PATTERNS) + patterns(transform.source(MEMBER)["Parameters"], MEMBER_PATTERNS)
     if problems:
         print("\n".join(problems), file=sys.stderr)

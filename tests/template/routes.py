@@ -17,6 +17,7 @@ import boto3
 import hcl2
 import scan
 import transform
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 TERRAFORM = transform.ROOT / "deploy" / "terraform"
@@ -31,6 +32,7 @@ import interface  # noqa: E402
 # Of every kind of parameter, and each other than its default.
 OTHER_PARAMETERS = {
     "KmsKeyId": "alias/aws/kinesis",
+    "Mode": "enforce",
     "KmsKeyArns": "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab,"
     "arn:aws:kms:us-east-1:444455556666:key/mrk-1234abcd12ab34cd56ef1234567890ab",
     "Timeout": 60,
@@ -41,6 +43,7 @@ OTHER_PARAMETERS = {
     "WatchConfig": "false",
     "OutcomeEventBus": "security",
     "AlarmEmail": "on-call@example.com",
+    "RunbookUrl": "https://wiki.example.com/enforcer",
 }
 
 
@@ -90,10 +93,11 @@ UNKNOWN_TO_MOTO = {
 }
 # What is given beside the code and the key, and which of the conditions of resources hold then.
 DEPLOYMENTS = [
-    ({}, {"Enforcing", "Scheduled", "WatchingConfig", "WatchingSecurityHub", "WatchingAccess", "LookingAgain", "DashboardWanted"}),
+    ({"Mode": "enforce"}, {"Enforcing", "Scheduled", "WatchingConfig", "WatchingSecurityHub", "WatchingAccess", "LookingAgain", "DashboardWanted"}),
     ({"Mode": "audit", "ScheduleExpression": "", "ShowDashboard": "false"}, {"WatchingConfig", "WatchingSecurityHub", "WatchingAccess"}),
     (
         {
+            "Mode": "enforce",
             "KmsKeyArns": "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
             "PolicyParameter": "/kinesis/policy",
             "ScheduleExpression": "rate(1 day)",
@@ -108,7 +112,7 @@ DEPLOYMENTS = [
         {"Enforcing", "KeyArnsGiven", "PolicyParameterGiven", "Scheduled", "OutcomeEventBusGiven", "AlarmEmailGiven", "DashboardWanted"},
     ),
     (
-        {"KmsKeyId": "alias/aws/kinesis", "MemberRoleName": "enforcer", "MemberAccounts": "444455556666,777788889999", "MemberExternalId": "orders-7", "ShowDashboard": "false"},
+        {"Mode": "enforce", "KmsKeyId": "alias/aws/kinesis", "MemberRoleName": "enforcer", "MemberAccounts": "444455556666,777788889999", "MemberExternalId": "orders-7", "ShowDashboard": "false"},
         {"Enforcing", "MembersGiven", "Scheduled", "WatchingConfig", "WatchingSecurityHub", "WatchingAccess", "LookingAgain"},
     ),
 ]
@@ -158,6 +162,12 @@ def deployed(template):
         def state(name):
             return cloudformation.describe_stacks(StackName=name)["Stacks"][0]
 
+        try:
+            cloudformation.create_stack(**request("no-mode", "first.zip", {}))
+            problems.append("a stack is created although nobody says in which mode")
+        except ClientError as error:
+            check("no-mode", "Mode" in str(error), f"{error}")
+
         for number, (given, holding) in enumerate(DEPLOYMENTS):
             name = f"deployment-{number}"
             cloudformation.create_stack(**request(name, "first.zip", given))
@@ -170,7 +180,7 @@ def deployed(template):
             function = made(name)["Function"]
             configuration = functions.get_function_configuration(FunctionName=function)
             variables = configuration["Environment"]["Variables"]
-            check(name, variables["ENFORCEMENT_MODE"] == given.get("Mode", "enforce"), f"variables {variables}")
+            check(name, variables["ENFORCEMENT_MODE"] == given["Mode"], f"variables {variables}")
             check(name, variables["FAILURE_QUEUE_URL"] == outputs["DeadLetterQueueUrl"], f"variables {variables}")
             check(name, configuration["CodeSize"] == sizes["first.zip"], "its code is not the zip in the Region's bucket")
 
@@ -215,6 +225,9 @@ def terraform(template):
     variables = {name for block in blocks["variable"] for name in block}
     # A variable is used where anything but its own validation names it.
     outside = re.sub(r'(?ms)^variable "\w+" \{.*?^\}', "", code)
+    without_default = {name for block in blocks["variable"] for name, body in block.items() if "default" not in body}
+    if without_default != {"package", "template", "bucket", "kms_key_id", "mode"}:
+        problems.append(f"without a default are {sorted(without_default)}")
     declared_and_used("var", variables, set(re.findall(r"\bvar\.(\w+)", outside)))
     declared_and_used("local", {name for block in blocks["locals"] for name in block}, set(re.findall(r"\blocal\.(\w+)", code)))
 

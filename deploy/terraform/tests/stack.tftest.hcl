@@ -28,11 +28,12 @@ variables {
   template   = "main.tf"
   bucket     = "code"
   kms_key_id = "alias/streams"
+  mode       = "audit"
 }
 
 run "variables_that_are_not_set_are_not_passed_to_the_stack" {
   assert {
-    condition     = keys(aws_cloudformation_stack.enforcer.parameters) == tolist(["CodeBucket", "CodeKey", "KmsKeyId"])
+    condition     = keys(aws_cloudformation_stack.enforcer.parameters) == tolist(["CodeBucket", "CodeKey", "KmsKeyId", "Mode"])
     error_message = jsonencode(aws_cloudformation_stack.enforcer.parameters)
   }
   assert {
@@ -51,7 +52,7 @@ run "variables_that_are_not_set_are_not_passed_to_the_stack" {
 
 run "values_are_passed_to_the_stack_as_strings" {
   variables {
-    mode         = "audit"
+    mode         = "enforce"
     timeout      = 60
     watch_config = false
     kms_key_arns = [
@@ -65,7 +66,7 @@ run "values_are_passed_to_the_stack_as_strings" {
       CodeKey     = "kinesis-encryption-enforcer/${filesha256("versions.tf")}.zip"
       KmsKeyArns  = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab,arn:aws:kms:us-east-1:444455556666:key/mrk-1234abcd12ab34cd56ef1234567890ab"
       KmsKeyId    = "alias/streams"
-      Mode        = "audit"
+      Mode        = "enforce"
       Timeout     = "60"
       WatchConfig = "false"
     })
