@@ -3,8 +3,8 @@
 
 That template.yaml is what its parts in deploy/template/ make of it; cfn-lint and `sam validate`; what the SAM
 transform makes of the template; what the parameters' patterns accept; the commands in the alarms' descriptions; what
-checkov, cfn-guard and cdk-nag find (scan.py); and that the other routes of deploy/ make the same stack (routes.py).
-`make template` installs what it needs and runs it.
+checkov, cfn-guard and cdk-nag find (scan.py); `sam deploy --guided` (guided.py); and that the other routes of deploy/
+make the same stack (routes.py). `make template` installs what it needs and runs it.
 
 Exits with 1 when anything is found, a warning included.
 """
@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "deploy" / "templat
 
 import botocore.session  # noqa: E402
 import deployer  # noqa: E402
+import guided  # noqa: E402
 import join  # noqa: E402
 import routes  # noqa: E402
 import scan  # noqa: E402
@@ -191,6 +192,7 @@ def main():
         "template without a transform": lambda folder: routes.plain(folder) + lint(folder / "template.cfn.json"),
         "cfn-lint": lambda _: lint(TEMPLATE, MEMBER),
         "sam validate": lambda _: sam_validate(),
+        "sam deploy --guided": guided.problems,
         "deployment without a transform": lambda _: routes.deployed(template),
         "Terraform": lambda _: routes.terraform(template),
         "deployer's policy": lambda _: deployer.problems(),
