@@ -1219,36 +1219,34 @@ fn the_description_of_an_alarm_fits_however_long_the_names_are() {
     }
 }
 
+/// The table at the top of the runbook: each alarm with its first command, the most harmful first.
+fn triage(runbook: &str) -> Vec<(String, String)> {
+    let rows = runbook.lines().filter(|line| line.starts_with("| ["));
+    rows.flat_map(|row| {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let alarms = cells[0].split(", ").filter_map(|link| link.strip_prefix('[')?.split(']').next());
+        alarms.map(|alarm| (alarm.to_owned(), cells[2].trim_matches('`').to_owned())).collect::<Vec<_>>()
+    })
+    .collect()
+}
+
 #[test]
-fn alarms_come_in_the_order_of_the_harm() {
+fn alarms_come_in_the_order_of_the_runbook_and_name_its_first_command() {
+    let triage = triage(&read(&root().join("docs/RUNBOOK.md")));
     let template = parsed("template.yaml");
     let resources = template["Resources"].as_mapping().expect("resources");
     let alarms = resources.iter().filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm");
     let alarms: Vec<_> = alarms.filter_map(|(name, _)| name.as_str()).collect();
-    assert_eq!(
-        alarms,
-        [
-            // Producers and consumers fail, or are about to.
-            "AccessDeniedAlarm",
-            "KeyAtRiskAlarm",
-            "AccessDenialsQueueAlarm",
-            // Streams stay unencrypted.
-            "HaltAlarm",
-            "ContestedAlarm",
-            "FailuresAlarm",
-            "DeadLetterAlarm",
-            "PolicyAlarm",
-            "SilenceAlarm",
-            "WorkQueueAlarm",
-            "ThrottlesAlarm",
-            // Something is lost, and the next sweep finds its streams.
-            "EventsDroppedAlarm",
-            "RulesAlarm",
-            "DestinationAlarm",
-            "LettersLostAlarm",
-            "EventsNotSentAlarm",
-        ]
-    );
+    let in_the_runbook: Vec<_> =
+        triage.iter().map(|(alarm, _)| alarm).filter(|name| *name != "ForwardingAlarm").collect();
+    assert_eq!(alarms, in_the_runbook);
+    let descriptions = descriptions(&[]);
+    assert_eq!(descriptions.len(), triage.len());
+    for (alarm, first) in triage {
+        let first = if first == "the log" { "aws logs tail" } else { &first };
+        let description = &descriptions[&alarm];
+        assert!(description.contains(&format!("First command:\n{first} ")), "{alarm}: {first}: {description}");
+    }
 }
 
 #[test]

@@ -13,8 +13,8 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "DEPLOY.md").read_text(en
 
 @pytest.fixture(scope="module")
 def parameters():
-    """Those of the `sam deploy` command."""
-    (command,) = re.findall(r"^sam deploy --parameter-overrides (.*)$", PAGE, re.MULTILINE)
+    """Those of the first `sam deploy` command."""
+    command = re.search(r"^sam deploy (?:.*\\\n)*.*--parameter-overrides (.*)$", PAGE, re.MULTILINE)[1]
     return dict(parameter.split("=") for parameter in command.split())
 
 
