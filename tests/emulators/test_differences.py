@@ -10,7 +10,7 @@ HERE = pathlib.Path(__file__).parent
 
 def rows():
     """The table of differences: the emulators of a row, by its name."""
-    table = (PROJECT / "docs" / "EMULATORS.md").read_text().split("| row | emulators |")[1].split("\n\n")[0]
+    table = (PROJECT / "docs" / "contributing" / "EMULATORS.md").read_text().split("| row | emulators |")[1].split("\n\n")[0]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     assert all(len(row) == 5 and all(row) for row in cells), cells
     return {name.strip("`"): set(emulators.split(", ")) for name, emulators, *_ in cells}
@@ -30,7 +30,7 @@ def marks():
 
 def remarks():
     """The rows that are named where something is done otherwise."""
-    return {row for line in re.findall(r"docs/EMULATORS\.md: (.+)", sources()) for row in re.findall("`([a-z0-9-]+)`", line)}
+    return {row for line in re.findall(r"docs/contributing/EMULATORS\.md: (.+)", sources()) for row in re.findall("`([a-z0-9-]+)`", line)}
 
 
 def test_every_mark_has_a_row_with_its_emulators():
@@ -49,7 +49,7 @@ def test_the_embedded_aws_differs_in_nothing():
 
 
 def test_the_versions_are_those_that_are_pinned():
-    text = (PROJECT / "docs" / "EMULATORS.md").read_text()
+    text = (PROJECT / "docs" / "contributing" / "EMULATORS.md").read_text()
     pins = "\n".join((HERE / name).read_text() for name in ("requirements.in", "emulators.in"))
     for package in ("moto", "ministack", "aws-sam-cli", "cargo-lambda"):
         (version,) = re.findall(rf"^{package}(?:\[.*\])?==(\S+)$", pins, re.MULTILINE)
