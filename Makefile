@@ -152,6 +152,11 @@ test-browser: ## Tests of the HTML report in a headless browser
 test-emulators: tools ## Tests of the bootstrap binary by emulators of AWS and Lambda; the template deployed, its role enforced
 	$(PYTEST) tests/emulators
 
+.PHONY: verify-aws
+verify-aws: tools stackset-template ## Ask real AWS the open questions of docs/VERIFIED.md, in your account, for less than a dollar; VERIFY=--help for its options
+	$(CARGO) build $(LOCKED) --bin enforcer
+	PYTHONPATH=tests/aws .tools/emulators/python/bin/python -B -m verify $(VERIFY)
+
 .PHONY: tools
 tools: ## Install the emulators; quick when they are there
 	tests/emulators/install

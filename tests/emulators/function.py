@@ -35,8 +35,9 @@ def settings(account, **changes):
 
 
 def build(program):
-    """Builds `bootstrap`, the function, or `enforcer`, the terminal program: the path of it. BOOTSTRAP names one that is built already, to be tried itself."""
-    if program == "bootstrap" and (given := os.environ.get("BOOTSTRAP")):
+    """Builds `bootstrap`, the function, or `enforcer`, the terminal program: the path of it. BOOTSTRAP or ENFORCER names one that is built already,
+    to be tried itself."""
+    if given := os.environ.get(program.upper()):
         return given
     command = ["cargo", "build", "--locked", "--bin", program, "--message-format", "json-render-diagnostics"]
     built = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, check=True, text=True).stdout

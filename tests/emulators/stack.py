@@ -42,11 +42,11 @@ class Ministack:
     """ministack with authorisation on. It serves with TLS: the queues' policies turn away whoever comes without."""
 
     def __init__(self, directory):
-        self._certificate, key = _certificate(directory)
+        self.certificate, key = _certificate(directory)
         port = free_port()
         self.endpoint = f"https://127.0.0.1:{port}"
         self.process = Process("ministack", [sys.executable, "-m", "hypercorn", "ministack.app:app", "--bind", f"127.0.0.1:{port}",
-                                             "--certfile", self._certificate, "--keyfile", key], port=port, environment={
+                                             "--certfile", self.certificate, "--keyfile", key], port=port, environment={
             "AUTH": "true",
             "MINISTACK_ACCOUNT_ID": ACCOUNT,
             "MINISTACK_HOST": "127.0.0.1",
@@ -59,7 +59,7 @@ class Ministack:
             # These three only make its addresses what they are, and reach the function.
             "USE_SSL": "1",
             "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_CA_BUNDLE": str(self._certificate),
+            "AWS_CA_BUNDLE": str(self.certificate),
         })
 
     def client(self, service):
@@ -67,7 +67,7 @@ class Ministack:
         return boto3.client(
             service,
             endpoint_url=self.endpoint,
-            verify=str(self._certificate),
+            verify=str(self.certificate),
             region_name=REGION,
             aws_access_key_id=ACCOUNT,
             aws_secret_access_key="test",
@@ -208,14 +208,18 @@ class Stack:
 
 
 def deployable(parameters):
-    """The template as CloudFormation gets it from the SAM transform, but for what ministack cannot do.
-
-    docs/contributing/EMULATORS.md: `no-split-in-conditions`, `no-saved-queries`, `batch-actions`, `no-events-source`.
-    """
+    """The template as CloudFormation gets it from the SAM transform, but for what ministack cannot do."""
     source = yaml_parse((PROJECT / "template.yaml").read_text(encoding="utf-8"))
     # The transform wants the code packaged, as `sam deploy` does it.
     source["Resources"]["Function"]["Properties"]["CodeUri"] = f"s3://{CODE['Bucket']}/{CODE['Key']}"
-    template = Translator({}, Parser()).translate(source, dict(parameters))
+    return adapted(Translator({}, Parser()).translate(source, dict(parameters)), parameters)
+
+
+def adapted(template, parameters):
+    """A CloudFormation template without what ministack cannot do; its conditions are evaluated with these parameters.
+
+    docs/contributing/EMULATORS.md: `no-split-in-conditions`, `no-saved-queries`, `batch-actions`, `no-events-source`.
+    """
     values = {name: parameter.get("Default") for name, parameter in template["Parameters"].items()} | parameters
 
     def evaluated(node):

@@ -24,6 +24,7 @@ FOR_CONTRIBUTORS = {
     "docs/contributing/EMULATORS.md",
     "docs/contributing/PERFORMANCE.md",
     "docs/contributing/TESTING.md",
+    "docs/contributing/VERIFYING.md",
 }
 
 

@@ -1,0 +1,4 @@
+"""Answers the open questions about AWS by experiments in an account, and removes what they created.
+
+`python -m verify --help`; docs/contributing/VERIFYING.md.
+"""
