@@ -19,11 +19,11 @@ from account import sandbox as aws_sandbox
 sys.path[:0] = [str(PROJECT / "deploy"), str(PROJECT / "tests" / "aws")]
 
 import transform  # noqa: E402
-from verify import announcement, cli, deployment, page, recorder, results  # noqa: E402
+from verify import announcement, cli, deployment, page, recorder, removal, results  # noqa: E402
 from verify.account import Account  # noqa: E402
 from verify.cli import KEYS  # noqa: E402
 from verify.evidence import Evidence  # noqa: E402
-from verify.experiments import EXPERIMENTS, NOT_RUN, encryption, happenings  # noqa: E402
+from verify.experiments import EXPERIMENTS, NOT_RUN, deployed, encryption, happenings  # noqa: E402
 from verify.lab import Lab, Patience  # noqa: E402
 from verify.names import Names  # noqa: E402
 from verify.scrub import Scrubber  # noqa: E402
@@ -427,6 +427,7 @@ def test_experiments_answer_what_an_account_with_transitions_does(with_transitio
             encryption.RefusedKeys,
             encryption.SameKeyAgain,
             encryption.QuotaPerStream,
+            deployed.TagLag,
             happenings.HistoryOfStart,
         )
     }
@@ -449,6 +450,31 @@ def test_experiments_answer_what_an_account_with_transitions_does(with_transitio
     assert texts["same-key-quota"] == "It counts: application 26 was refused with LimitExceededException."
     assert texts["quota-per-stream"] == "Another stream is accepted while the first one is refused."
     assert texts["history-of-start"] == "It shows the call of a caller of type IAMUser."
+
+
+def test_a_removal_goes_on_after_a_failure_and_waits_for_streams_in_use(with_transitions):
+    lab, said = with_transitions, []
+    kinesis, kms = lab.kinesis, lab.kms
+    for name in ("creating", "updating"):
+        lab.create_stream(name)
+    lab.start(lab.names.of("updating"), lab.keys["second"])
+    lab.create_stream("new", wait=False)
+    kinesis.create_stream(StreamName="orders", ShardCount=1)
+    kms.create_alias(AliasName=lab.names.alias("shown"), TargetKeyId=lab.keys["second"])
+    kms.create_alias(AliasName="alias/orders", TargetKeyId=lab.keys["second"])
+    theirs = kms.create_key()["KeyMetadata"]["Arn"]
+
+    # The sandbox knows no rules, stacks, roles and buckets, so these steps fail.
+    removed = removal.Removal(lab.account, lab.names, said.append, pause=0.05).run()
+
+    assert not removed
+    failures = [line.split(":")[1].strip() for line in said if line.startswith("  not removed:")]
+    assert failures == ["rule", "stack", "roles", "bucket"], said
+    assert kinesis.list_streams()["StreamNames"] == ["orders"]
+    assert [alias["AliasName"] for alias in kms.list_aliases()["Aliases"]] == ["alias/orders"]
+    described = [kms.describe_key(KeyId=key["KeyArn"])["KeyMetadata"] for key in kms.list_keys()["Keys"]]
+    states = {key["Arn"]: key["KeyState"] for key in described}
+    assert states == {theirs: "Enabled"} | {key: "PendingDeletion" for key in lab.keys.values()}
 
 
 def test_experiments_read_what_events_say():

@@ -141,12 +141,20 @@ class Removal:
         kms = self._account.client("kms")
         for key in pages(kms, "list_keys", "Keys"):
             try:
-                tags = kms.list_resource_tags(KeyId=key["KeyId"])["Tags"]
+                described = kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
             except kms.exceptions.ClientError:
-                # A key whose policy does not let the caller look is not the run's own.
+                # A key that the caller may not look at is not one that the caller created.
                 continue
-            if {"TagKey": TAG, "TagValue": self._names.prefix} in tags:
-                yield kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
+            if self._tagged(key["KeyId"]) or self._names.of("") in described.get("Description", ""):
+                yield described
+
+    def _tagged(self, key: str) -> bool:
+        kms = self._account.client("kms")
+        try:
+            return {"TagKey": TAG, "TagValue": self._names.prefix} in kms.list_resource_tags(KeyId=key)["Tags"]
+        except kms.exceptions.ClientError:
+            # The description says the same.
+            return False
 
     def _keys(self) -> None:
         kms = self._account.client("kms")
