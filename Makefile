@@ -10,6 +10,8 @@ LOCKED := --locked
 TEMPLATE := .tools/template/python/bin/python -B
 # How many seeds `make campaign` runs; SEED=1234 replays one.
 SEEDS := 2000
+# How many cases `make access-peer` generates; SEED=1234 shows one.
+ACCESS_PEER_CASES := 20000
 # How many cases of each kind `make input-deep` tries.
 INPUT_CASES := 3000
 PYTEST := .tools/emulators/python/bin/python -B -m pytest
@@ -105,7 +107,7 @@ mutants: ## Change the code in small ways and see a test fail: an hour and more;
 	PATH=$(CURDIR)/.tools/cargo/bin:$$PATH cargo mutants $(MUTANTS)
 
 .PHONY: deep
-deep: campaign input-deep deny terraform reproducible coverage mutants test-bench bench fleet ## What takes too long for every change, or needs what make does not install
+deep: campaign input-deep access-peer deny terraform reproducible coverage mutants test-bench bench fleet ## What takes too long for every change, or needs what make does not install
 
 .PHONY: test-rust
 test-rust: ## Tests of the crate, against the sandbox
@@ -114,6 +116,13 @@ test-rust: ## Tests of the crate, against the sandbox
 .PHONY: input-deep
 input-deep: ## Generated payloads, policies and tags: thousands of each kind, within minutes
 	PROPTEST_CASES=$(INPUT_CASES) $(CARGO) test $(LOCKED) --test input
+
+.PHONY: access-peer
+access-peer: ## Compare the answers of `access` with those of another evaluator of policies, on generated policies: a minute
+	tests/access_peer/install
+	$(CARGO) build $(LOCKED) --example access_cases
+	ACCESS_TOOLS=$(CURDIR)/.tools/access_peer ACCESS_CASES=$(CURDIR)/target/debug/examples/access_cases \
+		node tests/access_peer/compare.mjs $(if $(SEED),--seed $(SEED),--cases $(ACCESS_PEER_CASES))
 
 .PHONY: fleet
 fleet: ## Encrypt 10 to 10,000 streams under AWS's rate limits, in simulated time: calls, throttles, memory; into docs/contributing/PERFORMANCE.md

@@ -106,6 +106,9 @@ enum Comparison {
     LikeArn,
 }
 
+/// How the operators begin that compare what no key of a known value has, in lower case.
+const NOT_EVALUATED: [&str; 5] = ["numeric", "date", "binary", "ipaddress", "notipaddress"];
+
 /// One operator on one key.
 fn one(operator: &str, key: &str, values: &[String], question: &Question<'_>, substitutes: bool) -> Truth {
     let unknown = || Truth::Unknown(format!("a condition on {key} depends on the request"));
@@ -114,6 +117,9 @@ fn one(operator: &str, key: &str, values: &[String], question: &Question<'_>, su
         Some((set, base)) => (Some(set), base),
         None => (None, operator),
     };
+    if !matches!(set, None | Some("ForAllValues" | "ForAnyValue")) {
+        return unreadable();
+    }
     if base.eq_ignore_ascii_case("Null") {
         let is_absent = match context {
             Context::Values(_) => false,
@@ -130,7 +136,8 @@ fn one(operator: &str, key: &str, values: &[String], question: &Question<'_>, su
         Some(base) => (base, true),
         None => (base, false),
     };
-    let comparison = match base.to_ascii_lowercase().as_str() {
+    let base = base.to_ascii_lowercase();
+    let comparison = match base.as_str() {
         "stringequals" => Some((Comparison::Equal, true)),
         "stringnotequals" => Some((Comparison::Equal, false)),
         "stringequalsignorecase" | "bool" => Some((Comparison::EqualIgnoringCase, true)),
@@ -139,10 +146,16 @@ fn one(operator: &str, key: &str, values: &[String], question: &Question<'_>, su
         "stringnotlike" => Some((Comparison::Like, false)),
         "arnequals" | "arnlike" => Some((Comparison::LikeArn, true)),
         "arnnotequals" | "arnnotlike" => Some((Comparison::LikeArn, false)),
-        _ => None,
+        base if NOT_EVALUATED.iter().any(|kind| base.starts_with(kind)) => None,
+        _ => return unreadable(),
     };
+    if set.is_none() && key.eq_ignore_ascii_case("kms:EncryptionContextKeys") {
+        return Truth::Unknown(format!("a condition compares the values of {key} without a set operator"));
+    }
     let found = match context {
         Context::Unknown => return unknown(),
+        // The set operator says false of a key that is not there, and the ending says true.
+        Context::Absent if if_exists && set == Some("ForAnyValue") => return unknown(),
         Context::Absent if if_exists => return Truth::True,
         Context::Absent => {
             return match (set, comparison) {
@@ -163,9 +176,8 @@ fn one(operator: &str, key: &str, values: &[String], question: &Question<'_>, su
         if positive { any } else { !any }
     };
     match set {
-        None | Some("ForAnyValue") => Truth::any(found.iter().map(matches)),
         Some("ForAllValues") => Truth::all(found.iter().map(matches)),
-        Some(_) => unknown(),
+        _ => Truth::any(found.iter().map(matches)),
     }
 }
 
@@ -213,16 +225,33 @@ fn compare(comparison: Comparison, pattern: &[Piece], found: &str) -> Truth {
         Comparison::Equal => (plain() == found).into(),
         Comparison::EqualIgnoringCase => (plain().to_lowercase() == found.to_lowercase()).into(),
         Comparison::Like => is_like(pattern, found).into(),
-        Comparison::LikeArn => {
-            // Each of the six parts is compared by itself.
-            let parts: Vec<&[Piece]> = pattern.splitn(6, |piece| *piece == Piece::Literal(':')).collect();
-            let found: Vec<&str> = found.splitn(6, ':').collect();
-            if parts.len() != 6 || found.len() != 6 {
-                return Truth::Unknown("a condition compares an ARN with something else".to_owned());
-            }
-            parts.iter().zip(found).all(|(pattern, found)| is_like(pattern, found)).into()
-        }
+        Comparison::LikeArn => is_like_arn(pattern, found)
+            .map_or_else(|| Truth::Unknown("a condition compares an ARN with something else".to_owned()), Truth::from),
     }
+}
+
+/// Whether an ARN matches the pattern, of which each of the six parts is compared by itself; `None`
+/// if one of them is no ARN.
+fn is_like_arn(pattern: &[Piece], found: &str) -> Option<bool> {
+    let parts: Vec<&[Piece]> = pattern.splitn(6, |piece| *piece == Piece::Literal(':')).collect();
+    let found: Vec<&str> = found.splitn(6, ':').collect();
+    (parts.len() == 6 && found.len() == 6)
+        .then(|| parts.iter().zip(found).all(|(pattern, found)| is_like(pattern, found)))
+}
+
+/// Whether the `Resource` of a statement names `key`. Only the last part of an ARN may have policy
+/// variables, by [the documentation][variables].
+///
+/// [variables]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html
+pub(super) fn is_resource(pattern: &str, key: &str, question: &Question<'_>, substitutes: bool) -> Truth {
+    if pattern == "*" {
+        return Truth::True;
+    }
+    let is_supported = pattern.split_once("${").is_none_or(|(before, _)| before.split(':').count() == 6);
+    let pieces = is_supported.then(|| substitute(pattern, question, substitutes)).flatten();
+    pieces
+        .and_then(|pattern| is_like_arn(&pattern, key))
+        .map_or_else(|| Truth::Unknown(format!("a statement is about the resource {pattern}")), Truth::from)
 }
 
 /// Whether `found` matches the pattern. A literal `*` or `?`, which only a policy variable can

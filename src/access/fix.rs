@@ -9,9 +9,35 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::condition::{CONTEXT_KEY, via_service};
-use super::{Action, Principal};
+use super::{Action, Principal, Reason};
 use crate::domain::key::KeyArn;
 use crate::domain::stream::StreamArn;
+
+/// Where a statement has to be added so that a principal may make a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// In the principal's own policies.
+    pub identity: bool,
+    /// In the policy of the key.
+    pub key_policy: bool,
+}
+
+/// Where statements are missing that allow `principal` to use `key`; `None` if no statement that
+/// allows helps.
+#[must_use]
+pub fn places(reason: Reason, principal: &Principal, key: &KeyArn) -> Option<Places> {
+    // Another account has to allow it, too.
+    let needs_both = principal.account().is_some_and(|account| account != key.account());
+    match reason {
+        Reason::IdentityPolicyLacks => Some(Places { identity: true, key_policy: false }),
+        Reason::KeyPolicyLacks => Some(Places { identity: needs_both, key_policy: true }),
+        Reason::KeyPolicyDenies
+        | Reason::IdentityPolicyDenies
+        | Reason::OutsideBoundary
+        | Reason::OrganizationDenies
+        | Reason::AwsManagedKey => None,
+    }
+}
 
 /// A statement for an IAM policy: `actions` on `key`, for exactly `streams`, through Kinesis.
 #[must_use]

@@ -3,14 +3,18 @@
 //! Source: [Determining whether a request is allowed or denied][logic], [Key policies in AWS
 //! KMS][key].
 //!
+//! A statement without an action or without a resource has no effect: [PutKeyPolicy][put] stores it,
+//! and KMS ignores it.
+//!
 //! [logic]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 //! [key]: https://docs.aws.amazon.com/kms/latest/developerguide/key-policies.html
+//! [put]: https://docs.aws.amazon.com/kms/latest/APIReference/API_PutKeyPolicy.html
 
 use serde_json::Value;
 use wildmatch::WildMatch;
 
 use super::Question;
-use super::condition::is_met;
+use super::condition::{is_met, is_resource};
 use super::principal::Principal;
 use super::truth::Truth;
 use crate::domain::key::KeyArn;
@@ -44,10 +48,11 @@ pub fn key_policy_answer(policy: &Value, key: &KeyArn, question: &Question<'_>) 
         let rest = || {
             Truth::all([
                 is_named(statement, "Action", "NotAction", |pattern| {
-                    WildMatch::new_case_insensitive(pattern).matches(question.action.as_str())
+                    WildMatch::new_case_insensitive(pattern).matches(question.action.as_str()).into()
                 }),
-                // A key policy speaks of its own key, also where the resource is left out.
-                is_named(statement, "Resource", "NotResource", |pattern| WildMatch::new(pattern).matches(key.as_str())),
+                is_named(statement, "Resource", "NotResource", |pattern| {
+                    is_resource(pattern, key.as_str(), question, substitutes)
+                }),
                 is_met(&statement["Condition"], question, substitutes),
             ])
         };
@@ -75,25 +80,29 @@ struct Meant {
 /// Whether a statement is about `principal`.
 fn who(statement: &Value, principal: &Principal) -> Meant {
     let (named, negated) = match (&statement["Principal"], &statement["NotPrincipal"]) {
-        (Value::Null, Value::Null) => return Meant { itself: Truth::False, account: Truth::False },
-        (Value::Null, named) => (named, true),
-        (named, _) => (named, false),
+        (Value::Null, named @ (Value::String(_) | Value::Object(_))) => (named, true),
+        (named @ (Value::String(_) | Value::Object(_)), Value::Null) => (named, false),
+        _ => return Meant { itself: unreadable(), account: Truth::False },
     };
     let mut itself = Vec::new();
     let mut account = Vec::new();
     for (kind, text) in entries(named) {
+        let Some(text) = text else {
+            itself.push(unreadable());
+            continue;
+        };
         match (kind, principal) {
-            ("", _) if text == "*" => itself.push(Truth::True),
-            ("AWS", Principal::Service(_)) => itself.push((text == "*").into()),
+            ("" | "AWS", _) if text == "*" => itself.push(Truth::True),
+            ("AWS", Principal::Service(_)) => {}
             ("AWS", principal) => match Principal::read(text) {
-                Some(Principal::Everybody) => itself.push(Truth::True),
                 Some(Principal::Account(named)) => account.push((principal.account() == Some(&named)).into()),
                 Some(named) => itself.push(is_same(&named, principal, text)),
-                // The ID of a principal that was deleted; a session of a federated user.
-                None => itself.push(Truth::False),
+                None if is_somebody_else(text) => {}
+                None => itself.push(unreadable()),
             },
             ("Service", Principal::Service(service)) => itself.push((text == service).into()),
-            _ => {}
+            ("Service" | "Federated" | "CanonicalUser", _) => {}
+            _ => itself.push(unreadable()),
         }
     }
     let (itself, account) = (Truth::any(itself), Truth::any(account));
@@ -107,6 +116,17 @@ fn who(statement: &Value, principal: &Principal) -> Meant {
         Truth::True | Truth::Unknown(_) => Truth::Unknown("a statement of the key policy uses NotPrincipal".to_owned()),
     };
     Meant { itself, account: Truth::False }
+}
+
+fn unreadable() -> Truth {
+    Truth::Unknown("a principal of the key policy cannot be read".to_owned())
+}
+
+/// Whether the text, which is no principal that can be asked about, certainly names another one:
+/// the ID of a principal that was deleted, or a session of a federated user.
+fn is_somebody_else(text: &str) -> bool {
+    let is_id = text.starts_with('A') && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    is_id || text.contains(":federated-user/")
 }
 
 /// Whether a principal that a policy names by `text` is `principal`.
@@ -128,15 +148,16 @@ pub(super) fn is_same(named: &Principal, principal: &Principal, text: &str) -> T
     }
 }
 
-/// The principals in `Principal` or `NotPrincipal`, each with its kind; `*` alone has none.
-pub(super) fn entries(named: &Value) -> Vec<(&str, &str)> {
+/// The principals in `Principal` or `NotPrincipal`, each with its kind; `*` alone has none, and what
+/// is no text cannot be read.
+pub(super) fn entries(named: &Value) -> Vec<(&str, Option<&str>)> {
     match named {
-        Value::String(text) => vec![("", text.as_str())],
+        Value::String(text) => vec![("", Some(text.as_str()))],
         Value::Object(kinds) => kinds
             .iter()
             .flat_map(|(kind, texts)| {
                 let list = texts.as_array().map_or(std::slice::from_ref(texts), Vec::as_slice);
-                list.iter().filter_map(Value::as_str).map(move |text| (kind.as_str(), text))
+                list.iter().map(move |text| (kind.as_str(), text.as_str()))
             })
             .collect(),
         _ => Vec::new(),
@@ -144,19 +165,17 @@ pub(super) fn entries(named: &Value) -> Vec<(&str, &str)> {
 }
 
 /// Whether the element `name` of a statement, or else its negation, names what `matches` accepts.
-/// Without both, it is about everything.
-pub(super) fn is_named(statement: &Value, name: &str, negation: &str, matches: impl Fn(&str) -> bool) -> Truth {
+/// Without both, it is about nothing.
+pub(super) fn is_named(statement: &Value, name: &str, negation: &str, matches: impl Fn(&str) -> Truth) -> Truth {
+    let unreadable = || Truth::Unknown(format!("{name} of a statement cannot be read"));
     let any = |value: &Value| {
         let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-        let found: Option<Vec<bool>> = list.iter().map(|text| text.as_str().map(&matches)).collect();
-        found.map_or_else(
-            || Truth::Unknown(format!("{name} of a statement cannot be read")),
-            |found| found.contains(&true).into(),
-        )
+        Truth::any(list.iter().map(|text| text.as_str().map_or_else(unreadable, &matches)))
     };
     match (&statement[name], &statement[negation]) {
-        (Value::Null, Value::Null) => Truth::True,
+        (Value::Null, Value::Null) => Truth::False,
         (Value::Null, negated) => !any(negated),
-        (named, _) => any(named),
+        (named, Value::Null) => any(named),
+        _ => unreadable(),
     }
 }

@@ -10,6 +10,9 @@ const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56e
 const STREAM: &str = "arn:aws:kinesis:us-east-1:111122223333:stream/orders";
 const ROLE: &str = "arn:aws:iam::111122223333:role/app/writer";
 const ROOT: &str = "arn:aws:iam::111122223333:root";
+const SESSION: &str = "arn:aws:sts::111122223333:assumed-role/writer/function";
+const USER: &str = "arn:aws:iam::111122223333:user/jo";
+const SERVICE: &str = "logs.amazonaws.com";
 const OTHER_ROLE: &str = "arn:aws:iam::444455556666:role/reader";
 
 /// The answer for `principal`, who wants to decrypt.
@@ -38,6 +41,10 @@ fn allow(principal: &Value) -> Value {
 
 fn deny(principal: &Value) -> Value {
     json!({"Effect": "Deny", "Principal": principal, "Action": "kms:*", "Resource": "*"})
+}
+
+fn all_but_named(principal: &Value) -> Value {
+    json!({"Effect": "Deny", "NotPrincipal": principal, "Action": "kms:*", "Resource": "*"})
 }
 
 fn with(mut statement: Value, name: &str, value: Value) -> Value {
@@ -77,15 +84,14 @@ fn a_key_policy_that_names_the_account_leaves_it_to_iam() {
 
 #[test]
 fn a_key_policy_that_names_the_principal_needs_no_iam_policy() {
-    let user = "arn:aws:iam::111122223333:user/jo";
     for (principal, named, identity, expected) in [
         (ROLE, json!({"AWS": ROLE}), Identity::NotAllowed, "yes"),
         (ROLE, json!("*"), Identity::NotAllowed, "yes"),
         (ROLE, json!({"AWS": ["arn:aws:iam::111122223333:role/x", "*"]}), Identity::NotAllowed, "yes"),
-        (user, json!({"AWS": user}), Identity::NotAllowed, "yes"),
+        (USER, json!({"AWS": USER}), Identity::NotAllowed, "yes"),
         // A boundary limits what is allowed to a role, and not what is allowed to a user.
         (ROLE, json!({"AWS": ROLE}), Identity::OutsideBoundary, "unknown"),
-        (user, json!({"AWS": user}), Identity::OutsideBoundary, "yes"),
+        (USER, json!({"AWS": USER}), Identity::OutsideBoundary, "yes"),
         (ROLE, json!({"AWS": ROLE}), Identity::Denied, "IdentityPolicyDenies"),
         // Who cannot be simulated may be denied.
         (ROLE, json!({"AWS": ROLE}), Identity::Unknown("AccessDenied".to_owned()), "unknown"),
@@ -102,13 +108,12 @@ fn a_key_policy_that_names_the_principal_needs_no_iam_policy() {
 
 #[test]
 fn the_session_of_a_role_whose_path_is_not_known_is_matched_by_what_is_known() {
-    let session = "arn:aws:sts::111122223333:assumed-role/writer/function";
     for (named, expected) in [
         (json!({"AWS": ROOT}), "yes"),
         (json!({"AWS": ROLE}), "unknown"),
         (json!({"AWS": "arn:aws:iam::111122223333:role/app/other"}), "KeyPolicyLacks"),
     ] {
-        assert_eq!(called(&answer(session, &policy(&json!([allow(&named)])), &Identity::Allowed)), expected, "{named}");
+        assert_eq!(called(&answer(SESSION, &policy(&json!([allow(&named)])), &Identity::Allowed)), expected, "{named}");
     }
 }
 
@@ -140,16 +145,84 @@ fn a_statement_that_denies_outweighs_everything() {
             ),
             "KeyPolicyDenies",
         ),
-        (
-            json!({"Effect": "Deny", "NotPrincipal": {"AWS": "arn:aws:iam::111122223333:role/x"}, "Action": "kms:*"}),
-            "KeyPolicyDenies",
-        ),
-        (json!({"Effect": "Deny", "NotPrincipal": {"AWS": ROLE}, "Action": "kms:*"}), "unknown"),
-        (json!({"Effect": "Deny", "Principal": "*", "NotAction": "kms:Decrypt"}), "yes"),
-        (json!({"Effect": "Deny", "Principal": "*", "NotAction": "kms:Describe*"}), "KeyPolicyDenies"),
+        (all_but_named(&json!({"AWS": "arn:aws:iam::111122223333:role/x"})), "KeyPolicyDenies"),
+        (all_but_named(&json!({"AWS": ROLE})), "unknown"),
+        (json!({"Effect": "Deny", "Principal": "*", "NotAction": "kms:Decrypt", "Resource": "*"}), "yes"),
+        (json!({"Effect": "Deny", "Principal": "*", "NotAction": "kms:Describe*", "Resource": "*"}), "KeyPolicyDenies"),
     ] {
         let key = policy(&json!([allow(&json!({"AWS": ROLE})), statement]));
         assert_eq!(called(&answer(ROLE, &key, &Identity::Allowed)), expected, "{statement}");
+    }
+}
+
+/// `PutKeyPolicy` stores statements without them, and KMS ignores such statements.
+#[test]
+fn a_statement_without_an_action_or_a_resource_has_no_effect() {
+    for name in ["Action", "Resource"] {
+        let without = |mut statement: Value| {
+            statement.as_object_mut().expect("an object").remove(name);
+            statement
+        };
+        let named = json!({"AWS": ROLE});
+        let allowed = policy(&json!([without(allow(&named))]));
+        assert_eq!(called(&answer(ROLE, &allowed, &Identity::Allowed)), "KeyPolicyLacks", "{name}");
+        let denied = policy(&json!([allow(&named), without(deny(&named))]));
+        assert_eq!(called(&answer(ROLE, &denied, &Identity::Allowed)), "yes", "{name}");
+    }
+}
+
+#[test]
+fn a_resource_may_have_variables() {
+    for (version, resource, expected) in [
+        ("2012-10-17", "arn:aws:kms:*:*:key/*", "KeyPolicyDenies"),
+        ("2012-10-17", "arn:aws:kms:*:*:key/*${kms:KeyUsage}", "yes"),
+        ("2012-10-17", "arn:aws:kms:*:*:key/${*}", "yes"),
+        ("2012-10-17", "arn:aws:kms:*:*:key/${aws:PrincipalTag/key}", "unknown"),
+        ("2008-10-17", "arn:aws:kms:*:*:key/${aws:PrincipalTag/key}", "yes"),
+        // AWS does not support variables before the fifth colon, and incomplete ARNs are nowhere explained.
+        ("2012-10-17", "arn:aws:kms:*:${aws:PrincipalAccount}:key/*", "unknown"),
+        ("2012-10-17", "arn:aws:kms:*", "unknown"),
+    ] {
+        let denied = with(deny(&json!({"AWS": ROOT})), "Resource", json!(resource));
+        let policy = json!({"Version": version, "Statement": [allow(&json!({"AWS": ROLE})), denied]});
+        let answer = answer(ROLE, &customer(Ok(policy), Ok(Vec::new())), &Identity::Allowed);
+        assert_eq!(called(&answer), expected, "{version} {resource}");
+    }
+}
+
+#[test]
+fn a_statement_of_which_a_part_cannot_be_read_decides_nothing() {
+    let readable = [allow(&json!({"AWS": ROLE})), deny(&json!({"AWS": ROLE}))];
+    for (part, value) in [
+        ("Principal", json!({"AWS": 111_122_223_333_u64})),
+        ("Principal", json!({"AWS": ["arn:aws:iam::111122223333:role/*"]})),
+        ("Principal", json!({"AWS": [{}]})),
+        ("Principal", json!({"Anybody": "*"})),
+        ("Principal", json!("role/app/writer")),
+        ("Principal", json!(null)),
+        ("NotPrincipal", json!({"AWS": "arn:aws:iam::111122223333:role/x"})),
+        ("Action", json!(7)),
+        ("NotAction", json!("kms:Encrypt")),
+        ("Resource", json!([true])),
+        ("NotResource", json!("*")),
+        ("Condition", json!("kms:ViaService")),
+        ("Condition", json!({"StringSoundsIfExists": {"kms:EncryptionContext:department": "orders"}})),
+        ("Condition", json!({"ForSomeValues:StringEquals": {"kms:EncryptionContext:department": "orders"}})),
+    ] {
+        for statement in readable.clone() {
+            let decides = with(statement, part, value.clone());
+            for others in [json!([]), json!([allow(&json!({"AWS": ROLE}))])] {
+                let statements = [others.as_array().cloned().unwrap_or_default(), vec![decides.clone()]].concat();
+                let expected = match (decides["Effect"].as_str(), others.as_array().map(Vec::len)) {
+                    // What is allowed anyway is allowed, and what is allowed by nothing is not denied.
+                    (Some("Allow"), Some(1)) => "yes",
+                    (Some("Deny"), Some(0)) => "KeyPolicyLacks",
+                    _ => "unknown",
+                };
+                let answer = answer(ROLE, &policy(&json!(statements)), &Identity::NotAllowed);
+                assert_eq!(called(&answer), expected, "{statements:?}");
+            }
+        }
     }
 }
 
@@ -180,6 +253,10 @@ fn conditions_are_asked_with_what_kinesis_sends() {
         (json!({"Null": {"kms:EncryptionContext:aws:kinesis:arn": true}}), "KeyPolicyLacks"),
         (json!({"ForAllValues:StringEquals": {"kms:EncryptionContextKeys": ["aws:kinesis:arn", "x"]}}), "yes"),
         (json!({"ForAnyValue:StringEquals": {"kms:EncryptionContextKeys": ["x"]}}), "KeyPolicyLacks"),
+        // A key with several values needs a set operator, and AWS documents no answer without it.
+        (json!({"StringNotEquals": {"kms:EncryptionContextKeys": "x"}}), "unknown"),
+        (json!({"ForAnyValue:StringEqualsIfExists": {"kms:EncryptionContext:department": "orders"}}), "unknown"),
+        (json!({"ForAllValues:StringEqualsIfExists": {"kms:EncryptionContext:department": "orders"}}), "yes"),
         (json!({"StringEquals": {"kms:CallerAccount": "111122223333"}}), "yes"),
         (json!({"StringEquals": {"kms:CallerAccount": 111_122_223_333_u64}}), "yes"),
         (json!({"StringEquals": {"aws:PrincipalAccount": "444455556666"}}), "KeyPolicyLacks"),
@@ -233,7 +310,11 @@ fn a_principal_outside_the_account_of_the_key_needs_both_sides() {
         (&allowing, Identity::Gone, "gone"),
         (&allowing, Identity::Unknown(String::new()), "unknown"),
         (&silent, Identity::Allowed, "KeyPolicyLacks"),
+        (&silent, Identity::NotAllowed, "KeyPolicyLacks"),
         (&silent, Identity::Unknown(String::new()), "KeyPolicyLacks"),
+        // No statement that allows would help.
+        (&silent, Identity::Denied, "IdentityPolicyDenies"),
+        (&silent, Identity::OutsideBoundary, "OutsideBoundary"),
         (&unread, Identity::Allowed, "unknown"),
         (&unread, Identity::NotAllowed, "IdentityPolicyLacks"),
     ] {
@@ -311,6 +392,17 @@ fn a_grant_allows_what_policies_do_not() {
     }
 }
 
+/// AWS documents it for what key policies allow, and not for grants.
+#[test]
+fn whether_a_boundary_limits_a_grant_is_not_known() {
+    for principal in [ROLE, USER] {
+        let granted =
+            Grant { grantee: principal.to_owned(), operations: vec!["Decrypt".to_owned()], context: Vec::new() };
+        let key = customer(Ok(json!({"Version": "2012-10-17", "Statement": []})), Ok(vec![granted]));
+        assert_eq!(called(&answer(principal, &key, &Identity::OutsideBoundary)), "unknown", "{principal}");
+    }
+}
+
 #[test]
 fn what_cannot_be_read_is_unknown_unless_it_does_not_matter() {
     fn denied<T>() -> Result<T, String> {
@@ -363,12 +455,34 @@ fn the_fix_allows_what_was_missing_and_no_more() {
     assert_eq!(fix::key_policy_statement(&Principal::Everybody, &actions, &streams), None);
 }
 
-/// A statement of a key policy, of parts that matter here.
+/// Who is asked about, on which stream and key.
+struct Asked<'a> {
+    principal: &'a str,
+    stream: &'a str,
+    key: &'a str,
+}
+
+impl Asked<'_> {
+    fn answer(&self, statements: &Value, identity: &Identity) -> Verdict {
+        let principal = Principal::read(self.principal).unwrap_or(Principal::Service(self.principal.to_owned()));
+        let stream = self.stream.parse().expect("an ARN");
+        let question = Question { principal: &principal, action: Action::Decrypt, stream: &stream };
+        let policy = json!({"Version": "2012-10-17", "Statement": statements});
+        let key = self.key.parse().expect("an ARN");
+        verdict(&question, &KeyAccess::Customer { key, policy: Ok(policy), grants: Ok(Vec::new()) }, identity)
+    }
+}
+
+/// Statements of a key policy, of parts that matter here.
 fn statements() -> impl Strategy<Value = Vec<Value>> {
     let principal = prop_oneof![
         Just(json!("*")),
         Just(json!({"AWS": ROOT})),
         Just(json!({"AWS": ROLE})),
+        Just(json!({"AWS": USER})),
+        Just(json!({"AWS": ["111122223333", OTHER_ROLE]})),
+        Just(json!({"AWS": "444455556666"})),
+        Just(json!({"AWS": SESSION})),
         Just(json!({"AWS": OTHER_ROLE})),
         Just(json!({"AWS": "AROAEXAMPLEID"})),
         Just(json!({"Service": "logs.amazonaws.com"})),
@@ -378,8 +492,17 @@ fn statements() -> impl Strategy<Value = Vec<Value>> {
         1 => Just(json!({"StringEquals": {"kms:ViaService": "kinesis.us-east-1.amazonaws.com"}})),
         1 => Just(json!({"StringEquals": {"kms:ViaService": "s3.us-east-1.amazonaws.com"}})),
         1 => Just(json!({"StringEquals": {"aws:PrincipalOrgID": "o-1"}})),
+        1 => Just(json!({"StringLike": {"kms:EncryptionContext:aws:kinesis:arn": "arn:aws:kinesis:*:111122223333:stream/ord*"}})),
+        1 => Just(json!({"StringNotEquals": {"kms:CallerAccount": "111122223333"}})),
+        1 => Just(json!({"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::111122223333:role/app/*"}})),
+        1 => Just(json!({"Null": {"kms:EncryptionContext:department": "true"}})),
     ];
-    let action = prop_oneof![Just("kms:*"), Just("kms:Decrypt"), Just("kms:Encrypt")];
+    let action = prop_oneof![
+        2 => Just(json!("kms:*")),
+        2 => Just(json!("kms:Decrypt")),
+        1 => Just(json!("kms:Encrypt")),
+        1 => Just(json!(["kms:Describe*", "kms:D*"])),
+    ];
     let statement = (any::<bool>(), principal, action, condition).prop_map(|(allows, principal, action, condition)| {
         let effect = if allows { "Allow" } else { "Deny" };
         json!({"Effect": effect, "Principal": principal, "Action": action, "Resource": "*", "Condition": condition})
@@ -395,6 +518,43 @@ fn identities() -> impl Strategy<Value = Identity> {
         Just(Identity::OutsideBoundary),
         Just(Identity::Unknown("AccessDenied".to_owned())),
     ]
+}
+
+/// Who may be asked about.
+fn principals() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![ROLE, USER, SESSION, SERVICE, OTHER_ROLE])
+}
+
+/// Conditions of which only the caller knows whether they are met.
+fn open_conditions() -> impl Strategy<Value = Value> {
+    prop::sample::select(vec![
+        json!({"StringEquals": {"aws:PrincipalOrgID": "o-1"}}),
+        json!({"StringNotEqualsIfExists": {"aws:SourceVpce": "vpce-1"}}),
+        json!({"ForAllValues:StringLike": {"kms:ResourceAliases": "alias/*"}}),
+        json!({"Null": {"aws:PrincipalTag/team": "true"}}),
+        json!({"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}}),
+        json!({"DateLessThanIfExists": {"aws:CurrentTime": "2030-01-01T00:00:00Z"}}),
+        json!({"StringLike": {"kms:ViaService": "${aws:PrincipalTag/service}"}}),
+        json!({"StringEquals": {"kms:ViaService": "kinesis.us-east-1.amazonaws.com", "aws:PrincipalTag/team": "a"}}),
+    ])
+}
+
+/// A part of a statement that cannot be read, and the same part when it is about everything.
+fn unreadable_parts() -> impl Strategy<Value = (&'static str, Value, Value)> {
+    let all = json!("*");
+    prop::sample::select(vec![
+        ("Principal", json!({"AWS": 111_122_223_333_u64}), all.clone()),
+        ("Principal", json!({"AWS": ["arn:aws:iam::*:role/app/writer"]}), all.clone()),
+        ("Principal", json!({"Somebody": "*"}), all.clone()),
+        ("Principal", json!(true), all.clone()),
+        ("Action", json!({"kms": "*"}), all.clone()),
+        ("Action", json!([7]), all.clone()),
+        ("Resource", json!([{}]), all.clone()),
+        ("Resource", json!("arn:aws:kms:*"), all),
+        ("Condition", json!("kms:ViaService"), json!({})),
+        ("Condition", json!({"StringEquals": {"kms:ViaService": {}}}), json!({})),
+        ("Condition", json!({"StringSounds": {"kms:ViaService": "kinesis"}}), json!({})),
+    ])
 }
 
 /// How far an answer allows: no, unknown, yes.
@@ -449,6 +609,140 @@ proptest! {
             answer(ROLE, &policy(&json!(reversed)), &identity),
         );
         prop_assert_eq!(rank(&one), rank(&other));
+    }
+
+    /// Whatever a part that cannot be read may mean: about everything, or about nothing.
+    #[test]
+    fn a_part_that_cannot_be_read_decides_nothing(
+        statements in statements(), at: prop::sample::Index, part in unreadable_parts(), identity in identities(),
+        principal in prop::sample::select(vec![ROLE, USER, SESSION, OTHER_ROLE])
+    ) {
+        if statements.is_empty() {
+            return Ok(());
+        }
+        let at = at.index(statements.len());
+        let (name, unreadable, everything) = part;
+        let replaced = |value: Value| {
+            let mut statements = statements.clone();
+            statements[at] = with(statements[at].clone(), name, value);
+            answer(principal, &policy(&json!(statements)), &identity)
+        };
+        let before = replaced(unreadable);
+        if is_unknown(&before) {
+            return Ok(());
+        }
+        let mut without = statements.clone();
+        without.remove(at);
+        prop_assert_eq!(rank(&before), rank(&answer(principal, &policy(&json!(without)), &identity)));
+        prop_assert_eq!(rank(&before), rank(&replaced(everything)));
+    }
+
+    /// A statement whose condition only the caller can meet never makes a yes, and takes one away.
+    #[test]
+    fn what_only_the_caller_can_meet_never_makes_a_yes(
+        statements in statements(), condition in open_conditions(), identity in identities(), principal in principals()
+    ) {
+        let before = answer(principal, &policy(&json!(statements)), &identity);
+        let more = |statement: Value| {
+            let statements = [statements.clone(), vec![with(statement, "Condition", condition.clone())]].concat();
+            answer(principal, &policy(&json!(statements)), &identity)
+        };
+        if more(allow(&json!("*"))) == Verdict::Yes {
+            prop_assert_eq!(before, Verdict::Yes);
+        }
+        prop_assert_ne!(more(deny(&json!("*"))), Verdict::Yes);
+    }
+
+    /// The answer does not depend on how things are called.
+    #[test]
+    fn names_do_not_matter(statements in statements(), identity in identities(), principal in principals()) {
+        let renamed = |text: &str| {
+            [("111122223333", "999900001111"), ("writer", "scribe"), ("user/jo", "user/sam"), ("stream/ord", "stream/paym"),
+             ("1234abcd-", "0000ffff-"), ("us-east-1", "eu-west-2"), ("logs.", "events.")]
+                .iter()
+                .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+        };
+        let before = Asked { principal, stream: STREAM, key: KEY }.answer(&json!(statements), &identity);
+        let asked = Asked { principal: &renamed(principal), stream: &renamed(STREAM), key: &renamed(KEY) };
+        let statements = serde_json::from_str(&renamed(&json!(statements).to_string())).expect("JSON");
+        prop_assert_eq!(called(&before), called(&asked.answer(&statements, &identity)));
+    }
+
+    /// A statement about several principals or actions is several statements.
+    #[test]
+    fn a_list_is_several_statements(statements in statements(), identity in identities(), principal in principals()) {
+        let split = |statement: &Value| -> Vec<Value> {
+            let each = |value: &Value| value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+            let named = match statement["Principal"].get("AWS") {
+                Some(named) => each(named).into_iter().map(|one| json!({"AWS": one})).collect(),
+                None => vec![statement["Principal"].clone()],
+            };
+            let of = |named: &Value| {
+                let actions = each(&statement["Action"]).into_iter();
+                let one = |action| with(with(statement.clone(), "Principal", named.clone()), "Action", action);
+                actions.map(one).collect::<Vec<_>>()
+            };
+            named.iter().flat_map(of).collect()
+        };
+        let whole = answer(principal, &policy(&json!(statements)), &identity);
+        let statements: Vec<_> = statements.iter().flat_map(split).collect();
+        prop_assert_eq!(rank(&whole), rank(&answer(principal, &policy(&json!(statements)), &identity)));
+    }
+
+    /// What is said of a session holds for every role that has its name, and what is said of an
+    /// account holds for everybody in it.
+    #[test]
+    fn an_answer_about_several_holds_for_each(statements in statements(), identity in identities()) {
+        let key = policy(&json!(statements));
+        for (whole, each) in [
+            (SESSION, &[ROLE, "arn:aws:iam::111122223333:role/writer", "arn:aws:iam::111122223333:role/a/b/writer"][..]),
+            ("111122223333", &[ROLE, USER]),
+            ("444455556666", &[OTHER_ROLE]),
+        ] {
+            let of_whole = answer(whole, &key, &identity);
+            if !is_unknown(&of_whole) {
+                for one in each {
+                    prop_assert_eq!(rank(&answer(one, &key, &identity)), rank(&of_whole), "{} {}", whole, one);
+                }
+            }
+        }
+    }
+
+    /// The statements that are printed for a no make it a yes, unless something else is unknown.
+    #[test]
+    fn the_fix_closes_what_was_found(
+        statements in statements(), identity in identities(),
+        principal in prop::sample::select(vec![ROLE, USER, SERVICE, OTHER_ROLE])
+    ) {
+        let Verdict::No(reason) = answer(principal, &policy(&json!(statements)), &identity) else { return Ok(()) };
+        let (key, actions) = (KEY.parse().expect("an ARN"), BTreeSet::from([Action::Decrypt]));
+        let streams = BTreeSet::from([STREAM.parse().expect("an ARN")]);
+        let who = Principal::read(principal).unwrap_or(Principal::Service(principal.to_owned()));
+        let Some(fix::Places { identity: in_identity, key_policy }) = fix::places(reason, &who, &key) else {
+            return Ok(());
+        };
+        let mut fixed = statements.clone();
+        if key_policy {
+            fixed.push(fix::key_policy_statement(&who, &actions, &streams).expect("a statement"));
+        }
+        let mut allowed = identity.clone();
+        if in_identity && identity == Identity::NotAllowed {
+            // As a statement of a key policy, it has the same effect on everybody.
+            let statement = with(fix::identity_statement(&actions, &key, &streams), "Principal", json!("*"));
+            prop_assert_eq!(answer(principal, &policy(&json!([statement])), &Identity::Allowed), Verdict::Yes);
+            allowed = Identity::Allowed;
+        }
+        let after = answer(principal, &policy(&json!(fixed)), &allowed);
+        let has_open_ends = json!(statements).to_string().contains("aws:PrincipalOrgID")
+            || json!(statements).to_string().contains(SESSION)
+            || (principal == SERVICE && json!(statements).to_string().contains("aws:PrincipalArn"))
+            || (principal == SERVICE && json!(statements).to_string().contains("kms:CallerAccount"))
+            || matches!(allowed, Identity::Unknown(_));
+        if has_open_ends {
+            prop_assert_ne!(rank(&after), 0, "{:?}", after);
+        } else {
+            prop_assert_eq!(after, Verdict::Yes);
+        }
     }
 
     /// Any text is read without a panic.

@@ -235,16 +235,16 @@ pub fn allowed_by(policy: &Value) -> BTreeSet<(Principal, Action)> {
     };
     let mut allowed = BTreeSet::new();
     for statement in statements.iter().filter(|statement| statement["Effect"] == "Allow") {
-        let principals = entries(&statement["Principal"]).into_iter().filter_map(|(kind, text)| match kind {
-            "Service" => Some(Principal::Service(text.to_owned())),
+        let principals = entries(&statement["Principal"]).into_iter().filter_map(|(kind, text)| match (kind, text?) {
+            ("Service", text) => Some(Principal::Service(text.to_owned())),
             // The ID of a principal that was deleted cannot be read, and names nobody.
-            "" | "AWS" => Principal::read(text),
-            _ => Some(Principal::Other(text.to_owned())),
+            ("" | "AWS", text) => Principal::read(text),
+            (_, text) => Some(Principal::Other(text.to_owned())),
         });
         let principals: Vec<_> = principals.collect();
         for (call, action) in DATA_CALLS {
             let is_meant = is_named(statement, "Action", "NotAction", |pattern| {
-                wildmatch::WildMatch::new_case_insensitive(pattern).matches(call)
+                wildmatch::WildMatch::new_case_insensitive(pattern).matches(call).into()
             });
             if is_meant != Truth::False {
                 allowed.extend(principals.iter().map(|principal| (principal.clone(), action)));

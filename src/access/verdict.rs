@@ -158,6 +158,7 @@ pub fn verdict(question: &Question<'_>, key: &KeyAccess, identity: &Identity) ->
     if denied == Truth::True {
         return Verdict::No(Reason::KeyPolicyDenies);
     }
+    let is_direct = direct == Truth::True;
     // What allows the call without the principal's own policies.
     let by_itself = Truth::any([direct, granted]);
     match question.principal {
@@ -180,17 +181,18 @@ pub fn verdict(question: &Question<'_>, key: &KeyAccess, identity: &Identity) ->
             Verdict::Unknown("the stream's policy allows the whole account, so the callers are not known".to_owned())
         }
         Principal::Role { .. } | Principal::User { .. } => {
-            own_principal(question.principal, identity, denied, by_itself, delegated)
+            own_principal(question.principal, identity, denied, (by_itself, is_direct), delegated)
         }
     }
 }
 
-/// The verdict on a role or a user in the account of the key.
+/// The verdict on a role or a user in the account of the key. `by_itself` says whether the call is
+/// allowed without IAM policies, and whether it is by the key policy.
 fn own_principal(
     principal: &Principal,
     identity: &Identity,
     denied: Truth,
-    by_itself: Truth,
+    (by_itself, is_direct): (Truth, bool),
     delegated: Truth,
 ) -> Verdict {
     let unread = |why: &str| Truth::Unknown(why.to_owned());
@@ -203,9 +205,9 @@ fn own_principal(
         // does not limit what a key policy allows to a user.
         Identity::OutsideBoundary => {
             let not_limited = match principal {
-                Principal::User { .. } => Truth::True,
+                Principal::User { .. } if is_direct => Truth::True,
                 _ if by_itself == Truth::False => Truth::False,
-                _ => Truth::Unknown("the permissions boundary may limit what the key policy allows".to_owned()),
+                _ => unread("the permissions boundary may limit what the key allows"),
             };
             (not_limited, Reason::OutsideBoundary, Truth::False)
         }
@@ -227,10 +229,10 @@ fn own_principal(
 fn foreign_principal(identity: &Identity, allowed_by_key: Truth) -> Verdict {
     let allowed_by_iam = match identity {
         Identity::Gone => return Verdict::Gone,
-        _ if allowed_by_key == Truth::False => return Verdict::No(Reason::KeyPolicyLacks),
         Identity::Denied => return Verdict::No(Reason::IdentityPolicyDenies),
         Identity::DeniedByOrganization => return Verdict::No(Reason::OrganizationDenies),
         Identity::OutsideBoundary => return Verdict::No(Reason::OutsideBoundary),
+        _ if allowed_by_key == Truth::False => return Verdict::No(Reason::KeyPolicyLacks),
         Identity::NotAllowed => return Verdict::No(Reason::IdentityPolicyLacks),
         Identity::Allowed => Truth::True,
         Identity::Unknown(why) => Truth::Unknown(why.clone()),

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::assess::{StreamAccess, UserAccess};
-use crate::access::fix::{identity_statement, key_policy_statement};
+use crate::access::fix::{identity_statement, key_policy_statement, places};
 use crate::access::{Action, Principal, Reason, Verdict};
 use crate::domain::key::KeyArn;
 use crate::domain::stream::StreamArn;
@@ -50,29 +50,20 @@ impl Fixes {
             ));
             return;
         };
-        let is_own = principal.account() == Some(key.account());
-        let needs_both = !is_own && principal.account().is_some();
-        match reason {
-            Reason::IdentityPolicyLacks | Reason::KeyPolicyLacks => {
-                if reason == Reason::IdentityPolicyLacks || needs_both {
-                    let of = (principal.clone(), key.clone());
-                    self.identity.entry(of).or_default().entry(action).or_default().insert(arn.clone());
-                }
-                if reason == Reason::KeyPolicyLacks {
-                    let of = (key, principal.clone());
-                    self.key_policy.entry(of).or_default().entry(action).or_default().insert(arn);
-                }
-            }
-            Reason::KeyPolicyDenies
-            | Reason::IdentityPolicyDenies
-            | Reason::OutsideBoundary
-            | Reason::OrganizationDenies
-            | Reason::AwsManagedKey => {
-                self.notes.insert(format!(
-                    "no statement that allows helps {principal} with {} on {key}: {reason}",
-                    action.as_str()
-                ));
-            }
+        let Some(places) = places(reason, principal, &key) else {
+            self.notes.insert(format!(
+                "no statement that allows helps {principal} with {} on {key}: {reason}",
+                action.as_str()
+            ));
+            return;
+        };
+        if places.identity {
+            let of = (principal.clone(), key.clone());
+            self.identity.entry(of).or_default().entry(action).or_default().insert(arn.clone());
+        }
+        if places.key_policy {
+            let of = (key, principal.clone());
+            self.key_policy.entry(of).or_default().entry(action).or_default().insert(arn);
         }
     }
 
