@@ -210,6 +210,64 @@ fn every_answer_has_its_reason() {
 }
 
 #[test]
+fn every_kind_of_principal_has_its_answer_under_every_kind_of_key_policy() {
+    let (account, key) = account();
+    let old = account.create_key();
+    let (partner, service) = ("arn:aws:iam::444455556666:role/partner", "delivery.logs.amazonaws.com");
+    let users = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"AWS": [partner, "777788889999"]}, "Action": "kinesis:PutRecords"},
+        {"Effect": "Allow", "Principal": {"Service": service}, "Action": "kinesis:PutRecord"},
+    ]});
+    account.stream(NewStream::named("orders").encrypted_with(&old).policy(&users.to_string()));
+    let user = format!("arn:aws:iam::{ID}:user/jo");
+    account.principal(&user, may());
+    account.record_use("orders", &old, "Decrypt", &json!({"type": "IAMUser", "arn": user}));
+    account.principal(&role("app/writer"), may());
+    let session = format!("arn:aws:sts::{ID}:assumed-role/writer/i-0123");
+    account.record_use("orders", &old, "GenerateDataKey", &json!({"type": "AssumedRole", "arn": session}));
+    let allow = |principal: Value, condition: Value| json!({"Effect": "Allow", "Principal": principal, "Action": "kms:*", "Resource": "*", "Condition": condition});
+    let own = |condition| allow(json!({"AWS": format!("arn:aws:iam::{ID}:root")}), condition);
+    let via = |service: &str| json!({"StringEquals": {"kms:ViaService": format!("{service}.us-east-1.amazonaws.com")}});
+    // The session of the role, the user, the role of another account, that account, and the service.
+    for (statements, expected) in [
+        (json!([own(json!({}))]), ["yes", "yes", "no", "no", "no"]),
+        (json!([own(via("kinesis"))]), ["yes", "yes", "no", "no", "no"]),
+        (json!([own(via("s3"))]), ["no", "no", "no", "no", "no"]),
+        (
+            json!([own(json!({"StringEquals": {"aws:PrincipalOrgID": "o-1"}}))]),
+            ["unknown", "unknown", "no", "no", "no"],
+        ),
+        (
+            json!([allow(json!({"AWS": [user, role("app/writer"), partner], "Service": service}), json!({}))]),
+            ["yes", "yes", "unknown", "no", "yes"],
+        ),
+        (
+            json!([
+                allow(json!("*"), json!({})),
+                {"Effect": "Deny", "Principal": {"AWS": ["777788889999", user]}, "Action": "kms:*", "Resource": "*"},
+            ]),
+            ["yes", "no", "unknown", "no", "yes"],
+        ),
+    ] {
+        account.key_policy(&key, &json!({"Version": "2012-10-17", "Statement": statements}).to_string());
+        let (_, found) = answers(&account, &["orders"]);
+        let lines: BTreeSet<_> = lines(&found).into_iter().collect();
+        let expected: BTreeSet<_> = [
+            "role/app/writer GenerateDataKey",
+            "user/jo Decrypt",
+            "arn:aws:iam::444455556666:role/partner GenerateDataKey",
+            "account 777788889999 GenerateDataKey",
+            "delivery.logs.amazonaws.com GenerateDataKey",
+        ]
+        .iter()
+        .zip(expected)
+        .map(|(who, answer)| format!("orders {who} {answer}"))
+        .collect();
+        assert_eq!(lines, expected, "{statements}");
+    }
+}
+
+#[test]
 fn a_policy_that_names_a_stream_is_asked_about_each_stream() {
     let (account, _) = account();
     for name in ["clicks", "orders"] {
@@ -387,6 +445,25 @@ fn the_statements_that_are_printed_allow_what_was_missing() {
     }
     account.key_policy(&key, &open.to_string());
     assert_eq!(answers(&account, &[]).0, Some(0));
+}
+
+#[test]
+fn of_a_role_whose_path_cannot_be_read_the_fix_says_that_it_cannot_be_named() {
+    let (account, key) = account();
+    let old = account.create_key();
+    account.stream(NewStream::named("orders").encrypted_with(&old));
+    let session = format!("arn:aws:sts::{ID}:assumed-role/writer/i-0123");
+    account.record_use("orders", &old, "GenerateDataKey", &json!({"type": "AssumedRole", "arn": session}));
+    account.fault(Fault::on("GetRole").error("AccessDenied", "not authorized"));
+    let admin = json!({"Effect": "Allow", "Principal": {"AWS": role("admin")}, "Action": "kms:*", "Resource": "*"});
+    account.key_policy(&key, &json!({"Version": "2012-10-17", "Statement": [admin]}).to_string());
+    let (_, found) = answers(&account, &["orders"]);
+    assert_eq!(lines(&found), ["orders role writer of account 111122223333 GenerateDataKey no"]);
+    let (_, told) = enforcer(&["access", "--key", ALIAS, "orders", "--fix", "json"], &served(&account));
+    let note = format!("role writer of account {ID} cannot be named in the policy of {key}: its ARN is not known");
+    for says in [note.as_str(), "\"keyPolicies\": []"] {
+        assert!(told.contains(says), "{says}: {told}");
+    }
 }
 
 #[test]

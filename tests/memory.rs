@@ -9,9 +9,11 @@
 #[expect(dead_code, reason = "shared with the scenarios")]
 mod support;
 
+use std::sync::Mutex;
+
 use serde_json::{Value, json};
 
-use support::{WORK, World};
+use support::{DENIALS, WORK, World};
 
 /// The most bytes of a message, by [SendMessage].
 ///
@@ -72,8 +74,47 @@ fn payloads() -> Vec<(&'static str, String)> {
     ]
 }
 
+/// Only one test at a time: the memory is that of the whole process.
+static TURN: Mutex<()> = Mutex::new(());
+
+#[test]
+fn a_hundred_thousand_denied_calls_take_no_more_memory_than_ten_thousand() {
+    let _turn = TURN.lock();
+    let denied: Value = serde_json::from_str(include_str!("../events/access-denied.json")).expect("an event");
+    // Endless principals: what is remembered of each would add up.
+    let batch = |round: usize| {
+        let record = |index: usize| {
+            let mut denied = denied.clone();
+            let role = format!("arn:aws:iam::111122223333:role/teams/r{round}-{index}");
+            denied["detail"]["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"] = json!(role);
+            json!({"messageId": index.to_string(), "receiptHandle": "r", "body": denied.to_string(),
+                "attributes": {"ApproximateReceiveCount": "1"}, "eventSource": "aws:sqs",
+                "eventSourceARN": format!("arn:aws:sqs:us-east-1:111122223333:{DENIALS}")})
+        };
+        json!({"Records": (0..1_000).map(record).collect::<Vec<_>>()})
+    };
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    runtime.block_on(async {
+        let world = World::new().with("OUTCOME_EVENT_BUS", "default").hearing_denials();
+        let handler = world.handler();
+        let mut after_ten = 0.0;
+        for round in 0..100 {
+            let answer = world.run_with(&handler, &batch(round), 300).await.expect("an answer");
+            assert_eq!(answer, json!({"batchItemFailures": []}));
+            if round == 9 {
+                after_ten = memory("VmRSS");
+            }
+        }
+        let grown = memory("VmRSS") - after_ten;
+        assert!(grown < 5.0, "{after_ten:.0} MiB and {grown:.1} more");
+        assert!(memory("VmHWM") < 100.0, "{:.0} MiB", memory("VmHWM"));
+    });
+}
+
 #[test]
 fn the_largest_payload_of_a_message_takes_less_than_a_hundred_mebibytes() {
+    let _turn = TURN.lock();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use kinesis_encryption_enforcer::aws::{ACTIONS, rate_limit};
@@ -19,6 +20,7 @@ use kinesis_encryption_enforcer::settings::{
     DEFAULT_EXEMPT_TAG_KEY, DEFAULT_IAC_GRACE, DEFAULT_MAX_RECEIVES, DEFAULT_METRICS_NAMESPACE, Environment,
     OnKeyRotation, RESERVE, SUPPORTED, Settings, WorkQueueSettings,
 };
+use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use serde_yaml_ng::Value as Yaml;
 
@@ -919,6 +921,94 @@ fn the_rule_of_denied_calls_takes_every_shape_of_them_and_nothing_else_of_kms() 
         }
     }
     assert!(taken > 1_000 && left > 1_000, "{taken} {left}");
+}
+
+/// Records of KMS that are no denial of a call of Kinesis: each lacks one thing, and has anything
+/// else that such a denial has.
+fn other_records_of_kms() -> impl Strategy<Value = Value> {
+    let kinesis = || Just(json!("kinesis.amazonaws.com"));
+    let others = || {
+        prop::sample::select(vec![
+            json!(null),
+            json!("s3.amazonaws.com"),
+            json!("firehose.amazonaws.com"),
+            json!("kinesisanalytics.amazonaws.com"),
+            json!("kinesis.amazonaws.com.example"),
+            json!("Kinesis.amazonaws.com"),
+            json!("aws-sdk-rust/1.3 app/kinesis.amazonaws.com"),
+            json!("AWS Internal"),
+            json!("192.0.2.1"),
+        ])
+    };
+    let context = |name: &str| json!({"keyId": KEY_ARN, "encryptionContext": {name: STREAMS}});
+    let contexts = prop::sample::select(vec![
+        json!(null),
+        json!({}),
+        json!({"encryptionContext": null}),
+        context("aws:s3:arn"),
+        context("aws:kinesis:arns"),
+        json!({"aws:kinesis:arn": STREAMS}),
+    ]);
+    let any_context = prop_oneof![Just(context("aws:kinesis:arn")), contexts.clone()];
+    let any = || prop_oneof![kinesis(), others()];
+    let calls = || prop::sample::select(vec!["GenerateDataKey", "Decrypt"]);
+    let other_calls =
+        prop::sample::select(vec!["Encrypt", "ReEncrypt", "DescribeKey", "CreateGrant", "GenerateDataKeyPair", "Sign"]);
+    let codes = || prop::sample::select(vec!["AccessDenied", "AccessDeniedException", "DisabledException", "X"]);
+    let any_code = prop_oneof![Just(None), codes().prop_map(Some)];
+    let places = prop::sample::select(vec![
+        ("/source", "aws.kinesis"),
+        ("/detail-type", "AWS Service Event via CloudTrail"),
+        ("/detail/eventSource", "kinesis.amazonaws.com"),
+    ]);
+    let record = |call: &str, code: Option<&str>, by: [Value; 3], parameters: Value| {
+        let mut event = event("access-denied");
+        let detail = &mut event["detail"];
+        detail["eventName"] = json!(call);
+        detail["requestParameters"] = parameters;
+        let fields = [("/userIdentity", "invokedBy"), ("", "sourceIPAddress"), ("", "userAgent")];
+        let all = fields.into_iter().zip(by).chain([(("", "errorCode"), json!(code))]);
+        for ((place, name), value) in all {
+            let place = detail.pointer_mut(place).and_then(Value::as_object_mut).expect("an object");
+            if value.is_null() {
+                place.remove(name);
+            } else {
+                place.insert(name.to_owned(), value);
+            }
+        }
+        event
+    };
+    prop_oneof![
+        (calls(), [any(), any(), any()], any_context.clone())
+            .prop_map(move |(call, by, context)| record(call, None, by, context)),
+        (other_calls, any_code.clone(), [any(), any(), any()], any_context.clone())
+            .prop_map(move |(call, code, by, context)| record(call, code, by, context)),
+        (calls(), any_code, [others(), others(), others()], contexts)
+            .prop_map(move |(call, code, by, context)| record(call, code, by, context)),
+        (calls(), codes(), [any(), any(), any()], any_context, places).prop_map(
+            move |(call, code, by, context, (place, value))| {
+                let mut event = record(call, Some(code), by, context);
+                *event.pointer_mut(place).expect("a field") = json!(value);
+                event
+            }
+        ),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1_000) })]
+
+    #[test]
+    fn no_other_record_of_kms_is_delivered_as_a_denied_call(record in other_records_of_kms()) {
+        let pattern = {
+            static PATTERN: LazyLock<Value> =
+                LazyLock::new(|| Stack::new(&[]).properties(DENIED_RULE)["EventPattern"].clone());
+            &*PATTERN
+        };
+        prop_assert!(!matches(pattern, &record), "{:#}", record);
+        let is_of_kms = record["source"] == "aws.kms" && record["detail-type"] == "AWS API Call via CloudTrail";
+        prop_assert!(!is_of_kms || Denial::read(&record["detail"]).is_none(), "{:#}", record);
+    }
 }
 
 #[test]

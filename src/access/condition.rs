@@ -231,7 +231,7 @@ fn compare(comparison: Comparison, pattern: &[Piece], found: &str) -> Truth {
 }
 
 /// Whether an ARN matches the pattern, of which each of the six parts is compared by itself; `None`
-/// if one of them is no ARN.
+/// if one of them is not an ARN.
 fn is_like_arn(pattern: &[Piece], found: &str) -> Option<bool> {
     let parts: Vec<&[Piece]> = pattern.splitn(6, |piece| *piece == Piece::Literal(':')).collect();
     let found: Vec<&str> = found.splitn(6, ':').collect();

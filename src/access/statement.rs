@@ -122,7 +122,7 @@ fn unreadable() -> Truth {
     Truth::Unknown("a principal of the key policy cannot be read".to_owned())
 }
 
-/// Whether the text, which is no principal that can be asked about, certainly names another one:
+/// Whether the text, which cannot be asked about, certainly names another one:
 /// the ID of a principal that was deleted, or a session of a federated user.
 fn is_somebody_else(text: &str) -> bool {
     let is_id = text.starts_with('A') && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
@@ -148,8 +148,8 @@ pub(super) fn is_same(named: &Principal, principal: &Principal, text: &str) -> T
     }
 }
 
-/// The principals in `Principal` or `NotPrincipal`, each with its kind; `*` alone has none, and what
-/// is no text cannot be read.
+/// The principals in `Principal` or `NotPrincipal`, each with its kind; `*` alone has none. What
+/// is not a text cannot be read.
 pub(super) fn entries(named: &Value) -> Vec<(&str, Option<&str>)> {
     match named {
         Value::String(text) => vec![("", Some(text.as_str()))],

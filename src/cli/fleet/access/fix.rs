@@ -62,8 +62,12 @@ impl Fixes {
             self.identity.entry(of).or_default().entry(action).or_default().insert(arn.clone());
         }
         if places.key_policy {
-            let of = (key, principal.clone());
-            self.key_policy.entry(of).or_default().entry(action).or_default().insert(arn);
+            if key_policy_statement(principal, &[action].into(), &[arn.clone()].into()).is_some() {
+                let of = (key, principal.clone());
+                self.key_policy.entry(of).or_default().entry(action).or_default().insert(arn);
+            } else {
+                self.notes.insert(format!("{principal} cannot be named in the policy of {key}: its ARN is not known"));
+            }
         }
     }
 
