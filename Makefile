@@ -89,13 +89,17 @@ deny: ## Licences, bans and sources of all dependencies; compiles cargo-deny, mi
 release: ## Deployment packages for x86_64 and arm64, reproducible, and their SHA-256; ARCHITECTURES=x86_64 for one
 	supply/release $(ARCHITECTURES)
 
+.PHONY: archives
+archives: ## Archives of the terminal program for this operating system, and their SHA-256; TARGETS=x86_64-unknown-linux-musl for one
+	supply/archives $(TARGETS)
+
 .PHONY: sbom
 sbom: ## Bill of materials of the function, in CycloneDX
 	supply/sbom
 
 .PHONY: reproducible
-reproducible: ## Build the deployment package twice, in two places, and compare: minutes
-	supply/reproducible $(ARCHITECTURES)
+reproducible: ## Build the deployment package and the archive twice, in two places, and compare: many minutes
+	supply/reproducible $(ARCHITECTURES) $(TARGETS)
 
 .PHONY: coverage
 coverage: ## Which lines the tests of the crate run: minutes

@@ -23,6 +23,7 @@ mod fleet;
 mod function_settings;
 mod input;
 mod interrupt;
+mod man;
 mod paint;
 mod policy;
 mod progress;
@@ -49,13 +50,17 @@ const PENDING: u8 = 3;
 /// Both [`FAILED`] and [`PENDING`], for a caller that asked for the difference.
 const FAILED_AND_PENDING: u8 = 4;
 
+/// The version; in a release build also the commit and its date. `build.rs` provides it.
+const VERSION: &str = env!("ENFORCER_VERSION");
+
 /// Keep every Kinesis data stream encrypted with the configured KMS key.
 ///
 /// Run the code of the Lambda function from a terminal. Settings come from the same environment
 /// variables as for the function, such as `KMS_KEY_ID`.
 #[derive(Debug, Parser)]
 #[command(
-    version,
+    name = "enforcer",
+    version = VERSION,
     after_help = "Exit codes:\n  \
 0  success, or nothing to do\n  \
 1  something failed, is deferred or contested, a key is at risk or was denied, or the output cannot be written\n  \
@@ -102,6 +107,8 @@ enum Command {
         /// The shell to print completions for.
         shell: clap_complete::Shell,
     },
+    /// Print the man page, or write the man pages of all commands into a folder.
+    Man(man::Arguments),
     /// Serve a sandbox AWS account on 127.0.0.1 until Ctrl-C.
     Sandbox(sandbox::Arguments),
 }
@@ -146,6 +153,7 @@ async fn run(command: Command) -> u8 {
             print_line(String::from_utf8_lossy(&script).trim_end());
             Ok(SUCCESS)
         }
+        Command::Man(arguments) => man::run(&arguments).map(|()| SUCCESS).map_err(|error| (FAILED, error)),
         Command::Sandbox(arguments) => sandbox::run(&arguments).await.map(|()| SUCCESS).map_err(|error| (USAGE, error)),
     };
     result.unwrap_or_else(|(code, error)| {
