@@ -23,8 +23,10 @@ FOR_CONTRIBUTORS = {
     "docs/contributing/DEPENDENCIES.md",
     "docs/contributing/EMULATORS.md",
     "docs/contributing/PERFORMANCE.md",
+    "docs/contributing/ROADMAP.md",
     "docs/contributing/TESTING.md",
     "docs/contributing/VERIFYING.md",
+    "docs/contributing/VERSIONING.md",
 }
 
 
@@ -45,10 +47,11 @@ def documents():
         files(
             texts.markdown,
             "README.md",
+            "CODE_OF_CONDUCT.md",
             "CONTRIBUTING.md",
             "SECURITY.md",
+            ".github/*.md",
             "docs/**/*.md",
-            "docs/DEPLOY.md",
             "events/README.md",
         )
         + files(changes, "CHANGELOG.md")
