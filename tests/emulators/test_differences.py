@@ -12,7 +12,7 @@ def rows():
     """The table of differences: the emulators of a row, by its name."""
     table = (PROJECT / "docs" / "contributing" / "EMULATORS.md").read_text().split("| row | emulators |")[1].split("\n\n")[0]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
-    assert all(len(row) == 5 and all(row) for row in cells), cells
+    assert all(len(row) == 4 and all(row) for row in cells), cells
     return {name.strip("`"): set(emulators.split(", ")) for name, emulators, *_ in cells}
 
 
