@@ -187,3 +187,19 @@ fn the_change_log_has_this_version_with_its_date() {
         .expect("the version");
     assert!(date.parse::<chrono::NaiveDate>().is_ok(), "{date}");
 }
+
+#[test]
+fn the_forms_and_the_change_log_lead_to_the_repository_of_the_package() {
+    let repository = env!("CARGO_PKG_REPOSITORY");
+    for text in [
+        include_str!("../CHANGELOG.md"),
+        include_str!("../CODE_OF_CONDUCT.md"),
+        include_str!("../.github/ISSUE_TEMPLATE/config.yml"),
+    ] {
+        let mut urls = text.match_indices("https://github.com/").map(|(at, _)| &text[at..]).peekable();
+        assert!(urls.peek().is_some());
+        assert!(urls.all(|url| url.strip_prefix(repository).is_some_and(|rest| rest.starts_with('/'))), "{text}");
+    }
+    let owner = repository.split('/').nth(3).expect("the owner");
+    assert!(include_str!("../.github/CODEOWNERS").contains(&format!("@{owner}/")));
+}

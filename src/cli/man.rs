@@ -9,7 +9,6 @@ use clap::CommandFactory;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
-use super::VERSION;
 use super::input::reason;
 use super::paint::print_line;
 
@@ -44,7 +43,9 @@ fn write(command: &clap::Command, folder: &Path) -> io::Result<()> {
 
 /// The name of a command's page, and its text.
 fn page(command: &clap::Command) -> io::Result<(String, String)> {
-    let man = Man::new(command.clone()).source(format!("enforcer {VERSION}")).manual("Commands of enforcer");
+    // The version without the commit: the line has the name of the page, too.
+    let version = concat!("enforcer ", env!("CARGO_PKG_VERSION"));
+    let man = Man::new(command.clone()).source(version).manual("Commands of enforcer");
     let help = command.get_after_long_help().or_else(|| command.get_after_help()).map(ToString::to_string);
     let help = help.unwrap_or_default();
     // Paragraphs without a heading continue the description.
