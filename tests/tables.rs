@@ -178,3 +178,46 @@ fn the_outcomes_of_a_batch_are_printed_message_by_message() {
     assert!(text.contains("would-encrypt") && !text.contains("batchItemFailures"), "{text}");
     assert_eq!(output.status.code(), Some(3), "{text}");
 }
+
+#[test]
+fn the_outcomes_of_a_batch_of_denied_calls_are_printed() {
+    let denied = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/events/access-denied-of-stream.json"));
+    let body = denied.expect("the sample");
+    let message = |id: &str| {
+        serde_json::json!({
+            "messageId": id,
+            "body": body,
+            "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:us-east-1:111122223333:denials",
+        })
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("batch.json");
+    let batch = serde_json::json!({"Records": [message("one"), message("two")]});
+    std::fs::write(&file, batch.to_string()).expect("written");
+    let arguments = ["event", file.to_str().expect("UTF-8"), "--sandbox"];
+    let queue = "https://sqs.us-east-1.amazonaws.com/111122223333/denials";
+    let output = enforcer(&arguments, &[("ACCESS_DENIALS_QUEUE_URL", queue)]);
+    let text = printed(&output);
+    assert!(text.starts_with("all messages, handled as one batch of denied calls\n  ✘ access-denied "), "{text}");
+    assert!(text.contains("warning: 2 calls failed with ") && !text.contains("batchItemFailures"), "{text}");
+    assert_eq!(output.status.code(), Some(1), "{text}");
+}
+
+#[test]
+fn a_misspelt_request_is_answered_with_the_field_that_was_meant() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("request.json");
+    std::fs::write(&file, r#"{"stream": "orders", "dryrun": true}"#).expect("written");
+    let output = enforcer(&["event", file.to_str().expect("UTF-8"), "--sandbox"], &[("COLUMNS", "500")]);
+    let text = printed(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for says in [
+        r#"invalid manual request: there is no field "dryrun" (did you mean "dryRun"?); accepted requests: "#,
+        r#"or {"resume": true}"#,
+        r#"{"sweep": true} and {"resume": true}."#,
+    ] {
+        assert!(text.contains(says), "{says}: {text}");
+    }
+    assert!(!text.contains("expected one of"), "{text}");
+}

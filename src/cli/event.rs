@@ -142,7 +142,12 @@ fn print_batch(answer: &Value, messages: &[(String, Value)], json: bool) {
             failures.iter().any(|failure| failure["itemIdentifier"].as_str() == Some(id.as_str()))
         });
         let then = if is_delivered_again { ", which SQS delivers again" } else { "" };
-        print_text(&format!("{BOLD}message {}{BOLD:#}{then}", visible::visible(id)));
+        // The queue of denied calls is reported as one.
+        if id.is_empty() {
+            print_text(&format!("{BOLD}all messages{BOLD:#}, handled as one batch of denied calls"));
+        } else {
+            print_text(&format!("{BOLD}message {}{BOLD:#}{then}", visible::visible(id)));
+        }
         for line in paint::answer(report) {
             print_text(&format!("  {line}"));
         }

@@ -41,6 +41,25 @@ pub fn first_of(items: &[String], shown: usize) -> String {
     }
 }
 
+/// The one of `words` that `text` nearly is.
+#[must_use]
+pub fn nearly<'a>(text: &str, words: &[&'a str]) -> Option<&'a str> {
+    words.iter().copied().find(|word| is_nearly(text, word))
+}
+
+/// Whether the two differ only in case, in `-` and `_`, or in up to two characters that follow one
+/// another.
+fn is_nearly(one: &str, other: &str) -> bool {
+    let plain = |text: &str| -> Vec<u8> {
+        text.bytes().filter(|byte| !b"-_ ".contains(byte)).map(|byte| byte.to_ascii_lowercase()).collect()
+    };
+    let (one, other) = (plain(one), plain(other));
+    let same = |(one, other): &(&u8, &u8)| one == other;
+    let start = one.iter().zip(&other).take_while(same).count();
+    let end = one[start..].iter().rev().zip(other[start..].iter().rev()).take_while(same).count();
+    one.len().max(other.len()) - start - end <= 2 && start + end > 2
+}
+
 /// `value` as JSON in ASCII: everything else is escaped.
 #[must_use]
 pub fn ascii_json<T: Serialize>(value: &T) -> String {

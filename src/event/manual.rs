@@ -6,12 +6,16 @@ use serde_json::Value;
 use super::parsed::{Origin, Parsed, ParsedTrigger, Rejection, checked_account, distinct, typed};
 use super::request::{RequestOptions, Scope, TriggerKind};
 use crate::domain::stream::{StreamName, StreamRef};
-use crate::domain::text::shorten;
+use crate::domain::text::{nearly, shorten};
 
 /// How many streams one request may name; a sweep covers more.
 const MAX_STREAMS: usize = 1_000;
 
 const KEYS: [&str; 8] = ["stream", "streams", "sweep", "resume", "startAfter", "dryRun", "reapply", "deadLetter"];
+
+/// The fields of a manual request. Other payloads, too, have an `account`.
+const FIELDS: [&str; 9] =
+    ["stream", "streams", "sweep", "resume", "startAfter", "account", "dryRun", "reapply", "deadLetter"];
 
 const ACCEPTED: &str = concat!(
     r#"accepted requests: {"stream": "<name or ARN>"}, {"streams": ["<name or ARN>", …]} and {"sweep": true, "#,
@@ -24,9 +28,8 @@ pub(super) fn is_meant(payload: &Value) -> bool {
     KEYS.iter().any(|key| payload.get(key).is_some())
 }
 
-/// Unknown fields are rejected: a misspelt `dryRun` must not become a real run.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct Manual {
     #[serde(default, deserialize_with = "not_null")]
     stream: Option<String>,
@@ -53,10 +56,18 @@ fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> 
     T::deserialize(deserializer).map(Some)
 }
 
+/// Unknown fields are rejected: a misspelt `dryRun` must not become a real run.
+fn check_fields(payload: &Value) -> Result<(), String> {
+    let mut names = payload.as_object().into_iter().flat_map(|fields| fields.keys());
+    let Some(unknown) = names.find(|name| !FIELDS.contains(&name.as_str())) else { return Ok(()) };
+    let meant = nearly(unknown, &FIELDS).map(|meant| format!(" (did you mean {meant:?}?)")).unwrap_or_default();
+    Err(format!("there is no field {:?}{meant}", shorten(unknown, 64)))
+}
+
 /// Reads a manual request. `manual` is also set for one that is rejected: a person waits for the
 /// answer.
 pub(super) fn read(payload: &Value) -> ParsedTrigger {
-    let (found, options) = match typed::<Manual>(payload) {
+    let (found, options) = match check_fields(payload).and_then(|()| typed::<Manual>(payload)) {
         Ok(manual) => {
             let options = RequestOptions {
                 dry_run: manual.dry_run.unwrap_or(false),

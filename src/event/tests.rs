@@ -543,7 +543,13 @@ fn a_manual_request_is_exact_or_refused() {
         (json!({ "stream": 7 }), "at stream"),
         (json!({ "stream": null }), "at stream"),
         (json!({ "stream": "a b" }), "at stream"),
-        (json!({ "stream": "orders", "dryrun": true }), "unknown field `dryrun`"),
+        (json!({ "stream": "orders", "dryrun": true }), "there is no field \"dryrun\" (did you mean \"dryRun\"?)"),
+        (
+            json!({ "sweep": true, "start_after": "a" }),
+            "there is no field \"start_after\" (did you mean \"startAfter\"?)",
+        ),
+        (json!({ "stream": "orders", "mode": "audit" }), "there is no field \"mode\"; accepted requests: "),
+        (json!({ "resume": true, "key": "x".repeat(100) }), "{\"resume\": true}"),
         (json!({ "stream": "orders", "dryRun": "yes" }), "at dryRun"),
         (json!({ "stream": "orders", "streams": ["a"] }), "only one of stream, streams and sweep"),
         (json!({ "stream": "orders", "sweep": true }), "only one of stream, streams and sweep"),
@@ -831,7 +837,7 @@ fn every_message_of_a_batch_is_answered_for() {
 
     assert_eq!(read(&json!({ "Records": [] }), &[]), Delivery::Batch(vec![]));
     assert_eq!(only(&on_failure(&json!({ "Records": [] }))).scope, Scope::Nothing);
-    check_unknown(&json!({ "Records": [], "stream": "orders" }), "unknown field `Records`");
+    check_unknown(&json!({ "Records": [], "stream": "orders" }), "there is no field \"Records\"");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::accounts::Accounts;
-use super::context::{Handler, Invocation, InvocationContext, RequestContext};
+use super::context::{Handler, Invocation, InvocationContext, OnMessage, RequestContext};
 use super::delivery::{RequestProgress, finish, flush_events};
 use super::request::conclude;
 use crate::aws::rate_limit::RateShare;
@@ -46,8 +46,15 @@ impl Report {
 const MOST_WRITES: usize = 3;
 
 impl Handler {
-    /// Handles a batch of the queue of denied calls.
-    pub(super) async fn denials(&self, records: &[Value], invocation: &Invocation, dry_run: bool) -> Value {
+    /// Handles a batch of the queue of denied calls. Its messages are one request with one report,
+    /// which `on_message` gets with an empty message ID.
+    pub(super) async fn denials(
+        &self,
+        records: &[Value],
+        invocation: &Invocation,
+        dry_run: bool,
+        on_message: Option<&OnMessage<'_>>,
+    ) -> Value {
         let deadline = Deadline::at(invocation.deadline, &self.clock);
         let Settings { key, mode, on_other_key, .. } = &self.settings;
         // The policy says nothing about denied calls, and is not read.
@@ -55,7 +62,7 @@ impl Handler {
         let rules = EffectivePolicy { policy, key, mode: *mode, on_other_key: *on_other_key };
         let share = (RateShare::Worker, self.function.as_str());
         let accounts = Accounts::new(&self.settings, &self.aws, &self.clock, deadline, share);
-        let (old_policy, on_message) = (false, None);
+        let old_policy = false;
         let shared = InvocationContext { handler: self, invocation, deadline, accounts, rules, old_policy, on_message };
         let request = request(dry_run);
         let ctx = RequestContext::new(&shared, &request, std::slice::from_ref(&request), None);
@@ -70,7 +77,10 @@ impl Handler {
         }
         report_denials(&ctx, &mut progress, heard, again).await;
         flush_events(&ctx, &mut progress).await;
-        conclude(&ctx, progress, request.trigger.clone(), None);
+        let result = conclude(&ctx, progress, request.trigger.clone(), None);
+        if let Some(on_message) = on_message {
+            on_message("", &result.report);
+        }
         json!({"batchItemFailures": []})
     }
 }

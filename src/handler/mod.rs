@@ -91,7 +91,7 @@ impl Handler {
     ) -> Result<Value, InvocationError> {
         let denials_queue = self.settings.denials_queue_url.as_deref();
         if let Some(records) = denials_queue.and_then(|queue| event::denials::batch(payload, queue)) {
-            return Ok(Box::pin(self.denials(records, invocation, dry_run)).await);
+            return Ok(Box::pin(self.denials(records, invocation, dry_run, on_message)).await);
         }
         if let Some(problem) = self.grace_problem(invocation).filter(|_| !dry_run) {
             return Err(InvocationError::settings(invocation, &problem));

@@ -86,7 +86,7 @@ impl Kind {
             (Self::NotAdmitted, _) => NOT_ADMITTED,
             (Self::NotUnderstood, _) => {
                 "Check what sends this to the function: it accepts the events in docs/EVENTS.md, and the requests \
-                 {\"stream\": …}, {\"streams\": […]} and {\"sweep\": true}."
+                 {\"stream\": …}, {\"streams\": […]}, {\"sweep\": true} and {\"resume\": true}."
             }
             (Self::Exemption, _) => {
                 "Correct or remove the exemption tag, then redrive the dead letter. Until then, the stream is not \
