@@ -106,6 +106,35 @@ fn what_a_policy_gets_wrong_is_said_with_an_example() {
 }
 
 #[test]
+fn who_requires_access_is_told_that_the_function_does_not_ask() {
+    let rule = |more: &str| policy(&format!(r#"{{"name": "careful", "match": {{"stream": "pay*"}}, {more}}}"#));
+    let says = "requireAccess holds streams back only in enforcer apply: the function does not ask IAM, and encrypts \
+                them\n";
+    let (printed, code) = check("policy.json", rule(r#""requireAccess": true"#).as_bytes(), &["--strict"]);
+    assert!(code == 0 && printed.contains(&format!("  note: rule careful: {says}")), "{printed}");
+    let (printed, _) = check("policy.json", rule(r#""requireAccess": true, "mode": "audit""#).as_bytes(), &[]);
+    assert!(printed.contains("  note: rule careful: requireAccess has no effect with mode audit, "), "{printed}");
+    let (printed, _) = check("policy.json", rule(r#""requireAccess": false"#).as_bytes(), &[]);
+    assert!(!printed.contains("note:"), "{printed}");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let described = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/stream.example.json");
+    let described = std::fs::read_to_string(described).expect("the example");
+    let unencrypted = described.replace("\"EncryptionType\": \"KMS\"", "\"EncryptionType\": \"NONE\"");
+    for (stream, more, is_told) in [
+        (&unencrypted, r#""requireAccess": true"#, true),
+        (&unencrypted, r#""requireAccess": false"#, false),
+        // Nothing would be changed.
+        (&unencrypted.replace("payments-eu", "orders"), r#""requireAccess": true"#, false),
+    ] {
+        std::fs::write(folder.path().join("policy.json"), rule(more)).expect("written");
+        let arguments = ["policy", "explain", "-", "--policy", "policy.json", "--key", "alias/streams"];
+        let (printed, _) = enforcer(folder.path(), &arguments, stream.as_bytes());
+        assert_eq!(printed.contains(&format!("  note: {says}")), is_told, "{more}: {printed}");
+    }
+}
+
+#[test]
 fn strict_fails_for_warnings_and_not_for_notes() {
     let exempt = policy(r#"{"name": "a", "match": {"stream": "a"}, "mode": "exempt", "reason": "r"}"#);
     let zone = policy(r#"{"name": "a", "match": {"region": "us-east-1a"}}"#);

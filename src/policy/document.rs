@@ -20,7 +20,7 @@ use crate::domain::arn::{is_account, is_region};
 use crate::domain::key::KeyRef;
 use crate::domain::mode::OnOtherKey;
 use crate::domain::stream::StreamMode;
-use crate::domain::text::shorten;
+use crate::domain::text::{nearly, shorten};
 
 /// A problem in a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ const VERSION: u64 = 1;
 
 /// The fields of a policy, of a rule and of `match`.
 const OF_POLICY: [&str; 3] = ["version", "rules", "$schema"];
-const OF_RULE: [&str; 8] = ["name", "match", "mode", "key", "onOtherKey", "reason", "owner", "until"];
+const OF_RULE: [&str; 9] = ["name", "match", "mode", "key", "onOtherKey", "requireAccess", "reason", "owner", "until"];
 const OF_MATCH: [&str; 5] = ["stream", "account", "region", "streamMode", "tags"];
 
 const MODES: [&str; 3] = ["enforce", "audit", "exempt"];
@@ -212,7 +212,7 @@ impl<'a> Reader<'a> {
     }
 
     fn rule(&mut self, node: &Node<'a>, names: &mut HashSet<String>) -> Option<Rule> {
-        let [name, matches, mode, key, on_other_key, reason, owner, until] = self.object(
+        let [name, matches, mode, key, on_other_key, require_access, reason, owner, until] = self.object(
             node,
             OF_RULE,
             "a rule, such as {\"name\": \"orders\", \"match\": {\"stream\": \"orders-*\"}}",
@@ -223,11 +223,11 @@ impl<'a> Reader<'a> {
             Some(mode) => self.one_of(&mode, MODES.map(|mode| (mode, mode))),
             None => Some(MODES[0]),
         };
-        let (key, on_other_key) = (set(key), set(on_other_key));
+        let (key, on_other_key, require_access) = (set(key), set(on_other_key), set(require_access));
         let (reason, owner, until) = (set(reason), set(owner), set(until));
         if let Some(mode) = mode {
             let (misplaced, allowed) = if mode == "exempt" {
-                ([&key, &on_other_key, &None], "enforce or audit")
+                ([&key, &on_other_key, &require_access], "enforce or audit")
             } else {
                 ([&reason, &owner, &until], "exempt")
             };
@@ -245,6 +245,14 @@ impl<'a> Reader<'a> {
             KeyRef::configured(&text).map_err(|what| self.refuse(&node, what)).ok()
         });
         let on_other_key = on_other_key.and_then(|node| self.one_of(&node, ON_OTHER_KEY));
+        let require_access = require_access.and_then(|node| match node.raw {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => {
+                self.refuse_kind(&node, "true or false");
+                None
+            }
+        });
         let reason = reason.and_then(|node| {
             let reason = self.string(&node, "a string: why the streams are exempt")?;
             if reason.trim().is_empty() && mode == Some("exempt") {
@@ -257,7 +265,12 @@ impl<'a> Reader<'a> {
         let action = if mode? == "exempt" {
             Action::Exempt { reason: reason.unwrap_or_default(), owner, until }
         } else {
-            Action::Enforce { key, on_other_key, audit: mode? == "audit" }
+            Action::Enforce {
+                key,
+                on_other_key,
+                audit: mode? == "audit",
+                require_access: require_access.unwrap_or(false),
+            }
         };
         Some(Rule { name: name?, matches: matches?, action })
     }
@@ -531,23 +544,10 @@ fn listed(words: &[&str]) -> String {
 
 /// The allowed word that `text` is nearly, or all of them.
 fn meant(text: &str, allowed: &[&str]) -> String {
-    match allowed.iter().find(|word| is_nearly(text, word)) {
+    match nearly(text, allowed) {
         Some(word) => format!("did you mean {word:?}?"),
         None => format!("use {}", listed(allowed)),
     }
-}
-
-/// Whether the two differ only in case, in `-` and `_`, or in up to two characters that follow one
-/// another.
-fn is_nearly(one: &str, other: &str) -> bool {
-    let plain = |text: &str| -> Vec<u8> {
-        text.bytes().filter(|byte| !b"-_ ".contains(byte)).map(|byte| byte.to_ascii_lowercase()).collect()
-    };
-    let (one, other) = (plain(one), plain(other));
-    let same = |(one, other): &(&u8, &u8)| one == other;
-    let start = one.iter().zip(&other).take_while(same).count();
-    let end = one[start..].iter().rev().zip(other[start..].iter().rev()).take_while(same).count();
-    one.len().max(other.len()) - start - end <= 2 && start + end > 2
 }
 
 fn no_pattern(text: &str) -> &'static str {

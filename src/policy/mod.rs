@@ -35,6 +35,14 @@ impl Policy {
     pub fn rules(&self) -> &[Rule] {
         &self.rules
     }
+
+    /// Whether the rule of this name has `requireAccess`.
+    #[cfg(feature = "cli")]
+    #[must_use]
+    pub fn requires_access(&self, rule: &str) -> bool {
+        let rule = self.rules.iter().find(|other| other.name == rule);
+        rule.is_some_and(|rule| matches!(rule.action, Action::Enforce { require_access: true, .. }))
+    }
 }
 
 /// The policy, and the configured default for streams that no rule matches.
@@ -140,7 +148,7 @@ impl EffectivePolicy {
     fn terms_of<'p>(&'p self, rule: &'p Rule) -> Requirement<'p> {
         let default = Requirement { rule: Some(&rule.name), ..self.default_terms() };
         match &rule.action {
-            Action::Enforce { key, on_other_key, audit } => Requirement {
+            Action::Enforce { key, on_other_key, audit, require_access: _ } => Requirement {
                 key: key.as_ref().unwrap_or(default.key),
                 // A rule may only restrict.
                 mode: if *audit { Mode::Audit } else { default.mode },

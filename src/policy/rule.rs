@@ -61,6 +61,9 @@ pub enum Action {
         on_other_key: Option<OnOtherKey>,
         /// Whether non-compliant streams are only reported.
         audit: bool,
+        /// Whether a person's `apply` holds a stream back unless its known users may use the key. The
+        /// function does not ask IAM, and takes no account of it.
+        require_access: bool,
     },
     /// Nothing: they are exempt.
     Exempt {

@@ -382,6 +382,42 @@ fn an_empty_condition_and_a_tag_that_is_there_twice_are_refused_with_their_place
 }
 
 #[test]
+fn what_requires_access_is_the_same_to_the_function() {
+    let rules =
+        |field: &str| rulebook(&format!(r#"{{"name": "a", "match": {{"stream": "a"}}, "key": "alias/a"{field}}}"#));
+    let subject = stream("a");
+    let subject = Subject { stream: &subject, mode: None, tags: None, today: today() };
+    let plain = rules("");
+    for (field, requires) in [
+        (r#", "requireAccess": true"#, true),
+        (r#", "requireAccess": true, "mode": "audit""#, true),
+        (r#", "requireAccess": false"#, false),
+        (r#", "requireAccess": null"#, false),
+        ("", false),
+    ] {
+        let rules = rules(field);
+        assert_eq!(rules.policy.requires_access("a"), requires, "{field}");
+        if !field.contains("audit") {
+            assert_eq!(rules.rule_on(&subject), plain.rule_on(&subject), "{field}");
+        }
+    }
+    assert!(!plain.policy.requires_access("nosuch"));
+    let refused = |rule: &str| {
+        let policy = format!(r#"{{"version": 1, "rules": [{{"name": "a", "match": {{}}, {rule}}}]}}"#);
+        policy.parse::<Policy>().expect_err(rule).to_string()
+    };
+    assert_eq!(
+        refused(r#""mode": "exempt", "reason": "r", "requireAccess": true"#),
+        "$.rules[0].requireAccess (line 1, column 103): requireAccess is allowed only with mode enforce or audit: the \
+         mode of this rule is exempt"
+    );
+    assert_eq!(
+        refused(r#""requireAccess": "yes""#),
+        "$.rules[0].requireAccess (line 1, column 70): this is the string \"yes\": it must be true or false"
+    );
+}
+
+#[test]
 fn a_word_that_is_nearly_right_is_answered_with_the_one_that_was_meant() {
     for (rule, says) in [
         (r#""match": {"streams": "b"}"#, "there is no field \"streams\": did you mean \"stream\"?"),
@@ -393,7 +429,7 @@ fn a_word_that_is_nearly_right_is_answered_with_the_one_that_was_meant() {
         (r#""match": {}, "onOtherkey": "accept""#, "there is no field \"onOtherkey\": did you mean \"onOtherKey\"?"),
         (
             r#""match": {}, "kms": "alias/a""#,
-            "there is no field \"kms\": use name, match, mode, key, onOtherKey, reason, owner or until",
+            "there is no field \"kms\": use name, match, mode, key, onOtherKey, requireAccess, reason, owner or until",
         ),
     ] {
         let text = format!(r#"{{"version": 1, "rules": [{{"name": "a", {rule}}}]}}"#);
@@ -431,6 +467,7 @@ fn allowed(place: &str) -> &'static [&'static str] {
         {
             &["string"]
         }
+        ["rules", _, "requireAccess"] => &["boolean", "null"],
         _ => &["object"],
     }
 }

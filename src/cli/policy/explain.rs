@@ -12,7 +12,7 @@ use chrono::NaiveDate;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::lint::{Level, exemption, findings};
+use super::lint::{Level, REQUIRE_ACCESS, exemption, findings};
 use super::{FAILED, PENDING, SUCCESS};
 use crate::cli::input::{self, name_of, parse_json};
 use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, print_text, warning};
@@ -199,7 +199,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         print_text(&format!("  {line}"));
     }
     print_text(&format!("{BOLD}action{BOLD:#}"));
-    let mut new_key = None;
+    let (mut new_key, mut rule) = (None, None);
     let (code, line) = match decision {
         PolicyDecision::NeedsTags { rule } => (
             FAILED,
@@ -213,7 +213,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             (FAILED, format!("none: rule {} depends on {missing}, which is not known", visible(rule)))
         }
         PolicyDecision::Requirement(requirement) => {
-            new_key = Some(requirement.key);
+            (new_key, rule) = (Some(requirement.key), requirement.rule);
             action(&stream, enforcement, requirement, today)
         }
     };
@@ -229,6 +229,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         };
         for line in warnings(&change) {
             print_text(&format!("  {}", warning(&serde_json::to_value(line)?)));
+        }
+        if rule.is_some_and(|rule| rules.policy.requires_access(rule)) {
+            print_text(&format!("  {BOLD}note:{BOLD:#} {REQUIRE_ACCESS}"));
         }
     }
     Ok(code)

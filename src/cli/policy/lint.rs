@@ -70,6 +70,7 @@ pub(super) fn findings(policy: &Policy, today: NaiveDate) -> Findings {
         rule_findings.regions(&rule.matches);
         rule_findings.tags(&rule.matches);
         rule_findings.key(rule);
+        rule_findings.access(rule);
         rule_findings.reach(policy, index, today, &mut budget);
         rule_findings.exemption(rule, today);
         of_rules.extend(rule_findings.found);
@@ -287,6 +288,18 @@ impl Rules {
         }
     }
 
+    fn access(&mut self, rule: &Rule) {
+        match rule.action {
+            Action::Enforce { require_access: true, audit: true, .. } => self.push(
+                Level::Note,
+                "requireAccess has no effect with mode audit, in which enforcer apply changes no stream".to_owned(),
+                None,
+            ),
+            Action::Enforce { require_access: true, .. } => self.push(Level::Note, REQUIRE_ACCESS.to_owned(), None),
+            Action::Enforce { .. } | Action::Exempt { .. } => {}
+        }
+    }
+
     fn reach(&mut self, policy: &Policy, index: usize, today: NaiveDate, budget: &mut Budget) {
         let Some(found) = shadowed(policy, index, today, budget) else { return };
         let name = |index: usize| format!("{:?}", policy.rules()[index].name);
@@ -311,6 +324,10 @@ impl Rules {
         }
     }
 }
+
+/// What `requireAccess` does not do.
+pub(super) const REQUIRE_ACCESS: &str =
+    "requireAccess holds streams back only in enforcer apply: the function does not ask IAM, and encrypts them";
 
 /// What a tag's key and value may have besides letters, digits and spaces.
 const IN_TAGS: &str = "_ . : / = + - % @";
