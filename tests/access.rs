@@ -99,6 +99,9 @@ fn every_source_names_its_users() {
         ("orders", UsedBy::Table { name: name("t") }),
         ("orders", UsedBy::Consumer { name: name("fan-out"), reader: Some(role_of("fan-out")) }),
         ("orders", UsedBy::Consumer { name: name("nobody"), reader: None }),
+        ("orders", UsedBy::Queue { name: name("jobs"), reader: Some(role_of("worker")) }),
+        ("orders", UsedBy::Queue { name: name("others"), reader: None }),
+        ("orders-eu", UsedBy::Queue { name: name("jobs-eu"), reader: Some(role_of("worker-eu")) }),
     ] {
         account.used_by(stream, used_by);
     }
@@ -113,6 +116,7 @@ fn every_source_names_its_users() {
         "filter",
         "destination",
         "fan-out",
+        "worker",
     ] {
         account.principal(&role_of(name), may());
     }
@@ -132,6 +136,7 @@ fn every_source_names_its_users() {
         "orders role/app/destination GenerateDataKey yes",
         &format!("orders {linked} GenerateDataKey gone"),
         "orders role/app/fan-out Decrypt yes",
+        "orders role/app/worker Decrypt yes",
         "orders readers as nobody Decrypt unknown",
         "orders readers of the queues Decrypt unknown",
         "orders arn:aws:iam::444455556666:role/partner GenerateDataKey no",
@@ -141,10 +146,20 @@ fn every_source_names_its_users() {
     assert_eq!(lines(&found).into_iter().collect::<BTreeSet<_>>(), expected);
     assert_eq!(
         (&found["no"], &found["unknown"], &found["gone"], &found["yes"]),
-        (&1.into(), &2.into(), &1.into(), &10.into())
+        (&1.into(), &2.into(), &1.into(), &11.into())
     );
     // One principal is asked about once for each key.
-    assert_eq!(account.count("SimulatePrincipalPolicy"), 11);
+    assert_eq!(account.count("SimulatePrincipalPolicy"), 12);
+    // One of the two queues has a policy that names its reader.
+    let users = found["streams"][0]["users"].as_array().expect("users");
+    let known_by = |name: &str| {
+        let user = users.iter().find(|user| user["principal"].as_str().is_some_and(|text| text.ends_with(name)));
+        user.expect("the user")["knownBy"].clone()
+    };
+    assert_eq!(known_by("worker"), json!([{"source": "queue-policy", "name": "jobs"}]));
+    assert_eq!(known_by("readers of the queues"), json!([{"source": "queues", "count": 1}]));
+    // A stream without queues is not asked about them.
+    assert_eq!(account.count("ListQueues"), 1);
 }
 
 #[test]
@@ -345,11 +360,27 @@ fn a_source_that_is_denied_is_named_and_the_others_are_read() {
     account.fault(Fault::on("SimulatePrincipalPolicy").error("AccessDenied", "not authorized"));
     let (code, found) = answers(&account, &["orders"]);
     assert_eq!((code, lines(&found)), (Some(3), vec!["orders role/reader Decrypt unknown".to_owned()]));
-    let (_, told) = enforcer(&["access", "--key", ALIAS, "orders"], &served(&account));
+    let wide = [served(&account), vec![("COLUMNS", "200".to_owned())]].concat();
+    let (_, told) = enforcer(&["access", "--key", ALIAS, "orders"], &wide);
     assert!(
         told.contains("its IAM policies cannot be simulated: AccessDenied (iam:SimulatePrincipalPolicy)"),
         "{told}"
     );
+}
+
+#[test]
+fn queues_that_cannot_be_listed_have_readers_that_are_not_known() {
+    let (account, _) = account();
+    account.stream(NewStream::named("orders").queues(2));
+    account.used_by("orders", UsedBy::Queue { name: "jobs".to_owned(), reader: Some(role("worker")) });
+    account.fault(Fault::on("ListQueues").error("AccessDeniedException", "not authorized"));
+    let (code, found) = answers(&account, &["orders"]);
+    assert_eq!((code, lines(&found)), (Some(3), vec!["orders readers of the queues Decrypt unknown".to_owned()]));
+    assert_eq!(found["notRead"], json!(["the queues of orders: AccessDeniedException (kinesis:ListQueues)"]));
+    account.clear_faults();
+    account.fault(Fault::on("GetResourcePolicy").nth(2..).error("AccessDeniedException", "not authorized"));
+    let (_, found) = answers(&account, &["orders"]);
+    assert_eq!(lines(&found), ["orders readers of the queues Decrypt unknown"], "{found:#}");
 }
 
 #[test]
@@ -520,6 +551,157 @@ fn an_apply_holds_back_a_stream_whose_users_would_lose_access_and_a_plan_names_t
     account.forget_calls();
     let (code, _) = enforcer(&["apply", "--key", ALIAS, "--yes"], &variables);
     assert_eq!((code, account.count("SimulatePrincipalPolicy")), (Some(0), 0));
+}
+
+/// A policy whose rule `careful` requires access, in a file.
+fn careful(folder: &tempfile::TempDir) -> String {
+    let file = folder.path().join("policy.json");
+    let policy = r#"{"version": 1, "rules": [{"name": "careful", "match": {"stream": "c-*"}, "requireAccess": true}]}"#;
+    std::fs::write(&file, policy).expect("written");
+    file.to_str().expect("UTF-8").to_owned()
+}
+
+#[test]
+fn a_rule_that_requires_access_holds_back_what_is_not_certain_whatever_is_accepted() {
+    let (account, _) = account();
+    account.configure(|options| options.updating = std::time::Duration::from_millis(50));
+    let tagged = json!({"StringEquals": {"aws:PrincipalTag/team": "orders"}});
+    let reader = |name: &str| UsedBy::Function { name: name.to_owned(), role: role(name) };
+    for (stream, policies) in [
+        ("c-yes", Some(may())),
+        ("c-no", Some(Policies::default())),
+        ("c-unknown", Some(Policies { identity: vec![allowing(&tagged)], ..Policies::default() })),
+        ("c-nobody", None),
+        ("other", Some(Policies::default())),
+    ] {
+        account.stream(NewStream::named(stream));
+        if let Some(policies) = policies {
+            account.principal(&role(stream), policies);
+            account.used_by(stream, reader(stream));
+        }
+    }
+    // A principal that no longer exists loses nothing.
+    account.used_by("c-yes", reader("deleted"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let policy = careful(&folder);
+    let variables = [served(&account), vec![("COLUMNS", "400".to_owned())]].concat();
+    let run = |arguments: &[&str]| enforcer(&[arguments, &["--key", ALIAS, "--policy", &policy]].concat(), &variables);
+
+    let (_, told) = run(&["plan"]);
+    let says = "requireAccess: apply encrypts the stream only if every known user may use the key; the function does";
+    assert_eq!(told.matches(says).count(), 4, "{told}");
+    let (_, told) = run(&["plan", "--access"]);
+    for says in [
+        "held back by requireAccess: 1 user may not use the key; apply leaves the stream alone",
+        "held back by requireAccess: the answer for 1 user is unknown;",
+        "held back by requireAccess: no user is known;",
+        "requireAccess: every known user may use the key",
+    ] {
+        assert_eq!(told.matches(says).count(), 1, "{says}: {told}");
+    }
+
+    let (code, told) = run(&["apply", "--yes", "--accept-access-loss"]);
+    assert_eq!(code, Some(1), "{told}");
+    for says in [
+        "held back by requireAccess (--accept-access-loss does not override a rule",
+        "\n  c-no [rule careful]: 1 user may not use the key\n",
+        "\n  c-unknown [rule careful]: the answer for 1 user is unknown\n",
+        "\n  c-nobody [rule careful]: no user is known\n",
+        "3 streams were held back (c-no, c-nobody, c-unknown)",
+    ] {
+        assert!(told.contains(says), "{says}: {told}");
+    }
+    for (stream, starts) in [("c-yes", 1), ("other", 1), ("c-no", 0), ("c-unknown", 0), ("c-nobody", 0)] {
+        assert_eq!(account.accepted("StartStreamEncryption", stream), starts, "{stream}");
+    }
+    let (_, told) = run(&["apply", "--yes", "--accept-access-loss", "--json"]);
+    let (told, _) = told.rsplit_once('}').expect("JSON");
+    let applied: Value = serde_json::from_str(&format!("{told}}}")).expect("JSON");
+    assert_eq!(applied["heldBack"], json!(["c-no", "c-nobody", "c-unknown"]), "{applied:#}");
+    assert_eq!(
+        applied["heldBackByRule"][1],
+        json!({"stream": "c-nobody", "region": "us-east-1", "rule": "careful", "because": "no user is known"}),
+    );
+    // The stream of another rule was not asked about, since its loss is accepted.
+    assert!(!applied.to_string().contains("role/other"), "{applied:#}");
+}
+
+#[test]
+fn a_rule_that_requires_access_holds_back_where_a_source_of_users_failed() {
+    let (account, _) = account();
+    account.configure(|options| options.updating = std::time::Duration::from_millis(50));
+    account.principal(&role("reader"), may());
+    for stream in ["c-one", "c-two"] {
+        account.stream(NewStream::named(stream));
+        account.used_by(stream, UsedBy::Function { name: "fn".to_owned(), role: role("reader") });
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let policy = careful(&folder);
+    let variables = served(&account);
+    let apply = || enforcer(&["apply", "--yes", "--key", ALIAS, "--policy", &policy], &variables);
+    // One source of all streams, and one of a single stream.
+    account.fault(Fault::on("ListTables").error("AccessDeniedException", "not authorized"));
+    let (code, told) = apply();
+    assert_eq!((code, account.count("StartStreamEncryption")), (Some(1), 0), "{told}");
+    assert!(told.contains("AccessDeniedException (dynamodb:ListTables)"), "{told}");
+    account.clear_faults();
+    account.fault(Fault::on("GetResourcePolicy").stream("c-one").error("AccessDeniedException", "not authorized"));
+    let (code, told) = apply();
+    assert_eq!(code, Some(1), "{told}");
+    assert_eq!(["c-one", "c-two"].map(|stream| account.accepted("StartStreamEncryption", stream)), [0, 1], "{told}");
+    assert!(
+        told.contains("c-one [rule careful]: not read: the resource policy of c-one: AccessDeniedException"),
+        "{told}"
+    );
+}
+
+/// What the program prints to standard output, and to standard error.
+fn printed(arguments: &[&str], variables: &[(&'static str, String)]) -> (String, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_enforcer"));
+    let variables = variables.iter().map(|(name, value)| (*name, value.as_str()));
+    let output = command.args(arguments).env_clear().envs(variables).output().expect("the program runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_answers_fit_the_columns_and_say_the_same_at_every_width() {
+    let access = |columns: usize| {
+        printed(&["access", "--sandbox"], &[("NO_COLOR", "1".to_owned()), ("COLUMNS", columns.to_string())]).0
+    };
+    // Cells go on below one another: the order of characters differs, and the times.
+    let characters = |text: &str| {
+        let mut characters: Vec<_> = text.chars().filter(|c| !c.is_whitespace() && !c.is_ascii_digit()).collect();
+        characters.sort_unstable();
+        characters
+    };
+    let wide = access(100);
+    for columns in [60, 80, 100, 200] {
+        let told = access(columns);
+        for line in told.lines() {
+            assert!(textwrap::core::display_width(line) <= columns && line.trim_end() == line, "{columns}: {line:?}");
+        }
+        assert!(told.find("loses access") < told.find("unknown"), "{told}");
+        // The widest has the reasons beside their rows, below a heading.
+        if columns < 200 {
+            assert_eq!(characters(&told), characters(&wide), "{told}");
+        } else {
+            assert!(told.lines().any(|line| line.starts_with("✘") && line.contains("no IAM policy of the")), "{told}");
+        }
+    }
+}
+
+#[test]
+fn whoever_waits_is_told_what_is_being_read() {
+    let (account, _) = account();
+    let old = account.create_key();
+    account.stream(NewStream::named("orders").encrypted_with(&old));
+    account.fault(Fault::on("GetKeyPolicy").delay(std::time::Duration::from_millis(2_500)));
+    let (_, told) = printed(&["access", "--key", ALIAS, "orders"], &served(&account));
+    // The event history is read at one call a second, and a log has a line after the first one.
+    assert!(told.contains("waiting: reading CloudTrail's event history of key 1 of 1, pages: 1 (1 s)\n"), "{told}");
+    let (_, told) = printed(&["access", "--key", ALIAS, "orders", "--days", "0"], &served(&account));
+    assert!(told.contains("waiting: reading the policies and grants of keys (1 s)\n"), "{told}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use kinesis_encryption_enforcer::clock::Clock;
-use kinesis_encryption_enforcer::sandbox::{Account, Fault, NewStream};
+use kinesis_encryption_enforcer::sandbox::{Account, Fault, NewStream, Policies, UsedBy};
 use serde_json::{Value, json};
 
 use self::served::{enforcer, served};
@@ -191,6 +191,68 @@ fn a_report_shows_what_changed_since_an_earlier_one() {
     assert_eq!(of("gone"), ["ARCHIVED", "2026-01-01T00:00:00Z", "2026-01-02T03:04:05Z"]);
     assert_eq!(of("stays")[..2], ["ACTIVE", "2026-01-01T00:00:00Z"]);
     assert!(about(&findings, "stays")["UpdatedAt"].as_str() > Some("2026-01-02"));
+}
+
+#[test]
+fn a_report_has_the_users_of_the_streams_where_they_are_asked_for() {
+    let (account, _, variables) = account();
+    account.clear_faults();
+    let hostile = "arn:aws:iam::111122223333:role/<b>reader\u{202e}";
+    account.used_by("orders", UsedBy::Function { name: "fn".to_owned(), role: hostile.to_owned() });
+    let (reader, deleted) = (format!("arn:aws:iam::{ID}:role/reader"), format!("arn:aws:iam::{ID}:role/deleted"));
+    account.used_by("orders", UsedBy::Function { name: "old".to_owned(), role: deleted });
+    account.principal(&reader, Policies::default());
+    account.used_by("orders", UsedBy::PipeSource { name: "p".to_owned(), role: reader.clone() });
+    account.used_by("orders", UsedBy::Consumer { name: "fan-out".to_owned(), reader: None });
+    account.fault(Fault::on("ListTables").error("AccessDeniedException", "not authorized"));
+    let told = |arguments: &[&str]| enforcer(&[&["report"], arguments].concat(), &variables);
+
+    let (code, json) = told(&["--format", "json", "--access"]);
+    assert_eq!(code, Some(0), "{json}");
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    let orders = json["streams"].as_array().expect("streams").iter().find(|stream| stream["stream"] == "orders");
+    let users = orders.expect("orders")["users"].as_array().expect("users");
+    let answers: Vec<_> = users.iter().map(|user| user["answer"].as_str().expect("an answer")).collect();
+    assert_eq!(answers.len(), 4, "{users:?}");
+    assert!(["no", "unknown", "gone"].iter().all(|answer| answers.contains(answer)), "{users:?}");
+    let not_read = json["notRead"].to_string();
+    assert!(not_read.contains("AccessDeniedException (dynamodb:ListTables)"), "{not_read}");
+    let (_, plain) = told(&["--format", "json"]);
+    assert!(!plain.contains("\"users\"") && !plain.contains("notRead"), "{plain}");
+
+    let (_, csv) = told(&["--format", "csv", "--access"]);
+    let mut lines = csv.lines();
+    let head = lines.next().expect("a head");
+    assert!(head.ends_with(",madeAt,withoutAccess,usersNo,usersUnknown,usersGone,usersYes"), "{head}");
+    let orders = lines.find(|line| line.contains(",orders,")).expect("orders");
+    assert!(orders.ends_with(&format!(",{reader},1,2,1,0")), "{orders}");
+    assert!(csv.lines().all(str::is_ascii), "{csv}");
+
+    let (_, table) = told(&["--access"]);
+    assert!(table.contains("loses access: role/reader as a consumer: no IAM"), "{table}");
+    let (_, page) = told(&["--format", "html", "--access"]);
+    let section = page.split_once("id=\"access\"").expect("the section").1.split_once("</section>").expect("its end").0;
+    for part in [
+        "<h2 id=\"access-title\">Who may use the keys</h2>",
+        "aria-label=\"Answers: 1 without access, 2 with unknown access, 1 gone\"",
+        "aria-label=\"orders: 1 without access, 2 with unknown access, 1 gone\"",
+        "no IAM policy of the principal allows it",
+        "No user is known of ",
+        "Not read: the streaming destinations of DynamoDB tables: AccessDeniedException (dynamodb:ListTables)",
+        "role/&lt;b&gt;reader&lt;U+202E&gt;",
+    ] {
+        assert!(section.contains(part), "{part}: {section}");
+    }
+    let place = |text: &str| section.find(text).unwrap_or_else(|| unreachable!("{text}"));
+    assert!(place("loses access") < place(">unknown<") && place(">unknown<") < place(">gone<"), "{section}");
+    let (_, plain) = told(&["--format", "html"]);
+    assert!(!plain.contains("Who may use the keys"), "nobody asked");
+
+    for format in ["asff", "ocsf"] {
+        let (code, told) = told(&["--access", "--format", format]);
+        assert_eq!(code, Some(2), "{told}");
+        assert!(told.contains("--access has no place in findings: use --format table, json, csv or html"), "{told}");
+    }
 }
 
 #[test]

@@ -70,9 +70,14 @@ pub enum Evidence {
         /// The consumer's name.
         name: String,
     },
+    /// The policy of a queue of the stream allows it.
+    QueuePolicy {
+        /// The queue's name.
+        name: String,
+    },
     /// The stream has queues; nothing names who reads from them.
     Queues {
-        /// How many queues the stream has.
+        /// How many of the stream's queues these are.
         count: u32,
     },
     /// `CloudTrail` recorded calls.
@@ -99,6 +104,7 @@ impl fmt::Display for Evidence {
             Self::StreamPolicy => write!(f, "policy of the stream"),
             Self::ConsumerPolicy { name } => write!(f, "policy of registered consumer {name}"),
             Self::Consumer { name } => write!(f, "registered consumer {name}"),
+            Self::QueuePolicy { name } => write!(f, "policy of queue {name}"),
             Self::Queues { count: 1 } => write!(f, "1 queue of the stream"),
             Self::Queues { count } => write!(f, "{count} queues of the stream"),
             Self::CloudTrail { calls, last } => {
@@ -225,7 +231,7 @@ const DATA_CALLS: [(&str, Action); 5] = [
     ("kinesis:ReceiveQueueRecords", Action::Decrypt),
 ];
 
-/// Whom the policy of a stream or of a registered consumer allows to write or to read. Conditions
+/// Whom the policy of a stream, of a registered consumer or of a queue allows to write or to read. Conditions
 /// are left out of account: whoever may be meant is named.
 #[must_use]
 pub fn allowed_by(policy: &Value) -> BTreeSet<(Principal, Action)> {

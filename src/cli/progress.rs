@@ -72,6 +72,34 @@ pub(super) fn bar(length: u64, template: &str) -> ProgressBar {
     if let Ok(style) = style { bar.with_style(style) } else { bar }
 }
 
+/// What a log says now and then about work that does not await anything, so that nothing else could
+/// say it.
+pub(super) struct Murmur {
+    since: Instant,
+    next: Instant,
+}
+
+impl Murmur {
+    pub(super) fn new(since: Instant) -> Self {
+        Self { since, next: since + SILENCE }
+    }
+
+    /// Says `text`, given the time so far, if it is time for that.
+    pub(super) fn say(&mut self, now: Instant, text: impl FnOnce(Duration) -> String) {
+        if let Some(waited) = self.due(now) {
+            print_waiting(&visible(&text(waited)));
+        }
+    }
+
+    fn due(&mut self, now: Instant) -> Option<Duration> {
+        if now < self.next {
+            return None;
+        }
+        self.next = now + REPEATED;
+        Some(now - self.since)
+    }
+}
+
 /// Awaits `work`, and hands `say` what `text` says in the given rhythm.
 async fn narrated<T>(
     since: Instant,
@@ -122,6 +150,17 @@ mod tests {
         assert_eq!(said_during(0.9, log).await, [""; 0]);
         assert_eq!(said_during(30.0, log).await, ["<U+001B>1 s"]);
         assert_eq!(said_during(62.0, log).await, ["<U+001B>1 s", "<U+001B>31 s", "<U+001B>61 s"]);
+    }
+
+    #[test]
+    fn work_that_does_not_await_is_spoken_of_after_a_second_and_then_every_half_minute() {
+        let since = Clock::system().instant();
+        let mut murmur = Murmur::new(since);
+        let said: Vec<_> = [0.9, 1.2, 2.0, 31.1, 31.3, 40.0, 90.0]
+            .into_iter()
+            .filter(|seconds| murmur.due(since + Duration::from_secs_f64(*seconds)).is_some())
+            .collect();
+        assert_eq!(said, [1.2, 31.3, 90.0]);
     }
 
     #[tokio::test(start_paused = true)]

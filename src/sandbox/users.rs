@@ -91,6 +91,13 @@ pub enum UsedBy {
         /// The role that its policy names.
         reader: Option<String>,
     },
+    /// A queue of the stream, with the ARN of the role that its policy allows to read, if it has one.
+    Queue {
+        /// The queue's name.
+        name: String,
+        /// The role that its policy names.
+        reader: Option<String>,
+    },
 }
 
 /// A role or a user with its policies, as IAM simulates them.
@@ -198,10 +205,11 @@ pub(crate) fn answer(endpoint: &Endpoint, request: &Request) -> Option<Response>
 
 const SERVICES: [&str; 9] = ["dynamodb", "events", "firehose", "iam", "kinesis", "kms", "lambda", "logs", "pipes"];
 
-const OPERATIONS: [(&str, &str); 16] = [
+const OPERATIONS: [(&str, &str); 17] = [
     ("Kinesis_20131202", "ListStreamConsumers"),
     ("Kinesis_20131202", "ListChannels"),
     ("Kinesis_20131202", "DescribeChannel"),
+    ("Kinesis_20131202", "ListQueues"),
     ("TrentService", "ListGrants"),
     ("AWSEvents", "ListEventBuses"),
     ("AWSEvents", "ListRuleNamesByTarget"),
@@ -232,9 +240,10 @@ fn read(service: &str, request: &Request) -> Option<(String, Map<String, Value>)
         let (prefix, operation) = target.split_once('.')?;
         let input: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let input = input.as_object().cloned().unwrap_or_default();
-        let is_of_consumer = operation == "GetResourcePolicy"
-            && input.get("ResourceARN").and_then(Value::as_str).is_some_and(|arn| arn.contains("/consumer/"));
-        return (is_of_consumer || OPERATIONS.contains(&(prefix, operation))).then(|| (operation.to_owned(), input));
+        let is_of_reader = |arn: &str| arn.contains("/consumer/") || arn.contains(":queue/");
+        let is_of_reader = operation == "GetResourcePolicy"
+            && input.get("ResourceARN").and_then(Value::as_str).is_some_and(is_of_reader);
+        return (is_of_reader || OPERATIONS.contains(&(prefix, operation))).then(|| (operation.to_owned(), input));
     }
     let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
     let mut input = fields(query.as_bytes());
@@ -273,6 +282,11 @@ fn consumer_arn(stream: &str, name: &str) -> String {
     format!("{stream}/consumer/{name}:1761955200")
 }
 
+fn queue_arn(stream: &str, name: &str) -> String {
+    let place = stream.rsplit_once(':').map_or(stream, |(place, _)| place);
+    format!("{place}:queue/{name}")
+}
+
 /// The calls of Kinesis and KMS. `None` for any other.
 fn of_kinesis(model: &Model, operation: &str, input: Input<'_>) -> Result<Option<Value>, ServiceError> {
     let users = &model.users;
@@ -292,14 +306,19 @@ fn of_kinesis(model: &Model, operation: &str, input: Input<'_>) -> Result<Option
         "GetResourcePolicy" => {
             let arn = text("ResourceARN")?;
             let reader = users.used_by.iter().find_map(|(of, used)| match used {
-                UsedBy::Consumer { name, reader: Some(reader) } if consumer_arn(of, name) == arn => Some(reader),
+                UsedBy::Consumer { name, reader: Some(reader) } if consumer_arn(of, name) == arn => {
+                    Some((reader, "kinesis:SubscribeToShard"))
+                }
+                UsedBy::Queue { name, reader: Some(reader) } if queue_arn(of, name) == arn => {
+                    Some((reader, "kinesis:ReceiveQueueRecords"))
+                }
                 _ => None,
             });
-            let policy = reader.map(|reader| {
+            let policy = reader.map(|(reader, action)| {
                 let statement = json!({
                     "Effect": "Allow",
                     "Principal": { "AWS": reader },
-                    "Action": "kinesis:SubscribeToShard",
+                    "Action": action,
                     "Resource": arn,
                 });
                 json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string()
@@ -316,6 +335,17 @@ fn of_kinesis(model: &Model, operation: &str, input: Input<'_>) -> Result<Option
                 _ => None,
             });
             Ok(json!({ "ChannelSummaries": channels.collect::<Vec<_>>() }))
+        }
+        "ListQueues" => {
+            let stream =
+                input.0.get("StreamFilter").and_then(|filter| filter.pointer("/0/StreamARN")).and_then(Value::as_str);
+            let queues = all.filter_map(|(of, used)| match used {
+                UsedBy::Queue { name, .. } if Some(of.as_str()) == stream => {
+                    Some(json!({ "QueueName": name, "QueueARN": queue_arn(of, name), "QueueStatus": "ACTIVE" }))
+                }
+                _ => None,
+            });
+            Ok(json!({ "QueueSummaries": queues.collect::<Vec<_>>() }))
         }
         "DescribeChannel" => {
             let arn = text("ChannelARN")?;

@@ -16,11 +16,13 @@ const { default: chromium } = await import(path.join(tools, "node_modules/@spart
 const { default: puppeteer } = await import(path.join(tools, "node_modules/puppeteer-core/lib/esm/puppeteer/puppeteer-core.js"));
 
 const folder = mkdtempSync(path.join(tmpdir(), "report-"));
-const file = path.join(folder, "report.html");
+const plain = path.join(folder, "report.html");
+const withUsers = path.join(folder, "users.html");
 let browser;
 
 before(async () => {
-  execFileSync(process.env.ENFORCER, ["report", "--sandbox", "--format", "html", "--output", file], { env: {} });
+  execFileSync(process.env.ENFORCER, ["report", "--sandbox", "--format", "html", "--output", plain], { env: {} });
+  execFileSync(process.env.ENFORCER, ["report", "--sandbox", "--access", "--format", "html", "--output", withUsers], { env: {}, stdio: "ignore" });
   browser = await puppeteer.launch({ args: chromium.args, executablePath: await chromium.executablePath(), headless: "shell" });
 });
 
@@ -29,8 +31,8 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** The report in a new page, and what went wrong or left the file while it was open. */
-async function open() {
+/** A report in a new page, and what went wrong or left the file while it was open. */
+async function open(file = plain) {
   const page = await browser.newPage();
   const wrong = [];
   page.on("pageerror", (error) => wrong.push(String(error)));
@@ -65,14 +67,66 @@ test("a column sorts up, then down, and says so", async () => {
 });
 
 for (const scheme of ["light", "dark"]) {
-  test(`it is accessible and readable in ${scheme}`, async () => {
-    const { page } = await open();
-    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
-    await page.evaluate(axe);
-    const { violations } = await page.evaluate(() => window.axe.run());
-    assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`), []);
-  });
+  for (const [name, report] of [["it", plain], ["it with users", withUsers]]) {
+    test(`${name} is accessible and readable in ${scheme}`, async () => {
+      const { page, wrong } = await open(report);
+      await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+      await page.evaluate(axe);
+      const { violations } = await page.evaluate(() => window.axe.run());
+      assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`), []);
+      assert.deepEqual(wrong, []);
+    });
+  }
 }
+
+test("the picture of the users has a bar for each stream, as long as it has users, and says the same in words", async () => {
+  const { page } = await open(withUsers);
+  const bars = await page.$$eval("#access .shares li", (items) => items.map((item) => {
+    const parts = [...item.querySelectorAll("rect")].map((part) => ({ width: part.getBoundingClientRect().width, text: part.textContent }));
+    return { text: item.innerText, label: item.querySelector("svg").getAttribute("aria-label"), role: item.querySelector("svg").getAttribute("role"), parts };
+  }));
+  const count = (part) => Number(part.text.split(": ")[1]);
+  const lost = (bar) => bar.parts.filter((part) => part.text.startsWith("without access")).map(count)[0] ?? 0;
+  assert.ok(bars.length > 3);
+  // Who would lose access comes first, in the picture and in the table below.
+  assert.deepEqual(bars.map(lost), bars.map(lost).sort((one, other) => other - one));
+  const perUser = bars.flatMap((bar) => bar.parts.map((part) => part.width / count(part)));
+  for (const width of perUser) assert.ok(Math.abs(width - perUser[0]) < 3, `${perUser}`);
+  for (const bar of bars) {
+    assert.equal(bar.role, "img");
+    assert.ok(bar.text.includes(bar.label.split(": ")[1]), `${bar.label} ${bar.text}`);
+  }
+  const answers = await page.$$eval("#access tbody td:nth-child(4)", (cells) => cells.map((cell) => cell.textContent));
+  const rank = ["loses access", "has no access", "unknown", "gone", "yes"];
+  assert.deepEqual(answers, [...answers].sort((one, other) => rank.indexOf(one) - rank.indexOf(other)));
+  assert.equal(answers[0], "loses access");
+  // The filter is that of the table of streams.
+  await page.type("#filter", "nosuch");
+  assert.equal(await page.$$eval("#access tbody tr:not([hidden])", (rows) => rows.length), answers.length);
+  assert.deepEqual(await page.$$eval("#streams tbody tr:not([hidden])", (rows) => rows.length), 0);
+});
+
+test("a narrow window shows a card for each user, and nothing is wider than the window", async () => {
+  const { page } = await open(withUsers);
+  await page.setViewport({ width: 400, height: 800 });
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 400);
+  const shown = await page.$eval("#access tbody td", (cell) => ({ head: getComputedStyle(cell, "::before").content, display: getComputedStyle(cell).display }));
+  assert.deepEqual(shown, { head: '"Stream: "', display: "block" });
+  const picture = await page.$eval("#access .shares svg", (svg) => svg.getBoundingClientRect().width);
+  assert.ok(picture > 250, `${picture}`);
+});
+
+test("on paper every answer and its reason are there", async () => {
+  const { page } = await open(withUsers);
+  await page.emulateMediaType("print");
+  const rows = await page.$$eval("#access tbody tr", (rows) => rows.filter((row) => row.offsetHeight > 0).length);
+  assert.equal(rows, 20);
+  const text = await page.evaluate(() => document.body.innerText);
+  for (const part of ["arn:aws:iam::111122223333:role/app/web-collector", "the key policy denies it", "No user is known of 7 streams"]) {
+    assert.ok(text.includes(part), part);
+  }
+  assert.ok((await page.pdf({ preferCSSPageSize: true })).length > 10_000);
+});
 
 test("a narrow window shows a card for each stream, and nothing is wider than the window", async () => {
   const { page } = await open();

@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const MOST_LIST_PAGES: usize = 100;
 
 /// The IAM actions of the calls that find users.
-pub const ACTIONS: [&str; 19] = [
+pub const ACTIONS: [&str; 20] = [
     "cloudtrail:LookupEvents",
     "dynamodb:DescribeKinesisStreamingDestination",
     "dynamodb:ListTables",
@@ -50,6 +50,7 @@ pub const ACTIONS: [&str; 19] = [
     "kinesis:DescribeChannel",
     "kinesis:GetResourcePolicy",
     "kinesis:ListChannels",
+    "kinesis:ListQueues",
     "kinesis:ListStreamConsumers",
     "lambda:GetFunctionConfiguration",
     "lambda:ListEventSourceMappings",
@@ -67,17 +68,25 @@ pub struct NotRead {
     pub what: String,
     /// Why: an error code with the IAM action that the call needs, or a limit.
     pub why: String,
+    /// Whether a limit of this program was reached. What comes before it was read.
+    pub is_limit: bool,
 }
 
 impl NotRead {
+    /// A source that could not be read.
+    #[must_use]
+    pub fn new(what: String, why: String) -> Self {
+        Self { what, why, is_limit: false }
+    }
+
     /// A call that failed; `action` is its IAM action.
     fn failed(what: impl fmt::Display, action: &str, error: &CallError) -> Self {
-        Self { what: what.to_string(), why: format!("{} ({action})", error.failure.code) }
+        Self::new(what.to_string(), format!("{} ({action})", error.failure.code))
     }
 
     /// More than is read.
     fn too_many(what: impl fmt::Display, read: impl fmt::Display) -> Self {
-        Self { what: what.to_string(), why: format!("only {read} were read") }
+        Self { what: what.to_string(), why: format!("only {read} were read"), is_limit: true }
     }
 }
 

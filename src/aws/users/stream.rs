@@ -1,5 +1,5 @@
-//! What is asked for each stream: its policies and consumers, its channels, and which functions,
-//! pipes and rules name it.
+//! What is asked for each stream: its policies, consumers and queues, its channels, and which
+//! functions, pipes and rules name it.
 
 use std::sync::Arc;
 
@@ -60,6 +60,21 @@ struct DescribedChannel {
 struct ChannelDescription {
     #[serde(rename = "ServiceExecutionRoleARN")]
     role: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Queues {
+    queue_summaries: Vec<QueueSummary>,
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct QueueSummary {
+    queue_name: String,
+    #[serde(rename = "QueueARN")]
+    queue_arn: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -134,13 +149,12 @@ impl UserSources {
         self.add_channels(stream, &mut found).await;
         self.add_pipes(stream, &mut found).await;
         if queues > 0 {
-            let readers = Principal::Other("readers of the queues".to_owned());
-            found.add(stream, Action::Decrypt, readers, Evidence::Queues { count: queues });
+            self.add_queues(stream, queues, &mut found).await;
         }
         found
     }
 
-    /// [GetResourcePolicy] of a stream or a consumer.
+    /// [GetResourcePolicy] of a stream, a consumer or a queue.
     ///
     /// [GetResourcePolicy]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetResourcePolicy.html
     async fn add_policy(&self, stream: &StreamArn, resource: &str, evidence: Evidence, found: &mut Found) {
@@ -158,7 +172,7 @@ impl UserSources {
                     found.add(stream, action, principal, evidence.clone());
                 }
             }
-            Err(_) => found.not_read.push(NotRead { what, why: "it is not valid JSON".to_owned() }),
+            Err(_) => found.not_read.push(NotRead::new(what, "it is not valid JSON".to_owned())),
         }
     }
 
@@ -191,6 +205,46 @@ impl UserSources {
             }
         }
         found.not_read.push(NotRead::too_many(what, format_args!("the first {MOST_LIST_PAGES} pages")));
+    }
+
+    /// `ListQueues`, with the policy of each. Those whose policies name nobody are read by somebody
+    /// who is not known. `count` is the number of queues that the stream's description has.
+    ///
+    /// Source: the operations `ListQueues` and `GetResourcePolicy` of the [service model].
+    ///
+    /// [service model]: https://github.com/boto/botocore/blob/1.44.8/botocore/data/kinesis/2013-12-02/service-2.json
+    async fn add_queues(&self, stream: &StreamArn, count: u32, found: &mut Found) {
+        let what = format!("the queues of {}", stream.name());
+        let (mut token, mut listed, mut named) = (None::<String>, 0, 0);
+        let mut not_read = Some(NotRead::too_many(&what, format_args!("the first {MOST_LIST_PAGES} pages")));
+        for _ in 0..MOST_LIST_PAGES {
+            let filter = json!({"StreamFilter": [{"StreamARN": stream}]});
+            let input = with_token(filter, "NextToken", token.as_deref());
+            let page: Queues = match self.call(&self.kinesis, "ListQueues", &input).await {
+                Ok(page) => page,
+                Err(error) => {
+                    not_read = Some(NotRead::failed(&what, "kinesis:ListQueues", &error));
+                    break;
+                }
+            };
+            for QueueSummary { queue_name: name, queue_arn } in page.queue_summaries {
+                let before = found.uses.len();
+                self.add_policy(stream, &queue_arn, Evidence::QueuePolicy { name }, found).await;
+                listed += 1;
+                named += u32::from(found.uses.len() > before);
+            }
+            token = page.next_token;
+            if token.is_none() {
+                not_read = None;
+                break;
+            }
+        }
+        found.not_read.extend(not_read);
+        let others = count.max(listed).saturating_sub(named);
+        if others > 0 {
+            let readers = Principal::Other("readers of the queues".to_owned());
+            found.add(stream, Action::Decrypt, readers, Evidence::Queues { count: others });
+        }
     }
 
     /// [ListEventSourceMappings] of a stream or a consumer, with the roles of their functions.
@@ -381,9 +435,10 @@ pub(super) fn with_token(mut input: Value, name: &str, token: Option<&str>) -> V
     input
 }
 
-/// A stream, or a consumer of one, as a message names it.
+/// A stream, a consumer of one, or a queue, as a message names it.
 fn name_of(resource: &str) -> &str {
-    resource.split_once("stream/").map_or(resource, |(_, name)| name)
+    let name = resource.splitn(6, ':').nth(5).unwrap_or(resource);
+    name.strip_prefix("stream/").unwrap_or(name)
 }
 
 /// The name in a function's ARN, without its version or alias.

@@ -3,7 +3,6 @@
 //! Compliant streams stay unchanged, so an interrupted run continues when a person runs it again.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -43,7 +42,8 @@ const UNENCRYPTED_RECORDS: Duration = Duration::from_secs(5);
 After Ctrl-C it starts no further stream, waits for those that it has started, and prints what it did; \
 Ctrl-C again ends that wait.\n\
 To continue, run it again: compliant streams stay unchanged.\n\
-A stream is held back if a known user may not use its new key, as `enforcer access` shows.\n\n\
+A stream is held back if a known user may not use its new key, as `enforcer access` shows.\n\
+A rule with requireAccess also holds back streams of which that is not certain.\n\n\
 Exit codes:\n  \
 0  all streams are encrypted as configured, or exempt\n  \
 1  a stream, an account or a Region failed, or a stream was held back or not started\n  \
@@ -69,7 +69,8 @@ pub(crate) struct Arguments {
     /// Encrypt without a prompt.
     #[arg(long)]
     yes: bool,
-    /// Encrypt also streams of which a known user may not use the key.
+    /// Encrypt also streams of which a known user may not use the key, except where the rule has
+    /// `requireAccess`.
     #[arg(long)]
     accept_access_loss: bool,
     /// Write ONE RECORD to each stream after it is encrypted, to verify that the response of AWS
@@ -98,14 +99,14 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
         }
     }
     let several = places.len() > 1;
-    let (mut work, mut plan, mut not_read) = (Vec::new(), Survey::default(), BTreeSet::new());
+    let (mut work, mut plan) = (Vec::new(), Survey::default());
     for place in selection.survey_each(&places).await? {
         match place {
             Ok((target, mut survey)) => {
-                if !arguments.accept_access_loss {
-                    let rows = &mut survey.rows;
-                    not_read.extend(access::add_users(target, selection, rows, several, is_to_change).await);
-                }
+                let accepts_loss = arguments.accept_access_loss;
+                let is_asked = |row: &Row| row.is_to_change() && (row.require_access || !accepts_loss);
+                let not_read = access::add_users(target, selection, &mut survey.rows, several, is_asked).await;
+                survey.not_read.extend(not_read);
                 work.push((target, to_encrypt(&survey.rows)));
                 plan.extend(survey);
             }
@@ -113,23 +114,25 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
         }
     }
     work.retain(|(_, streams)| !streams.is_empty());
-    for not_read in &not_read {
+    // The table shows them, too.
+    for not_read in plan.not_read.iter().filter(|_| arguments.json) {
         print_warning(&format!("users may be missing, not read: {}", visible::visible(not_read)));
     }
     Box::pin(apply(&work, &Plan(plan), arguments)).await
 }
 
-/// Whether the plan would change the stream.
-fn is_to_change(row: &Row) -> bool {
-    row.status == Status::WouldEncrypt && row.outcome.mode == Mode::Enforce
-}
-
 /// The streams that the plan would change, without those that are held back.
 fn to_encrypt(rows: &[Row]) -> Vec<StreamRef> {
     rows.iter()
-        .filter(|row| is_to_change(row) && !row.has_users_without_access())
+        .filter(|row| row.is_to_change() && !is_held_back(row))
         .filter_map(|row| row.arn.clone().map(StreamRef::Arn))
         .collect()
+}
+
+/// Whether a stream that would be changed is left alone. Its users were not asked for where their
+/// loss is accepted and no rule requires access.
+fn is_held_back(row: &Row) -> bool {
+    row.has_users_without_access() || row.held_back_by_rule().is_some()
 }
 
 /// Shows the plan, prompts once, and encrypts the streams of one place after the other.
@@ -146,11 +149,14 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
     }
     let failed_in_plan: Vec<_> =
         planned.iter().filter(|row| row.outcome.error.is_some()).map(|row| row.stream.as_str()).collect();
-    let held_back: Vec<_> =
-        planned.iter().filter(|row| row.has_users_without_access()).map(|row| row.stream.as_str()).collect();
-    if !held_back.is_empty() && !arguments.json {
-        print_line(&held_back_line(&held_back));
+    let held_back: Vec<_> = planned.iter().filter(|row| row.is_to_change() && is_held_back(row)).collect();
+    if !arguments.json {
+        for line in held_back_lines(&held_back) {
+            print_text(&line);
+        }
     }
+    let held_back_by_rule: Vec<_> = held_back.iter().filter_map(|row| held_back_by_rule(row)).collect();
+    let held_back: Vec<_> = held_back.iter().map(|row| row.stream.as_str()).collect();
     let failed_of_plan = of_plan(&failed_in_plan, failed_regions, &held_back);
     let is_planned_whole = failed_in_plan.is_empty() && failed_regions.is_empty() && held_back.is_empty();
     let total = work.iter().map(|(_, streams)| streams.len()).sum();
@@ -160,6 +166,7 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
                 "streams": [],
                 "notStarted": 0,
                 "heldBack": held_back,
+                "heldBackByRule": held_back_by_rule,
                 "failedRegions": failed_regions,
             })));
         } else if !is_planned_whole {
@@ -200,6 +207,7 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
             "streams": rows,
             "notStarted": not_started,
             "heldBack": held_back,
+            "heldBackByRule": held_back_by_rule,
             "probes": probes,
             "failedRegions": failed_regions,
         })));
@@ -244,13 +252,39 @@ fn failed_line(parts: &[String]) -> String {
     format!("{RED}exit code {FAILED}{RED:#}: {} {DIM}(the plan has the reasons){DIM:#}", parts.join(", "))
 }
 
-/// Which streams are not encrypted, since a known user would lose access.
-fn held_back_line(streams: &[&str]) -> String {
-    format!(
-        "{RED}held back{RED:#}: {} {DIM}(users would lose access: allow what enforcer access --fix prints, or pass \
-         --accept-access-loss){DIM:#}",
-        streams.join(", ")
-    )
+/// Which streams are not encrypted: since a known user would lose access, or since a rule requires
+/// that nobody might.
+fn held_back_lines(held_back: &[&Row]) -> Vec<String> {
+    let (by_rule, others): (Vec<&Row>, Vec<&Row>) = held_back.iter().partition(|row| row.require_access);
+    let mut lines = Vec::new();
+    if !others.is_empty() {
+        let names: Vec<_> = others.iter().map(|row| visible::visible(&row.stream)).collect();
+        lines.push(format!(
+            "{RED}held back{RED:#}: {} {DIM}(users would lose access: allow what enforcer access --fix prints, or \
+             pass --accept-access-loss){DIM:#}",
+            names.join(", ")
+        ));
+    }
+    if !by_rule.is_empty() {
+        lines.push(format!(
+            "{RED}held back by requireAccess{RED:#} {DIM}(--accept-access-loss does not override a rule: see enforcer \
+             access, or change the rule){DIM:#}"
+        ));
+    }
+    for row in by_rule {
+        let rule = row.outcome.rule.as_deref().unwrap_or_default();
+        let because = row.held_back_by_rule().unwrap_or_default();
+        let (stream, rule, because) =
+            (visible::visible(&row.stream), visible::visible(rule), visible::visible(&because));
+        lines.push(format!("  {BOLD}{stream}{BOLD:#} {DIM}[rule {rule}]{DIM:#}: {because}"));
+    }
+    lines
+}
+
+/// A stream that its rule holds back, as JSON.
+fn held_back_by_rule(row: &Row) -> Option<serde_json::Value> {
+    let because = row.held_back_by_rule()?;
+    Some(json!({"stream": row.stream, "region": row.region, "rule": row.outcome.rule, "because": because}))
 }
 
 /// What an apply has done.

@@ -165,7 +165,8 @@ mod tests {
             Row::new(&stream, Outcome::new(Some(arn), Status::Failed, reason.to_owned(), Mode::Enforce), &region)
         });
         let survey = Survey { rows: rows.collect(), ..Survey::default() };
-        let report = FleetReport { made_at: DateTime::UNIX_EPOCH, survey, scopes: Vec::new(), changes: None };
+        let report =
+            FleetReport { made_at: DateTime::UNIX_EPOCH, survey, scopes: Vec::new(), changes: None, with_users: false };
         batches(&findings(&report), report.made_at)
     }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Survey;
+use super::access;
 use super::places::FailedPlace;
 use super::posture::{FleetReport, VERSION, warning_texts};
 use super::row::{Row, short_key};
@@ -29,7 +30,7 @@ const NOT_ENCRYPTED: &str = "not encrypted";
 
 /// The whole page.
 pub(super) fn page(report: &FleetReport) -> String {
-    let Survey { rows, keys_at_risk, failed_regions, .. } = &report.survey.visible();
+    let Survey { rows, keys_at_risk, failed_regions, not_read, .. } = &report.survey.visible();
     let encrypted = rows.iter().filter(|row| row.is_encrypted_as_configured()).count();
     let described = rows.iter().filter(|row| row.state.is_some()).count();
     let unencrypted = rows.iter().filter(|row| row.state.is_some() && row.current_key.is_none()).count();
@@ -70,13 +71,14 @@ pub(super) fn page(report: &FleetReport) -> String {
                         p { strong { (unencrypted) } " not encrypted" br; "of " (counted(described, "stream")) " that could be described" }
                     }
                     section .summary aria-label="Summary" {
-                        figure { figcaption { "Encrypted as configured" } (bar(&share, "Share of streams that are encrypted as configured")) (legend(&share)) }
-                        figure { figcaption { "By decision" } (bar(&by_decision, "Streams by decision")) (legend(&by_decision)) }
-                        figure { figcaption { "By current key" } (bar(&by_key, "Streams by current key")) (legend(&by_key)) }
+                        figure { figcaption { "Encrypted as configured" } (bar(&share, rows.len(), "Share of streams that are encrypted as configured")) (legend(&share)) }
+                        figure { figcaption { "By decision" } (bar(&by_decision, rows.len(), "Streams by decision")) (legend(&by_decision)) }
+                        figure { figcaption { "By current key" } (bar(&by_key, rows.len(), "Streams by current key")) (legend(&by_key)) }
                     }
                     (scope(&scopes))
                     (changes(report.changes.as_ref()))
                     (not_covered(failed_regions))
+                    @if report.with_users { (access::section(rows, not_read, has_places)) }
                     (expiring(keys_at_risk))
                     (listed("Keys at risk", &of(Status::KeyAtRisk), has_places))
                     (listed("Contested", &of(Status::Contested), has_places))
@@ -172,14 +174,16 @@ fn counts(rows: &[Row], label: impl Fn(&Row) -> String) -> Vec<(String, usize)> 
 }
 
 /// The CSS class of a label: each status has a colour of its own, keys use six colours in turn.
-fn colour(label: &str, index: usize) -> String {
+pub(super) fn colour(label: &str, index: usize) -> String {
     let has_own_colour = Status::ALL.iter().any(|status| status.as_str() == label)
-        || matches!(label, AS_CONFIGURED | OTHER | NOT_ENCRYPTED);
+        || matches!(label, AS_CONFIGURED | OTHER | NOT_ENCRYPTED)
+        || access::ANSWERS.contains(&label);
     if has_own_colour { format!("c-{}", label.replace(' ', "-")) } else { format!("k-{}", index % 6) }
 }
 
-fn bar(parts: &[(String, usize)], title: &str) -> Markup {
-    let total = parts.iter().map(|(_, count)| count).sum::<usize>().max(1);
+/// The parts, one beside the other; `total` is as wide as the page.
+pub(super) fn bar(parts: &[(String, usize)], total: usize, title: &str) -> Markup {
+    let total = total.max(1);
     let mut before = 0;
     let spans: Vec<_> = parts
         .iter()
@@ -200,7 +204,7 @@ fn bar(parts: &[(String, usize)], title: &str) -> Markup {
     }
 }
 
-fn legend(parts: &[(String, usize)]) -> Markup {
+pub(super) fn legend(parts: &[(String, usize)]) -> Markup {
     html! {
         ul .legend {
             @for (index, (label, count)) in parts.iter().enumerate() {
@@ -252,7 +256,7 @@ fn expiring(keys: &[Outcome]) -> Markup {
 }
 
 /// The stream, and where it is if the report covers several accounts or Regions.
-fn subject(row: &Row, has_places: bool) -> Markup {
+pub(super) fn subject(row: &Row, has_places: bool) -> Markup {
     html! {
         strong { (row.stream) }
         @if has_places { " (" (row.account.as_deref().unwrap_or("unknown")) ", " (row.region) ")" }
@@ -281,7 +285,7 @@ const HEADINGS: [&str; 9] =
 fn table(rows: &[Row]) -> Markup {
     let [_, account, region, state, current_key, configured_key, decision, rule, reason] = HEADINGS;
     html! {
-        table #streams {
+        table #streams .cards {
             thead {
                 tr { @for head in HEADINGS { th scope="col" aria-sort="none" { button type="button" { (head) } } } }
             }

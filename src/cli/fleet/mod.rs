@@ -23,6 +23,7 @@ mod since;
 mod table;
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -126,19 +127,25 @@ impl Selection {
         !self.streams.is_empty()
     }
 
-    /// The streams in all of `places`, when they were looked at, and the places that answered.
-    /// Changes nothing.
+    /// The streams in all of `places`, with their users if they are asked for, when they were looked
+    /// at, and the places that answered. Changes nothing.
     ///
     /// # Errors
     /// No place answers.
     async fn survey<'a>(
         &self,
         places: &'a [Result<Target, FailedPlace>],
+        with_users: bool,
     ) -> Result<(Survey, DateTime<Utc>, Vec<&'a Target>)> {
+        let several = places.len() > 1;
         let (mut survey, mut made_at, mut surveyed) = (Survey::default(), None, Vec::new());
         for place in self.survey_each(places).await? {
             match place {
-                Ok((target, part)) => {
+                Ok((target, mut part)) => {
+                    if with_users {
+                        let asked = access::add_users(target, self, &mut part.rows, several, |_| true);
+                        part.not_read.extend(Box::pin(asked).await);
+                    }
                     survey.extend(part);
                     made_at = Some(target.clock.utc());
                     surveyed.push(target);
@@ -322,7 +329,7 @@ impl Target {
         let is_empty = streams.is_empty() && !work.asked_for;
         let keys_at_risk = if work.asked_for { Vec::new() } else { self.expiring_keys().await };
         let empty = is_empty.then(|| place(self.account.as_deref(), &self.aws.region));
-        Ok(Survey { rows, keys_at_risk, empty: empty.into_iter().collect(), failed_regions: Vec::new() })
+        Ok(Survey { rows, keys_at_risk, empty: empty.into_iter().collect(), ..Survey::default() })
     }
 
     /// Adds the account to the rows of streams that could not be described.
@@ -342,7 +349,8 @@ impl Target {
     /// The row of `stream`, which was reconciled with `outcome`.
     fn row(&self, stream: &StreamRef, outcome: Outcome) -> Row {
         let row = Row::new(stream, outcome, &self.aws.region);
-        Row { account: row.account.or_else(|| self.account.clone()), ..row }
+        let require_access = row.outcome.rule.as_ref().is_some_and(|rule| self.rules.policy.requires_access(rule));
+        Row { account: row.account.or_else(|| self.account.clone()), require_access, ..row }
     }
 
     /// The configured keys whose imported material is about to expire, as a sweep reports them.
@@ -390,12 +398,14 @@ struct Survey {
     empty: Vec<String>,
     /// The selected places of which nothing is known.
     failed_regions: Vec<FailedPlace>,
+    /// The sources of users that were not read, where users were asked for.
+    not_read: BTreeSet<String>,
 }
 
 impl Survey {
     /// What a person reads: every text in it is visible.
     fn visible(&self) -> Self {
-        let Self { rows, keys_at_risk, empty, failed_regions } = self;
+        let Self { rows, keys_at_risk, empty, failed_regions, not_read } = self;
         let failed = failed_regions.iter();
         Self {
             rows: rows.iter().map(Row::visible).collect(),
@@ -404,6 +414,7 @@ impl Survey {
             failed_regions: failed
                 .map(|failed| FailedPlace { error: visible(&failed.error), ..failed.clone() })
                 .collect(),
+            not_read: not_read.iter().map(visible).collect(),
         }
     }
 
@@ -412,6 +423,7 @@ impl Survey {
         self.keys_at_risk.extend(other.keys_at_risk);
         self.empty.extend(other.empty);
         self.failed_regions.extend(other.failed_regions);
+        self.not_read.extend(other.not_read);
     }
 }
 

@@ -2,16 +2,13 @@
 //!
 //! The command has no client that could write, so a plan is safe with any credentials.
 
-use std::collections::BTreeSet;
-
 use anyhow::Result;
 use serde_json::json;
 
-use super::access;
 use super::row::Row;
 use super::table::{View, table};
 use super::{Selection, Survey};
-use crate::cli::paint::{YELLOW, print_line, width};
+use crate::cli::paint::{print_line, width};
 use crate::cli::{FAILED, FAILED_AND_PENDING, PENDING, SUCCESS, visible};
 use crate::domain::outcome::Status;
 
@@ -56,14 +53,10 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     let places = arguments.selection.opened(false).await?;
-    let (survey, not_read) = if arguments.access {
-        Box::pin(access::survey(&arguments.selection, &places)).await?
-    } else {
-        (arguments.selection.survey(&places).await?.0, BTreeSet::new())
-    };
+    let (survey, ..) = Box::pin(arguments.selection.survey(&places, arguments.access)).await?;
     let plan = Plan(survey);
     if arguments.json {
-        let Survey { rows, keys_at_risk, failed_regions, .. } = &plan.0;
+        let Survey { rows, keys_at_risk, failed_regions, not_read, .. } = &plan.0;
         let mut json = json!({
             "streams": rows,
             "keysAtRisk": keys_at_risk,
@@ -77,9 +70,6 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     } else {
         let all = arguments.all || arguments.selection.names_streams();
         print_line(plan.table(View { width: width(), all }).trim_end());
-        for not_read in &not_read {
-            print_line(&format!("{YELLOW}not read:{YELLOW:#} {}", visible::visible(not_read)));
-        }
     }
     Ok(plan.exit_code(arguments.detailed_exitcode))
 }

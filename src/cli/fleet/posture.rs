@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::Survey;
+use super::access::{Counts, StreamAccess};
 use super::row::Row;
 use super::scope::Scope;
 use super::since::Changes;
@@ -20,6 +21,8 @@ pub(super) struct FleetReport {
     pub(super) scopes: Vec<Scope>,
     /// What changed since an earlier report, if one was given.
     pub(super) changes: Option<Changes>,
+    /// Whether the streams' users were asked for.
+    pub(super) with_users: bool,
 }
 
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -52,6 +55,9 @@ impl FleetReport {
             "keysAtRisk": self.survey.keys_at_risk,
             "failedRegions": self.survey.failed_regions,
         });
+        if self.with_users {
+            report["notRead"] = json!(self.survey.not_read);
+        }
         if let Some(changes) = &self.changes {
             report["since"] = changes.json();
         }
@@ -77,6 +83,8 @@ impl FleetReport {
             "arn",
             "madeAt",
         ];
+        let of_users: &[&str] = if self.with_users { &OF_USERS } else { &[] };
+        head.extend(of_users);
         head.extend(has_changes.then_some("change"));
         writer.write_record(head)?;
         for row in &self.survey.rows {
@@ -99,7 +107,12 @@ impl FleetReport {
             ];
             let change = self.changes.as_ref().and_then(|changes| changes.of(row));
             let change = has_changes.then(|| change.map(|change| change.kind.text().to_owned()).unwrap_or_default());
-            writer.write_record(cells.into_iter().chain(change).map(|text| cell(&text)))?;
+            let users = match &row.access {
+                _ if !self.with_users => Vec::new(),
+                Some(access) => users(access).to_vec(),
+                None => vec![String::new(); OF_USERS.len()],
+            };
+            writer.write_record(cells.into_iter().chain(users).chain(change).map(|text| cell(&text)))?;
         }
         for gone in self.changes.iter().flat_map(|changes| &changes.list).filter(|change| change.after.is_none()) {
             let arn = gone.arn.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -120,16 +133,27 @@ impl FleetReport {
                 &arn,
                 time,
             ];
-            writer.write_record(cells.into_iter().chain([gone.kind.text()]).map(cell))?;
+            let users = of_users.iter().map(|_| "");
+            writer.write_record(cells.into_iter().chain(users).chain([gone.kind.text()]).map(cell))?;
         }
         for failed in &self.survey.failed_regions {
             let account = failed.account.as_deref().unwrap_or_default();
             let (region, error, time) = (failed.region.as_str(), failed.error.as_str(), &self.time());
             let cells = [account, region, "", "", "", "", "", Status::Failed.as_str(), "", error, "", "", "", time];
-            writer.write_record(cells.into_iter().chain(has_changes.then_some("")).map(cell))?;
+            let others = of_users.iter().map(|_| "").chain(has_changes.then_some(""));
+            writer.write_record(cells.into_iter().chain(others).map(cell))?;
         }
         Ok(String::from_utf8(writer.into_inner()?)?)
     }
+}
+
+/// The columns about the users of a stream: who may not use the key, and the number of each answer.
+const OF_USERS: [&str; 5] = ["withoutAccess", "usersNo", "usersUnknown", "usersGone", "usersYes"];
+
+fn users(access: &StreamAccess) -> [String; 5] {
+    let Counts { no, unknown, gone, yes } = Counts::of(&access.users);
+    let [no, unknown, gone, yes] = [no, unknown, gone, yes].map(|count| count.to_string());
+    [access.without_access().join(" "), no, unknown, gone, yes]
 }
 
 /// The codes of a stream's warnings, separated by spaces.

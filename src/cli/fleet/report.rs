@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 
 use super::Selection;
 use super::asff::{self, Batch};
@@ -36,7 +36,7 @@ with --fail-on non-compliant, also if a stream is neither encrypted as configure
 2  the usage or the settings are wrong, or AWS cannot be reached\n\n\
 Examples:\n  \
 enforcer report --sandbox\n  \
-enforcer report --sandbox --format html --output report.html\n  \
+enforcer report --sandbox --access --format html --output report.html\n  \
 enforcer report --format csv --function kinesis-enforcer --accounts all > streams.csv\n  \
 enforcer report --key alias/streams --region all --format html --output report.html\n  \
 enforcer report --format json --profile prod --output today.json --since yesterday.json\n  \
@@ -58,6 +58,10 @@ pub(crate) struct Arguments {
     /// Show what changed since the report in this file, which was written with --format json.
     #[arg(long, value_name = "FILE")]
     since: Option<String>,
+    /// Show who uses each stream, and who may use the key that it is to have, as `access` does: in
+    /// the formats table, json, csv and html.
+    #[arg(long, conflicts_with = "import")]
+    access: bool,
     /// Import the findings into Security Hub (securityhub:BatchImportFindings), instead of writing
     /// a report.
     #[arg(long, conflicts_with_all = ["format", "output"])]
@@ -92,10 +96,13 @@ enum Format {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
+    if arguments.access && matches!(arguments.format, Format::Asff | Format::Ocsf) {
+        bail!("--access has no place in findings: use --format table, json, csv or html");
+    }
     // A file that is not a report is refused before AWS is asked.
     let earlier = arguments.since.as_deref().map(EarlierReport::read).transpose()?;
     let opened = arguments.selection.opened(false).await?;
-    let (survey, made_at, targets) = arguments.selection.survey(&opened).await?;
+    let (survey, made_at, targets) = Box::pin(arguments.selection.survey(&opened, arguments.access)).await?;
     let is_fine = |row: &Row| row.is_encrypted_as_configured() || matches!(row.status, Status::Exempt | Status::Gone);
     let has_failed = arguments.fail_on == FailOn::NonCompliant && !survey.rows.iter().all(is_fine);
     let code = if survey.failed_regions.is_empty() && !has_failed { SUCCESS } else { FAILED };
@@ -113,7 +120,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
     {
         print_warning(&note);
     }
-    let report = FleetReport { made_at, survey, scopes, changes };
+    let report = FleetReport { made_at, survey, scopes, changes, with_users: arguments.access };
     if arguments.import {
         let batches = asff::batches(&findings_of(&report), report.made_at);
         let imported = Box::pin(import(&batches, &surveyed, arguments.yes)).await?;

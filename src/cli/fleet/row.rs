@@ -6,6 +6,7 @@ use super::access::StreamAccess;
 use crate::cli::remedy::for_person;
 use crate::cli::visible::visible;
 use crate::domain::failure::{Failure, Kind};
+use crate::domain::mode::Mode;
 use crate::domain::outcome::{Outcome, Status};
 use crate::domain::stream::{StreamArn, StreamRef};
 
@@ -35,6 +36,9 @@ pub(super) struct Row {
     /// The stream's users, if they were asked for.
     #[serde(rename = "users", skip_serializing_if = "Option::is_none", serialize_with = "users_only")]
     pub(super) access: Option<StreamAccess>,
+    /// Whether the rule that decides has `requireAccess`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) require_access: bool,
 }
 
 impl Row {
@@ -60,6 +64,7 @@ impl Row {
             status: outcome.status,
             outcome,
             access: None,
+            require_access: false,
         }
     }
 
@@ -79,6 +84,7 @@ impl Row {
             outcome: visible_outcome(&self.outcome),
             // Its texts are made visible where they are put in words.
             access: self.access.clone(),
+            require_access: self.require_access,
         }
     }
 
@@ -91,6 +97,23 @@ impl Row {
     /// Whether a known user may not use the key that the stream is to have; `false` if nobody asked.
     pub(super) fn has_users_without_access(&self) -> bool {
         self.access.as_ref().is_some_and(StreamAccess::has_users_without_access)
+    }
+
+    /// Whether `apply` would change the stream, as far as its settings and its policy go.
+    pub(super) fn is_to_change(&self) -> bool {
+        self.status == Status::WouldEncrypt && self.outcome.mode == Mode::Enforce
+    }
+
+    /// Why `requireAccess` makes `apply` leave the stream alone; `None` if it does not. Before the
+    /// users were asked for, nothing is certain.
+    pub(super) fn held_back_by_rule(&self) -> Option<String> {
+        if !self.require_access {
+            return None;
+        }
+        match &self.access {
+            Some(access) => access.uncertainty(),
+            None => Some("its users were not read".to_owned()),
+        }
     }
 
     /// Whether the stream is encrypted as the settings and the policy require, even if its key is

@@ -2,6 +2,7 @@
 //! totals, then what failed, what would change, what is exempt, and what is compliant.
 //!
 //! A key is shown as its alias or the first characters of its ID; the full ARNs are listed below.
+//! [`Columns`] and [`Page`] are those of every table of these commands.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,6 +15,7 @@ use super::access::StreamAccess;
 use super::places::failures;
 use super::row::{Row, short_key};
 use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, warning, wrapped};
+use crate::cli::visible::visible;
 use crate::domain::key::KeyArn;
 use crate::domain::mode::Mode;
 use crate::domain::outcome::Status;
@@ -33,8 +35,8 @@ const ORDER: [Status; 11] = [
     Status::Compliant,
 ];
 
-/// The fewest columns for a reason beside its stream; where there are fewer, it stands below.
-const REASON_BESIDE: usize = 48;
+/// The fewest columns for details beside their row; where there are fewer, they stand below.
+const DETAILS_BESIDE: usize = 48;
 
 const GAP: usize = 2;
 
@@ -50,8 +52,8 @@ pub(super) struct View {
 /// The table of `survey`.
 pub(super) fn table(survey: &Survey, view: View) -> String {
     let survey = survey.visible();
-    let Survey { rows, keys_at_risk, empty, failed_regions } = &survey;
-    let mut page = Page { width: view.width, text: String::new() };
+    let Survey { rows, keys_at_risk, empty, failed_regions, not_read } = &survey;
+    let mut page = Page::new(view.width);
     let places: Vec<&[Row]> = rows.chunk_by(is_same_place).collect();
     let total_of_all = match &places[..] {
         [] => "no streams found".to_owned(),
@@ -78,14 +80,21 @@ pub(super) fn table(survey: &Survey, view: View) -> String {
     for note in &notes {
         page.wrapped("  ", &keys.shortened(note));
     }
-    let columns = Columns::of(rows, view, &keys);
+    let shown = rows.iter().filter(|row| view.shows(row));
+    let columns = Columns::of(HEADINGS, shown.map(|row| cells(row, &keys)), view.width);
     for rows in &places {
         page.line("");
         if places.len() > 1 {
             page.wrapped("", &format!("{BOLD}{}{BOLD:#}", total(rows, &place(rows))));
             page.line("");
         }
-        columns.print(rows, view, &keys, &mut page);
+        print(rows, view, &keys, &columns, &mut page);
+    }
+    if !not_read.is_empty() {
+        page.line("");
+    }
+    for not_read in not_read {
+        page.wrapped("  ", &format!("{YELLOW}not read:{YELLOW:#} {not_read}"));
     }
     if !keys.0.is_empty() {
         page.line("");
@@ -220,6 +229,20 @@ fn paragraphs(row: &Row) -> Vec<String> {
     }
     paragraphs.extend(outcome.warnings.iter().map(|line| warning(&serde_json::to_value(line).unwrap_or_default())));
     paragraphs.extend(row.access.iter().flat_map(StreamAccess::lines));
+    if row.require_access && row.is_to_change() {
+        paragraphs.push(match (&row.access, row.held_back_by_rule()) {
+            (None, _) => format!(
+                "{DIM}requireAccess:{DIM:#} apply encrypts the stream only if every known user may use the key; the \
+                 function does not ask (--access shows who uses it)"
+            ),
+            (Some(_), Some(because)) => format!(
+                "{YELLOW}held back by requireAccess:{YELLOW:#} {}; apply leaves the stream alone, the function does \
+                 not ask",
+                visible(&because)
+            ),
+            (Some(_), None) => format!("{GREEN}requireAccess:{GREEN:#} every known user may use the key"),
+        });
+    }
     if let Some(failure) = &outcome.error {
         paragraphs.push(format!("{DIM}remedy:{DIM:#} {}", failure.remedy));
     }
@@ -230,79 +253,71 @@ fn paragraphs(row: &Row) -> Vec<String> {
     }
 }
 
-/// The widths of the columns before the reason, and that of the reason if it stands beside them.
-struct Columns {
+const HEADINGS: [&str; 4] = ["stream", "state", "current key", "configured key"];
+
+/// Four columns that fit a width, and details of each row: beside them if there is room, otherwise
+/// below.
+pub(super) struct Columns {
+    headings: [&'static str; 4],
     widths: [usize; 4],
-    reason: Option<usize>,
+    /// The columns that details have.
+    details: usize,
+    are_beside: bool,
 }
 
 impl Columns {
-    const HEADINGS: [&str; 4] = ["stream", "state", "current key", "configured key"];
-
-    fn of(rows: &[Row], view: View, keys: &Keys) -> Self {
-        let mut widths = Self::HEADINGS.map(display_width);
-        for row in rows.iter().filter(|row| view.shows(row)) {
-            for (width, cell) in widths.iter_mut().zip(cells(row, keys)) {
+    /// The columns of rows with these `cells`, in lines of at most `width`.
+    pub(super) fn of(headings: [&'static str; 4], cells: impl IntoIterator<Item = [String; 4]>, width: usize) -> Self {
+        let mut widths = headings.map(display_width);
+        for row in cells {
+            for (width, cell) in widths.iter_mut().zip(row) {
                 *width = display_width(&cell).max(*width);
             }
         }
         // The mark and its gap come first.
         let taken = |widths: &[usize; 4]| GAP + widths.iter().sum::<usize>() + GAP * (widths.len() - 1);
-        while taken(&widths) > view.width
+        while taken(&widths) > width
             && let Some(widest) = widths.iter_mut().max()
         {
             *widest = widest.saturating_sub(1);
         }
-        let reason = view.width.checked_sub(taken(&widths) + GAP).filter(|left| *left >= REASON_BESIDE);
-        Self { widths, reason }
+        let beside = width.checked_sub(taken(&widths) + GAP).filter(|left| *left >= DETAILS_BESIDE);
+        Self { headings, widths, details: beside.unwrap_or(width - 2 * GAP), are_beside: beside.is_some() }
     }
 
-    fn print(&self, rows: &[Row], view: View, keys: &Keys, page: &mut Page) {
-        if rows.iter().any(|row| view.shows(row)) {
-            let reason = self.reason.map(|_| vec!["reason".to_owned()]);
-            self.row(" ", Self::HEADINGS.map(str::to_owned), [DIM; 4], reason.unwrap_or_default(), page);
-        }
-        for status in ORDER {
-            let (mark, style) = marked(status);
-            let of_status = rows.iter().filter(|row| row.status == status);
-            let number = of_status.clone().count();
-            if number > 0 {
-                page.line("");
-            }
-            match number {
-                0 => continue,
-                _ if status == Status::Compliant && !view.all => {
-                    page.line(&format!("{style}{mark} {number} compliant{style:#} {DIM}(--all lists them){DIM:#}"));
-                    continue;
-                }
-                _ => page.line(&format!("{style}{number} {}{style:#}", in_words(status))),
-            }
-            let mark = format!("{style}{mark}{style:#}");
-            for row in of_status {
-                let plain = Style::new();
-                let width = self.reason.unwrap_or(page.width - 2 * GAP);
-                let paragraphs = paragraphs(row);
-                let details = paragraphs.iter().flat_map(|text| wrapped(&keys.shortened(text), width, "  ")).collect();
-                let styles = [BOLD, plain, plain, plain];
-                if self.reason.is_some() {
-                    self.row(&mark, cells(row, keys), styles, details, page);
-                } else {
-                    self.row(&mark, cells(row, keys), styles, Vec::new(), page);
-                    for line in details {
-                        page.line(&format!("    {line}"));
-                    }
-                }
+    /// The line of headings; `details` is that of the details, where they stand beside the columns.
+    pub(super) fn print_headings(&self, details: &str, page: &mut Page) {
+        let details = if self.are_beside { vec![details.to_owned()] } else { Vec::new() };
+        self.lines(" ", self.headings.map(str::to_owned), [DIM; 4], &details, page);
+    }
+
+    /// One row with its details, one paragraph each.
+    pub(super) fn print_row(
+        &self,
+        mark: &str,
+        cells: [String; 4],
+        styles: [Style; 4],
+        details: &[String],
+        page: &mut Page,
+    ) {
+        let details: Vec<_> = details.iter().flat_map(|text| wrapped(text, self.details, "  ")).collect();
+        if self.are_beside {
+            self.lines(mark, cells, styles, &details, page);
+        } else {
+            self.lines(mark, cells, styles, &[], page);
+            for line in details {
+                page.line(&format!("    {line}"));
             }
         }
     }
 
-    /// One row; a cell that is wider than its column goes on below.
-    fn row(&self, mark: &str, cells: [String; 4], styles: [Style; 4], reason: Vec<String>, page: &mut Page) {
+    /// A cell that is wider than its column goes on below.
+    fn lines(&self, mark: &str, cells: [String; 4], styles: [Style; 4], details: &[String], page: &mut Page) {
         let mut columns: Vec<(Vec<String>, usize, Style)> = Vec::new();
         for ((cell, width), style) in cells.into_iter().zip(self.widths).zip(styles) {
             columns.push((wrapped(&cell, width, ""), width, style));
         }
-        columns.push((reason, 0, Style::new()));
+        columns.push((details.to_vec(), 0, Style::new()));
         let height = columns.iter().map(|(lines, ..)| lines.len()).max().unwrap_or_default();
         for index in 0..height {
             let mut line = if index == 0 { mark.to_owned() } else { " ".to_owned() };
@@ -310,9 +325,42 @@ impl Columns {
             for (lines, width, style) in &columns {
                 let cell = lines.get(index).map_or("", String::as_str);
                 let padding = " ".repeat(width.saturating_sub(display_width(cell)) + GAP);
-                let _ = write!(line, "{style}{cell}{style:#}{padding}");
+                // Without the style of nothing, the end of a line can be trimmed.
+                let _ = match cell {
+                    "" => write!(line, "{padding}"),
+                    cell => write!(line, "{style}{cell}{style:#}{padding}"),
+                };
             }
             page.line(line.trim_end());
+        }
+    }
+}
+
+/// The rows of one account and Region, by status.
+fn print(rows: &[Row], view: View, keys: &Keys, columns: &Columns, page: &mut Page) {
+    if rows.iter().any(|row| view.shows(row)) {
+        columns.print_headings("reason", page);
+    }
+    for status in ORDER {
+        let (mark, style) = marked(status);
+        let of_status = rows.iter().filter(|row| row.status == status);
+        let number = of_status.clone().count();
+        if number > 0 {
+            page.line("");
+        }
+        match number {
+            0 => continue,
+            _ if status == Status::Compliant && !view.all => {
+                page.line(&format!("{style}{mark} {number} compliant{style:#} {DIM}(--all lists them){DIM:#}"));
+                continue;
+            }
+            _ => page.line(&format!("{style}{number} {}{style:#}", in_words(status))),
+        }
+        let mark = format!("{style}{mark}{style:#}");
+        let plain = Style::new();
+        for row in of_status {
+            let details: Vec<_> = paragraphs(row).iter().map(|text| keys.shortened(text)).collect();
+            columns.print_row(&mark, cells(row, keys), [BOLD, plain, plain, plain], &details, page);
         }
     }
 }
@@ -327,18 +375,26 @@ fn cells(row: &Row, keys: &Keys) -> [String; 4] {
 }
 
 /// What is printed so far.
-struct Page {
+pub(super) struct Page {
     width: usize,
     text: String,
 }
 
 impl Page {
-    fn line(&mut self, line: &str) {
+    pub(super) fn new(width: usize) -> Self {
+        Self { width, text: String::new() }
+    }
+
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+
+    pub(super) fn line(&mut self, line: &str) {
         self.text.push_str(line);
         self.text.push('\n');
     }
 
-    fn wrapped(&mut self, indent: &str, text: &str) {
+    pub(super) fn wrapped(&mut self, indent: &str, text: &str) {
         for line in wrapped(text, self.width, indent) {
             self.line(&line);
         }

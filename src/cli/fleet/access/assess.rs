@@ -1,23 +1,25 @@
 //! Finds the users of the selected streams of one account and Region, and asks for each whether it
 //! may use the key that the stream is to have.
 
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures_util::StreamExt;
 use futures_util::stream::iter;
-use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::super::row::{Row, is_encrypted_as_configured};
 use super::super::{PATIENCE, Selection, Target};
+use super::page::Counts;
 use crate::access::{
     Action, Evidence, Identity, KeyAccess, Principal, Question, Simulation, User, Users, Verdict, verdict,
 };
 use crate::aws::iam::Iam;
 use crate::aws::users::{Found, NotRead, UserSources};
-use crate::cli::progress::bar;
+use crate::cli::paint::counted;
+use crate::cli::progress::shown;
 use crate::decide::DesiredKey;
 use crate::domain::key::{KeyArn, KeyRef};
 use crate::domain::outcome::Status;
@@ -52,6 +54,9 @@ pub(in crate::cli::fleet) struct StreamAccess {
     pub(super) key: Option<String>,
     /// Its known users; none where no key is to be asked about.
     pub(in crate::cli::fleet) users: Vec<UserAccess>,
+    /// The sources that could not be read, and might name further users.
+    #[serde(skip)]
+    pub(super) unread: BTreeSet<NotRead>,
 }
 
 /// A user of a stream, and whether it may use the key.
@@ -60,10 +65,10 @@ pub(in crate::cli::fleet) struct StreamAccess {
 pub(in crate::cli::fleet) struct UserAccess {
     /// The principal, as an ARN where it has one.
     #[serde(serialize_with = "as_text")]
-    pub(super) principal: Principal,
+    pub(in crate::cli::fleet) principal: Principal,
     pub(super) action: Action,
     #[serde(flatten)]
-    pub(super) verdict: Verdict,
+    pub(in crate::cli::fleet) verdict: Verdict,
     /// How it is known that the principal uses the stream.
     pub(super) known_by: Vec<Evidence>,
 }
@@ -84,7 +89,33 @@ impl StreamAccess {
             current_key: row.current_key.clone(),
             key: None,
             users: Vec::new(),
+            unread: BTreeSet::new(),
         }
+    }
+
+    /// Why it is not certain that every user may use the key; `None` if a user is known, every known
+    /// one may, and no source failed. A source that was read up to a limit counts as read: that of a
+    /// busy key is always longer.
+    pub(in crate::cli::fleet) fn uncertainty(&self) -> Option<String> {
+        let Counts { no, unknown, .. } = Counts::of(&self.users);
+        let mut parts = Vec::new();
+        if no > 0 {
+            parts.push(format!("{} may not use the key", counted(no, "user")));
+        }
+        if unknown > 0 {
+            parts.push(format!("the answer for {} is unknown", counted(unknown, "user")));
+        }
+        if self.users.is_empty() {
+            parts.push("no user is known".to_owned());
+        }
+        if let Some(first) = self.unread.first() {
+            let more = match self.unread.len() {
+                1 => String::new(),
+                several => format!(" and {} more", several - 1),
+            };
+            parts.push(format!("not read: {first}{more}"));
+        }
+        (!parts.is_empty()).then(|| parts.join(", "))
     }
 
     /// Whether a known user may not use the key.
@@ -92,9 +123,75 @@ impl StreamAccess {
         self.users.iter().any(|user| matches!(user.verdict, Verdict::No(_)))
     }
 
+    /// The principals that may not use the key.
+    pub(in crate::cli::fleet) fn without_access(&self) -> Vec<String> {
+        let users = self.users.iter().filter(|user| matches!(user.verdict, Verdict::No(_)));
+        users.map(|user| user.principal.to_string()).collect()
+    }
+
+    /// Whether a key is to be asked about, and nobody is known to use the stream.
+    pub(in crate::cli::fleet) fn has_no_known_user(&self) -> bool {
+        self.key.is_some() && self.users.is_empty()
+    }
+
     /// Whether the stream is to get another key.
     pub(super) fn is_to_change(&self) -> bool {
         !is_encrypted_as_configured(self.status)
+    }
+}
+
+/// The sources that were not read, or not to their end.
+#[derive(Default)]
+struct Unread {
+    /// Those that name users of any stream.
+    of_all: BTreeSet<NotRead>,
+    /// Those that name users of one stream, by its name.
+    of_each: BTreeMap<String, BTreeSet<NotRead>>,
+}
+
+impl Unread {
+    fn of_stream(&mut self, stream: &str, not_read: impl IntoIterator<Item = NotRead>) {
+        self.of_each.entry(stream.to_owned()).or_default().extend(not_read);
+    }
+
+    /// The sources that failed, and might name users of the stream.
+    fn failed(&self, stream: &str) -> BTreeSet<NotRead> {
+        let of_stream = self.of_each.get(stream).into_iter().flatten();
+        self.of_all.iter().chain(of_stream).filter(|not_read| !not_read.is_limit).cloned().collect()
+    }
+
+    fn whole(&self) -> BTreeSet<&NotRead> {
+        self.of_all.iter().chain(self.of_each.values().flatten()).collect()
+    }
+}
+
+/// What an assessment is at, for whoever waits.
+#[derive(Default)]
+struct Phase {
+    what: RefCell<String>,
+    done: Cell<usize>,
+    /// How many steps there are; 0 where that is not known.
+    steps: Cell<usize>,
+}
+
+impl Phase {
+    fn begin(&self, what: &str, steps: usize) {
+        what.clone_into(&mut self.what.borrow_mut());
+        self.done.set(0);
+        self.steps.set(steps);
+    }
+
+    fn step(&self) {
+        self.done.set(self.done.get() + 1);
+    }
+
+    fn in_words(&self, waited: Duration) -> String {
+        let (what, seconds) = (self.what.borrow(), waited.as_secs());
+        match (self.done.get(), self.steps.get()) {
+            (0, 0) => format!("{what} ({seconds} s)"),
+            (done, 0) => format!("{what}: {done} ({seconds} s)"),
+            (done, steps) => format!("{what}: {done} of {steps} ({seconds} s)"),
+        }
     }
 }
 
@@ -124,27 +221,38 @@ enum WantedKey {
 
 impl Assessment<'_> {
     /// The streams in `rows` with their users, and what was not read. `recorded` is what exported
-    /// records show.
+    /// records show. While that takes long, a line says how far it is.
     pub(super) async fn run(&self, rows: Vec<Row>, recorded: Users) -> (Vec<StreamAccess>, Vec<String>) {
-        let mut not_read = BTreeSet::new();
+        let phase = &Phase::default();
+        let assessed = Box::pin(self.assessed(rows, recorded, phase));
+        shown(self.target.clock.instant(), |waited| phase.in_words(waited), assessed).await
+    }
+
+    async fn assessed(&self, rows: Vec<Row>, recorded: Users, phase: &Phase) -> (Vec<StreamAccess>, Vec<String>) {
+        let mut unread = Unread::default();
         let mut others = Vec::new();
         let mut subjects = Vec::new();
         let keys = KeyCache::new(&self.target.aws.keys, &self.target.aws.region, self.until(LONG_PATIENCE));
+        phase.begin("reading the keys that streams are to have", rows.len());
         for row in rows {
+            phase.step();
             match self.key_of(&row, &keys).await {
                 Ok(Some((arn, key))) => subjects.push(Subject { row, arn, key }),
                 Ok(None) => others.push(StreamAccess::new(&row)),
                 Err(why) => {
-                    not_read.insert(NotRead { what: format!("the users of {}", row.stream), why });
+                    unread.of_stream(&row.stream, [NotRead::new(format!("the users of {}", row.stream), why)]);
                     others.push(StreamAccess::new(&row));
                 }
             }
         }
-        let users = Box::pin(self.users(&subjects, recorded, &mut not_read)).await;
-        let mut streams = self.answered(&subjects, users).await;
+        let users = Box::pin(self.users(&subjects, recorded, &mut unread, phase)).await;
+        let mut streams = self.answered(&subjects, users, phase).await;
         streams.extend(others);
         streams.sort_by(|one, other| one.stream.cmp(&other.stream));
-        (streams, not_read.iter().map(|not_read| self.placed(not_read)).collect())
+        for stream in &mut streams {
+            stream.unread = unread.failed(&stream.stream);
+        }
+        (streams, unread.whole().into_iter().map(|not_read| self.placed(not_read)).collect())
     }
 
     /// What was not read, with the Region where several are selected.
@@ -171,37 +279,34 @@ impl Assessment<'_> {
     }
 
     /// The known users of the streams.
-    async fn users(&self, subjects: &[Subject], mut recorded: Users, not_read: &mut BTreeSet<NotRead>) -> Users {
+    async fn users(&self, subjects: &[Subject], mut recorded: Users, unread: &mut Unread, phase: &Phase) -> Users {
         if subjects.is_empty() {
             return recorded;
         }
         let sources = UserSources::new(&self.target.config, &self.target.clock);
-        let length = u64::try_from(subjects.len()).unwrap_or(u64::MAX);
-        let bar = bar(length, "{bar:30} {pos}/{len} {elapsed} {wide_msg}");
-        self.read_history(&sources, subjects, &mut recorded, not_read, &bar).await;
+        self.read_history(&sources, subjects, &mut recorded, unread, phase).await;
+        phase.begin("reading which services use streams", 0);
         let (buses, no_buses) = sources.event_buses().await;
-        not_read.extend(no_buses);
+        unread.of_all.extend(no_buses);
         let arns: BTreeSet<StreamArn> = subjects.iter().map(|subject| subject.arn.clone()).collect();
-        bar.set_message("services");
-        let mut found = Box::pin(sources.of_services(&arns)).await;
+        let Found { mut uses, not_read } = Box::pin(sources.of_services(&arns)).await;
+        unread.of_all.extend(not_read);
         let each = subjects.iter().map(|subject| {
             let (sources, buses, users) = (&sources, &buses, &recorded);
             let queues = subject.row.outcome.seen.as_ref().and_then(|description| description.queues).unwrap_or(0);
             async move {
                 let mut found = sources.of_stream(&subject.arn, queues, |consumer| users.has_used(consumer)).await;
                 found.extend(sources.of_rules(&subject.arn, buses).await);
-                found
+                (subject, found)
             }
         });
         let mut each = std::pin::pin!(iter(each).buffer_unordered(usize::from(self.selection.concurrency)));
-        bar.set_message("streams");
-        while let Some(of_stream) = each.next().await {
-            bar.inc(1);
-            found.extend(of_stream);
+        phase.begin("reading who uses each stream", subjects.len());
+        while let Some((subject, Found { uses: of_stream, not_read })) = each.next().await {
+            phase.step();
+            uses.extend(of_stream);
+            unread.of_stream(&subject.row.stream, not_read);
         }
-        bar.finish_and_clear();
-        let Found { uses, not_read: more } = found;
-        not_read.extend(more);
         let mut users = recorded.clone();
         for known in uses {
             users.add(known);
@@ -215,28 +320,32 @@ impl Assessment<'_> {
         sources: &UserSources,
         subjects: &[Subject],
         users: &mut Users,
-        not_read: &mut BTreeSet<NotRead>,
-        bar: &ProgressBar,
+        unread: &mut Unread,
+        phase: &Phase,
     ) {
         if self.days == 0 {
             return;
         }
-        let mut present = BTreeSet::new();
+        let mut present = BTreeMap::<KeyArn, Vec<&str>>::new();
         for Subject { row, arn, .. } in subjects {
             let Some(text) = &row.current_key else { continue };
             match self.present_key(text, arn).await {
-                Ok(key) => present.extend(key),
+                Ok(key) => key.into_iter().for_each(|key| present.entry(key).or_default().push(&row.stream)),
                 Err(why) => {
                     let what = format!("CloudTrail's event history of the key of {}", row.stream);
-                    not_read.insert(NotRead { what, why });
+                    unread.of_stream(&row.stream, [NotRead::new(what, why)]);
                 }
             }
         }
         let since = self.target.clock.utc() - TimeDelta::days(i64::from(self.days));
-        for key in present {
-            bar.set_message(format!("event history of key {}", key.id()));
-            let read = sources.of_key(&key, since, || bar.tick()).await;
-            not_read.extend(read.not_read);
+        let keys = present.len();
+        for (index, (key, streams)) in present.into_iter().enumerate() {
+            let what = format!("reading CloudTrail's event history of key {} of {keys}, pages", index + 1);
+            phase.begin(&what, 0);
+            let read = sources.of_key(&key, since, || phase.step()).await;
+            for stream in streams {
+                unread.of_stream(stream, read.not_read.clone());
+            }
             for used in read.uses {
                 users.record(used);
             }
@@ -267,18 +376,19 @@ impl Assessment<'_> {
     }
 
     /// The streams with their users' answers.
-    async fn answered(&self, subjects: &[Subject], users: Users) -> Vec<StreamAccess> {
+    async fn answered(&self, subjects: &[Subject], users: Users, phase: &Phase) -> Vec<StreamAccess> {
         let Some(account) = subjects.first().map(|subject| subject.arn.account()) else { return Vec::new() };
         let iam = Iam::new(&self.target.config, &self.target.clock);
-        let paths = self.paths(&iam, account, &users).await;
+        let paths = self.paths(&iam, account, &users, phase).await;
         let whole = |principal: &Principal| match paths.get(principal) {
             Some(RolePath::Found(role)) => Some(role.clone()),
             _ => None,
         };
         let of: Vec<(&Subject, Vec<User>)> =
             subjects.iter().map(|subject| (subject, users.of(&subject.arn, whole))).collect();
+        phase.begin("reading the policies and grants of keys", 0);
         let keys = self.keys(subjects).await;
-        let simulated = Simulated::of(&iam, &of).await;
+        let simulated = Simulated::of(&iam, &of, phase).await;
         let mut streams = Vec::new();
         for (subject, users) in of {
             let mut access = StreamAccess::new(&subject.row);
@@ -303,9 +413,11 @@ impl Assessment<'_> {
     }
 
     /// The roles of `account` of which only sessions are known.
-    async fn paths(&self, iam: &Iam, account: &str, users: &Users) -> BTreeMap<Principal, RolePath> {
+    async fn paths(&self, iam: &Iam, account: &str, users: &Users, phase: &Phase) -> BTreeMap<Principal, RolePath> {
         let mut paths = BTreeMap::new();
+        phase.begin("reading the roles of sessions", 0);
         for principal in users.roles_without_path() {
+            phase.step();
             let Principal::Role { name, .. } = &principal else { continue };
             // IAM knows the roles of its own account only.
             if principal.account() != Some(account) {
@@ -360,7 +472,7 @@ struct Simulated {
 }
 
 impl Simulated {
-    async fn of(iam: &Iam, of: &[(&Subject, Vec<User>)]) -> Self {
+    async fn of(iam: &Iam, of: &[(&Subject, Vec<User>)], phase: &Phase) -> Self {
         let mut asked = BTreeMap::<(Principal, WantedKey), (BTreeSet<Action>, Vec<StreamArn>)>::new();
         for (Subject { arn, key, .. }, users) in of {
             for User { principal, action, .. } in users {
@@ -373,11 +485,13 @@ impl Simulated {
                 }
             }
         }
+        phase.begin("asking IAM", asked.len());
         let shared = iter(&asked).map(|((principal, key), (actions, streams))| async move {
             let answered = match streams.first() {
                 Some(stream) => simulate(iam, principal, key, actions, stream, false).await,
                 None => Ok(None),
             };
+            phase.step();
             ((principal.clone(), key.clone()), answered)
         });
         let shared: BTreeMap<_, _> = shared.buffer_unordered(SIMULATIONS).collect().await;
@@ -389,8 +503,11 @@ impl Simulated {
         let by_stream = by_stream.flat_map(|((principal, key), (actions, streams))| {
             streams.iter().map(move |stream| (principal, key, actions, stream))
         });
+        let by_stream: Vec<_> = by_stream.collect();
+        phase.begin("asking IAM about policies that name streams", by_stream.len());
         let by_stream = iter(by_stream).map(|(principal, key, actions, stream)| async move {
             let answered = simulate(iam, principal, key, actions, stream, true).await;
+            phase.step();
             ((principal.clone(), key.clone(), stream.clone()), answered)
         });
         let of_stream = by_stream.buffer_unordered(SIMULATIONS).collect().await;

@@ -7,6 +7,7 @@
 
 mod assess;
 mod fix;
+mod page;
 mod show;
 mod trail;
 
@@ -18,13 +19,14 @@ use serde_json::{Value, json};
 
 use self::assess::Assessment;
 pub(super) use self::assess::StreamAccess;
+pub(super) use self::page::{ANSWERS, Counts, section};
 use self::trail::TrailRead;
 use super::places::FailedPlace;
 use super::row::Row;
-use super::{Selection, Survey, Target};
+use super::{Selection, Target};
 use crate::access::{Users, Verdict};
 use crate::cli::input::whole_number;
-use crate::cli::paint::{counted, print_line, print_warning};
+use crate::cli::paint::{counted, print_line, print_warning, width};
 use crate::cli::{FAILED, PENDING, SUCCESS, visible};
 use crate::domain::outcome::Status;
 
@@ -128,36 +130,13 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
             });
         }
         (None, true) => print_line(&visible::json(&answers.json())),
-        (None, false) => print_line(&answers.to_string()),
+        (None, false) => print_line(&answers.table(width())),
     }
     Ok(answers.exit_code())
 }
 
 /// How many days of the event history are read where nobody says how many.
 const DAYS: u8 = 7;
-
-/// The streams in `places` with their users, and the sources that were not read. Changes
-/// nothing.
-///
-/// # Errors
-/// No place answers.
-pub(super) async fn survey(
-    selection: &Selection,
-    places: &[Result<Target, FailedPlace>],
-) -> Result<(Survey, BTreeSet<String>)> {
-    let several = places.len() > 1;
-    let (mut survey, mut not_read) = (Survey::default(), BTreeSet::new());
-    for place in selection.survey_each(places).await? {
-        match place {
-            Err(failed) => survey.failed_regions.push(failed),
-            Ok((target, mut part)) => {
-                not_read.extend(add_users(target, selection, &mut part.rows, several, |_| true).await);
-                survey.extend(part);
-            }
-        }
-    }
-    Ok((survey, not_read))
-}
 
 /// Adds their users to the rows of one place for which `is_asked` holds. Returns what was not read.
 pub(super) async fn add_users(

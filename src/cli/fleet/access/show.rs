@@ -1,10 +1,10 @@
 //! The answers as a table for people, which begins with those who would lose access.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use anstyle::Style;
 
+use super::super::table::{Columns, Page};
 use super::Answers;
 use super::assess::{StreamAccess, UserAccess};
 use crate::access::{Action, Principal, Reason, Verdict};
@@ -12,15 +12,20 @@ use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted};
 use crate::cli::visible::visible;
 use crate::domain::outcome::Status;
 
+const HEADINGS: [&str; 4] = ["stream", "principal", "as", "key"];
+
+/// A principal that is longer than this is shown without its path.
+const WIDEST: usize = 44;
+
 /// One line of the table.
-struct Line<'a> {
-    stream: &'a StreamAccess,
-    user: &'a UserAccess,
+pub(in crate::cli::fleet) struct Line<'a> {
+    pub(in crate::cli::fleet) stream: &'a StreamAccess,
+    pub(in crate::cli::fleet) user: &'a UserAccess,
 }
 
 impl Line<'_> {
     /// Where the line stands: those who would lose access first.
-    fn rank(&self) -> u8 {
+    pub(in crate::cli::fleet) fn rank(&self) -> u8 {
         match self.user.verdict {
             Verdict::No(_) => 0,
             Verdict::Unknown(_) => 1,
@@ -38,7 +43,7 @@ impl Line<'_> {
         }
     }
 
-    fn answer(&self) -> &'static str {
+    pub(in crate::cli::fleet) fn answer(&self) -> &'static str {
         match self.user.verdict {
             Verdict::No(_) if self.stream.is_to_change() => "loses access",
             Verdict::No(_) => "has no access",
@@ -48,7 +53,7 @@ impl Line<'_> {
         }
     }
 
-    fn reason(&self) -> String {
+    pub(in crate::cli::fleet) fn reason(&self) -> String {
         match &self.user.verdict {
             Verdict::No(reason) => reason.to_string(),
             Verdict::Unknown(why) => why.clone(),
@@ -57,15 +62,23 @@ impl Line<'_> {
         }
     }
 
-    fn uses(&self) -> &'static str {
+    pub(in crate::cli::fleet) fn uses(&self) -> &'static str {
         match self.user.action {
             Action::GenerateDataKey => "producer",
             Action::Decrypt => "consumer",
         }
     }
 
+    fn cells(&self) -> [String; 4] {
+        [visible(&self.stream.stream), self.principal(), self.uses().to_owned(), self.answer().to_owned()]
+    }
+
+    pub(in crate::cli::fleet) fn known_by(&self) -> String {
+        self.user.known_by.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    }
+
     /// The principal in few characters: without what it shares with the stream.
-    fn principal(&self) -> String {
+    pub(in crate::cli::fleet) fn principal(&self) -> String {
         let text = visible(&self.user.principal);
         let (Principal::Role { account, .. } | Principal::User { account, .. }) = &self.user.principal else {
             return text;
@@ -106,122 +119,116 @@ impl StreamAccess {
     }
 }
 
-impl fmt::Display for Answers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Answers {
+    /// What a person reads, in lines of at most `width` columns.
+    pub(super) fn table(&self, width: usize) -> String {
+        let mut page = Page::new(width);
         for failed in &self.failed_regions {
-            writeln!(f, "{RED}✘{RED:#} {}", visible(failed))?;
+            page.wrapped("  ", &format!("{RED}✘{RED:#} {}", visible(failed)));
         }
         let mut places = BTreeMap::<(&str, &str), Vec<&StreamAccess>>::new();
         for stream in &self.streams {
             let account = stream.account.as_deref().unwrap_or("unknown");
             places.entry((account, &stream.region)).or_default().push(stream);
         }
+        let columns = Columns::of(HEADINGS, self.streams.iter().flat_map(lines_of).map(|line| line.cells()), width);
         for ((account, region), streams) in &places {
-            writeln!(f, "{BOLD}account {account}, {}{BOLD:#}\n", visible(*region))?;
-            table(streams, f)?;
-            without_users(streams, f)?;
+            page.wrapped("", &format!("{BOLD}account {account}, {}{BOLD:#}", visible(*region)));
+            page.line("");
+            table(streams, &columns, &mut page);
+            without_users(streams, &mut page);
         }
         if places.is_empty() && self.failed_regions.is_empty() {
-            writeln!(f, "no streams found")?;
+            page.line("no streams found");
         }
         for not_read in &self.not_read {
-            writeln!(f, "{YELLOW}not read:{YELLOW:#} {}", visible(not_read))?;
+            page.wrapped("  ", &format!("{YELLOW}not read:{YELLOW:#} {}", visible(not_read)));
         }
         if !self.not_read.is_empty() {
-            writeln!(f)?;
+            page.line("");
         }
-        self.summary(f)
+        self.summary(&mut page);
+        page.into_text()
     }
-}
 
-impl Answers {
-    fn summary(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = |noun: &str, number: usize| counted(number, noun);
+    fn summary(&self, page: &mut Page) {
         let uses = self.streams.iter().map(|stream| stream.users.len()).sum();
-        write!(f, "{BOLD}{} of {}: ", count("use", uses), count("stream", self.streams.len()))?;
-        let (no, unknown) = (self.no(), self.unknown());
-        write!(f, "{no} without access to the key{BOLD:#}, {unknown} unknown")?;
-        let gone = self.count(|verdict| *verdict == Verdict::Gone);
-        if gone > 0 {
-            write!(f, ", {gone} gone")?;
-        }
-        write!(f, ", {} yes", self.count(|verdict| *verdict == Verdict::Yes))?;
+        let of = format!("{} of {}", counted(uses, "use"), counted(self.streams.len(), "stream"));
+        let gone = match self.count(|verdict| *verdict == Verdict::Gone) {
+            0 => String::new(),
+            gone => format!(", {gone} gone"),
+        };
+        page.wrapped(
+            "  ",
+            &format!(
+                "{BOLD}{of}: {} without access to the key{BOLD:#}, {} unknown{gone}, {} yes",
+                self.no(),
+                self.unknown(),
+                self.count(|verdict| *verdict == Verdict::Yes)
+            ),
+        );
         if !self.not_read.is_empty() {
-            write!(f, "\n{YELLOW}users may be missing:{YELLOW:#} not every source was read")?;
+            page.wrapped("  ", &format!("{YELLOW}users may be missing:{YELLOW:#} not every source was read"));
         }
         let mends =
             |verdict: &Verdict| matches!(verdict, Verdict::No(Reason::IdentityPolicyLacks | Reason::KeyPolicyLacks));
         if self.count(mends) > 0 {
-            write!(f, "\nRun the same command with {BOLD}--fix{BOLD:#} for the least statements that allow it.")?;
+            let fix = "for the least statements that allow it.";
+            page.wrapped("", &format!("Run the same command with {BOLD}--fix{BOLD:#} {fix}"));
         }
-        Ok(())
     }
 }
 
-fn table(streams: &[&StreamAccess], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let of = |stream: &'_ &StreamAccess| stream.users.len();
-    if streams.iter().map(of).sum::<usize>() == 0 {
-        return Ok(());
+/// The lines about one stream.
+fn lines_of(stream: &StreamAccess) -> impl Iterator<Item = Line<'_>> {
+    stream.users.iter().map(move |user| Line { stream, user })
+}
+
+fn table(streams: &[&StreamAccess], columns: &Columns, page: &mut Page) {
+    let mut lines: Vec<_> = streams.iter().copied().flat_map(lines_of).collect();
+    if lines.is_empty() {
+        return;
     }
-    let mut lines: Vec<_> =
-        streams.iter().flat_map(|stream| stream.users.iter().map(|user| Line { stream, user })).collect();
     // Those of a rank stay in the order of streams and principals.
     lines.sort_by_key(Line::rank);
-    let headings = ["stream", "principal", "as", "key"];
-    let cells: Vec<[String; 4]> = lines
-        .iter()
-        .map(|line| [visible(&line.stream.stream), line.principal(), line.uses().to_owned(), line.answer().to_owned()])
-        .collect();
-    let width = |column: usize| {
-        let widths = cells.iter().map(|row| row[column].chars().count()).filter(|width| *width <= WIDEST);
-        widths.chain([headings[column].len()]).max().unwrap_or_default()
-    };
-    let widths = [0, 1, 2, 3].map(width);
-    write!(f, "  {DIM}")?;
-    for (heading, width) in headings.iter().zip(widths).take(3) {
-        write!(f, "{heading:<width$}  ")?;
-    }
-    writeln!(f, "{}{DIM:#}", headings[3])?;
-    for (line, [stream, principal, uses, answer]) in lines.iter().zip(&cells) {
+    columns.print_headings("reason", page);
+    for line in &lines {
         let (mark, style) = line.mark();
-        let [first, second, third, _] = widths;
-        writeln!(
-            f,
-            "{style}{mark}{style:#} {stream:<first$}  {BOLD}{principal:<second$}{BOLD:#}  {uses:<third$}  \
-             {style}{answer}{style:#}"
-        )?;
-        if line.user.verdict != Verdict::Yes {
-            writeln!(f, "    {}", visible(&line.reason()))?;
-        }
-        let known: Vec<_> = line.user.known_by.iter().map(ToString::to_string).collect();
-        writeln!(f, "    {DIM}known by: {}{DIM:#}", visible(&known.join("; ")))?;
+        let plain = Style::new();
+        let reason = (line.user.verdict != Verdict::Yes).then(|| visible(&line.reason()));
+        let known_by = format!("{DIM}known by: {}{DIM:#}", visible(&line.known_by()));
+        let details: Vec<_> = reason.into_iter().chain([known_by]).collect();
+        columns.print_row(
+            &format!("{style}{mark}{style:#}"),
+            line.cells(),
+            [plain, BOLD, plain, style],
+            &details,
+            page,
+        );
     }
-    writeln!(f)
+    page.line("");
 }
 
-/// A cell that is longer than this does not widen its column.
-const WIDEST: usize = 44;
-
 /// The streams of which no user is known, and those that are not asked about.
-fn without_users(streams: &[&StreamAccess], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn without_users(streams: &[&StreamAccess], page: &mut Page) {
     let names = |matches: &dyn Fn(&&&StreamAccess) -> bool| {
         streams.iter().filter(matches).map(|stream| visible(&stream.stream)).collect::<Vec<_>>().join(", ")
     };
-    let no_user = names(&|stream| stream.key.is_some() && stream.users.is_empty());
+    let no_user = names(&|stream| stream.has_no_known_user());
     let exempt = names(&|stream| stream.key.is_none() && stream.status == Status::Exempt);
     let others: Vec<_> =
         streams.iter().filter(|stream| stream.key.is_none() && stream.status != Status::Exempt).collect();
     if no_user.is_empty() && exempt.is_empty() && others.is_empty() {
-        return Ok(());
+        return;
     }
     if !no_user.is_empty() {
-        writeln!(f, "{YELLOW}no user is known:{YELLOW:#} {no_user}")?;
+        page.wrapped("  ", &format!("{YELLOW}no user is known:{YELLOW:#} {no_user}"));
     }
     if !exempt.is_empty() {
-        writeln!(f, "{DIM}exempt, so no key is applied:{DIM:#} {exempt}")?;
+        page.wrapped("  ", &format!("{DIM}exempt, so no key is applied:{DIM:#} {exempt}"));
     }
     for stream in others {
-        writeln!(f, "{RED}✘{RED:#} {}: {}", visible(&stream.stream), visible(&stream.reason))?;
+        page.wrapped("  ", &format!("{RED}✘{RED:#} {}: {}", visible(&stream.stream), visible(&stream.reason)));
     }
-    writeln!(f)
+    page.line("");
 }

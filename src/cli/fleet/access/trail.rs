@@ -20,7 +20,8 @@ use serde_json::Value;
 
 use crate::access::{Use, used_by};
 use crate::cli::input::reason;
-use crate::cli::progress::bar;
+use crate::cli::progress::{Murmur, bar};
+use crate::clock::Clock;
 
 /// What was read of the files.
 #[derive(Debug, Default)]
@@ -48,12 +49,25 @@ pub(super) fn read(paths: &[PathBuf], mut on_use: impl FnMut(Use)) -> TrailRead 
     }
     let bytes = files.iter().map(|(_, size)| size).sum();
     let bar = bar(bytes, "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} {wide_msg}");
+    let clock = Clock::system();
+    let mut murmur = Murmur::new(clock.instant());
+    let mut said = || {
+        // A terminal shows the bar.
+        if bar.is_hidden() {
+            let megabytes = |bytes: u64| bytes / 1_000_000;
+            murmur.say(clock.instant(), |waited| {
+                let (read, of) = (megabytes(bar.position()), megabytes(bytes));
+                format!("reading exported files: {read} of {of} MB ({} s)", waited.as_secs())
+            });
+        }
+    };
     let counts = RefCell::new((0, 0));
     for (path, _) in &files {
         bar.set_message(path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default());
         let on_record = |record: &Value| {
             let mut counts = counts.borrow_mut();
             counts.0 += 1;
+            said();
             if let Some(used) = used_by(record) {
                 counts.1 += 1;
                 on_use(used);
