@@ -16,9 +16,10 @@ use super::identity::Identity;
 use super::key_state::KeyState;
 use super::model::{Change, Model, NewKey, ParameterVersion, Queue, Role, Stream, Target, later};
 use super::options::Options;
+use super::permissions::Policies;
 use super::script::ScriptedAction;
 use super::service_error::ServiceError;
-use super::users::{self, Policies, UsedBy};
+use super::users::{self, UsedBy};
 use crate::clock::Clock;
 
 /// A handle on one AWS account in one Region. Clones share the account.
@@ -391,7 +392,9 @@ impl Account {
         });
     }
 
-    /// Creates a role or a user with these policies, or replaces them. `arn` is its ARN.
+    /// Creates a role or a user with these policies, or replaces them. `arn` is its ARN. From now on
+    /// it can use encrypted streams only if it may use their keys, for which its `kms:` permissions
+    /// count; what it may do on the streams themselves is not modelled.
     pub fn principal(&self, arn: &str, policies: Policies) {
         self.with(|model, _| model.users.add_principal(arn, policies));
     }

@@ -63,6 +63,26 @@ pub(crate) fn record(model: &mut Model, call: &RecordedCall<'_>) {
     }
 }
 
+/// Records a call of KMS that Kinesis made for `call`'s caller. The record has the caller's identity,
+/// and the service in three places, like those of [other services' calls]; no record of Kinesis is
+/// documented. `EventBridge` delivers it to rules that ask for [read-only events].
+///
+/// [other services' calls]: https://docs.aws.amazon.com/kms/latest/developerguide/ct-generatedatakey.html
+/// [read-only events]: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-event-cloudtrail.html
+pub(crate) fn record_by_kinesis(model: &mut Model, call: &RecordedCall<'_>) {
+    const KINESIS: &str = "kinesis.amazonaws.com";
+    let ids = model.record_ids();
+    let mut detail = detail(model, call, &ids);
+    detail["userIdentity"]["invokedBy"] = json!(KINESIS);
+    detail["sourceIPAddress"] = json!(KINESIS);
+    detail["userAgent"] = json!(KINESIS);
+    detail["readOnly"] = json!(true);
+    if let Some(members) = detail.as_object_mut() {
+        members.remove("tlsDetails");
+    }
+    publish_detail(model, call, &ids, detail);
+}
+
 /// Records the calls that scripted actions have queued in the model.
 pub(crate) fn record_scripted(model: &mut Model) {
     for call in std::mem::take(&mut model.unrecorded) {
@@ -104,6 +124,10 @@ pub(crate) fn flood(model: &mut Model, by: &Identity, records: usize, at: DateTi
 
 fn publish(model: &mut Model, call: &RecordedCall<'_>, ids: &RecordIds) {
     let detail = detail(model, call, ids);
+    publish_detail(model, call, ids, detail);
+}
+
+fn publish_detail(model: &mut Model, call: &RecordedCall<'_>, ids: &RecordIds, detail: Value) {
     model.events.push(envelope(model, &ids.event, call, "AWS API Call via CloudTrail", &[], &detail));
     model.history.push(HistoryRecord { at: call.at, detail });
 }

@@ -89,7 +89,7 @@ fn event(record: &HistoryRecord) -> Value {
         "EventName": detail["eventName"],
         "EventSource": detail["eventSource"],
         "EventTime": record.at.timestamp(),
-        "ReadOnly": "false",
+        "ReadOnly": (detail["readOnly"] == true).to_string(),
         "Username": user_name(detail),
         "Resources": [],
         "CloudTrailEvent": detail.to_string(),

@@ -44,6 +44,14 @@ impl Identity {
         }
     }
 
+    /// The ARN of the role or user, which has its path.
+    pub(crate) fn principal_arn(&self, region: &str, account: &str) -> String {
+        match self {
+            Self::User { .. } => self.arn(region, account),
+            Self::Role { name, .. } => format!("arn:{}:iam::{account}:role/{name}", partition_of(region)),
+        }
+    }
+
     /// The principal's [unique id].
     ///
     /// [unique id]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids

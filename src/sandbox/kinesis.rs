@@ -5,6 +5,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
+use super::identity::Caller;
 use super::input::{Input, each_text};
 use super::model::{Model, Stream};
 use super::records::{self, has_shards, shards};
@@ -50,6 +51,7 @@ pub(crate) fn answer(
     model: &mut Model,
     operation: &str,
     input: Input<'_>,
+    caller: &Caller,
     now: DateTime<Utc>,
 ) -> Result<Value, ServiceError> {
     model.limit_rate(operation, now)?;
@@ -59,7 +61,7 @@ pub(crate) fn answer(
         "DescribeStream" => describe_with_shards(model, input, now),
         "DescribeStreamSummary" => describe(model, input, now),
         "ListShards" | "PutRecord" | "PutRecords" | "GetShardIterator" | "GetRecords" => {
-            records::answer(model, operation, input, now)
+            records::answer(model, operation, input, caller, now)
         }
         "ListTagsForStream" => list_tags(model, input),
         "AddTagsToStream" => add_tags(model, input),

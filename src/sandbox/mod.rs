@@ -11,13 +11,17 @@
 //! Both call the same function over the same model, so a [`Fault`] or a [`ScriptedAction`] works
 //! with either.
 //!
+//! Kinesis calls KMS with its callers' permissions. [`Account::principal`] creates a role or a user
+//! with its policies, and [`Account::identity`] gives it an access key: without permission to use the
+//! key of a stream, its reads and writes are denied. Other callers may do everything.
+//!
 //! Each quirk of AWS in the model names its source. Where AWS's behaviour is not documented,
 //! [`Options`] has a switch.
 //!
 //! The modules import each other in one direction only: values that need nothing else (`identity`,
-//! `options`, `fault`, `input`), what others do (`script`), the account's state and rules
-//! (`model`), CloudTrail and the services, `endpoint`, `router` with `users`, and on top `client`, [`Account`]
-//! and [`serve`].
+//! `permissions`, `options`, `fault`, `input`), what others do (`script`), the account's state and rules
+//! (`model`), CloudTrail, `key_use` and the services, `endpoint`, `router` with `users`, and on top
+//! `client`, [`Account`] and [`serve`].
 //!
 //! ```
 //! # use kinesis_encryption_enforcer::clock::Clock;
@@ -62,10 +66,12 @@ mod history;
 mod identity;
 mod input;
 mod key_state;
+mod key_use;
 mod kinesis;
 mod kms;
 mod model;
 mod options;
+mod permissions;
 mod records;
 mod router;
 mod script;
@@ -85,7 +91,8 @@ pub use self::fault::Fault;
 pub use self::identity::Identity;
 pub use self::key_state::KeyState;
 pub use self::options::{AliasEcho, Options, QuotaScope};
+pub use self::permissions::Policies;
 pub use self::router::supported;
 pub use self::script::ScriptedAction;
 pub use self::serve::serve;
-pub use self::users::{Policies, UsedBy};
+pub use self::users::UsedBy;

@@ -8,8 +8,10 @@ use chrono::{DateTime, Utc};
 use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
 
+use super::identity::Caller;
 use super::input::{Input, each_object};
-use super::model::{Model, NewRecord, Record, Stream};
+use super::key_use::use_key;
+use super::model::{KeyUse, Model, NewRecord, Record, Stream};
 use super::service_error::ServiceError;
 use super::stream_input::{read_token, selected, write_token};
 
@@ -21,14 +23,15 @@ pub(crate) fn answer(
     model: &mut Model,
     operation: &str,
     input: Input<'_>,
+    caller: &Caller,
     now: DateTime<Utc>,
 ) -> Result<Value, ServiceError> {
     match operation {
         "ListShards" => list_shards(model, input, now),
-        "PutRecord" => put_record(model, input, now),
-        "PutRecords" => put_records(model, input, now),
+        "PutRecord" => put_record(model, input, caller, now),
+        "PutRecords" => put_records(model, input, caller, now),
         "GetShardIterator" => shard_iterator(model, input, now),
-        "GetRecords" => get_records(model, input, now),
+        "GetRecords" => get_records(model, input, caller, now),
         _ => Err(ServiceError::new("UnknownOperationException", String::new())),
     }
 }
@@ -143,9 +146,17 @@ fn put(model: &mut Model, name: &str, record: NewRecord, now: DateTime<Utc>) -> 
     Ok((json!({ "ShardId": shard_id(shard), "SequenceNumber": sequence_number(sequence) }), is_encrypted))
 }
 
-fn put_record(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
+/// Calls KMS for a producer, if a record that is written now is encrypted.
+fn use_key_to_write(model: &mut Model, caller: &Caller, name: &str, now: DateTime<Utc>) -> Result<(), ServiceError> {
+    let stream = model.stream(name)?;
+    let key_id = stream.record_encryption(now).filter(|_| has_shards(stream, now)).map(str::to_owned);
+    key_id.map_or(Ok(()), |key_id| use_key(model, caller, name, &key_id, KeyUse::Write, now))
+}
+
+fn put_record(model: &mut Model, input: Input<'_>, caller: &Caller, now: DateTime<Utc>) -> Result<Value, ServiceError> {
     let record = record_of(input)?;
     let name = selected(model, input)?;
+    use_key_to_write(model, caller, &name, now)?;
     let (mut answer, is_encrypted) = put(model, &name, record, now)?;
     answer["EncryptionType"] = json!(encryption_type(is_encrypted));
     Ok(answer)
@@ -154,7 +165,12 @@ fn put_record(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result
 /// [PutRecords]: up to 500 records. What makes one fail makes all fail here.
 ///
 /// [PutRecords]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
-fn put_records(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
+fn put_records(
+    model: &mut Model,
+    input: Input<'_>,
+    caller: &Caller,
+    now: DateTime<Utc>,
+) -> Result<Value, ServiceError> {
     let records = each_object("Records", input.list("Records")?)?;
     if records.is_empty() || records.len() > 500 {
         let constraint = "Member must have length between 1 and 500";
@@ -162,6 +178,7 @@ fn put_records(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Resul
     }
     let records = records.into_iter().map(record_of).collect::<Result<Vec<_>, _>>()?;
     let name = selected(model, input)?;
+    use_key_to_write(model, caller, &name, now)?;
     let stored = records.into_iter().map(|record| put(model, &name, record, now)).collect::<Result<Vec<_>, _>>()?;
     let is_encrypted = stored.iter().any(|(_, is_encrypted)| *is_encrypted);
     let entries: Vec<_> = stored.into_iter().map(|(entry, _)| entry).collect();
@@ -208,10 +225,16 @@ fn iterator(name: &str, shard: u32, after: u64, now: DateTime<Utc>) -> String {
     write_token(&format!("{name}/{shard}/{after}"), now)
 }
 
-/// [GetRecords]. A record that is encrypted can be read only while its key can be used.
+/// [GetRecords]. A record that is encrypted can be read only while its key can be used, and only by
+/// who may use it.
 ///
 /// [GetRecords]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html
-fn get_records(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Result<Value, ServiceError> {
+fn get_records(
+    model: &mut Model,
+    input: Input<'_>,
+    caller: &Caller,
+    now: DateTime<Utc>,
+) -> Result<Value, ServiceError> {
     let limit = input.number("Limit", 1, 10_000)?.unwrap_or(10_000) as usize;
     let token = read_token(input.required("ShardIterator", 512)?, now).map_err(|refusal| {
         if refusal.code == "ExpiredNextTokenException" {
@@ -232,6 +255,7 @@ fn get_records(model: &mut Model, input: Input<'_>, now: DateTime<Utc>) -> Resul
     let behind = rest.next().map_or(0, |record| (now - record.at).num_milliseconds());
     drop(rest);
     for key_id in page.iter().filter_map(|record| record.key_id.as_deref()) {
+        use_key(model, caller, name, key_id, KeyUse::Read, now)?;
         model.usable_key(key_id, now)?;
     }
     let last = page.last().map_or(after, |record| record.sequence);

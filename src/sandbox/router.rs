@@ -146,7 +146,7 @@ impl Service {
     ) -> Result<Value, ServiceError> {
         let operation = call.operation.as_str();
         match self {
-            Self::Kinesis => kinesis::answer(model, operation, input, now),
+            Self::Kinesis => kinesis::answer(model, operation, input, &call.caller, now),
             Self::Kms => kms::answer(model, operation, input, now),
             Self::Sqs => sqs::answer(model, operation, input, now),
             Self::Ssm => ssm::answer(model, operation, input, now),

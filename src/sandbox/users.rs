@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
-use wildmatch::WildMatch;
 
 use super::arn::arn_of;
 use super::call::Call;
@@ -16,6 +15,7 @@ use super::endpoint::Endpoint;
 use super::fault::Effect;
 use super::input::Input;
 use super::model::{HistoryRecord, Model};
+use super::permissions::{OwnPolicies, Policies, PolicyCall, Says};
 use super::router::{Request, Response};
 use super::service_error::ServiceError;
 
@@ -100,17 +100,6 @@ pub enum UsedBy {
     },
 }
 
-/// A role or a user with its policies, as IAM simulates them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Policies {
-    /// The identity policies.
-    pub identity: Vec<Value>,
-    /// The permissions boundary.
-    pub boundary: Option<Value>,
-    /// The policies of the organization; none means that the account is in none.
-    pub organization: Option<Value>,
-}
-
 /// The state behind the calls.
 #[derive(Debug, Default)]
 pub(crate) struct UserModel {
@@ -129,6 +118,20 @@ impl UserModel {
 
     pub(crate) fn add_principal(&mut self, arn: &str, policies: Policies) {
         self.principals.insert(arn.to_owned(), policies);
+    }
+
+    /// The policies of a role or a user; `None` if it has not been created.
+    pub(crate) fn principal(&self, arn: &str) -> Option<&Policies> {
+        self.principals.get(arn)
+    }
+
+    /// Whether a grant of the key lets the principal call `operation`.
+    pub(crate) fn is_granted(&self, key: &str, grantee: &str, operation: &str) -> bool {
+        let mut grants = self.grants.get(key).into_iter().flatten();
+        grants.any(|grant| {
+            let operations = grant["Operations"].as_array().map(Vec::as_slice).unwrap_or_default();
+            grant["GranteePrincipal"] == grantee && operations.iter().any(|granted| granted == operation)
+        })
     }
 
     pub(crate) fn add_grant(&mut self, key: &str, grantee: &str, operations: &[&str]) {
@@ -543,8 +546,7 @@ fn no_such_entity(name: &str) -> ServiceError {
     ServiceError { status: 404, ..ServiceError::new("NoSuchEntity", message) }
 }
 
-/// [SimulatePrincipalPolicy], for the operators `StringEquals`, `StringLike` and `StringNotEquals`.
-/// A condition key that is not sent is reported as missing.
+/// [SimulatePrincipalPolicy]. A condition key that is not sent is reported as missing.
 ///
 /// [SimulatePrincipalPolicy]: https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
 fn simulate(users: &UserModel, input: Input<'_>) -> Result<Value, ServiceError> {
@@ -562,83 +564,26 @@ fn simulate(users: &UserModel, input: Input<'_>) -> Result<Value, ServiceError> 
     let mut results = Vec::new();
     for index in 1.. {
         let Some(action) = field(&format!("ActionNames.member.{index}")) else { break };
-        let call = SimulatedCall { action, resource, context: &context };
-        let mut missing = Vec::new();
-        let mut decide = |policy: &Value| call.decide(policy, &mut missing);
-        let identity: Vec<_> = principal.identity.iter().map(&mut decide).collect();
-        let boundary = principal.boundary.as_ref().map(&mut decide);
-        let organization = principal.organization.as_ref().map(&mut decide);
-        let limits = [&boundary, &organization];
-        let decision = if identity.iter().chain(limits.into_iter().flatten()).any(|found| *found == Some(false)) {
+        let OwnPolicies { identity, boundary, organization, missing } =
+            PolicyCall { action, resource, context: &context }.by_principal(principal);
+        let limits = [boundary, organization];
+        let decision = if limits.into_iter().flatten().chain([identity]).any(|said| said == Says::Deny) {
             "explicitDeny"
-        } else if limits.into_iter().flatten().any(|found| *found != Some(true)) || !identity.contains(&Some(true)) {
+        } else if limits.into_iter().flatten().chain([identity]).any(|said| said != Says::Allow) {
             "implicitDeny"
         } else {
             "allowed"
         };
-        missing.sort();
-        missing.dedup();
         results.push(json!({
             "EvalActionName": action,
             "EvalResourceName": resource,
             "EvalDecision": decision,
             "MissingContextValues": missing,
-            "boundary": boundary.map(|found| found == Some(true)),
-            "organization": organization.map(|found| found == Some(true)),
+            "boundary": boundary.map(|said| said == Says::Allow),
+            "organization": organization.map(|said| said == Says::Allow),
         }));
     }
     Ok(Value::Array(results))
-}
-
-struct SimulatedCall<'a> {
-    action: &'a str,
-    resource: &'a str,
-    context: &'a BTreeMap<String, String>,
-}
-
-impl SimulatedCall<'_> {
-    /// Whether a policy allows or denies the call; `None` if it does neither.
-    fn decide(&self, policy: &Value, missing: &mut Vec<String>) -> Option<bool> {
-        let statements = policy["Statement"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let mut allowed = None;
-        for statement in statements {
-            let names = |member: &str, text: &str| {
-                each(&statement[member]).any(|pattern| WildMatch::new_case_insensitive(pattern).matches(text))
-            };
-            let is_met = self.is_met(&statement["Condition"], missing);
-            if names("Action", self.action) && names("Resource", self.resource) && is_met {
-                if statement["Effect"] == "Deny" {
-                    return Some(false);
-                }
-                allowed = Some(true);
-            }
-        }
-        allowed
-    }
-
-    fn is_met(&self, condition: &Value, missing: &mut Vec<String>) -> bool {
-        let mut is_met = true;
-        for (operator, keys) in condition.as_object().into_iter().flatten() {
-            for (key, values) in keys.as_object().into_iter().flatten() {
-                let Some(found) = self.context.get(&key.to_ascii_lowercase()) else {
-                    missing.push(key.clone());
-                    is_met &= operator == "StringNotEquals";
-                    continue;
-                };
-                is_met &= match operator.as_str() {
-                    "StringEquals" => each(values).any(|value| value == found),
-                    "StringNotEquals" => !each(values).any(|value| value == found),
-                    _ => each(values).any(|value| WildMatch::new(value).matches(found)),
-                };
-            }
-        }
-        is_met
-    }
-}
-
-/// A text, or the texts of a list.
-fn each(value: &Value) -> impl Iterator<Item = &str> {
-    value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice).iter().filter_map(Value::as_str)
 }
 
 fn as_json(result: Result<Value, ServiceError>) -> Response {

@@ -10,6 +10,7 @@ mod encryption;
 mod faults;
 mod keys;
 mod parameters;
+mod permissions;
 mod queues;
 mod records;
 mod roles;

@@ -58,6 +58,34 @@ pub(crate) struct Key {
     pub(crate) policy: String,
 }
 
+/// For whom Kinesis calls KMS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum KeyUse {
+    /// A producer: `GenerateDataKey`.
+    Write,
+    /// A consumer: `Decrypt`.
+    Read,
+}
+
+impl KeyUse {
+    pub(crate) fn operation(self) -> &'static str {
+        match self {
+            Self::Write => "GenerateDataKey",
+            Self::Read => "Decrypt",
+        }
+    }
+}
+
+/// What Kinesis has a data key for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct DataKey {
+    pub(crate) access_key: String,
+    pub(crate) stream: String,
+    /// The ARN of the KMS key.
+    pub(crate) key: String,
+    pub(crate) key_use: KeyUse,
+}
+
 impl Key {
     /// The state that KMS shows at `now`. When imported material expires, KMS deletes it.
     ///

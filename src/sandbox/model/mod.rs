@@ -16,7 +16,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-pub(crate) use self::keys::{Key, NewKey};
+pub(crate) use self::keys::{DataKey, Key, KeyUse, NewKey};
 pub(crate) use self::parameters::{Parameter, ParameterVersion};
 pub(crate) use self::queues::{Message, Queue, no_such_queue};
 pub(crate) use self::roles::{Role, Session};
@@ -50,6 +50,8 @@ pub(crate) struct Model {
     pub(crate) history: Vec<HistoryRecord>,
     /// What uses the streams, and the principals with their policies.
     pub(crate) users: UserModel,
+    /// When Kinesis fetched each data key.
+    pub(crate) data_keys: BTreeMap<DataKey, DateTime<Utc>>,
     /// The entries of `PutEvents`, as sent.
     pub(crate) put_events: Vec<Value>,
     /// The findings of Security Hub, by id.
@@ -123,6 +125,7 @@ impl Model {
             events: Vec::new(),
             history: Vec::new(),
             users: UserModel::default(),
+            data_keys: BTreeMap::new(),
             put_events: Vec::new(),
             findings: BTreeMap::new(),
             parameters: BTreeMap::new(),

@@ -153,7 +153,7 @@ impl Stream {
     /// again, it is still the old one: [StartStreamEncryption].
     ///
     /// [StartStreamEncryption]: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html
-    fn record_encryption(&self, now: DateTime<Utc>) -> Option<&str> {
+    pub(crate) fn record_encryption(&self, now: DateTime<Utc>) -> Option<&str> {
         match &self.records_lag {
             Some((old, until)) if now < *until => old.as_deref(),
             _ => self.key_id.as_deref(),
