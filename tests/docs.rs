@@ -239,6 +239,7 @@ fn every_subcommand_that_a_document_names_exists() {
         include_str!("../docs/ACCOUNTS.md"),
         include_str!("../docs/EXEMPT.md"),
         POLICY,
+        include_str!("../docs/ROLLOUT.md"),
         include_str!("../docs/SECURITY.md"),
     ]
     .concat();

@@ -234,6 +234,7 @@ mod tests {
             include_str!("../../docs/REFERENCE.md"),
             include_str!("../../docs/POLICY.md"),
             include_str!("../../docs/REPORTS.md"),
+            include_str!("../../docs/ROLLOUT.md"),
             include_str!("../../docs/RUNBOOK.md"),
         ];
         let lines = documents.iter().flat_map(|document| document.lines()).map(|line| {
