@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use kinesis_encryption_enforcer::clock::Clock;
-use kinesis_encryption_enforcer::sandbox::{Account, Fault, NewStream, Policies, UsedBy};
+use kinesis_encryption_enforcer::sandbox::{Account, Fault, Identity, NewStream, Policies, UsedBy};
 use serde_json::{Value, json};
 
 use self::served::{enforcer, served};
@@ -704,14 +704,84 @@ fn whoever_waits_is_told_what_is_being_read() {
     assert!(told.contains("waiting: reading the policies and grants of keys (1 s)\n"), "{told}");
 }
 
+/// The program and the sandbox evaluate policies independently of each other.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_loses_access_is_cut_off_and_whoever_does_not_goes_on() {
+    let (account, key) = account();
+    account.stream(NewStream::named("orders"));
+    let nothing = || json!({"Version": "2012-10-17", "Statement": []});
+    let only = |condition: Value| Policies { identity: vec![allowing(&condition)], ..Policies::default() };
+    let of_orders = "arn:aws:kinesis:us-east-1:111122223333:stream/orders";
+    let context = "kms:EncryptionContext:aws:kinesis:arn";
+    let denying =
+        json!({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "kms:*", "Resource": "*"}]});
+    let cases = [
+        ("allowed", may()),
+        ("nothing", Policies::default()),
+        ("denied", Policies { identity: vec![allowing(&json!({})), denying], ..Policies::default() }),
+        ("boundary", Policies { boundary: Some(nothing()), ..may() }),
+        ("organization", Policies { organization: Some(nothing()), ..may() }),
+        ("kinesis", only(json!({"StringEquals": {"kms:ViaService": "kinesis.us-east-1.amazonaws.com"}}))),
+        ("s3", only(json!({"StringEquals": {"kms:ViaService": "s3.us-east-1.amazonaws.com"}}))),
+        ("stream", only(json!({"StringEquals": {context: of_orders}}))),
+        ("other-stream", only(json!({"StringLike": {context: format!("{of_orders}-*")}}))),
+        ("granted", Policies::default()),
+        ("named", Policies::default()),
+        ("key-denies", may()),
+    ];
+    for (name, policies) in &cases {
+        account.principal(&role(name), policies.clone());
+        account.identity(name, Identity::role(name, "session"));
+        let (name, role) = ((*name).to_owned(), role(name));
+        account.used_by("orders", UsedBy::PipeTarget { name, role });
+    }
+    account.grant(&key, &role("granted"), &["GenerateDataKey"]);
+    let statement = |effect: &str, principal: String| {
+        let principal = json!({"AWS": principal});
+        json!({"Effect": effect, "Principal": principal, "Action": "kms:*", "Resource": "*"})
+    };
+    let root = format!("arn:aws:iam::{ID}:root");
+    let statements =
+        [statement("Allow", root), statement("Allow", role("named")), statement("Deny", role("key-denies"))];
+    account.key_policy(&key, &json!({"Version": "2012-10-17", "Statement": statements}).to_string());
+    let (_, found) = answers(&account, &["orders"]);
+    let answered: BTreeSet<_> = lines(&found).into_iter().collect();
+    account.stream(NewStream::named("orders").encrypted_with(&key));
+    let mut done = BTreeSet::new();
+    for (name, _) in &cases {
+        let credentials = aws_credential_types::Credentials::new(*name, "secret", None, None, "test");
+        let config = aws_sdk_kinesis::Config::builder()
+            .behavior_version(aws_sdk_kinesis::config::BehaviorVersion::latest())
+            .region(aws_sdk_kinesis::config::Region::new("us-east-1"))
+            .credentials_provider(credentials)
+            .http_client(account.http_client())
+            .build();
+        let call = aws_sdk_kinesis::Client::from_conf(config).put_record().stream_name("orders").partition_key("1");
+        let written = call.data(aws_sdk_kinesis::primitives::Blob::new("x")).send().await.is_ok();
+        done.insert(format!("orders role/{name} GenerateDataKey {}", if written { "yes" } else { "no" }));
+    }
+    assert_eq!(answered, done);
+    assert_eq!(done.iter().filter(|line| line.ends_with("yes")).count(), 5, "{done:?}");
+}
+
 #[test]
 fn the_sandbox_shows_every_answer() {
     let (code, told) = enforcer(&["access", "--sandbox"], &[("NO_COLOR", "1".to_owned())]);
     // One stream of the sample fleet has a key that cannot be used.
     assert_eq!(code, Some(1), "{told}");
-    for says in
-        ["loses access", "unknown", "gone", "yes", "no user is known: ", "exempt, so no key is applied: feed-legacy"]
-    {
+    for says in ["no user is known: ", "exempt, so no key is applied: feed-legacy"] {
         assert!(told.contains(says), "{says}: {told}");
     }
+    let shows = |part: &str, answer: &str| {
+        let is_shown = told.lines().any(|line| line.contains(part) && line.ends_with(answer));
+        assert!(is_shown, "{part} {answer}: {told}");
+    };
+    for answer in ["loses access", "unknown", "gone", "yes"] {
+        shows("producer", answer);
+        shows("consumer", answer);
+    }
+    shows("consumer", "has no access");
+    // Of another account, one may not, and of one it cannot be known.
+    shows(":444455556666:role/reader", "loses access");
+    shows(":444455556666:role/auditor", "unknown");
 }

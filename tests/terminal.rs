@@ -36,11 +36,51 @@ fn the_demo_shows_every_step_and_its_outcome() {
         "key-at-risk",
         "enforcement-failure",
         "dead-letter queue is empty",
+        "role/app/warehouse  producer  loses access",
+        "PutRolePolicy app/warehouse",
+        "1 use of 1 stream: 0 without access to the key, 0 unknown, 1 yes",
+        "PutRecord shipments: stored, encrypted",
+        "PutRecord shipments: KMSAccessDeniedException: User: ",
+        "access-denied",
+        "since the key was applied to shipments at ",
         "All steps completed as expected",
     ] {
         assert!(printed.contains(part), "{part}: {printed}");
     }
     assert!(!printed.contains('\u{1b}'), "no colours without a terminal");
+}
+
+/// Each command of the roll-out that has `--sandbox` shows what the text around it says.
+#[test]
+fn the_rollout_can_be_followed_in_a_sandbox() {
+    let rollout = include_str!("../docs/ROLLOUT.md");
+    let mut lines: Vec<_> = rollout.lines().map(str::trim).filter(|line| line.starts_with("enforcer ")).collect();
+    lines.retain(|line| line.contains("--sandbox"));
+    let expected = [
+        ("enforcer plan --sandbox --access", 1, "loses access: role/app/web-collector as a producer"),
+        ("enforcer access clickstream --sandbox", 3, "role/app/web-collector"),
+        ("enforcer access clickstream --sandbox --fix", 3, "\"kms:GenerateDataKey\""),
+        ("enforcer apply clickstream --sandbox --yes", 1, "held back: clickstream (users would lose access"),
+    ];
+    assert_eq!(lines, expected.map(|(line, ..)| line));
+    for (line, code, says) in expected {
+        let output = enforcer(&line.split(' ').skip(1).collect::<Vec<_>>(), "", &[]);
+        let printed = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{line}: {printed}");
+        assert!(printed.contains(says), "{line}: {says}: {printed}");
+    }
+    let policy = rollout.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the policy");
+    let output = enforcer(&["policy", "check", "--strict", "-"], policy, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
+    for (stream, decides) in [("billing-eu", "first set"), ("other", "later")] {
+        let summary = include_str!("../docs/stream.example.json").replace("payments-eu", stream);
+        let file = std::env::temp_dir().join(format!("rollout-{stream}-{}.json", std::process::id()));
+        std::fs::write(&file, policy).expect("the policy is written");
+        let file = file.to_str().expect("UTF-8").to_owned();
+        let output = enforcer(&["policy", "explain", "-", "--policy", &file, "--key", "alias/streams"], &summary, &[]);
+        std::fs::remove_file(file).expect("the policy is removed");
+        assert!(text(&output.stdout).contains(decides), "{stream}: {}{}", text(&output.stdout), text(&output.stderr));
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! `enforcer demo`: shows a newcomer what the enforcer does about a new stream, a stopped
-//! encryption, a new key and a disabled key.
+//! encryption, a new key and a disabled key, and about producers that may not use the key.
 //!
 //! The real handler works on a sandbox account through the real SDK, over HTTP. Each step states
 //! the outcome that it expects, and the demo fails if the outcome is another.
@@ -7,23 +7,52 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use aws_sdk_kinesis::error::ProvideErrorMetadata as _;
+use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::EncryptionType;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+use super::fleet::access;
 use super::paint::{self, BOLD, DIM, print_line};
 use super::sandbox_account::{ACCOUNT, ALIAS, ALICE, DEAD_LETTER_QUEUE, ENFORCER, REGION, SandboxAccount};
+use super::{PENDING, SUCCESS};
 use crate::aws::Aws;
 use crate::aws::dead_letters::{DeadLetterQueue, ReceivedMessage};
 use crate::aws::service::{Client, KMS};
 use crate::handler::{Handler, Invocation};
-use crate::sandbox::NewStream;
+use crate::sandbox::{Identity, NewStream, Policies, UsedBy};
 use crate::settings::{Environment, Settings};
 
 /// How long streams stay CREATING and UPDATING: shorter than in AWS, where it takes seconds to
 /// minutes, but long enough that the handler has to poll.
 const CREATING: Duration = Duration::from_millis(600);
 const UPDATING: Duration = Duration::from_millis(700);
+
+/// A stream that is not encrypted yet.
+const SHIPMENTS: &str = "shipments";
+/// A producer of it, of which `access` learns from EventBridge Pipes.
+const WAREHOUSE: Producer = Producer { name: "warehouse", access_key: "ASIAWAREHOUSEEXAMPLE" };
+/// A producer of it that no source names.
+const PRINTER: Producer = Producer { name: "printer", access_key: "ASIAPRINTEREXAMPLE00" };
+
+/// An application that writes with a role.
+struct Producer {
+    /// The name of the application and of its role.
+    name: &'static str,
+    access_key: &'static str,
+}
+
+impl Producer {
+    /// The role's name, with its path.
+    fn role(&self) -> String {
+        format!("app/{}", self.name)
+    }
+
+    fn arn(&self) -> String {
+        format!("arn:aws:iam::{ACCOUNT}:role/{}", self.role())
+    }
+}
 
 pub(super) async fn run() -> Result<()> {
     let mut demo = Demo::start().await?;
@@ -65,6 +94,22 @@ pub(super) async fn run() -> Result<()> {
     demo.enforce(&dead_letter, "encrypted", 1).await?;
     demo.delete(&message).await?;
     demo.check_key_of_all_streams(&key)?;
+
+    title(
+        "7. An older stream is not encrypted yet. Before that changes, Alice asks who would lose access, \
+         and allows what is missing.",
+    );
+    demo.add_shipments().await?;
+    demo.ask_who_loses_access().await?;
+    let request = json!({"stream": SHIPMENTS});
+    demo.log("alice", &format!("Invoke enforcer {request}"));
+    demo.enforce(&request, "encrypted", 1).await?;
+    demo.write(&WAREHOUSE, EncryptionType::Kms).await?;
+
+    title("8. Nobody knew of another producer. It is cut off, and the enforcer reports which one, and since when.");
+    demo.fail_to_write(&PRINTER).await?;
+    let denied = demo.event("GenerateDataKey")?;
+    demo.report_denial(&denied, &PRINTER).await?;
     title("All steps completed as expected.");
     Ok(())
 }
@@ -81,6 +126,8 @@ struct Demo {
     kms: Client,
     dead_letters: DeadLetterQueue,
     handler: Handler,
+    /// The settings of `handler`.
+    environment: Environment,
     /// Events on the event bus that no step has taken yet.
     events: Vec<Value>,
     /// How many of the sandbox's calls were printed.
@@ -114,6 +161,7 @@ impl Demo {
             dead_letters: DeadLetterQueue::new(&alice, &sandbox.clock, &queue_url),
             sandbox,
             handler,
+            environment,
             events: Vec::new(),
             printed_calls: 0,
             invocations: 0,
@@ -191,9 +239,10 @@ impl Demo {
         self.log(
             "eventbus",
             &format!(
-                "{} {}: {call}",
+                "{} {}: {call}{}",
                 event["source"].as_str().unwrap_or_default(),
-                event["detail-type"].as_str().unwrap_or_default()
+                event["detail-type"].as_str().unwrap_or_default(),
+                event["detail"]["errorCode"].as_str().map(|error| format!(", {error}")).unwrap_or_default()
             ),
         );
         Ok(event)
@@ -245,6 +294,146 @@ impl Demo {
     async fn enable(&self, key: &str) -> Result<()> {
         self.log("alice", &format!("EnableKey {key}"));
         self.kms.send("EnableKey", &json!({"KeyId": key})).await?;
+        Ok(())
+    }
+
+    /// The client of a producer.
+    fn kinesis_of(&self, producer: &Producer) -> Result<aws_sdk_kinesis::Client> {
+        Ok(aws_sdk_kinesis::Client::new(&self.sandbox.config(producer.access_key)?))
+    }
+
+    /// A stream from before, to which two applications write whose roles have no policy about KMS.
+    async fn add_shipments(&self) -> Result<()> {
+        let account = &self.sandbox.account;
+        account.configure(|options| {
+            // Nobody should have to wait for 15 minutes until the event history has a call, nor because
+            // it can be read twice a second.
+            (options.history_lag, options.record_lag) = (Duration::ZERO, Duration::ZERO);
+            options.rate_limits = false;
+        });
+        account.stream(NewStream::named(SHIPMENTS));
+        let (name, role) = (WAREHOUSE.name.to_owned(), WAREHOUSE.arn());
+        account.used_by(SHIPMENTS, UsedBy::PipeTarget { name, role });
+        for producer in [WAREHOUSE, PRINTER] {
+            account.identity(producer.access_key, Identity::role(&producer.role(), producer.name));
+            account.principal(&producer.arn(), Policies::default());
+            self.write(&producer, EncryptionType::None).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs `access` as Alice, and gives the role that it names what `--fix` prints.
+    async fn ask_who_loses_access(&self) -> Result<()> {
+        let alice = self.sandbox.config(ALICE)?;
+        let ask = || access::answers_in(SHIPMENTS, &self.environment, &alice, &self.sandbox.clock);
+        self.log("alice", &format!("{BOLD}enforcer access {SHIPMENTS}{BOLD:#}"));
+        let answers = ask().await?;
+        self.print(&answers.to_string());
+        if answers.exit_code() != PENDING {
+            bail!("this step expects that a principal loses access, but the answers are: {answers}");
+        }
+        self.log("alice", &format!("{BOLD}enforcer access {SHIPMENTS} --fix{BOLD:#}"));
+        let fix = &answers.fix()["identityPolicies"];
+        let (Some([fix]), arn) = (fix.as_array().map(Vec::as_slice), WAREHOUSE.arn()) else {
+            bail!("this step expects one policy to attach, but the fix is {fix}");
+        };
+        if fix["principal"] != arn {
+            bail!("this step expects a policy for {arn}, but the fix is {fix}");
+        }
+        self.print(&format!("{DIM}{fix:#}{DIM:#}"));
+        self.log("alice", &format!("PutRolePolicy {}: the policy above", WAREHOUSE.role()));
+        let identity = vec![fix["policy"].clone()];
+        self.sandbox.account.principal(&arn, Policies { identity, ..Policies::default() });
+        self.log("alice", &format!("{BOLD}enforcer access {SHIPMENTS}{BOLD:#}"));
+        let answers = ask().await?;
+        self.print(&answers.to_string());
+        if answers.exit_code() != SUCCESS {
+            bail!("this step expects that every known user may use the key, but the answers are: {answers}");
+        }
+        Ok(())
+    }
+
+    /// Prints what a command prints, below the line of the command.
+    fn print(&self, text: &str) {
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            self.log("", line);
+        }
+    }
+
+    async fn put_record(&self, producer: &Producer) -> Result<Result<Option<EncryptionType>, (String, String)>> {
+        let call = self.kinesis_of(producer)?.put_record().stream_name(SHIPMENTS).partition_key("1");
+        let answer = call.data(Blob::new("a shipment")).send().await;
+        Ok(answer.map(|answer| answer.encryption_type).map_err(|error| {
+            let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+            (text(error.code()), text(error.message()))
+        }))
+    }
+
+    /// Writes a record, which is stored with this encryption.
+    async fn write(&self, producer: &Producer, expected: EncryptionType) -> Result<()> {
+        match self.put_record(producer).await? {
+            Ok(Some(actual)) if actual == expected => {
+                let how = if actual == EncryptionType::Kms { "encrypted" } else { "not encrypted" };
+                self.log(producer.name, &format!("PutRecord {SHIPMENTS}: stored, {how}"));
+                Ok(())
+            }
+            other => {
+                bail!("this step expects that {} writes with {expected}, but the answer is {other:?}", producer.name)
+            }
+        }
+    }
+
+    async fn fail_to_write(&self, producer: &Producer) -> Result<()> {
+        match self.put_record(producer).await? {
+            Err((code, message)) if code == "KMSAccessDeniedException" => {
+                self.log(producer.name, &format!("PutRecord {SHIPMENTS}: {code}: {message}"));
+                Ok(())
+            }
+            other => bail!("this step expects that {} is cut off, but the answer is {other:?}", producer.name),
+        }
+    }
+
+    /// Handles the event as a batch of the queue of denied calls, in another process of the function,
+    /// and expects it to report the producer.
+    async fn report_denial(&mut self, event: &Value, producer: &Producer) -> Result<()> {
+        const QUEUE: &str = "enforcer-denied-calls";
+        const STATE: &str = "/enforcer/access-state";
+        let account = &self.sandbox.account;
+        account.parameter(STATE, "String", "{}");
+        let environment = self
+            .environment
+            .clone()
+            .with("ACCESS_DENIALS_QUEUE_URL", &account.queue(QUEUE))
+            .with("ACCESS_STATE_PARAMETER", STATE)
+            .with("OUTCOME_EVENT_BUS", "default");
+        let settings = Settings::from_environment(&environment)?;
+        let aws = Aws::new(&self.sandbox.config(ENFORCER)?, &settings, &self.sandbox.clock);
+        self.handler = Handler { settings, aws, ..self.handler.clone() };
+        let record = json!({
+            "messageId": "1",
+            "receiptHandle": "1",
+            "body": event.to_string(),
+            "attributes": {"ApproximateReceiveCount": "1"},
+            "eventSource": "aws:sqs",
+            "eventSourceARN": format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{QUEUE}"),
+        });
+        self.new_calls();
+        self.invoke(&json!({"Records": [record]})).await?;
+        let calls = self.new_calls();
+        self.log("enforcer", &format!("{DIM}{}{DIM:#}", sequence(&calls)));
+        let published = self.sandbox.account.put_events();
+        let published = published.last().context("this step expects a result event, but there is none")?;
+        let detail: Value = serde_json::from_str(published["Detail"].as_str().unwrap_or_default())?;
+        let outcome = &detail["outcome"];
+        for line in paint::answer(&json!({"outcomes": [outcome], "summary": {"access-denied": 1}})) {
+            self.log("", &line);
+        }
+        let warning = &outcome["warnings"][0];
+        let reason = outcome["reason"].as_str().unwrap_or_default();
+        let is_ours = reason.contains(&format!("since the key was applied to {SHIPMENTS} at "));
+        if outcome["status"] != "access-denied" || warning["principal"] != producer.arn() || !is_ours {
+            bail!("this step expects that {} is reported, but the outcome is {outcome}", producer.arn());
+        }
         Ok(())
     }
 

@@ -129,10 +129,7 @@ impl Selection {
         };
         if self.sandbox {
             let (environment, config, clock) = sample::fleet(self.with_options(environment)).await?;
-            let settings = Settings::from_environment(&environment)?;
-            let common =
-                Common { environment: &environment, config: &config, clock: &clock, policy, caller: None, may_write };
-            return Ok(vec![Ok(common.open(environment.clone(), settings, config.clone()).await?)]);
+            return Ok(vec![Ok(Target::in_account(&environment, &config, &clock, policy, may_write).await?)]);
         }
         if self.function.is_none() {
             // What is wrong with the settings is wrong everywhere.
@@ -341,6 +338,22 @@ impl Selection {
             Some(other) => Err(anyhow!("the settings do not cover the account {other}, only {}", covered.join(", "))),
             None => Ok(selected),
         }
+    }
+}
+
+impl Target {
+    /// The account and Region of `config`, with the settings of `environment` and, unless there is
+    /// another `policy`, theirs.
+    pub(super) async fn in_account(
+        environment: &Environment,
+        config: &SdkConfig,
+        clock: &Clock,
+        policy: Option<Arc<Policy>>,
+        may_write: bool,
+    ) -> Result<Self> {
+        let settings = Settings::from_environment(environment)?;
+        let common = Common { environment, config, clock, policy, caller: None, may_write };
+        common.open(environment.clone(), settings, config.clone()).await
     }
 }
 

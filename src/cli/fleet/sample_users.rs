@@ -14,6 +14,9 @@ pub(super) struct Keys<'a> {
     pub(super) payments: &'a str,
 }
 
+/// A role of another account, which the policy of a key allows.
+const AUDITOR: &str = "arn:aws:iam::444455556666:role/auditor";
+
 /// Lets services, applications and people use the streams of the sample fleet.
 pub(super) fn add(account: &Account, Keys { streams, old, payments }: &Keys<'_>) {
     let arn = |kind: &str, name: &str| format!("arn:aws:iam::{}:{kind}/{name}", account.account_id());
@@ -44,6 +47,7 @@ pub(super) fn add(account: &Account, Keys { streams, old, payments }: &Keys<'_>)
         (linked, may.clone()),
         ("app/inventory-writer", may.clone()),
         ("app/stock-alerts", Policies::default()),
+        ("app/invoices", Policies::default()),
         ("app/payments", may.clone()),
         ("app/partner-export", may),
     ] {
@@ -52,6 +56,7 @@ pub(super) fn add(account: &Account, Keys { streams, old, payments }: &Keys<'_>)
     account.principal(&arn("user", "jo"), Policies::default());
     let named = |name: &str| name.to_owned();
     for (stream, used_by) in [
+        ("billing", UsedBy::Function { name: named("invoices"), role: role("app/invoices") }),
         ("clickstream", UsedBy::Function { name: named("click-enricher"), role: role("app/click-enricher") }),
         ("clickstream", UsedBy::PipeTarget { name: named("web-collector"), role: role("app/web-collector") }),
         ("clickstream", UsedBy::Firehose { name: named("clicks-to-s3"), role: role("delivery/clicks-to-s3") }),
@@ -68,17 +73,19 @@ pub(super) fn add(account: &Account, Keys { streams, old, payments }: &Keys<'_>)
         ("payments-us", UsedBy::Function { name: named("settlement"), role: role("app/payments") }),
         ("payments-us", UsedBy::Firehose { name: named("partner-export"), role: role("app/partner-export") }),
         ("payments-eu", UsedBy::Function { name: named("settlement"), role: role("app/payments") }),
+        ("payments-eu", UsedBy::Consumer { name: named("audit"), reader: Some(named(AUDITOR)) }),
         ("sessions", UsedBy::LogsDestination { name: named("sessions"), role: role("delivery/no-longer-there") }),
     ] {
         account.used_by(stream, used_by);
     }
     // A grant allows what the role's policies do not.
     account.grant(streams, &role("app/stock-alerts"), &["Decrypt"]);
-    // The policy of the payments key denies one role.
+    // The policy of the payments key denies one role, and allows one of another account.
     let root = format!("arn:aws:iam::{}:root", account.account_id());
     let policy = json!({"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Principal": {"AWS": root}, "Action": "kms:*", "Resource": "*"},
         {"Effect": "Deny", "Principal": {"AWS": role("app/partner-export")}, "Action": "kms:Decrypt", "Resource": "*"},
+        {"Effect": "Allow", "Principal": {"AWS": AUDITOR}, "Action": "kms:Decrypt", "Resource": "*"},
     ]});
     account.key_policy(payments, &policy.to_string());
     // Who used the key that `inventory` has.

@@ -15,6 +15,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
+use aws_types::SdkConfig;
+use clap::{Args as _, FromArgMatches as _};
 use serde_json::{Value, json};
 
 use self::assess::Assessment;
@@ -28,7 +30,9 @@ use crate::access::{Users, Verdict};
 use crate::cli::input::whole_number;
 use crate::cli::paint::{counted, print_line, print_warning, width};
 use crate::cli::{FAILED, PENDING, SUCCESS, visible};
+use crate::clock::Clock;
 use crate::domain::outcome::Status;
+use crate::settings::Environment;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The command only reads. \
@@ -73,7 +77,7 @@ enum Format {
 
 /// The answers for all selected streams.
 #[derive(Default)]
-struct Answers {
+pub(crate) struct Answers {
     streams: Vec<StreamAccess>,
     /// The sources that were not read.
     not_read: BTreeSet<String>,
@@ -81,7 +85,6 @@ struct Answers {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
-    let selection = &arguments.selection;
     let mut answers = Answers::default();
     let mut recorded = Users::default();
     if !arguments.trail.is_empty() {
@@ -96,31 +99,11 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
             ));
         }
     }
-    let places = selection.opened(false).await?;
-    let several = places.len() > 1;
-    let mut assessed = Vec::new();
-    for place in selection.survey_each(&places).await? {
-        assessed.push(match place {
-            Err(failed) => Err(failed),
-            Ok((target, _)) if target.member().is_some() => Err(target.failed(&anyhow!(OF_MEMBERS))),
-            Ok((target, survey)) => {
-                let assessment = Assessment { target, selection, days: arguments.days, several };
-                Ok(Box::pin(assessment.run(survey.rows, recorded.clone())).await)
-            }
-        });
-    }
-    for place in selection.some_answered(assessed)? {
-        match place {
-            Ok((streams, not_read)) => {
-                answers.streams.extend(streams);
-                answers.not_read.extend(not_read);
-            }
-            Err(failed) => answers.failed_regions.push(failed),
-        }
-    }
+    let places = arguments.selection.opened(false).await?;
+    answers.ask(arguments, &places, &recorded).await?;
     match (arguments.fix, arguments.json) {
         (Some(format), _) => {
-            let fixes = fix::Fixes::of(&answers.streams);
+            let fixes = answers.fixes();
             for note in &fixes.notes {
                 print_warning(&visible::visible(note));
             }
@@ -133,6 +116,24 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
         (None, false) => print_line(&answers.table(width())),
     }
     Ok(answers.exit_code())
+}
+
+/// The answers of `enforcer access STREAM` for the account and Region of `config`.
+///
+/// # Errors
+/// The settings are wrong, or the account does not answer.
+pub(crate) async fn answers_in(
+    stream: &str,
+    environment: &Environment,
+    config: &SdkConfig,
+    clock: &Clock,
+) -> Result<Answers> {
+    let command = Arguments::augment_args(clap::Command::new("access"));
+    let arguments = Arguments::from_arg_matches(&command.try_get_matches_from(["access", stream])?)?;
+    let places = [Ok(Target::in_account(environment, config, clock, None, false).await?)];
+    let mut answers = Answers::default();
+    answers.ask(&arguments, &places, &Users::default()).await?;
+    Ok(answers)
 }
 
 /// How many days of the event history are read where nobody says how many.
@@ -166,6 +167,48 @@ const OF_MEMBERS: &str = "the function's role in a member account may not read w
                           --assume-role ARN with a role of that account, without --accounts";
 
 impl Answers {
+    /// Adds what is found in `places`; `recorded` is what exported records show.
+    async fn ask(
+        &mut self,
+        arguments: &Arguments,
+        places: &[Result<Target, FailedPlace>],
+        recorded: &Users,
+    ) -> Result<()> {
+        let selection = &arguments.selection;
+        let several = places.len() > 1;
+        let mut assessed = Vec::new();
+        for place in selection.survey_each(places).await? {
+            assessed.push(match place {
+                Err(failed) => Err(failed),
+                Ok((target, _)) if target.member().is_some() => Err(target.failed(&anyhow!(OF_MEMBERS))),
+                Ok((target, survey)) => {
+                    let assessment = Assessment { target, selection, days: arguments.days, several };
+                    Ok(Box::pin(assessment.run(survey.rows, recorded.clone())).await)
+                }
+            });
+        }
+        for place in selection.some_answered(assessed)? {
+            match place {
+                Ok((streams, not_read)) => {
+                    self.streams.extend(streams);
+                    self.not_read.extend(not_read);
+                }
+                Err(failed) => self.failed_regions.push(failed),
+            }
+        }
+        Ok(())
+    }
+
+    /// The statements that would allow what is missing.
+    fn fixes(&self) -> fix::Fixes {
+        fix::Fixes::of(&self.streams)
+    }
+
+    /// What `--fix` prints.
+    pub(crate) fn fix(&self) -> Value {
+        self.fixes().json()
+    }
+
     /// The number of answers for which `matches` holds.
     fn count(&self, matches: impl Fn(&Verdict) -> bool) -> usize {
         self.streams.iter().flat_map(|stream| &stream.users).filter(|user| matches(&user.verdict)).count()
@@ -179,7 +222,7 @@ impl Answers {
         self.count(|verdict| matches!(verdict, Verdict::Unknown(_)))
     }
 
-    fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         if !self.failed_regions.is_empty() || self.streams.iter().any(|stream| stream.status == Status::Failed) {
             FAILED
         } else if self.no() + self.unknown() + self.not_read.len() > 0 {
