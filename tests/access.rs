@@ -582,6 +582,8 @@ fn a_rule_that_requires_access_holds_back_what_is_not_certain_whatever_is_accept
     }
     // A principal that no longer exists loses nothing.
     account.used_by("c-yes", reader("deleted"));
+    account.stream(NewStream::named("c-gone"));
+    account.used_by("c-gone", reader("deleted"));
     let folder = tempfile::tempdir().expect("a folder");
     let policy = careful(&folder);
     let variables = [served(&account), vec![("COLUMNS", "400".to_owned())]].concat();
@@ -589,12 +591,13 @@ fn a_rule_that_requires_access_holds_back_what_is_not_certain_whatever_is_accept
 
     let (_, told) = run(&["plan"]);
     let says = "requireAccess: apply encrypts the stream only if every known user may use the key; the function does";
-    assert_eq!(told.matches(says).count(), 4, "{told}");
+    assert_eq!(told.matches(says).count(), 5, "{told}");
     let (_, told) = run(&["plan", "--access"]);
     for says in [
         "held back by requireAccess: 1 user may not use the key; apply leaves the stream alone",
         "held back by requireAccess: the answer for 1 user is unknown;",
         "held back by requireAccess: no user is known;",
+        "held back by requireAccess: every known user is gone;",
         "requireAccess: every known user may use the key",
     ] {
         assert_eq!(told.matches(says).count(), 1, "{says}: {told}");
@@ -607,19 +610,20 @@ fn a_rule_that_requires_access_holds_back_what_is_not_certain_whatever_is_accept
         "\n  c-no [rule careful]: 1 user may not use the key\n",
         "\n  c-unknown [rule careful]: the answer for 1 user is unknown\n",
         "\n  c-nobody [rule careful]: no user is known\n",
-        "3 streams were held back (c-no, c-nobody, c-unknown)",
+        "4 streams were held back (c-gone, c-no, c-nobody, c-unknown)",
     ] {
         assert!(told.contains(says), "{says}: {told}");
     }
-    for (stream, starts) in [("c-yes", 1), ("other", 1), ("c-no", 0), ("c-unknown", 0), ("c-nobody", 0)] {
+    for (stream, starts) in [("c-yes", 1), ("other", 1), ("c-no", 0), ("c-unknown", 0), ("c-nobody", 0), ("c-gone", 0)]
+    {
         assert_eq!(account.accepted("StartStreamEncryption", stream), starts, "{stream}");
     }
     let (_, told) = run(&["apply", "--yes", "--accept-access-loss", "--json"]);
     let (told, _) = told.rsplit_once('}').expect("JSON");
     let applied: Value = serde_json::from_str(&format!("{told}}}")).expect("JSON");
-    assert_eq!(applied["heldBack"], json!(["c-no", "c-nobody", "c-unknown"]), "{applied:#}");
+    assert_eq!(applied["heldBack"], json!(["c-gone", "c-no", "c-nobody", "c-unknown"]), "{applied:#}");
     assert_eq!(
-        applied["heldBackByRule"][1],
+        applied["heldBackByRule"][2],
         json!({"stream": "c-nobody", "region": "us-east-1", "rule": "careful", "because": "no user is known"}),
     );
     // The stream of another rule was not asked about, since its loss is accepted.

@@ -233,11 +233,11 @@ fn paragraphs(row: &Row) -> Vec<String> {
         paragraphs.push(match (&row.access, row.held_back_by_rule()) {
             (None, _) => format!(
                 "{DIM}requireAccess:{DIM:#} apply encrypts the stream only if every known user may use the key; the \
-                 function does not ask (--access shows who uses it)"
+                 function does not ask IAM (--access shows the users)"
             ),
             (Some(_), Some(because)) => format!(
-                "{YELLOW}held back by requireAccess:{YELLOW:#} {}; apply leaves the stream alone, the function does \
-                 not ask",
+                "{YELLOW}held back by requireAccess:{YELLOW:#} {}; apply leaves the stream alone, but the function \
+                 does not ask IAM",
                 visible(&because)
             ),
             (Some(_), None) => format!("{GREEN}requireAccess:{GREEN:#} every known user may use the key"),

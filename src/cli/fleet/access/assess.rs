@@ -93,11 +93,11 @@ impl StreamAccess {
         }
     }
 
-    /// Why it is not certain that every user may use the key; `None` if a user is known, every known
-    /// one may, and no source failed. A source that was read up to a limit counts as read: that of a
+    /// Why it is not certain that every user may use the key; `None` if a user is known, every one
+    /// that still exists may, and no source failed. A source that was read up to a limit counts as read: that of a
     /// busy key is always longer.
     pub(in crate::cli::fleet) fn uncertainty(&self) -> Option<String> {
-        let Counts { no, unknown, .. } = Counts::of(&self.users);
+        let Counts { no, unknown, gone, yes } = Counts::of(&self.users);
         let mut parts = Vec::new();
         if no > 0 {
             parts.push(format!("{} may not use the key", counted(no, "user")));
@@ -105,8 +105,8 @@ impl StreamAccess {
         if unknown > 0 {
             parts.push(format!("the answer for {} is unknown", counted(unknown, "user")));
         }
-        if self.users.is_empty() {
-            parts.push("no user is known".to_owned());
+        if no + unknown + yes == 0 {
+            parts.push(if gone == 0 { "no user is known" } else { "every known user is gone" }.to_owned());
         }
         if let Some(first) = self.unread.first() {
             let more = match self.unread.len() {
