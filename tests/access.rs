@@ -703,7 +703,7 @@ fn whoever_waits_is_told_what_is_being_read() {
     account.fault(Fault::on("GetKeyPolicy").delay(std::time::Duration::from_millis(2_500)));
     let (_, told) = printed(&["access", "--key", ALIAS, "orders"], &served(&account));
     // The event history is read at one call a second, and a log has a line after the first one.
-    assert!(told.contains("waiting: reading CloudTrail's event history of key 1 of 1, pages: 1 (1 s)\n"), "{told}");
+    assert!(told.contains("waiting: reading CloudTrail's event history of key 1 of 1: 1 so far (1 s)\n"), "{told}");
     let (_, told) = printed(&["access", "--key", ALIAS, "orders", "--days", "0"], &served(&account));
     assert!(told.contains("waiting: reading the policies and grants of keys (1 s)\n"), "{told}");
 }

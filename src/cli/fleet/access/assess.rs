@@ -189,7 +189,7 @@ impl Phase {
         let (what, seconds) = (self.what.borrow(), waited.as_secs());
         match (self.done.get(), self.steps.get()) {
             (0, 0) => format!("{what} ({seconds} s)"),
-            (done, 0) => format!("{what}: {done} ({seconds} s)"),
+            (done, 0) => format!("{what}: {done} so far ({seconds} s)"),
             (done, steps) => format!("{what}: {done} of {steps} ({seconds} s)"),
         }
     }
@@ -340,7 +340,7 @@ impl Assessment<'_> {
         let since = self.target.clock.utc() - TimeDelta::days(i64::from(self.days));
         let keys = present.len();
         for (index, (key, streams)) in present.into_iter().enumerate() {
-            let what = format!("reading CloudTrail's event history of key {} of {keys}, pages", index + 1);
+            let what = format!("reading CloudTrail's event history of key {} of {keys}", index + 1);
             phase.begin(&what, 0);
             let read = sources.of_key(&key, since, || phase.step()).await;
             for stream in streams {
