@@ -31,7 +31,7 @@ const program = new Program(process.env.ACCESS_CASES);
 /** The program may ask IAM about principals of the stream's account whose ARN it knows. */
 const seesIdentity = ({ caller }) => ["role", "plain-role", "user"].includes(caller.kind);
 
-/** Both answers to a case. `fixed` is the case with the statements added that the program prints. */
+/** Both answers to a case. */
 async function answered(given) {
   const of = { ...given, seesIdentity: seesIdentity(given) };
   let simulated = null;
@@ -52,20 +52,25 @@ function conflict({ ours, theirs }) {
   return null;
 }
 
-/** A no for want of a statement that allows: with the printed statements, the peer must allow the call, unless something else decides. */
-async function unfixed({ of, ours, theirs }) {
+/** A no for want of a statement that allows, and the case with the printed statements: what comes of it, and whether that is a conflict. */
+async function fixed({ of, ours }) {
   const { identity, keyPolicy } = ours.fix ?? {};
   if (ours.verdict.answer !== "no" || !(identity || keyPolicy)) return null;
-  const fixed = structuredClone(of);
-  if (identity) fixed.identity = [...fixed.identity, { Version: "2012-10-17", Statement: [identity] }];
-  if (keyPolicy) fixed.keyPolicy.Statement.push(keyPolicy);
-  const before = theirs.map((decision) => decision === "ExplicitlyDenied");
-  const after = decisions({ ...fixed, seesIdentity: true });
-  const again = await answered(fixed);
-  // The program itself may not know, for conditions that only the caller meets.
-  if (again.ours.verdict.answer === "no") return "the printed statements leave a no";
-  if (again.ours.verdict.answer === "yes" && after.some((decision) => decision !== "Allowed")) return "fixed for us, but they deny";
-  return before.some(Boolean) || again.ours.verdict.answer === "yes" ? null : "";
+  const changed = structuredClone(of);
+  if (identity) changed.identity = [...changed.identity, { Version: "2012-10-17", Statement: [identity] }];
+  if (keyPolicy) changed.keyPolicy.Statement.push(keyPolicy);
+  const isAllowed = decisions({ ...changed, seesIdentity: true }).every((decision) => decision === "Allowed");
+  // The program itself may not know, for conditions that only the caller meets, and for IAM policies that it may not read.
+  const { answer } = (await answered(changed)).ours.verdict;
+  if (answer === "no") return { what: "the printed statements leave a no", isConflict: true };
+  if (answer === "yes") return isAllowed ? { what: "yes, and they allow" } : { what: "a yes by the printed statements, but they deny", isConflict: true };
+  return { what: isAllowed ? "unknown to us, and they allow" : "unknown to us, and they deny a request" };
+}
+
+/** What is wrong with a case; null if nothing is. */
+async function wrong(both) {
+  const outcome = await fixed(both);
+  return conflict(both) ?? (outcome?.isConflict ? outcome.what : null);
 }
 
 /** The least of a case that still has the same conflict. */
@@ -73,8 +78,7 @@ async function least(given, what) {
   let smallest = given;
   const still = async (candidate) => {
     try {
-      const both = await answered(candidate);
-      return (conflict(both) ?? (await unfixed(both))) === what;
+      return (await wrong(await answered(candidate))) === what;
     } catch {
       return false;
     }
@@ -153,20 +157,16 @@ for (const seed of seeds) {
   const isDecided = new Set(both.theirs.map((decision) => decision === "Allowed")).size === 1;
   if (answer === "unknown") {
     count(answers, isDecided ? "unknown, and every request that was tried has the same decision" : "unknown, and the decision depends on the request");
-    if (isDecided) count(reasons, because.replace(/arn:\S+/g, "…").replace(/conditions? on .*?(?=, whose| depends|$)/, "conditions on …").replace(/\d{12}/g, "…"));
+    if (isDecided) count(reasons, because.toLowerCase().replace(/arn:\S+/g, "…").replace(/(conditions?) on .*?(?=, whose| depends|$)/, "$1 on …").replace(/\d{12}/g, "…"));
   }
-  let what = conflict(both);
-  if (what === null) {
-    const outcome = await unfixed(both);
-    if (outcome !== null) count(fixes, outcome || "known only in part");
-    else if (both.ours.fix?.identity || both.ours.fix?.keyPolicy) count(fixes, "closed what was found");
-    what = outcome || null;
-  }
+  const outcome = await fixed(both);
+  if (outcome) count(fixes, outcome.what);
+  const what = await wrong(both);
   if (what !== null) {
     const small = await least(generated(seed), what);
     const found = { ...(await answered(small)), what };
     const why = differences.find((difference) => difference.is(found));
-    if (why) count(known, why.name);
+    if (why) count(known, `${why.name}: ${what}`);
     else unknown.push(found);
     if (options.seed) console.log(JSON.stringify(found, null, 2));
   }
@@ -176,10 +176,14 @@ program.end();
 
 const differing = [...known.values()].reduce((sum, number) => sum + number, 0) + unknown.length;
 const lines = (counts) => [...counts].sort(([, one], [, other]) => other - one).map(([name, number]) => `  ${String(number).padStart(6)}  ${name}`).join("\n");
-console.log(`${seeds.length} cases, ${seeds.length - differing} without a contradiction, ${differing} with one`);
-console.log(`callers\n${lines(kinds)}\nanswers\n${lines(answers)}\nprinted statements\n${lines(fixes)}`);
+const open = answers.get("unknown") ?? 0;
+console.log(`${seeds.length} cases: ${seeds.length - open - differing} agree, ${open} are unknown to us, ${differing} differ`);
+console.log(`callers\n${lines(kinds)}\nanswers\n${lines(answers)}\nwith the printed statements, for a no\n${lines(fixes)}`);
 console.log(`unknown though decided: why\n${lines(reasons)}`);
-for (const { name, right, why } of differences) console.log(`${known.get(name) ?? 0} × ${name}: ${right} right. ${why}`);
+for (const { name, right, why } of differences) {
+  console.log(`known difference, ${name}: ${right} right. ${why}`);
+  console.log(lines([...known].filter(([of]) => of.startsWith(`${name}: `)).map(([of, number]) => [of.slice(name.length + 2), number])));
+}
 for (const { of, ours, theirs, what } of unknown.slice(0, 40)) {
   const { worlds, identity, boundary, organization, keyPolicy, caller, action, key } = of;
   console.log(`\nNOT KNOWN, seed ${of.seed}: ${what}\n${JSON.stringify({ caller, action, key, keyPolicy, identity, boundary, organization, worlds, ours: ours.verdict, fix: ours.fix, theirs: [...new Set(theirs)] }, null, 1)}`);
