@@ -88,6 +88,11 @@ impl Simulation {
             ));
         }
         match self.decision.as_str() {
+            "allowed" if [self.allowed_by_organization, self.allowed_by_boundary].contains(&Some(false)) => {
+                Identity::Unknown(
+                    "IAM's simulation allows it, and says that the organization or the boundary does not".to_owned(),
+                )
+            }
             "allowed" => Identity::Allowed,
             "explicitDeny" | "implicitDeny" if self.allowed_by_organization == Some(false) => {
                 match question.principal {
@@ -182,6 +187,9 @@ mod tests {
                 None,
                 "Allowed",
             ),
+            // A decision that its own details contradict.
+            (role, "allowed", &[], Some(false), None, "Unknown"),
+            (role, "allowed", &[], None, Some(false), "Unknown"),
             (role, "perhaps", &[], None, None, "Unknown"),
             (role, "", &[], None, None, "Unknown"),
         ] {
