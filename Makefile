@@ -161,6 +161,13 @@ test-browser: ## Tests of the HTML report in a headless browser
 	$(CARGO) build $(LOCKED) --bin enforcer
 	BROWSER_TOOLS=$(CURDIR)/.tools/browser ENFORCER=$(CURDIR)/target/debug/enforcer node --test tests/browser/
 
+.PHONY: pictures
+pictures: ## Record the pictures of README.md: the demo in a terminal, the HTML report
+	tests/browser/install
+	$(CARGO) build $(LOCKED) --bin enforcer
+	$(CARGO) run $(LOCKED) --example recording
+	BROWSER_TOOLS=$(CURDIR)/.tools/browser ENFORCER=$(CURDIR)/target/debug/enforcer node tests/browser/screenshot.mjs
+
 .PHONY: test-emulators
 test-emulators: tools ## Tests of the bootstrap binary by emulators of AWS and Lambda; the template deployed, its role enforced
 	$(PYTEST) tests/emulators

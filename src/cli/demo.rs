@@ -29,6 +29,9 @@ use crate::settings::{Environment, Settings};
 const CREATING: Duration = Duration::from_millis(600);
 const UPDATING: Duration = Duration::from_millis(700);
 
+/// The width of the output of a command, which stands beside the time and the name.
+const COLUMNS: usize = 88;
+
 /// A stream that is not encrypted yet.
 const SHIPMENTS: &str = "shipments";
 /// A producer of it, of which `access` learns from EventBridge Pipes.
@@ -328,9 +331,9 @@ impl Demo {
         let ask = || access::answers_in(SHIPMENTS, &self.environment, &alice, &self.sandbox.clock);
         self.log("alice", &format!("{BOLD}enforcer access {SHIPMENTS}{BOLD:#}"));
         let answers = ask().await?;
-        self.print(&answers.to_string());
+        self.print(&answers.table(COLUMNS));
         if answers.exit_code() != PENDING {
-            bail!("this step expects that a principal loses access, but the answers are: {answers}");
+            bail!("this step expects that a principal loses access, but it is not so");
         }
         self.log("alice", &format!("{BOLD}enforcer access {SHIPMENTS} --fix{BOLD:#}"));
         let fix = &answers.fix()["identityPolicies"];
@@ -346,9 +349,9 @@ impl Demo {
         self.sandbox.account.principal(&arn, Policies { identity, ..Policies::default() });
         self.log("alice", &format!("{BOLD}enforcer access {SHIPMENTS}{BOLD:#}"));
         let answers = ask().await?;
-        self.print(&answers.to_string());
+        self.print(&answers.table(COLUMNS));
         if answers.exit_code() != SUCCESS {
-            bail!("this step expects that every known user may use the key, but the answers are: {answers}");
+            bail!("this step expects that every known user may use the key, but it is not so");
         }
         Ok(())
     }

@@ -2,18 +2,13 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
 
-const tools = process.env.BROWSER_TOOLS;
-// It unpacks the libraries that it brings along only where it takes itself to be in Lambda.
-process.env.AWS_LAMBDA_JS_RUNTIME ??= "nodejs22.x";
-const require = createRequire(path.join(tools, "package.json"));
+import { launch, require } from "./launch.mjs";
+
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
-const { default: chromium } = await import(path.join(tools, "node_modules/@sparticuz/chromium/build/esm/index.js"));
-const { default: puppeteer } = await import(path.join(tools, "node_modules/puppeteer-core/lib/esm/puppeteer/puppeteer-core.js"));
 
 const folder = mkdtempSync(path.join(tmpdir(), "report-"));
 const plain = path.join(folder, "report.html");
@@ -23,7 +18,7 @@ let browser;
 before(async () => {
   execFileSync(process.env.ENFORCER, ["report", "--sandbox", "--format", "html", "--output", plain], { env: {} });
   execFileSync(process.env.ENFORCER, ["report", "--sandbox", "--access", "--format", "html", "--output", withUsers], { env: {}, stdio: "ignore" });
-  browser = await puppeteer.launch({ args: chromium.args, executablePath: await chromium.executablePath(), headless: "shell" });
+  browser = await launch();
 });
 
 after(async () => {

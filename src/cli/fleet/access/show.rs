@@ -121,7 +121,7 @@ impl StreamAccess {
 
 impl Answers {
     /// What a person reads, in lines of at most `width` columns.
-    pub(super) fn table(&self, width: usize) -> String {
+    pub(crate) fn table(&self, width: usize) -> String {
         let mut page = Page::new(width);
         for failed in &self.failed_regions {
             page.wrapped("  ", &format!("{RED}✘{RED:#} {}", visible(failed)));
