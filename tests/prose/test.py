@@ -20,6 +20,13 @@ It assumes the role in the member account, and backs off when `letter` is a name
 * It publishes an outcome event, e.g. for a failed stream.
   A dead letter holds letters and digits.
 
+[![A badge](badge.svg)](page)
+[![Another](badge.svg)](page)
+
+> [!WARNING]
+> A quoted sentence.
+> 1. It checks the key.
+
 | column | meaning |
 | --- | --- |
 | `told` | A cell. May hold two sentences. |
@@ -145,6 +152,12 @@ class Readers(unittest.TestCase):
         self.assertEqual(
             texts.sentences("README.md", MARKDOWN),
             [(3, "write one sentence per line"), (5, "do not break a sentence over two lines")],
+        )
+
+    def test_quoted_lines_are_read_like_others(self):
+        self.assertEqual(
+            texts.sentences("README.md", "> One sentence. And another.\n> One that is\n> broken."),
+            [(1, "write one sentence per line"), (3, "do not break a sentence over two lines")],
         )
 
     def test_a_line_is_not_endless(self):

@@ -48,8 +48,10 @@ def grouped(path, numbered):
 
 # Rows that repeat, word for word, what the template says, which is checked itself.
 COPIED = re.compile(r"\| (?:checkov|cfn-guard|cdk-nag) \|")
-# A line that stands alone: a heading, a table row, a comment, or nothing.
-ALONE = re.compile(r"#|\||<!--|$")
+# A line that stands alone: a heading, a table row, a comment, a picture, the kind of an alert, or nothing.
+ALONE = re.compile(r"#|\||<!--|\[?!\[|\[!|$")
+# What marks a line as quoted.
+QUOTED = re.compile(r"> ?")
 ITEM = re.compile(r"(?:[*-]|\d+\.) ")
 # A full stop inside a line, and what begins the next sentence.
 NEXT_SENTENCE = re.compile(rf"(?<!e\.g)(?<!i\.e)(?<!vs)[.?!][)\"*]* +(?=[A-Z\"(*\[{MASK}])")
@@ -60,6 +62,7 @@ def markdown_lines(text):
     """The lines of prose, each with its number and kind; of code, the comments of shell examples only."""
     fence = None
     for number, line in enumerate(text.splitlines(), 1):
+        line = QUOTED.sub("", line, count=1) if line.startswith(">") else line
         stripped = line.strip()
         if stripped.startswith("```"):
             fence = None if fence is not None else stripped[3:]
