@@ -27,11 +27,14 @@ fn printed(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("UTF-8")
 }
 
-/// The text with every time as `TTTT-TT-TTTTT:TT:TTT`.
+/// The text with every time as `TTTT-TT-TTTTT:TT:TTT`, and every day as `TTTT-TT-TT`.
 fn without_times(text: &str) -> String {
     let is_time = |word: &&str| word.len() >= 20 && word.as_bytes()[10] == b'T' && word.as_bytes()[19] == b'Z';
     let times = text.split_whitespace().filter(is_time).map(|word| &word[..20]);
-    times.fold(text.to_owned(), |text, time| text.replace(time, "TTTT-TT-TTTTT:TT:TTT"))
+    let text = times.fold(text.to_owned(), |text, time| text.replace(time, "TTTT-TT-TTTTT:TT:TTT"));
+    let is_day = |word: &&str| word.len() == 11 && word.ends_with(':') && word[..4].parse::<u32>().is_ok();
+    let days: Vec<_> = text.split_whitespace().filter(is_day).map(|word| word[..10].to_owned()).collect();
+    days.iter().fold(text, |text, day| text.replace(day, "TTTT-TT-TT"))
 }
 
 #[test]

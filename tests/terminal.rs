@@ -265,7 +265,10 @@ fn explain_says_which_rule_decides_why_the_others_do_not_and_what_would_happen()
         ("the default, compliant", explain(&plain, &policy, &[])),
         ("the default, unencrypted", explain(&unencrypted, &policy, &[])),
         ("audit", explain(&unencrypted, &[], &[("ENFORCEMENT_MODE", "audit")])),
-        ("exempt by rule", explain(&described.replace("payments-eu", "vendor-a"), &policy, &[])),
+        (
+            "exempt by rule",
+            explain(&described.replace("payments-eu", "vendor-a"), &[policy[0], policy[1], "--on", "2027-03-31"], &[]),
+        ),
         (
             "an expired exemption",
             explain(&described.replace("payments-eu", "vendor-a"), &[policy[0], policy[1], "--on", "2027-04-01"], &[]),
@@ -275,7 +278,11 @@ fn explain_says_which_rule_decides_why_the_others_do_not_and_what_would_happen()
         ("an alias that only AWS can resolve", explain(&plain, &["--key", "alias/streams"], &[])),
         (
             "an alias, and exempt by tag",
-            explain(&plain.replace(team, &exempt_tag("vendor until=2027-03-31")), &["--key", "alias/streams"], &[]),
+            explain(
+                &plain.replace(team, &exempt_tag("vendor until=2027-03-31")),
+                &["--key", "alias/streams", "--on", "2027-03-31"],
+                &[],
+            ),
         ),
         (
             "an alias, and a malformed exemption",

@@ -31,12 +31,13 @@ pub(super) async fn fleet(environment: Environment) -> Result<(Environment, SdkC
     account.import_material(&payments, sandbox.clock.utc() + TimeDelta::days(10));
     let reader = json!({"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::999988887777:role/reader"}, "Action": "kinesis:GetRecords"});
     let shared = json!({"Version": "2012-10-17", "Statement": [reader]}).to_string();
+    let last_day = (sandbox.clock.utc() + TimeDelta::days(120)).date_naive();
     for stream in [
         NewStream::named("audit-log").encrypted_with(&key).keeping(8760),
         NewStream::named("billing").encrypted_with(&key),
         NewStream::named("clickstream").consumers(2).channels(1).queues(1),
         NewStream::named("devices").encrypted_with("alias/aws/kinesis").keeping(168),
-        NewStream::named("feed-vendor").tag(EXEMPT, "vendor cannot use KMS until=2027-03-31"),
+        NewStream::named("feed-vendor").tag(EXEMPT, &format!("vendor cannot use KMS until={last_day}")),
         NewStream::named("feed-legacy").tag(EXEMPT, "legacy producer"),
         NewStream::named("feed-migrated").tag(EXEMPT, "migration until=2026-06-30"),
         NewStream::named("inventory").encrypted_with(&old).policy(&shared),
