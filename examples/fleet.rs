@@ -167,9 +167,9 @@ impl Fleet {
     }
 }
 
-/// The least time for which the account's limits allow this fleet, at `share` of each: a look at
-/// every stream, and for every wrong one its tags and a look that verifies.
-fn floor(streams: usize, wrong: usize, share: f64) -> Duration {
+/// The least time for which half of the account's limits allow this fleet: a look at every stream,
+/// and for every wrong one its tags and a look that verifies.
+fn floor(streams: usize, wrong: usize) -> Duration {
     let number = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     let calls = |api| match api {
         Api::DescribeStreamSummary => number(streams + wrong),
@@ -178,7 +178,7 @@ fn floor(streams: usize, wrong: usize, share: f64) -> Duration {
         Api::ListTagsForStream => number(wrong),
         Api::ListStreams => number(streams.div_ceil(100)),
     };
-    let seconds = Api::ALL.map(|api| calls(api) / (f64::from(api.limit()) * share));
+    let seconds = Api::ALL.map(|api| calls(api) / (f64::from(api.limit()) * 0.5));
     Duration::from_secs_f64(seconds.into_iter().fold(0.0, f64::max))
 }
 
@@ -248,11 +248,11 @@ impl Row {
         counted.fold((0, 0), |(made, throttled), (_, (more, more_throttled))| (made + more, throttled + more_throttled))
     }
 
-    fn cells(&self) -> [String; 11] {
+    fn cells(&self) -> [String; 10] {
         let Self { streams, resharded, wrong, seconds, calls: _, dead_letters, memory } = self;
         let each = |count: u64| format!("{:.2}", float(count) / float(*streams as u64));
         let (made, throttled) = self.count(None);
-        let least = floor(*streams, *wrong, 0.5);
+        let least = floor(*streams, *wrong);
         let (before, most) = memory.unzip();
         let mib = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.0}"));
         [
@@ -260,7 +260,6 @@ impl Row {
             resharded.to_string(),
             minutes(Duration::from_secs_f64(*seconds)),
             minutes(least),
-            minutes(floor(*streams, *wrong, 1.0)),
             format!("{:.2}", seconds / least.as_secs_f64()),
             each(made),
             each(self.count(Some("DescribeStreamSummary")).0),
@@ -271,13 +270,12 @@ impl Row {
     }
 }
 
-const HEAD: [&str; 11] = [
+const HEAD: [&str; 10] = [
     "streams",
     "of them UPDATING for hours",
     "time",
-    "least at half of the limits",
-    "least at all of them",
-    "× the least at half",
+    "least",
+    "× the least",
     "calls a stream",
     "describes a stream",
     "throttled, dead letters",
