@@ -3,7 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 const README: &str = include_str!("../README.md");
@@ -74,6 +74,33 @@ fn the_front_page_is_read_in_minutes_and_leads_to_every_document() {
         let name = document.to_string_lossy();
         assert!(!name.ends_with(".md") || README.contains(&format!("docs/{name}")), "{name}");
     }
+}
+
+/// The Markdown files below a folder.
+fn markdown(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let files = files.into_iter().filter(|path| path.extension().is_some_and(|it| it == "md"));
+    files.chain(folders.iter().flat_map(|folder| markdown(folder))).collect()
+}
+
+/// A reader has to find a fact among all of these: whoever adds words removes others.
+const MOST_WORDS: usize = 20_000;
+
+#[test]
+fn the_documents_stay_short() {
+    // A program writes docs/VERIFIED.md, one row for each question about AWS.
+    let written = root().join("docs/VERIFIED.md");
+    let documents = markdown(&root().join("docs")).into_iter().chain([root().join("README.md")]);
+    let counts = documents.filter(|document| *document != written).map(|document| {
+        let text = std::fs::read_to_string(&document).expect("a document");
+        let words = text.split_whitespace().filter(|word| word.contains(char::is_alphanumeric)).count();
+        (words, document)
+    });
+    let mut counts: Vec<_> = counts.collect();
+    counts.sort_unstable();
+    let total: usize = counts.iter().map(|(words, _)| words).sum();
+    assert!(counts.len() > 20 && total <= MOST_WORDS, "{total} words: {counts:?}");
 }
 
 #[test]
