@@ -60,25 +60,28 @@ fn the_rollout_can_be_followed_in_a_sandbox() {
         ("enforcer plan --sandbox --access", 1, "loses access: role/app/web-collector as a producer"),
         ("enforcer access clickstream --sandbox", 3, "role/app/web-collector"),
         ("enforcer access clickstream --sandbox --fix", 3, "\"kms:GenerateDataKey\""),
+        ("enforcer plan --sandbox --policy policy.json", 1, "audit mode: apply does not change the stream"),
+        ("enforcer apply --sandbox --policy policy.json --yes", 1, "encrypted sessions"),
         ("enforcer apply clickstream --sandbox --yes", 1, "held back: clickstream (users would lose access"),
     ];
     assert_eq!(lines, expected.map(|(line, ..)| line));
+    let policy = rollout.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the policy");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("policy.json");
+    std::fs::write(&file, policy).expect("the policy is written");
+    let file = file.to_str().expect("UTF-8");
     for (line, code, says) in expected {
-        let output = enforcer(&line.split(' ').skip(1).collect::<Vec<_>>(), "", &[]);
+        let words = line.split(' ').skip(1).map(|word| if word == "policy.json" { file } else { word });
+        let output = enforcer(&words.collect::<Vec<_>>(), "", &[]);
         let printed = text(&output.stdout) + &text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{line}: {printed}");
         assert!(printed.contains(says), "{line}: {says}: {printed}");
     }
-    let policy = rollout.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the policy");
     let output = enforcer(&["policy", "check", "--strict", "-"], policy, &[]);
     assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
-    for (stream, decides) in [("billing-eu", "first set"), ("other", "later")] {
+    for (stream, decides) in [("sessions", "first set"), ("other", "later")] {
         let summary = include_str!("../docs/stream.example.json").replace("payments-eu", stream);
-        let file = std::env::temp_dir().join(format!("rollout-{stream}-{}.json", std::process::id()));
-        std::fs::write(&file, policy).expect("the policy is written");
-        let file = file.to_str().expect("UTF-8").to_owned();
-        let output = enforcer(&["policy", "explain", "-", "--policy", &file, "--key", "alias/streams"], &summary, &[]);
-        std::fs::remove_file(file).expect("the policy is removed");
+        let output = enforcer(&["policy", "explain", "-", "--policy", file, "--key", "alias/streams"], &summary, &[]);
         assert!(text(&output.stdout).contains(decides), "{stream}: {}{}", text(&output.stdout), text(&output.stderr));
     }
 }

@@ -22,7 +22,7 @@ def parameters():
 def deployed(ministack, parameters):
     key = ministack.client("kms").create_key()["KeyMetadata"]["Arn"]
     # The page has an alias. docs/contributing/EMULATORS.md: `alias-as-resource`.
-    return Stack(ministack, "deploy-page", parameters | {"KmsKeyId": key})
+    return Stack(ministack, "deploy-page", parameters | {"KmsKeyId": key, "KmsKeyArns": key})
 
 
 @pytest.fixture
