@@ -73,7 +73,9 @@ pub(super) fn is_met(block: &Value, question: &Question<'_>, substitutes: bool) 
         keys.into_iter().map(move |(key, values)| {
             let values = texts(&values);
             match values {
-                Some(values) if !key.is_empty() => one(operator, &key, &values, question, substitutes),
+                Some(values) if !key.is_empty() && !values.is_empty() => {
+                    one(operator, &key, &values, question, substitutes)
+                }
                 _ => unreadable(),
             }
         })
@@ -121,6 +123,9 @@ fn one(operator: &str, key: &str, values: &[String], question: &Question<'_>, su
         return unreadable();
     }
     if base.eq_ignore_ascii_case("Null") {
+        if set.is_some() {
+            return unreadable();
+        }
         let is_absent = match context {
             Context::Values(_) => false,
             Context::Absent => true,

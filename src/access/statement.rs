@@ -19,6 +19,17 @@ use super::principal::Principal;
 use super::truth::Truth;
 use crate::domain::key::KeyArn;
 
+/// The members of a policy, and the elements of a statement.
+const OF_POLICY: [&str; 3] = ["Version", "Id", "Statement"];
+const OF_STATEMENT: [&str; 9] =
+    ["Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"];
+
+/// Whether an object has only these fields. Of one with others, such as `condition`, it is not
+/// known what they would mean.
+fn has_only(object: &Value, names: &[&str]) -> bool {
+    object.as_object().into_iter().flatten().all(|(name, _)| names.contains(&name.as_str()))
+}
+
 /// What a key policy says about a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPolicyAnswer {
@@ -35,8 +46,8 @@ pub struct KeyPolicyAnswer {
 #[must_use]
 pub fn key_policy_answer(policy: &Value, key: &KeyArn, question: &Question<'_>) -> KeyPolicyAnswer {
     let statements = match &policy["Statement"] {
-        Value::Array(statements) => statements.as_slice(),
-        statement @ Value::Object(_) => std::slice::from_ref(statement),
+        Value::Array(statements) if has_only(policy, &OF_POLICY) => statements.as_slice(),
+        statement @ Value::Object(_) if has_only(policy, &OF_POLICY) => std::slice::from_ref(statement),
         _ => {
             let unknown = || Truth::Unknown("the key policy cannot be read".to_owned());
             return KeyPolicyAnswer { denied: unknown(), direct: unknown(), delegated: unknown() };
@@ -45,7 +56,11 @@ pub fn key_policy_answer(policy: &Value, key: &KeyArn, question: &Question<'_>) 
     let substitutes = policy["Version"] == "2012-10-17";
     let (mut denied, mut direct, mut delegated) = (Vec::new(), Vec::new(), Vec::new());
     for statement in statements {
+        let is_readable = has_only(statement, &OF_STATEMENT);
         let rest = || {
+            if !is_readable {
+                return Truth::Unknown("a statement of the key policy cannot be read".to_owned());
+            }
             Truth::all([
                 is_named(statement, "Action", "NotAction", |pattern| {
                     WildMatch::new_case_insensitive(pattern).matches(question.action.as_str()).into()
@@ -125,8 +140,12 @@ fn unreadable() -> Truth {
 /// Whether the text, which cannot be asked about, certainly names another one:
 /// the ID of a principal that was deleted, or a session of a federated user.
 fn is_somebody_else(text: &str) -> bool {
-    let is_id = text.starts_with('A') && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
-    is_id || text.contains(":federated-user/")
+    is_id_of_deleted(text) || text.contains(":federated-user/")
+}
+
+/// Whether the text is the ID of a role or user, which a policy shows once that is deleted.
+pub(super) fn is_id_of_deleted(text: &str) -> bool {
+    text.starts_with('A') && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
 
 /// Whether a principal that a policy names by `text` is `principal`.
@@ -170,6 +189,9 @@ pub(super) fn is_named(statement: &Value, name: &str, negation: &str, matches: i
     let unreadable = || Truth::Unknown(format!("{name} of a statement cannot be read"));
     let any = |value: &Value| {
         let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        if list.is_empty() {
+            return unreadable();
+        }
         Truth::any(list.iter().map(|text| text.as_str().map_or_else(unreadable, &matches)))
     };
     match (&statement[name], &statement[negation]) {

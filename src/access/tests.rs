@@ -208,6 +208,11 @@ fn a_statement_of_which_a_part_cannot_be_read_decides_nothing() {
         ("Condition", json!("kms:ViaService")),
         ("Condition", json!({"StringSoundsIfExists": {"kms:EncryptionContext:department": "orders"}})),
         ("Condition", json!({"ForSomeValues:StringEquals": {"kms:EncryptionContext:department": "orders"}})),
+        ("Condition", json!({"StringNotEquals": {"kms:ViaService": []}})),
+        ("Condition", json!({"ForAllValues:Null": {"kms:ViaService": "false"}})),
+        // Elements that no policy has: a condition that is misspelt must not be left out.
+        ("condition", json!({"StringEquals": {"kms:ViaService": "s3.us-east-1.amazonaws.com"}})),
+        ("Conditions", json!({})),
     ] {
         for statement in readable.clone() {
             let decides = with(statement, part, value.clone());
@@ -223,6 +228,17 @@ fn a_statement_of_which_a_part_cannot_be_read_decides_nothing() {
                 assert_eq!(called(&answer), expected, "{statements:?}");
             }
         }
+    }
+}
+
+#[test]
+fn a_policy_with_a_member_that_no_policy_has_decides_nothing() {
+    for member in ["statement", "Statements", "version"] {
+        let mut policy = json!({"Version": "2012-10-17", "Id": "key", "Statement": [allow(&json!({"AWS": ROLE}))]});
+        let known = answer(ROLE, &customer(Ok(policy.clone()), Ok(Vec::new())), &Identity::Allowed);
+        policy[member] = json!([deny(&json!("*"))]);
+        let more = answer(ROLE, &customer(Ok(policy), Ok(Vec::new())), &Identity::Allowed);
+        assert_eq!((called(&known).as_str(), called(&more).as_str()), ("yes", "unknown"), "{member}");
     }
 }
 
@@ -554,6 +570,7 @@ fn unreadable_parts() -> impl Strategy<Value = (&'static str, Value, Value)> {
         ("Condition", json!("kms:ViaService"), json!({})),
         ("Condition", json!({"StringEquals": {"kms:ViaService": {}}}), json!({})),
         ("Condition", json!({"StringSounds": {"kms:ViaService": "kinesis"}}), json!({})),
+        ("Condition", json!({"StringEquals": {"kms:ViaService": []}}), json!({})),
     ])
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Action;
 use super::principal::Principal;
 use super::record::Use;
-use super::statement::{entries, is_named};
+use super::statement::{entries, is_id_of_deleted, is_named};
 use super::truth::Truth;
 use crate::domain::stream::StreamArn;
 
@@ -243,11 +243,13 @@ pub fn allowed_by(policy: &Value) -> BTreeSet<(Principal, Action)> {
     for statement in statements.iter().filter(|statement| statement["Effect"] == "Allow") {
         let principals = entries(&statement["Principal"]).into_iter().filter_map(|(kind, text)| match (kind, text?) {
             ("Service", text) => Some(Principal::Service(text.to_owned())),
-            // The ID of a principal that was deleted cannot be read, and names nobody.
-            ("" | "AWS", text) => Principal::read(text),
+            ("" | "AWS", text) if is_id_of_deleted(text) => None,
+            ("" | "AWS", text) => Some(Principal::read(text).unwrap_or_else(|| Principal::Other(text.to_owned()))),
             (_, text) => Some(Principal::Other(text.to_owned())),
         });
-        let principals: Vec<_> = principals.collect();
+        // `NotPrincipal` allows whomever it does not name.
+        let others = (!statement["NotPrincipal"].is_null()).then_some(Principal::Everybody);
+        let principals: Vec<_> = principals.chain(others).collect();
         for (call, action) in DATA_CALLS {
             let is_meant = is_named(statement, "Action", "NotAction", |pattern| {
                 wildmatch::WildMatch::new_case_insensitive(pattern).matches(call).into()
@@ -332,5 +334,19 @@ mod tests {
             ]
         );
         assert!(allowed_by(&json!(null)).is_empty());
+    }
+
+    #[test]
+    fn whoever_a_policy_may_mean_is_a_user_that_nobody_can_ask_about() {
+        let user = "arn:aws:sts::444455556666:federated-user/jo";
+        for (element, named, expected) in [
+            ("Principal", json!({"AWS": user}), Principal::Other(user.to_owned())),
+            ("NotPrincipal", json!({"AWS": "444455556666"}), Principal::Everybody),
+        ] {
+            let mut statement = json!({"Effect": "Allow", "Action": "kinesis:PutRecord"});
+            statement[element] = named.clone();
+            let allowed: Vec<_> = allowed_by(&json!({"Statement": statement})).into_iter().collect();
+            assert_eq!(allowed, [(expected, Action::GenerateDataKey)], "{element} {named}");
+        }
     }
 }
