@@ -18,6 +18,7 @@ use super::service::{Client, KMS};
 use crate::access::Grant;
 use crate::domain::PolicyDocument;
 use crate::domain::failure::Step;
+use crate::domain::json::duplicate_key;
 use crate::domain::key::{KeyArn, KeyFacts, KeyRef, Readiness};
 
 /// Reads keys.
@@ -254,10 +255,14 @@ struct PolicyOfKey {
     policy: Option<String>,
 }
 
-/// A policy as the services return it; an empty text means none.
+/// A policy as the services return it; an empty text means none. What one with a key twice means
+/// is not known.
 pub(super) fn read_document(text: Option<&str>) -> PolicyDocument {
     match text {
         None | Some("") => Ok(None),
-        Some(text) => serde_json::from_str(text).map(Some).map_err(|error| error.to_string()),
+        Some(text) => match duplicate_key(text) {
+            Some(duplicate) => Err(duplicate.to_string()),
+            None => serde_json::from_str(text).map(Some).map_err(|error| error.to_string()),
+        },
     }
 }

@@ -172,7 +172,7 @@ impl UserSources {
                     found.add(stream, action, principal, evidence.clone());
                 }
             }
-            Err(_) => found.not_read.push(NotRead::new(what, "it is not valid JSON".to_owned())),
+            Err(why) => found.not_read.push(NotRead::new(what, format!("it cannot be read: {why}"))),
         }
     }
 
