@@ -352,7 +352,7 @@ impl UserSources {
                         // A prefix is also that of streams with longer names.
                         Ok(Pipe { source, target, role_arn }) => {
                             let end = if action == Action::Decrypt { source } else { target };
-                            if end == stream.as_str() {
+                            if is_of(stream, &end) {
                                 found.add_role(stream, action, &role_arn, Evidence::Pipe { name });
                             }
                         }
@@ -427,6 +427,11 @@ impl UserSources {
     }
 }
 
+/// Whether an ARN is that of `stream` or of one of its registered consumers.
+fn is_of(stream: &StreamArn, arn: &str) -> bool {
+    arn.strip_prefix(stream.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with("/consumer/"))
+}
+
 /// `input` with the token of the next page.
 pub(super) fn with_token(mut input: Value, name: &str, token: Option<&str>) -> Value {
     if let Some(token) = token {
@@ -444,4 +449,19 @@ fn name_of(resource: &str) -> &str {
 /// The name in a function's ARN, without its version or alias.
 fn function_name(arn: &str) -> &str {
     arn.split(':').nth(6).unwrap_or(arn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_may_read_from_a_stream_or_from_a_registered_consumer() {
+        let stream: StreamArn = "arn:aws:kinesis:us-east-1:111122223333:stream/orders".parse().expect("an ARN");
+        for (rest, expected) in
+            [("", true), ("/consumer/app:1761955200", true), ("-eu", false), ("-eu/consumer/app:1", false)]
+        {
+            assert_eq!(is_of(&stream, &format!("{stream}{rest}")), expected, "{rest}");
+        }
+    }
 }
