@@ -41,8 +41,8 @@ struct Rule {
     /// replace: re-encrypt the stream. accept: leave it if the key is enabled.
     on_other_key: Option<OnOtherKey>,
     /// Whether enforcer apply holds back streams of this rule whose users might lose access: it
-    /// encrypts a stream only if a user is known, no source of users failed, and every known user
-    /// may use the new key. --accept-access-loss does not override this. The function does not ask
+    /// encrypts a stream only if a user is known, no source of users failed or has more than is read
+    /// (but for the event history), and every known user may use the new key. --accept-access-loss does not override this. The function does not ask
     /// IAM, and encrypts the streams. Not allowed with mode exempt.
     require_access: Option<bool>,
     /// Why the streams are exempt. Required with mode exempt, not allowed with other modes.

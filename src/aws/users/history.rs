@@ -63,7 +63,8 @@ impl UserSources {
                         || "the newest pages".to_owned(),
                         |at: DateTime<Utc>| format!("events since {}", at.to_rfc3339_opts(SecondsFormat::Secs, true)),
                     );
-                    read.not_read = Some(NotRead::too_many(what(key), until));
+                    let older = NotRead::too_many(what(key), until);
+                    read.not_read = Some(NotRead { is_older_history: true, ..older });
                     break;
                 }
                 if page > 0 || name == key.id() {

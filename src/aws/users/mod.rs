@@ -68,15 +68,16 @@ pub struct NotRead {
     pub what: String,
     /// Why: an error code with the IAM action that the call needs, or a limit.
     pub why: String,
-    /// Whether a limit of this program was reached. What comes before it was read.
-    pub is_limit: bool,
+    /// Whether it is an event history of which the newest part was read: that of a busy key is always
+    /// longer.
+    pub is_older_history: bool,
 }
 
 impl NotRead {
     /// A source that could not be read.
     #[must_use]
     pub fn new(what: String, why: String) -> Self {
-        Self { what, why, is_limit: false }
+        Self { what, why, is_older_history: false }
     }
 
     /// A call that failed; `action` is its IAM action.
@@ -86,7 +87,7 @@ impl NotRead {
 
     /// More than is read.
     fn too_many(what: impl fmt::Display, read: impl fmt::Display) -> Self {
-        Self { what: what.to_string(), why: format!("only {read} were read"), is_limit: true }
+        Self::new(what.to_string(), format!("only {read} were read"))
     }
 }
 

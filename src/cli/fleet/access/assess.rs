@@ -94,8 +94,8 @@ impl StreamAccess {
     }
 
     /// Why it is not certain that every user may use the key; `None` if a user is known, every one
-    /// that still exists may, and no source failed. A source that was read up to a limit counts as read: that of a
-    /// busy key is always longer.
+    /// that still exists may, and every source was read to its end, but for the event history: that
+    /// of a busy key is always longer.
     pub(in crate::cli::fleet) fn uncertainty(&self) -> Option<String> {
         let Counts { no, unknown, gone, yes } = Counts::of(&self.users);
         let mut parts = Vec::new();
@@ -154,10 +154,10 @@ impl Unread {
         self.of_each.entry(stream.to_owned()).or_default().extend(not_read);
     }
 
-    /// The sources that failed, and might name users of the stream.
+    /// The sources that might name users of the stream as it is configured.
     fn failed(&self, stream: &str) -> BTreeSet<NotRead> {
         let of_stream = self.of_each.get(stream).into_iter().flatten();
-        self.of_all.iter().chain(of_stream).filter(|not_read| !not_read.is_limit).cloned().collect()
+        self.of_all.iter().chain(of_stream).filter(|not_read| !not_read.is_older_history).cloned().collect()
     }
 
     fn whole(&self) -> BTreeSet<&NotRead> {
