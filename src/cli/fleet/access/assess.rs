@@ -16,6 +16,7 @@ use super::page::Counts;
 use crate::access::{
     Action, Evidence, Identity, KeyAccess, Principal, Question, Simulation, User, Users, Verdict, verdict,
 };
+use crate::aws::caller::caller;
 use crate::aws::iam::Iam;
 use crate::aws::users::{Found, NotRead, UserSources};
 use crate::cli::paint::counted;
@@ -23,7 +24,7 @@ use crate::cli::progress::shown;
 use crate::decide::DesiredKey;
 use crate::domain::key::{KeyArn, KeyRef};
 use crate::domain::outcome::Status;
-use crate::domain::stream::StreamArn;
+use crate::domain::stream::{StreamArn, StreamRef};
 use crate::reconcile::key_cache::KeyCache;
 
 /// How many principals are simulated at a time: IAM's limits are low, and shared by the account.
@@ -375,11 +376,22 @@ impl Assessment<'_> {
         }
     }
 
+    /// The account of the credentials, whose principals IAM knows; empty if it is not known. A stream
+    /// that is named by its ARN may be another account's. `None` if there is no stream.
+    async fn own_account(&self, subjects: &[Subject]) -> Option<String> {
+        let account = subjects.first()?.arn.account();
+        let is_named_by_arn = self.selection.streams.iter().any(|stream| matches!(stream, StreamRef::Arn(_)));
+        if !is_named_by_arn {
+            return Some(account.to_owned());
+        }
+        Some(caller(&self.target.config).await.map(|caller| caller.account).unwrap_or_default())
+    }
+
     /// The streams with their users' answers.
     async fn answered(&self, subjects: &[Subject], users: Users, phase: &Phase) -> Vec<StreamAccess> {
-        let Some(account) = subjects.first().map(|subject| subject.arn.account()) else { return Vec::new() };
+        let Some(account) = self.own_account(subjects).await else { return Vec::new() };
         let iam = Iam::new(&self.target.config, &self.target.clock);
-        let paths = self.paths(&iam, account, &users, phase).await;
+        let paths = self.paths(&iam, &account, &users, phase).await;
         let whole = |principal: &Principal| match paths.get(principal) {
             Some(RolePath::Found(role)) => Some(role.clone()),
             _ => None,
@@ -388,7 +400,7 @@ impl Assessment<'_> {
             subjects.iter().map(|subject| (subject, users.of(&subject.arn, whole))).collect();
         phase.begin("reading the policies and grants of keys", 0);
         let keys = self.keys(subjects).await;
-        let simulated = Simulated::of(&iam, &of, phase).await;
+        let simulated = Simulated::of(&iam, account, &of, phase).await;
         let mut streams = Vec::new();
         for (subject, users) in of {
             let mut access = StreamAccess::new(&subject.row);
@@ -465,6 +477,8 @@ type Answered = Result<Option<BTreeMap<Action, Simulation>>, String>;
 
 /// What IAM's simulation said about principals.
 struct Simulated {
+    /// The account whose principals IAM knows.
+    account: String,
     /// Each principal is asked about once per key.
     shared: BTreeMap<(Principal, WantedKey), Answered>,
     /// Where a policy names streams, the principal is asked about for each.
@@ -472,11 +486,11 @@ struct Simulated {
 }
 
 impl Simulated {
-    async fn of(iam: &Iam, of: &[(&Subject, Vec<User>)], phase: &Phase) -> Self {
+    async fn of(iam: &Iam, account: String, of: &[(&Subject, Vec<User>)], phase: &Phase) -> Self {
         let mut asked = BTreeMap::<(Principal, WantedKey), (BTreeSet<Action>, Vec<StreamArn>)>::new();
         for (Subject { arn, key, .. }, users) in of {
             for User { principal, action, .. } in users {
-                if principal.account() == Some(arn.account()) && principal.arn().is_some() {
+                if principal.account() == Some(account.as_str()) && principal.arn().is_some() {
                     let (actions, streams) = asked.entry((principal.clone(), key.clone())).or_default();
                     actions.insert(*action);
                     if !streams.contains(arn) {
@@ -511,13 +525,13 @@ impl Simulated {
             ((principal.clone(), key.clone(), stream.clone()), answered)
         });
         let of_stream = by_stream.buffer_unordered(SIMULATIONS).collect().await;
-        Self { shared, of_stream }
+        Self { account, shared, of_stream }
     }
 
     /// What the principal's own policies say about the call.
     fn identity(&self, question: &Question<'_>, key: &WantedKey) -> Identity {
         let Question { principal, action, stream } = question;
-        if let Some(account) = principal.account().filter(|account| *account != stream.account()) {
+        if let Some(account) = principal.account().filter(|account| *account != self.account) {
             return Identity::Unknown(format!("the IAM policies of account {account} cannot be read from here"));
         }
         let by_stream = self.of_stream.get(&((*principal).clone(), key.clone(), (*stream).clone()));

@@ -157,7 +157,8 @@ pub(super) async fn add_users(
     let assessment = Assessment { target, selection, days: DAYS, several };
     let (streams, not_read) = Box::pin(assessment.run(asked, Users::default())).await;
     for row in rows {
-        row.access = streams.iter().find(|stream| stream.stream == row.stream).cloned();
+        let is_it = |stream: &&StreamAccess| stream.stream == row.stream && stream.arn == row.arn;
+        row.access = streams.iter().find(is_it).cloned();
     }
     not_read
 }
