@@ -5,9 +5,10 @@
 //! may not is cut off as soon as its stream is encrypted with the key. Source: [Permissions to use
 //! user-generated KMS keys][permissions].
 //!
-//! The answer is yes, no or unknown. *Yes* is never a guess: whatever could not be read, or depends
-//! on what only the caller knows, makes the answer *unknown*, with the reason. A principal that no
-//! longer exists has nothing to lose: it is *gone*.
+//! The answer is yes, no or unknown. Whatever could not be read, or depends on what only the caller
+//! knows, makes the answer *unknown*, with the reason. A *yes* leaves out of account only what
+//! nothing shows: session policies, and the policies of the organization that IAM does not simulate
+//! (docs/ACCESS.md). A principal that no longer exists has nothing to lose: it is *gone*.
 //!
 //! [permissions]: https://docs.aws.amazon.com/streams/latest/dev/permissions-user-key-KMS.html
 
