@@ -272,7 +272,7 @@ impl Encryption {
             .key_id(key_id);
         let call = || async {
             #[cfg(feature = "cli")]
-            self.gate.pass(stream).await;
+            self.gate.pass(stream, key_id).await;
             request.clone().send().await.map_err(|error| CallError::from_sdk(step, stream, &error))
         };
         let sent = self.calls.sign_again(step, stream, deadline, call).await.map(|_| ());

@@ -1,6 +1,7 @@
-//! What keeps a command from sending a start after a person has interrupted it.
+//! What keeps a command from sending a start after a person has interrupted it, or with another key
+//! than the one that the person has seen.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use tokio::sync::watch;
 
@@ -16,6 +17,10 @@ struct StartsSent {
     closed: bool,
     /// The names of the streams whose start was sent and not refused.
     streams: HashSet<String>,
+    /// By the names of streams: the only key that their starts may have.
+    keys: HashMap<String, String>,
+    /// The streams whose start was to have another key.
+    other_key: BTreeSet<String>,
 }
 
 impl Default for StartGate {
@@ -30,21 +35,38 @@ impl StartGate {
         self.0.send_modify(|starts| starts.closed = true);
     }
 
-    /// Waits until the gate is closed while no start of the stream `name` has passed, or only one
-    /// that AWS refused.
+    /// Lets a start of these streams, by name, through with this key only. One with another key
+    /// waits for ever, as at a closed gate.
+    pub fn restrict(&self, keys: impl IntoIterator<Item = (String, String)>) {
+        self.0.send_modify(|starts| starts.keys.extend(keys));
+    }
+
+    /// The streams whose start was to have another key than [`StartGate::restrict`] says.
+    #[must_use]
+    pub fn held_for_key(&self) -> BTreeSet<String> {
+        self.0.borrow().other_key.clone()
+    }
+
+    /// Waits until the gate is closed to the stream `name` while no start of it has passed, or only
+    /// one that AWS refused.
     pub async fn shut_before(&self, name: &str) {
         let mut starts = self.0.subscribe();
-        let shut = starts.wait_for(|starts| starts.closed && !starts.streams.contains(name));
+        let shut = starts
+            .wait_for(|starts| (starts.closed || starts.other_key.contains(name)) && !starts.streams.contains(name));
         if shut.await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
     /// Waits for ever if the gate is closed; otherwise the start counts as sent.
-    pub(super) async fn pass(&self, stream: &StreamArn) {
+    pub(super) async fn pass(&self, stream: &StreamArn, key_id: &str) {
         let mut passed = false;
         self.0.send_modify(|starts| {
-            passed = !starts.closed;
+            let is_other_key = starts.keys.get(stream.name()).is_some_and(|key| key != key_id);
+            if is_other_key {
+                starts.other_key.insert(stream.name().to_owned());
+            }
+            passed = !starts.closed && !is_other_key;
             if passed {
                 starts.streams.insert(stream.name().to_owned());
             } else {

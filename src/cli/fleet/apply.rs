@@ -325,6 +325,9 @@ async fn encrypt(
         rows.borrow_mut().push(target.row(stream, outcome));
         began.borrow_mut().push(target.clock.utc());
     };
+    // Whoever was asked about was asked about this key. An alias may name another one since.
+    let keys = planned.iter().filter(|row| is_one_of(streams, row));
+    encryption.gate().restrict(keys.filter_map(|row| Some((row.stream.clone(), row.access.as_ref()?.key.clone()?))));
     let young = young_streams(planned, streams, target);
     let encrypting = |_| {
         let now = target.clock.utc();
@@ -355,6 +358,12 @@ async fn encrypt(
         }
     };
     shown_at_once(target.clock.instant(), encrypting, reconciled).await;
+    for stream in encryption.gate().held_for_key() {
+        print_warning(&format!(
+            "{} was not started: another key than the one that its users were asked about would have been applied",
+            visible::visible(&stream)
+        ));
+    }
     let mut rows = rows.into_inner();
     rows.sort_by(|one, other| one.stream.cmp(&other.stream));
     if arguments.probe && !interrupt.is_pressed() {
@@ -413,12 +422,16 @@ fn young_streams<'a>(planned: &'a [Row], streams: &[StreamRef], target: &Target)
         return Vec::new();
     }
     let now: DateTime<Utc> = target.clock.utc();
-    let is_here = |row: &&Row| row.arn.as_ref().is_some_and(|arn| streams.contains(&StreamRef::Arn(arn.clone())));
-    let young = planned.iter().filter(is_here).filter_map(|row| {
+    let young = planned.iter().filter(|row| is_one_of(streams, row)).filter_map(|row| {
         let created = row.outcome.seen.as_ref()?.created?;
         is_young(created, now).then(|| (row.stream.as_str(), now - created))
     });
     young.collect()
+}
+
+/// Whether `row` is that of one of `streams`.
+fn is_one_of(streams: &[StreamRef], row: &Row) -> bool {
+    row.arn.as_ref().is_some_and(|arn| streams.contains(&StreamRef::Arn(arn.clone())))
 }
 
 /// How many seconds of the grace period are left at `now`, for a stream that is waited for since

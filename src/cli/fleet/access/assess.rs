@@ -52,7 +52,7 @@ pub(in crate::cli::fleet) struct StreamAccess {
     pub(super) current_key: Option<String>,
     /// The key that the stream is to have; `None` if it is exempt, or if that is not known.
     #[serde(rename = "wantedKey")]
-    pub(super) key: Option<String>,
+    pub(in crate::cli::fleet) key: Option<String>,
     /// Its known users; none where no key is to be asked about.
     pub(in crate::cli::fleet) users: Vec<UserAccess>,
     /// The sources that could not be read, and might name further users.
