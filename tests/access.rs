@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use kinesis_encryption_enforcer::clock::Clock;
-use kinesis_encryption_enforcer::sandbox::{Account, Fault, Identity, NewStream, Policies, UsedBy};
+use kinesis_encryption_enforcer::sandbox::{Account, Fault, Identity, NewStream, Policies, ScriptedAction, UsedBy};
 use serde_json::{Value, json};
 
 use self::served::{enforcer, served};
@@ -657,6 +657,88 @@ fn a_rule_that_requires_access_holds_back_where_a_source_of_users_failed() {
         told.contains("c-one [rule careful]: not read: the resource policy of c-one: AccessDeniedException"),
         "{told}"
     );
+}
+
+#[test]
+fn a_rule_that_requires_access_holds_back_where_there_are_more_log_groups_than_are_read() {
+    let (account, _) = account();
+    account.configure(|options| options.updating = std::time::Duration::from_millis(50));
+    account.principal(&role("reader"), may());
+    account.stream(NewStream::named("c-one"));
+    account.stream(NewStream::named("elsewhere"));
+    account.used_by("c-one", UsedBy::Function { name: "fn".to_owned(), role: role("reader") });
+    for number in 0..500 {
+        let (name, role) = (format!("/log/{number:03}"), role("filter"));
+        account.used_by("elsewhere", UsedBy::SubscriptionFilter { name, role });
+    }
+    // Behind the last log group that is read stands one that writes to the stream.
+    account.used_by("c-one", UsedBy::SubscriptionFilter { name: "/log/last".to_owned(), role: role("cut-off") });
+    let folder = tempfile::tempdir().expect("a folder");
+    let policy = careful(&folder);
+    let (code, told) = enforcer(&["apply", "c-one", "--yes", "--key", ALIAS, "--policy", &policy], &served(&account));
+    assert_eq!((code, account.count("StartStreamEncryption")), (Some(1), 0), "{told}");
+    let says = "not read: the subscription filters of CloudWatch Logs: only those of 500 log groups were read";
+    assert!(told.contains(&format!("c-one [rule careful]: {says}")), "{told}");
+}
+
+#[test]
+fn a_stream_whose_alias_names_another_key_since_the_plan_is_not_started() {
+    let (account, _) = account();
+    account.configure(|options| options.updating = std::time::Duration::from_millis(50));
+    account.principal(&role("reader"), may());
+    let other = account.create_key();
+    account.key_policy(&other, r#"{"Version": "2012-10-17", "Statement": []}"#);
+    for stream in ["c-one", "other"] {
+        account.stream(NewStream::named(stream));
+        account.used_by(stream, UsedBy::Function { name: "fn".to_owned(), role: role("reader") });
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let policy = careful(&folder);
+    let variables = served(&account);
+    let apply = || printed(&["apply", "--yes", "--key", ALIAS, "--policy", &policy], &variables);
+    // The plan describes the key, and then the search for users does.
+    account.script(ScriptedAction::after("DescribeKey").nth(2).point_alias(ALIAS, &other));
+    let (told, noted) = apply();
+    assert_eq!(account.count("StartStreamEncryption"), 0, "{told}{noted}");
+    assert!(told.contains("2 not started: run the same command again"), "{told}");
+    assert!(
+        noted.contains("c-one was not started: another key than the one that its users were asked about"),
+        "{noted}"
+    );
+    // Of the key that it has now, the answers are others.
+    let (told, _) = apply();
+    assert!(told.contains("2 streams were held back (c-one, other)"), "{told}");
+    assert_eq!(account.count("StartStreamEncryption"), 0, "{told}");
+}
+
+#[test]
+fn a_key_policy_that_has_a_key_twice_is_not_read() {
+    let (account, key) = account();
+    account.stream(NewStream::named("orders"));
+    account.principal(&role("reader"), may());
+    account.used_by("orders", UsedBy::Function { name: "fn".to_owned(), role: role("reader") });
+    account.key_policy(
+        &key,
+        r#"{"Statement": [{"Effect": "Deny", "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}]}"#,
+    );
+    let (_, found) = answers(&account, &[]);
+    let user = &found["streams"][0]["users"][0];
+    assert_eq!(user["answer"], "unknown", "{user:#}");
+    assert!(user["because"].as_str().is_some_and(|why| why.contains("the key \"Effect\" is there twice")), "{user:#}");
+}
+
+#[test]
+fn whether_a_user_of_a_stream_that_may_be_another_accounts_is_gone_is_not_known() {
+    let (account, _) = account();
+    account.stream(NewStream::named("orders"));
+    account.used_by("orders", UsedBy::Function { name: "fn".to_owned(), role: role("deleted") });
+    let stream = format!("arn:aws:kinesis:us-east-1:{ID}:stream/orders");
+    let (_, found) = answers(&account, &[&stream]);
+    assert_eq!(lines(&found), ["orders role/deleted Decrypt gone"]);
+    // Whose the credentials are is not known, so IAM may know other principals.
+    account.fault(Fault::on("GetCallerIdentity").error("AccessDenied", "not authorized"));
+    let (code, found) = answers(&account, &[&stream]);
+    assert_eq!((code, lines(&found)), (Some(3), vec!["orders role/deleted Decrypt unknown".to_owned()]));
 }
 
 /// What the program prints to standard output, and to standard error.
