@@ -19,7 +19,7 @@ use super::principal::Principal;
 use super::truth::Truth;
 use crate::domain::key::KeyArn;
 
-/// The members of a policy, and the elements of a statement.
+/// The fields of a policy, and those of a statement.
 const OF_POLICY: [&str; 3] = ["Version", "Id", "Statement"];
 const OF_STATEMENT: [&str; 9] =
     ["Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"];

@@ -247,7 +247,7 @@ pub fn allowed_by(policy: &Value) -> BTreeSet<(Principal, Action)> {
             ("" | "AWS", text) => Some(Principal::read(text).unwrap_or_else(|| Principal::Other(text.to_owned()))),
             (_, text) => Some(Principal::Other(text.to_owned())),
         });
-        // `NotPrincipal` allows whomever it does not name.
+        // `NotPrincipal` allows every principal that it does not name.
         let others = (!statement["NotPrincipal"].is_null()).then_some(Principal::Everybody);
         let principals: Vec<_> = principals.chain(others).collect();
         for (call, action) in DATA_CALLS {

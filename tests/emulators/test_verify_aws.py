@@ -341,6 +341,9 @@ def test_the_plan_must_leave_all_other_streams_alone(dry, tmp_path):
         (["--account", REAL], f"the credentials are those of account {ACCOUNT}, not of {REAL}"),
         (["--prefix", "orders"], "'orders' is not a prefix of this program"),
         (["--clean", "kee-verify-"], "'kee-verify-' is not a prefix of this program"),
+        # What a shell makes of a variable that is not set must not become a run.
+        (["--clean", ""], "'' is not a prefix of this program"),
+        (["--prefix", ""], "'' is not a prefix of this program"),
         (["--only", "nothing"], "no such question: nothing"),
         (["--package", "missing.zip"], "missing.zip does not exist"),
     ],
@@ -350,6 +353,22 @@ def test_a_run_is_refused_before_anything_is_created(dry, tmp_path, arguments, e
 
     assert ran.returncode == 2
     assert error in ran.stderr
+    dry.assert_as_before()
+
+
+def test_an_emulator_that_the_environment_names_is_not_taken_for_aws(dry, tmp_path):
+    command = dry.command(tmp_path)
+    at = command.index("--endpoint-url")
+    del command[at : at + 2]
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KINESIS"):
+        environment = dry.environment() | {name: dry.aws.endpoint}
+
+        ran = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+        )
+
+        assert ran.returncode == 2
+        assert f"the configured endpoint {dry.aws.endpoint} is not AWS: pass it as --endpoint-url" in ran.stderr
     dry.assert_as_before()
 
 
@@ -462,7 +481,10 @@ def test_a_removal_goes_on_after_a_failure_and_waits_for_streams_in_use(with_tra
     kinesis.create_stream(StreamName="orders", ShardCount=1)
     kms.create_alias(AliasName=lab.names.alias("shown"), TargetKeyId=lab.keys["second"])
     kms.create_alias(AliasName="alias/orders", TargetKeyId=lab.keys["second"])
-    theirs = kms.create_key()["KeyMetadata"]["Arn"]
+    theirs = [
+        kms.create_key(Description=description)["KeyMetadata"]["Arn"]
+        for description in ("", f"instead of {lab.names.of('second')}", f"{lab.names.of('second')}")
+    ]
 
     # The sandbox knows no rules, stacks, roles and buckets, so these steps fail.
     removed = removal.Removal(lab.account, lab.names, said.append, pause=0.05).run()
@@ -474,7 +496,7 @@ def test_a_removal_goes_on_after_a_failure_and_waits_for_streams_in_use(with_tra
     assert [alias["AliasName"] for alias in kms.list_aliases()["Aliases"]] == ["alias/orders"]
     described = [kms.describe_key(KeyId=key["KeyArn"])["KeyMetadata"] for key in kms.list_keys()["Keys"]]
     states = {key["Arn"]: key["KeyState"] for key in described}
-    assert states == {theirs: "Enabled"} | {key: "PendingDeletion" for key in lab.keys.values()}
+    assert states == {key: "Enabled" for key in theirs} | {key: "PendingDeletion" for key in lab.keys.values()}
 
 
 def test_experiments_read_what_events_say():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from verify import deployment, page, reading, recorder, results, safety
@@ -201,16 +202,20 @@ def command(options: argparse.Namespace) -> int:
     if options.page:
         write_page(output, emulated)
         return OK
-    names = Names(options.clean or options.prefix) if options.clean or options.prefix else Names.random()
+    # An empty text is no prefix either: a variable that is not set must not turn a removal into a run.
+    prefix = options.clean if options.clean is not None else options.prefix
+    names = Names.random() if prefix is None else Names(prefix)
     session = boto3.Session(profile_name=options.profile, region_name=options.region)
     if session.region_name is None:
         raise Refused("no Region: pass --region")
+    if not emulated:
+        check_endpoints(session)
     account = Account(session, options.endpoint_url, Evidence(lambda record: f"{names.prefix}-" in record))
     identity = account.identity()
     confirm_account(identity["Account"], options.account)
     patience = PATIENCE_WITH_EMULATOR if emulated else Patience()
     removal = Removal(account, names, say, patience.pause)
-    if options.clean:
+    if options.clean is not None:
         return OK if removal.run() else INCOMPLETE
 
     package = Package(options.package, options.architecture, options.template)
@@ -274,6 +279,33 @@ def choose(only: str | None) -> list[type[Experiment]]:
         )
     wanted |= {experiment.after for experiment in EXPERIMENTS if experiment.question.id in wanted and experiment.after}
     return [experiment for experiment in EXPERIMENTS if experiment.question.id in wanted]
+
+
+# The services that a run calls.
+SERVICES = (
+    "cloudformation",
+    "cloudtrail",
+    "events",
+    "iam",
+    "kinesis",
+    "kms",
+    "lambda",
+    "resourcegroupstaggingapi",
+    "s3",
+    "sqs",
+    "sts",
+)
+
+
+def check_endpoints(session: boto3.Session) -> None:
+    """What an emulator that the environment or the profile names answers is not to be written down as AWS's.
+
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+    """
+    for service in SERVICES:
+        used = session.client(service).meta.endpoint_url
+        if used != session.client(service, config=Config(ignore_configured_endpoint_urls=True)).meta.endpoint_url:
+            raise Refused(f"the configured endpoint {used} is not AWS: pass it as --endpoint-url, or unset it")
 
 
 def confirm_account(number: str, confirmed: str | None) -> None:

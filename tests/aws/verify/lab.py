@@ -91,7 +91,7 @@ class Lab:
         https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
         """
         tags = [{"TagKey": TAG, "TagValue": self.names.prefix}]
-        description = f"kinesis-encryption-enforcer, make verify-aws: {self.names.of(suffix)}"
+        description = self.names.description(suffix)
         arn: str = self.kms.create_key(KeyUsage="ENCRYPT_DECRYPT", Description=description, Tags=tags)["KeyMetadata"][
             "Arn"
         ]

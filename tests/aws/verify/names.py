@@ -37,5 +37,13 @@ class Names:
         are not among them."""
         return self.of("managed-*")
 
+    def description(self, suffix: str) -> str:
+        """That of a key, which has no name."""
+        return f"kinesis-encryption-enforcer, make verify-aws: {self.of(suffix)}"
+
+    def describes(self, description: str) -> bool:
+        """Whether a key's description is one of the run's own; others may mention it."""
+        return description.startswith(self.description(""))
+
     def alias(self, suffix: str) -> str:
         return f"alias/{self.of(suffix)}"

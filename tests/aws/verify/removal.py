@@ -145,7 +145,7 @@ class Removal:
             except kms.exceptions.ClientError:
                 # A key that the caller may not look at is not one that the caller created.
                 continue
-            if self._tagged(key["KeyId"]) or self._names.of("") in described.get("Description", ""):
+            if self._tagged(key["KeyId"]) or self._names.describes(described.get("Description", "")):
                 yield described
 
     def _tagged(self, key: str) -> bool:
