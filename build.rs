@@ -37,13 +37,20 @@ fn commit() -> Option<String> {
             break;
         }
     }
-    let line = git(&["log", "-1", "--format=%H %cs"])?;
+    let line = git(&["-c", "log.showSignature=false", "log", "-1", "--format=%H %cs"])?;
     let (hash, day) = line.split_once(' ')?;
-    Some(format!("{} {day}", hash.get(..9)?))
+    let is_commit = hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && day.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    is_commit.then(|| Some(format!("{} {day}", hash.get(..9)?))).flatten()
 }
 
-/// What git prints, if it is there and the sources are in a repository.
+/// What git prints, if it is there and the sources are in a repository. Variables may name another
+/// one: a hook of that one, or `git rebase --exec`, sets them for whatever it starts.
 fn git(arguments: &[&str]) -> Option<String> {
-    let output = Command::new("git").arg("-C").arg(variable("CARGO_MANIFEST_DIR")).args(arguments).output().ok()?;
+    let mut git = Command::new("git");
+    for other in ["GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_INDEX_FILE"] {
+        git.env_remove(other);
+    }
+    let output = git.arg("-C").arg(variable("CARGO_MANIFEST_DIR")).args(arguments).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

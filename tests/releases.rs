@@ -80,6 +80,11 @@ fn only_a_release_of_the_terminal_program_from_a_clone_has_the_commit_and_its_da
         format!("cargo::rustc-env=ENFORCER_VERSION=1.2.3 ({} 2026-11-27)", &commit[..9]),
     ];
     assert_eq!(told(&script, &clone, "release", true), of_commit.into());
+    // A hook or `git rebase --exec` of another repository sets these for what it starts.
+    let mut elsewhere = Command::new(&script);
+    elsewhere.env("CARGO_MANIFEST_DIR", &alone).env("CARGO_PKG_VERSION", "1.2.3").env("PROFILE", "release");
+    elsewhere.env("CARGO_FEATURE_CLI", "1").env("GIT_DIR", clone.join(".git")).env("GIT_WORK_TREE", &alone);
+    assert_eq!(run(&mut elsewhere).lines().map(str::to_owned).collect::<BTreeSet<_>>(), plain);
 }
 
 #[test]
