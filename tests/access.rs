@@ -741,6 +741,28 @@ fn whether_a_user_of_a_stream_that_may_be_another_accounts_is_gone_is_not_known(
     assert_eq!((code, lines(&found)), (Some(3), vec!["orders role/deleted Decrypt unknown".to_owned()]));
 }
 
+#[test]
+fn a_principal_whose_name_has_lines_of_its_own_adds_none_to_the_statements() {
+    let (account, _) = account();
+    account.stream(NewStream::named("orders"));
+    let user = "arn:aws:iam::444455556666:user/a\nresource \"null_resource\" \"b\" {}\n#";
+    let record = json!({
+        "eventSource": "kinesis.amazonaws.com",
+        "eventName": "PutRecord",
+        "eventTime": "2026-11-24T12:00:00Z",
+        "requestParameters": {"streamARN": format!("arn:aws:kinesis:us-east-1:{ID}:stream/orders")},
+        "userIdentity": {"type": "IAMUser", "arn": user},
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("trail.json");
+    std::fs::write(&file, json!({"Records": [record]}).to_string()).expect("written");
+    let file = file.to_str().expect("UTF-8");
+    let arguments = ["access", "orders", "--key", ALIAS, "--trail", file, "--fix", "terraform"];
+    let (_, told) = enforcer(&arguments, &served(&account));
+    assert!(told.contains("# For arn:aws:iam::444455556666:user/a<U+000A>resource"), "{told}");
+    assert!(!told.lines().any(|line| line.trim_start().starts_with("resource ")), "{told}");
+}
+
 /// What the program prints to standard output, and to standard error.
 fn printed(arguments: &[&str], variables: &[(&'static str, String)]) -> (String, String) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_enforcer"));

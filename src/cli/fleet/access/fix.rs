@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::assess::{StreamAccess, UserAccess};
 use crate::access::fix::{identity_statement, key_policy_statement, places};
 use crate::access::{Action, Principal, Reason, Verdict};
+use crate::cli::visible::visible;
 use crate::domain::key::KeyArn;
 use crate::domain::stream::StreamArn;
 
@@ -129,7 +130,7 @@ impl Fixes {
                 Principal::Account(account) => format!("account_{account}"),
                 other => other.arn().unwrap_or_default().rsplit('/').next().unwrap_or_default().to_owned(),
             };
-            let intro = format!("For {principal}: attach it as a policy.");
+            let intro = format!("For {}: attach it as a policy.", visible(principal));
             document(&mut text, &intro, &unique(&format!("{name}_kinesis_key"), &mut names), &statements);
         }
         for (key, statements) in self.key_statements() {
