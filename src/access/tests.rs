@@ -394,12 +394,17 @@ fn a_grant_allows_what_policies_do_not() {
         grantee: grantee.to_owned(),
         operations: vec![operation.to_owned()],
         context: context.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        other_constraints: Vec::new(),
     };
+    let of_source = |granted: Grant| Grant { other_constraints: vec!["SourceArn".to_owned()], ..granted };
     for (granted, expected) in [
         (grant(ROLE, "Decrypt", &[]), "yes"),
         (grant(ROLE, "Decrypt", &[(CONTEXT_KEY, STREAM)]), "yes"),
         (grant(ROLE, "Decrypt", &[(CONTEXT_KEY, "another")]), "KeyPolicyLacks"),
+        (grant(ROLE, "Decrypt", &[("AWS:Kinesis:arn", STREAM)]), "yes"),
         (grant(ROLE, "Decrypt", &[("department", "orders")]), "KeyPolicyLacks"),
+        (of_source(grant(ROLE, "Decrypt", &[])), "unknown"),
+        (of_source(grant(ROLE, "Encrypt", &[])), "KeyPolicyLacks"),
         (grant(ROLE, "Encrypt", &[]), "KeyPolicyLacks"),
         (grant("arn:aws:iam::111122223333:role/writer", "Decrypt", &[]), "KeyPolicyLacks"),
     ] {
@@ -412,8 +417,12 @@ fn a_grant_allows_what_policies_do_not() {
 #[test]
 fn whether_a_boundary_limits_a_grant_is_not_known() {
     for principal in [ROLE, USER] {
-        let granted =
-            Grant { grantee: principal.to_owned(), operations: vec!["Decrypt".to_owned()], context: Vec::new() };
+        let granted = Grant {
+            grantee: principal.to_owned(),
+            operations: vec!["Decrypt".to_owned()],
+            context: Vec::new(),
+            other_constraints: Vec::new(),
+        };
         let key = customer(Ok(json!({"Version": "2012-10-17", "Statement": []})), Ok(vec![granted]));
         assert_eq!(called(&answer(principal, &key, &Identity::OutsideBoundary)), "unknown", "{principal}");
     }

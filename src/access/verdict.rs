@@ -53,6 +53,8 @@ pub struct Grant {
     pub operations: Vec<String>,
     /// `EncryptionContextEquals` and `EncryptionContextSubset` of its constraints: key and value.
     pub context: Vec<(String, String)>,
+    /// The names of its other constraints, such as `SourceArn`.
+    pub other_constraints: Vec<String>,
 }
 
 /// The policy of a key, and its grants.
@@ -255,14 +257,21 @@ fn is_granted(question: &Question<'_>, grants: &Result<Vec<Grant>, String>) -> T
         Ok(grants) => grants,
         Err(why) => return Truth::Unknown(format!("the grants of the key cannot be read: {why}")),
     };
-    Truth::any(grants.iter().map(|Grant { grantee, operations, context }| {
+    Truth::any(grants.iter().map(|Grant { grantee, operations, context, other_constraints }| {
         let operation = question.action.as_str().trim_start_matches("kms:");
         let is_meant = match Principal::read(grantee) {
             Some(named) => is_same(&named, question.principal, grantee),
             None => matches!(question.principal, Principal::Service(service) if service == grantee).into(),
         };
-        // Both kinds of constraints ask for what Kinesis sends: one pair.
-        let fits = context.iter().all(|(key, value)| key == CONTEXT_KEY && value == question.stream.as_str());
-        Truth::all([is_meant, operations.iter().any(|granted| granted == operation).into(), fits.into()])
+        // Both kinds of constraints ask for what Kinesis sends: one pair, of which KMS compares the
+        // key without case.
+        let fits = context
+            .iter()
+            .all(|(key, value)| key.eq_ignore_ascii_case(CONTEXT_KEY) && value == question.stream.as_str());
+        let others = match other_constraints.first() {
+            Some(name) => Truth::Unknown(format!("a grant has the constraint {name}")),
+            None => Truth::True,
+        };
+        Truth::all([is_meant, operations.iter().any(|granted| granted == operation).into(), fits.into(), others])
     }))
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use aws_types::SdkConfig;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+#[cfg(feature = "cli")]
+use serde_json::Value;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -186,7 +188,8 @@ struct Grants {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct GrantEntry {
-    grantee_principal: String,
+    grantee_principal: Option<String>,
+    grantee_service_principal: Option<String>,
     #[serde(default)]
     operations: Vec<String>,
     #[serde(default)]
@@ -199,16 +202,19 @@ struct GrantEntry {
 struct GrantConstraints {
     encryption_context_equals: BTreeMap<String, String>,
     encryption_context_subset: BTreeMap<String, String>,
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
 }
 
 #[cfg(feature = "cli")]
 impl GrantEntry {
     fn grant(self) -> Grant {
-        let GrantConstraints { encryption_context_equals, encryption_context_subset } = self.constraints;
+        let GrantConstraints { encryption_context_equals, encryption_context_subset, others } = self.constraints;
         Grant {
-            grantee: self.grantee_principal,
+            grantee: self.grantee_principal.or(self.grantee_service_principal).unwrap_or_default(),
             operations: self.operations,
             context: encryption_context_equals.into_iter().chain(encryption_context_subset).collect(),
+            other_constraints: others.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, _)| name).collect(),
         }
     }
 }
@@ -264,5 +270,29 @@ pub(super) fn read_document(text: Option<&str>) -> PolicyDocument {
             Some(duplicate) => Err(duplicate.to_string()),
             None => serde_json::from_str(text).map(Some).map_err(|error| error.to_string()),
         },
+    }
+}
+
+#[cfg(all(test, feature = "cli"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_constraint_and_every_grantee_of_a_grant_is_read() {
+        let read = |entry: Value| serde_json::from_value::<GrantEntry>(entry).expect("a grant").grant();
+        let grant = read(json!({
+            "GranteePrincipal": "arn:aws:iam::111122223333:role/reader",
+            "Operations": ["Decrypt"],
+            "Constraints": {
+                "EncryptionContextSubset": {"aws:kinesis:arn": "orders"},
+                "SourceArn": "arn:aws:kinesis:us-east-1:111122223333:stream/orders",
+                "Later": null,
+            },
+        }));
+        assert_eq!(grant.grantee, "arn:aws:iam::111122223333:role/reader");
+        assert_eq!(grant.context, [("aws:kinesis:arn".to_owned(), "orders".to_owned())]);
+        assert_eq!(grant.other_constraints, ["SourceArn"]);
+        let grant = read(json!({"GranteeServicePrincipal": "logs.amazonaws.com", "Operations": ["Decrypt"]}));
+        assert_eq!((grant.grantee.as_str(), grant.other_constraints.len()), ("logs.amazonaws.com", 0));
     }
 }
