@@ -85,7 +85,7 @@ fn markdown(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// A reader has to find a fact among all of these: whoever adds words removes others.
-const MOST_WORDS: usize = 20_500;
+const MOST_WORDS: usize = 19_800;
 
 #[test]
 fn the_documents_stay_short() {
