@@ -128,6 +128,7 @@ fn a_dead_letter_is_shown_in_full_by_the_first_characters_of_its_id() {
     let id = setup.account.messages(DEAD)[0].id.clone();
     let (code, shown) = setup.run(&["show", &id[..6]]);
     assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("\nrequest     "), "{shown}");
     for part in ["written by  the function", "KMSDisabledException", "\"enforcement-failure\"", "dlq redrive"] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
@@ -471,7 +472,11 @@ fn an_event_that_lambda_discarded_is_shown_with_its_error_and_redriven_as_the_ev
         ]
     );
     let (_, shown) = setup.run(&["show", dead_letters[0]["id"].as_str().unwrap_or_default()]);
-    assert!(shown.contains("Lambda, after its retries") && shown.contains("attribute   RequestID = 7654"), "{shown}");
+    for part in
+        ["Lambda, after its retries", "attribute   RequestID = 7654", "\nrequest     76542528-a6bd-584f-b0fc-37e8"]
+    {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
     let (code, printed) = setup.run(&["redrive", "--code", "Timeout"]);
     assert_eq!((code, setup.bodies(WORK)), (Some(0), vec![event("encryption-stopped")]), "{printed}");
     let (code, printed) = setup.run(&["redrive", "--here", "--yes"]);

@@ -64,6 +64,8 @@ pub(super) struct ShownDeadLetter {
     pub(super) id: String,
     pub(super) sender: WrittenBy,
     pub(super) sent: Option<DateTime<Utc>>,
+    /// The function's request that failed, as its log names it, if the message says so.
+    pub(super) request_id: Option<String>,
     /// The stream's ARN or name; `None` for a dead letter about a whole event.
     pub(super) stream: Option<String>,
     /// The error code.
@@ -141,6 +143,15 @@ impl ShownDeadLetter {
         let remedy_is_known = !matches!(sender, WrittenBy::Function | WrittenBy::Lambda)
             || remedy == READ_THE_LOG
             || is_ours(&remedy, &code, &message);
+        let request_id = match sender {
+            WrittenBy::Function => body["requestId"].as_str(),
+            WrittenBy::Lambda => {
+                let of_record = body["requestContext"]["requestId"].as_str();
+                of_record.or_else(|| received.attributes.get("RequestID").map(String::as_str))
+            }
+            WrittenBy::EventBridge | WrittenBy::Queue | WrittenBy::Unknown => None,
+        };
+        let request_id = request_id.map(str::to_owned);
         let stream = stream(sender, &body);
         let other_version = other_version(&body);
         let ReceivedMessage { id, sent, receives, .. } = received.clone();
@@ -148,6 +159,7 @@ impl ShownDeadLetter {
             id,
             sender,
             sent,
+            request_id,
             stream,
             code,
             class,

@@ -44,17 +44,19 @@ fn print(dead_letter: &ShownDeadLetter, now: DateTime<Utc>, connection: &str) {
         || "unknown".to_owned(),
         |sent| format!("{}, {} ago", sent.to_rfc3339(), age_text(dead_letter.age(now))),
     );
-    for (name, value) in [
-        ("id", dead_letter.id.as_str()),
-        ("sent", &sent),
-        ("written by", dead_letter.sender_text()),
-        ("stream", dead_letter.stream.as_deref().unwrap_or("none: the dead letter concerns the whole event")),
-        ("code", &dead_letter.code),
-        ("class", &dead_letter.class),
-        ("message", &dead_letter.message),
-        ("remedy", &dead_letter.remedy_text()),
-        ("received", &counted(usize::try_from(dead_letter.receives).unwrap_or(usize::MAX), "time")),
-    ] {
+    let request = dead_letter.request_id.as_deref().map(|id| ("request", id));
+    for (name, value) in [("id", dead_letter.id.as_str()), ("sent", &sent), ("written by", dead_letter.sender_text())]
+        .into_iter()
+        .chain(request)
+        .chain([
+            ("stream", dead_letter.stream.as_deref().unwrap_or("none: the dead letter concerns the whole event")),
+            ("code", &dead_letter.code),
+            ("class", &dead_letter.class),
+            ("message", &dead_letter.message),
+            ("remedy", &dead_letter.remedy_text()),
+            ("received", &counted(usize::try_from(dead_letter.receives).unwrap_or(usize::MAX), "time")),
+        ])
+    {
         // An ARN or an ID stays whole, so that it can be copied.
         let options = Options::new(width() - NAMES).break_words(false).word_splitter(WordSplitter::NoHyphenation);
         let value = wrap(&visible(value), options).join(&format!("\n{:NAMES$}", ""));
