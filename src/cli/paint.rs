@@ -182,7 +182,8 @@ pub(super) fn outcome(outcome: &Value) -> Vec<String> {
     let stream = match text("stream") {
         "" if outcome["error"]["step"] == "read-event" => "the payload",
         "" if outcome["error"]["step"] == "check-target" => "the request",
-        "" if status == "access-denied" => "an unknown stream",
+        // The reason says that the stream is not known.
+        "" if status == "access-denied" => "",
         "" => "all streams",
         stream => stream.rsplit_once("stream/").map_or(stream, |(_, name)| name),
     };
@@ -190,7 +191,8 @@ pub(super) fn outcome(outcome: &Value) -> Vec<String> {
         Some(waited @ 1..) => format!(" {DIM}(waited {waited} ms){DIM:#}"),
         _ => String::new(),
     };
-    let mut lines = vec![format!("{style}{mark} {status}{style:#} {BOLD}{stream}{BOLD:#}: {}{waited}", text("reason"))];
+    let stream = if stream.is_empty() { String::new() } else { format!(" {BOLD}{stream}{BOLD:#}") };
+    let mut lines = vec![format!("{style}{mark} {status}{style:#}{stream}: {}{waited}", text("reason"))];
     if let Some(remedy) = outcome["error"]["remedy"].as_str() {
         lines.push(format!("  {DIM}remedy:{DIM:#} {remedy}"));
     }
@@ -263,14 +265,9 @@ pub(super) fn warning_text(warning: &Value) -> String {
         "calls-failed" => {
             let applied = warning["appliedAt"].as_str().map(|at| format!(", since the key was applied at {at}"));
             let count = warning["count"].as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
-            format!(
-                "{} failed with {}, from {} to {}{}",
-                counted(count, "call"),
-                field("error"),
-                field("first"),
-                field("last"),
-                applied.unwrap_or_default()
-            )
+            let (calls, first, last) = (counted(count, "call"), field("first"), field("last"));
+            let when = if first == last { format!("at {last}") } else { format!("from {first} to {last}") };
+            format!("{calls} failed with {}, {when}{}", field("error"), applied.unwrap_or_default())
         }
         "halted" => format!("sweeps change no stream since {}: {}", field("since"), field("because")),
         "halt-used-up" => {

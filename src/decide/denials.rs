@@ -484,7 +484,9 @@ pub fn sentence(subject: &Subject, calls: &Calls, applied: Option<&Application>)
     let key = key.as_deref().unwrap_or("a key that the record does not name");
     let actions = actions.join(" and ");
     let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
-    let span = format!("{times}, first at {}, last at {}", time(*first), time(*last));
+    let (first, last) = (time(*first), time(*last));
+    let span = if first == last { format!("{times}, at {last}") } else { format!("{times}, from {first} to {last}") };
+    let mut unnamed = "";
     let what = match (trouble, principal, stream) {
         (Trouble::KeyUnusable, ..) | (_, None, _) => {
             format!("{key} cannot be used: {actions} fails with {code} for callers of Kinesis, {span}")
@@ -493,9 +495,8 @@ pub fn sentence(subject: &Subject, calls: &Calls, applied: Option<&Application>)
             format!("{principal} cannot use {stream}: {actions} on {key} was denied {span}")
         }
         (_, Some(principal), None) => {
-            format!(
-                "{principal} cannot use a stream that the record does not name: {actions} on {key} was denied {span}"
-            )
+            unnamed = "; CloudTrail's record does not name the stream";
+            format!("{principal} was denied {actions} on {key} {span}")
         }
     };
     let applied = applied.map_or_else(String::new, |Application { stream, at }| {
@@ -504,7 +505,7 @@ pub fn sentence(subject: &Subject, calls: &Calls, applied: Option<&Application>)
     // The sentence before says the rest of AWS's.
     let because = message.split_once(" because ").map_or("", |(_, because)| because);
     let because = if because.is_empty() { String::new() } else { format!(": {}", shorten(because, 300)) };
-    format!("{what}{applied}{because}")
+    format!("{what}{applied}{because}{unnamed}")
 }
 
 fn time(at: DateTime<Utc>) -> String {
@@ -638,6 +639,37 @@ mod tests {
         assert!((3_000..LARGEST_STATE).contains(&text.len()), "{} {text}", text.len());
         assert_eq!(AccessState::parse(&text), Ok(state));
         assert_eq!(AccessState::parse("{}"), Ok(AccessState::default()));
+    }
+
+    #[test]
+    fn a_sentence_says_who_was_denied_what_how_often_and_when() {
+        let (named, message) = (subject("billing"), "billing is not authorized because nothing allows it".to_owned());
+        let once = Calls {
+            actions: vec!["kms:Decrypt".to_owned()],
+            code: "AccessDenied".to_owned(),
+            message,
+            count: 1,
+            first: at(0),
+            last: at(0),
+        };
+        let often = Calls { count: 12, last: at(5), ..once.clone() };
+        let applied = Application { stream: "orders".to_owned(), at: at(-1) };
+        let key = named.key.clone().expect("a key");
+        assert_eq!(
+            sentence(&Subject { stream: None, ..named.clone() }, &once, Some(&applied)),
+            format!(
+                "billing was denied kms:Decrypt on {key} once, at 2026-11-24T12:00:00Z, since the key was applied to \
+                 orders at 2026-11-24T11:59:00Z: nothing allows it; CloudTrail's record does not name the stream"
+            )
+        );
+        let stream = named.stream.clone().expect("a stream");
+        assert_eq!(
+            sentence(&named, &often, None),
+            format!(
+                "billing cannot use {stream}: kms:Decrypt on {key} was denied 12 times, from 2026-11-24T12:00:00Z to \
+                 2026-11-24T12:05:00Z: nothing allows it"
+            )
+        );
     }
 
     #[test]
