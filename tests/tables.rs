@@ -157,6 +157,40 @@ fn a_stream_that_does_not_exist_is_not_counted_as_a_stream_and_its_account_is_na
 }
 
 #[test]
+fn streams_in_audit_mode_are_not_counted_among_those_to_encrypt() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("policy.json");
+    let rule = r#"{"version": 1, "rules": [{"name": "try", "match": {"stream": "dev*"}, "mode": "audit"}]}"#;
+    std::fs::write(&file, rule).expect("written");
+    let policy = ["--sandbox", "--policy", file.to_str().expect("UTF-8")];
+    let plan = |more: &[&str]| enforcer(&[&["plan"], &policy[..], more].concat(), &[("COLUMNS", "400")]);
+    let counted = |counts: &str| format!("account 111122223333, us-east-1: {counts}\n");
+
+    let output = plan(&["devices"]);
+    let told = printed(&output);
+    for says in
+        [&counted("0 to encrypt, 1 in audit mode"), "\n1 in audit mode\n• devices ", "audit mode: apply does not"]
+    {
+        assert!(told.contains(says), "{says}: {told}");
+    }
+    assert!(output.status.code() == Some(3) && !told.contains("\n0 to encrypt"), "{told}");
+    let told = printed(&plan(&["devices", "sessions"]));
+    for says in
+        [&counted("1 to encrypt, 1 in audit mode"), "\n1 to encrypt\n~ sessions ", "\n1 in audit mode\n• devices "]
+    {
+        assert!(told.contains(says), "{says}: {told}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_slice(&plan(&["devices", "sessions", "--json"]).stdout).expect("JSON");
+    assert_eq!((&json["changes"], &json["inAuditMode"]), (&serde_json::json!(2), &serde_json::json!(1)));
+
+    let streams = ["devices", "sessions", "--accept-access-loss"];
+    let output = enforcer(&[&["apply"], &policy[..], &streams].concat(), &[]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("pass --yes to encrypt 1 stream of account 111122223333 in us-east-1"), "{said}");
+}
+
+#[test]
 fn an_apply_whose_plan_has_failures_says_at_its_end_why_it_exits_with_1() {
     let says = "exit code 1: 2 streams failed in the plan (locked, typo) (the plan has the reasons)";
     for streams in [&["devices", "locked", "typo"][..], &["locked", "typo"]] {

@@ -61,6 +61,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
             "streams": rows,
             "keysAtRisk": keys_at_risk,
             "changes": plan.changes(),
+            "inAuditMode": rows.iter().filter(|row| row.is_in_audit_mode()).count(),
             "failedRegions": failed_regions,
         });
         if arguments.access {

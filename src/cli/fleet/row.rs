@@ -104,6 +104,11 @@ impl Row {
         self.status == Status::WouldEncrypt && self.outcome.mode == Mode::Enforce
     }
 
+    /// Whether only audit mode keeps `apply` from changing the stream.
+    pub(super) fn is_in_audit_mode(&self) -> bool {
+        self.status == Status::WouldEncrypt && self.outcome.mode == Mode::Audit
+    }
+
     /// Why `requireAccess` makes `apply` leave the stream alone; `None` if it does not. Before the
     /// users were asked for, nothing is certain.
     pub(super) fn held_back_by_rule(&self) -> Option<String> {

@@ -17,22 +17,31 @@ use super::row::{Row, short_key};
 use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, warning, wrapped};
 use crate::cli::visible::visible;
 use crate::domain::key::KeyArn;
-use crate::domain::mode::Mode;
 use crate::domain::outcome::Status;
 
+/// The streams that are counted and listed together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Group {
+    /// Those of a status, unless they are in another group.
+    Of(Status),
+    /// Those that only audit mode keeps from being changed.
+    InAuditMode,
+}
+
 /// A person reads first what needs attention.
-const ORDER: [Status; 11] = [
-    Status::Failed,
-    Status::Contested,
-    Status::AccessDenied,
-    Status::KeyAtRisk,
-    Status::Deferred,
-    Status::WouldEncrypt,
-    Status::Queued,
-    Status::Exempt,
-    Status::Gone,
-    Status::Encrypted,
-    Status::Compliant,
+const ORDER: [Group; 12] = [
+    Group::Of(Status::Failed),
+    Group::Of(Status::Contested),
+    Group::Of(Status::AccessDenied),
+    Group::Of(Status::KeyAtRisk),
+    Group::Of(Status::Deferred),
+    Group::Of(Status::WouldEncrypt),
+    Group::InAuditMode,
+    Group::Of(Status::Queued),
+    Group::Of(Status::Exempt),
+    Group::Of(Status::Gone),
+    Group::Of(Status::Encrypted),
+    Group::Of(Status::Compliant),
 ];
 
 /// The fewest columns for details beside their row; where there are fewer, they stand below.
@@ -113,22 +122,30 @@ impl View {
     }
 }
 
-/// The mark and the colour of a status.
-fn marked(status: Status) -> (&'static str, Style) {
-    match status {
-        Status::Encrypted | Status::Compliant => ("✔", GREEN),
-        Status::WouldEncrypt => ("~", YELLOW),
-        Status::Exempt | Status::Gone | Status::Deferred | Status::Queued => ("•", YELLOW),
-        Status::Contested | Status::AccessDenied | Status::KeyAtRisk | Status::Failed => ("✘", RED),
+impl Group {
+    fn of(row: &Row) -> Self {
+        if row.is_in_audit_mode() { Self::InAuditMode } else { Self::Of(row.status) }
     }
-}
 
-/// A status after a number of streams.
-fn in_words(status: Status) -> &'static str {
-    match status {
-        Status::WouldEncrypt => "to encrypt",
-        Status::KeyAtRisk => "with a key at risk",
-        other => other.as_str(),
+    /// The mark and the colour.
+    fn marked(self) -> (&'static str, Style) {
+        let Self::Of(status) = self else { return ("•", YELLOW) };
+        match status {
+            Status::Encrypted | Status::Compliant => ("✔", GREEN),
+            Status::WouldEncrypt => ("~", YELLOW),
+            Status::Exempt | Status::Gone | Status::Deferred | Status::Queued => ("•", YELLOW),
+            Status::Contested | Status::AccessDenied | Status::KeyAtRisk | Status::Failed => ("✘", RED),
+        }
+    }
+
+    /// The words after a number of streams.
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::InAuditMode => "in audit mode",
+            Self::Of(Status::WouldEncrypt) => "to encrypt",
+            Self::Of(Status::KeyAtRisk) => "with a key at risk",
+            Self::Of(other) => other.as_str(),
+        }
     }
 }
 
@@ -156,10 +173,12 @@ fn place(rows: &[Row]) -> String {
 /// exist does not count as a stream.
 fn total(rows: &[Row], place: &str) -> String {
     let (missing, rows): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.does_not_exist());
-    let count = |status: Status| rows.iter().filter(|row| row.status == status).count();
-    let counts = ORDER.iter().filter_map(|status| match count(*status) {
-        0 => None,
-        count => Some(format!("{count} {}", in_words(*status))),
+    let count = |group: Group| rows.iter().filter(|row| Group::of(row) == group).count();
+    // Beside streams in audit mode, it shows that they are not among those to encrypt.
+    let is_shown = |group: Group| group == Group::Of(Status::WouldEncrypt) && count(Group::InAuditMode) > 0;
+    let counts = ORDER.into_iter().filter_map(|group| match count(group) {
+        0 if !is_shown(group) => None,
+        count => Some(format!("{count} {}", group.in_words())),
     });
     let counts = counts.collect::<Vec<_>>().join(", ");
     let mut total = match rows.len() {
@@ -224,7 +243,7 @@ fn paragraphs(row: &Row) -> Vec<String> {
     let outcome = &row.outcome;
     let rule = outcome.rule.as_ref().map(|rule| format!(" {DIM}[rule {rule}]{DIM:#}")).unwrap_or_default();
     let mut paragraphs = vec![format!("{}{rule}", outcome.reason)];
-    if row.status == Status::WouldEncrypt && outcome.mode == Mode::Audit {
+    if row.is_in_audit_mode() {
         paragraphs.push(format!("{DIM}audit mode:{DIM:#} apply does not change the stream"));
     }
     paragraphs.extend(outcome.warnings.iter().map(|line| warning(&serde_json::to_value(line).unwrap_or_default())));
@@ -341,24 +360,24 @@ fn print(rows: &[Row], view: View, keys: &Keys, columns: &Columns, page: &mut Pa
     if rows.iter().any(|row| view.shows(row)) {
         columns.print_headings("reason", page);
     }
-    for status in ORDER {
-        let (mark, style) = marked(status);
-        let of_status = rows.iter().filter(|row| row.status == status);
-        let number = of_status.clone().count();
+    for group in ORDER {
+        let (mark, style) = group.marked();
+        let of_group = rows.iter().filter(|row| Group::of(row) == group);
+        let number = of_group.clone().count();
         if number > 0 {
             page.line("");
         }
         match number {
             0 => continue,
-            _ if status == Status::Compliant && !view.all => {
+            _ if group == Group::Of(Status::Compliant) && !view.all => {
                 page.line(&format!("{style}{mark} {number} compliant{style:#} {DIM}(--all lists them){DIM:#}"));
                 continue;
             }
-            _ => page.line(&format!("{style}{number} {}{style:#}", in_words(status))),
+            _ => page.line(&format!("{style}{number} {}{style:#}", group.in_words())),
         }
         let mark = format!("{style}{mark}{style:#}");
         let plain = Style::new();
-        for row in of_status {
+        for row in of_group {
             let details: Vec<_> = paragraphs(row).iter().map(|text| keys.shortened(text)).collect();
             columns.print_row(&mark, cells(row, keys), [BOLD, plain, plain, plain], &details, page);
         }
@@ -404,6 +423,7 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::mode::Mode;
     use crate::domain::outcome::{Outcome, Warning};
     use crate::domain::stream::{StreamArn, StreamRef};
 
@@ -451,7 +471,7 @@ mod tests {
     fn no_status_is_left_out() {
         for status in Status::ALL {
             let table = table(&survey(vec![row("orders", status, "why")]), View { width: 100, all: true });
-            assert!(table.contains(in_words(status)) && table.contains("orders"), "{table}");
+            assert!(table.contains(Group::Of(status).in_words()) && table.contains("orders"), "{table}");
         }
     }
 
@@ -481,20 +501,29 @@ mod tests {
 
     #[test]
     fn what_needs_attention_comes_first_and_accounts_and_regions_stay_apart() {
-        let mut rows = ORDER.map(|status| row(status.as_str(), status, "why")).to_vec();
+        let in_audit_mode = |name: &str| {
+            let mut row = row(name, Status::WouldEncrypt, "why");
+            row.outcome.mode = Mode::Audit;
+            row
+        };
+        let of = |group: Group| match group {
+            Group::Of(status) => row(status.as_str(), status, "why"),
+            Group::InAuditMode => in_audit_mode("audited"),
+        };
+        let mut rows = ORDER.map(of).to_vec();
         rows.reverse();
-        let mut elsewhere = row("elsewhere", Status::WouldEncrypt, "why");
+        let mut elsewhere = in_audit_mode("elsewhere");
         elsewhere.account = Some("444455556666".to_owned());
-        elsewhere.outcome.mode = Mode::Audit;
         rows.push(elsewhere);
         let printed = table(&survey(rows), View { width: 100, all: true });
         let printed = anstream::adapter::strip_str(&printed).to_string();
-        let places: Vec<_> = ORDER.map(|status| printed.find(&format!("\n1 {}\n", in_words(status)))).to_vec();
+        let places: Vec<_> = ORDER.map(|group| printed.find(&format!("\n1 {}\n", group.in_words()))).to_vec();
         assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{printed}");
         for part in [
-            "12 streams in 2 accounts or Regions: 1 failed, ",
-            "\n11 streams in account 111122223333, us-east-1: 1 failed, ",
-            "\n1 stream in account 444455556666, us-east-1: 1 to encrypt\n",
+            "13 streams in 2 accounts or Regions: 1 failed, ",
+            "1 to encrypt, 2 in audit mode, ",
+            "\n12 streams in account 111122223333, us-east-1: 1 failed, ",
+            "\n1 stream in account 444455556666, us-east-1: 0 to encrypt, 1 in audit mode\n",
             "audit mode: apply does not change the stream",
         ] {
             assert!(printed.contains(part), "{part}: {printed}");
