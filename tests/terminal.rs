@@ -429,7 +429,7 @@ fn a_report_is_written_in_every_format() {
     assert_eq!(output.status.code(), Some(0));
     let page = std::fs::read_to_string(file).expect("the page");
     for part in [
-        "<strong>26%</strong> encrypted as configured<br>4 of 15 streams",
+        "<strong>27%</strong> encrypted as configured<br>4 of 15 streams",
         "<strong>8</strong> not encrypted",
         "Warning: 2 registered consumers need kms:Decrypt on the new key",
         "Scope and settings",

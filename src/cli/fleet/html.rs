@@ -100,9 +100,13 @@ pub(super) fn page(report: &FleetReport) -> String {
     page.into_string()
 }
 
-/// A share in per cent, rounded down: what is not complete is not 100%.
+/// A share in per cent, rounded: what is not complete is not 100%, and what is not nothing not 0%.
 fn percent(part: usize, whole: usize) -> String {
-    (part * 100).checked_div(whole).map_or_else(|| "–".to_owned(), |share| format!("{share}%"))
+    match (part * 200 + whole).checked_div(whole * 2) {
+        None => "–".to_owned(),
+        Some(rounded) if 0 < part && part < whole => format!("{}%", rounded.clamp(1, 99)),
+        Some(rounded) => format!("{rounded}%"),
+    }
 }
 
 /// What the report covers, and by which settings.
@@ -314,6 +318,22 @@ fn table(rows: &[Row]) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_is_rounded_and_neither_nothing_nor_all_unless_it_is() {
+        for (part, whole, expected) in [
+            (0, 0, "–"),
+            (0, 15, "0%"),
+            (4, 15, "27%"),
+            (1, 3, "33%"),
+            (1, 8, "13%"),
+            (1, 1_000, "1%"),
+            (999, 1_000, "99%"),
+            (15, 15, "100%"),
+        ] {
+            assert_eq!(percent(part, whole), expected, "{part} of {whole}");
+        }
+    }
 
     #[test]
     fn the_hash_that_allows_the_script_is_that_of_the_script() {
