@@ -498,6 +498,34 @@ fn of_a_role_whose_path_cannot_be_read_the_fix_says_that_it_cannot_be_named() {
 }
 
 #[test]
+fn the_fix_lists_whose_answer_is_unknown_and_whom_to_ask() {
+    let (account, key) = account();
+    account.stream(NewStream::named("orders"));
+    account.principal(&role("reader"), may());
+    account.used_by("orders", UsedBy::Function { name: "fn".to_owned(), role: role("reader") });
+    account.fault(Fault::on("SimulatePrincipalPolicy").error("AccessDenied", "not\nauthorized"));
+    let note = format!(
+        "no statement for {} with kms:Decrypt on {key}: the answer is unknown: its IAM policies cannot be simulated: \
+         AccessDenied (iam:SimulatePrincipalPolicy); ask the owner",
+        role("reader")
+    );
+    let run = |format: &str| {
+        let arguments = ["access", "--key", ALIAS, "orders", "--fix", format];
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_enforcer"));
+        let output = command.args(arguments).env_clear().envs(served(&account)).output().expect("the program runs");
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("UTF-8"))
+    };
+    let [json, said] = run("json");
+    let fix: Value = serde_json::from_str(&json).expect("JSON");
+    let expected = json!({"identityPolicies": [], "keyPolicies": [], "notFixed": [note]});
+    assert_eq!(fix, expected);
+    assert!(said.contains(&format!("warning: {note}")), "{said}");
+    let [terraform, said] = run("terraform");
+    assert_eq!(terraform, format!("# Not fixed: {note}\n"));
+    assert!(said.contains(&format!("warning: {note}")), "{said}");
+}
+
+#[test]
 fn the_aws_managed_key_is_for_the_own_account_only() {
     let (account, _) = account();
     let policy = json!({"Statement": [{
@@ -513,7 +541,7 @@ fn the_aws_managed_key_is_for_the_own_account_only() {
     assert_eq!(code, Some(3), "{told}");
     assert!(told.contains("other accounts cannot use the AWS managed key"), "{told}");
     assert!(told.find("444455556666") < told.find("role/reader"), "who loses access comes first: {told}");
-    assert!(told.contains("1 without access to the key, 0 unknown, 1 yes"), "{told}");
+    assert!(told.contains("1 without access, 0 unknown, 1 with access"), "{told}");
     let (_, told) = enforcer(&["access", "--key", "alias/aws/kinesis", "orders", "--fix"], &variables);
     assert!(told.contains("configure a customer managed key for orders"), "{told}");
     // Its description could create it.
@@ -545,8 +573,15 @@ fn an_apply_holds_back_a_stream_whose_users_would_lose_access_and_a_plan_names_t
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains("held back: orders (users would lose access"), "{told}");
     assert_eq!((account.accepted("StartStreamEncryption", "clicks"), account.count("StartStreamEncryption")), (1, 1));
+    // Who accepts the loss is told whose it is, before and after.
     let (code, told) = enforcer(&["apply", "--key", ALIAS, "--yes", "--accept-access-loss"], &variables);
     assert_eq!((code, account.accepted("StartStreamEncryption", "orders")), (Some(0), 1), "{told}");
+    for says in [
+        "loses access: role/reader as a consumer: no",
+        "encrypted 1 of 1 stream, and 1 user lost access: role/reader as a consumer of orders\n",
+    ] {
+        assert!(told.contains(says), "{says}: {told}");
+    }
     // Nothing is left to change, so nobody is asked about.
     account.forget_calls();
     let (code, _) = enforcer(&["apply", "--key", ALIAS, "--yes"], &variables);
@@ -618,16 +653,19 @@ fn a_rule_that_requires_access_holds_back_what_is_not_certain_whatever_is_accept
     {
         assert_eq!(account.accepted("StartStreamEncryption", stream), starts, "{stream}");
     }
+    assert!(told.contains("and 1 user lost access: role/other as a consumer of other\n"), "{told}");
+    account.stream(NewStream::named("another"));
+    account.used_by("another", reader("other"));
     let (_, told) = run(&["apply", "--yes", "--accept-access-loss", "--json"]);
     let (told, _) = told.rsplit_once('}').expect("JSON");
     let applied: Value = serde_json::from_str(&format!("{told}}}")).expect("JSON");
+    let lost = json!({"stream": "another", "region": "us-east-1", "principal": role("other"), "action": "kms:Decrypt"});
+    assert_eq!(applied["lostAccess"], json!([lost]), "{applied:#}");
     assert_eq!(applied["heldBack"], json!(["c-gone", "c-no", "c-nobody", "c-unknown"]), "{applied:#}");
     assert_eq!(
         applied["heldBackByRule"][2],
         json!({"stream": "c-nobody", "region": "us-east-1", "rule": "careful", "because": "no user is known"}),
     );
-    // The stream of another rule was not asked about, since its loss is accepted.
-    assert!(!applied.to_string().contains("role/other"), "{applied:#}");
 }
 
 #[test]

@@ -234,8 +234,8 @@ fn a_report_has_the_users_of_the_streams_where_they_are_asked_for() {
     let section = page.split_once("id=\"access\"").expect("the section").1.split_once("</section>").expect("its end").0;
     for part in [
         "<h2 id=\"access-title\">Who may use the keys</h2>",
-        "aria-label=\"Answers: 1 without access, 2 with unknown access, 1 gone\"",
-        "aria-label=\"orders: 1 without access, 2 with unknown access, 1 gone\"",
+        "aria-label=\"Answers: 1 without access, 2 unknown, 1 gone\"",
+        "aria-label=\"orders: 1 without access, 2 unknown, 1 gone\"",
         "no IAM policy of the principal allows it",
         "No user is known of ",
         "Not read: the streaming destinations of DynamoDB tables: AccessDeniedException (dynamodb:ListTables)",

@@ -38,7 +38,7 @@ fn the_demo_shows_every_step_and_its_outcome() {
         "dead-letter queue is empty",
         "role/app/warehouse  producer  loses access",
         "PutRolePolicy app/warehouse",
-        "1 use of 1 stream: 0 without access to the key, 0 unknown, 1 yes",
+        "1 use of 1 stream: 0 without access, 0 unknown, 1 with access",
         "PutRecord shipments: stored, encrypted",
         "PutRecord shipments: KMSAccessDeniedException: User: ",
         "access-denied",

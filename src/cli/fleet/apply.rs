@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::access;
+use super::access::{self, StreamAccess};
 use super::places::{FailedPlace, failures};
 use super::plan::Plan;
 use super::row::{Row, visible_outcome};
@@ -104,10 +104,10 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
         match place {
             Ok((target, mut survey)) => {
                 let accepts_loss = arguments.accept_access_loss;
-                let is_asked = |row: &Row| row.is_to_change() && (row.require_access || !accepts_loss);
-                let not_read = access::add_users(target, selection, &mut survey.rows, several, is_asked).await;
+                // The plan names who loses access also to those who accept it.
+                let not_read = access::add_users(target, selection, &mut survey.rows, several, Row::is_to_change).await;
                 survey.not_read.extend(not_read);
-                work.push((target, to_encrypt(&survey.rows)));
+                work.push((target, to_encrypt(&survey.rows, accepts_loss)));
                 plan.extend(survey);
             }
             Err(failed) => plan.failed_regions.push(failed),
@@ -122,17 +122,16 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8> {
 }
 
 /// The streams that the plan would change, without those that are held back.
-fn to_encrypt(rows: &[Row]) -> Vec<StreamRef> {
+fn to_encrypt(rows: &[Row], accepts_loss: bool) -> Vec<StreamRef> {
     rows.iter()
-        .filter(|row| row.is_to_change() && !is_held_back(row))
+        .filter(|row| row.is_to_change() && !is_held_back(row, accepts_loss))
         .filter_map(|row| row.arn.clone().map(StreamRef::Arn))
         .collect()
 }
 
-/// Whether a stream that would be changed is left alone. Its users were not asked for where their
-/// loss is accepted and no rule requires access.
-fn is_held_back(row: &Row) -> bool {
-    row.has_users_without_access() || row.held_back_by_rule().is_some()
+/// Whether a stream that would be changed is left alone.
+fn is_held_back(row: &Row, accepts_loss: bool) -> bool {
+    (!accepts_loss && row.has_users_without_access()) || row.held_back_by_rule().is_some()
 }
 
 /// Shows the plan, prompts once, and encrypts the streams of one place after the other.
@@ -149,7 +148,8 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
     }
     let failed_in_plan: Vec<_> =
         planned.iter().filter(|row| row.outcome.error.is_some()).map(|row| row.stream.as_str()).collect();
-    let held_back: Vec<_> = planned.iter().filter(|row| row.is_to_change() && is_held_back(row)).collect();
+    let held_back: Vec<_> =
+        planned.iter().filter(|row| row.is_to_change() && is_held_back(row, arguments.accept_access_loss)).collect();
     if !arguments.json {
         for line in held_back_lines(&held_back) {
             print_text(&line);
@@ -165,6 +165,7 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
             print_line(&visible::json(&json!({
                 "streams": [],
                 "notStarted": 0,
+                "lostAccess": [],
                 "heldBack": held_back,
                 "heldBackByRule": held_back_by_rule,
                 "failedRegions": failed_regions,
@@ -180,7 +181,7 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
             print_note(&note);
         }
     }
-    if !arguments.yes && !confirmed(action(work, planned), &interrupt).await? {
+    if !arguments.yes && !confirmed(action(work, planned), note(losing(work, planned)), &interrupt).await? {
         print_line("no stream was changed");
         return Ok(FAILED);
     }
@@ -193,22 +194,19 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
     }
     let Done { rows, probes, failed, .. } = done;
     let not_started = total - rows.len();
-    let encrypted = rows.iter().filter(|row| row.is_encrypted_as_configured()).count();
+    let changed = rows.iter().filter(|row| row.is_encrypted_as_configured());
+    let changed: Vec<_> = changed.filter_map(|row| row.arn.as_ref()).collect();
+    let encrypted = changed.len();
     let all_verified = probes.iter().all(|(_, result)| *result == Ok(true));
     if arguments.json {
-        let probes: Vec<_> = probes
-            .iter()
-            .map(|(stream, result)| {
-                json!({"stream": stream, "encrypted": result.clone().ok(), "error": result.clone().err()})
-            })
-            .collect();
         let failed_regions: Vec<_> = failed_regions.iter().chain(&failed).collect();
         print_line(&visible::json(&json!({
             "streams": rows,
             "notStarted": not_started,
+            "lostAccess": with_users(planned, &changed).flat_map(StreamAccess::losses_as_json).collect::<Vec<_>>(),
             "heldBack": held_back,
             "heldBackByRule": held_back_by_rule,
-            "probes": probes,
+            "probes": probes.iter().map(probe_as_json).collect::<Vec<_>>(),
             "failedRegions": failed_regions,
         })));
     } else {
@@ -216,7 +214,8 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
         for failed in &failed {
             print_text(&format!("  {RED}✘{RED:#} {}", visible::visible(failed)));
         }
-        print_text(&format!("{BOLD}encrypted {encrypted} of {}{BOLD:#}", counted(total, "stream")));
+        let lost: Vec<_> = with_users(planned, &changed).flat_map(StreamAccess::losses).collect();
+        print_text(&encrypted_line(encrypted, total, &lost));
         if not_started > 0 {
             print_text(&format!("{YELLOW}{not_started} not started{YELLOW:#}: run the same command again to continue"));
         }
@@ -230,6 +229,34 @@ async fn apply(work: &[(&Target, Vec<StreamRef>)], plan: &Plan, arguments: &Argu
         print_text(&failed_line(&failed_of_plan));
     }
     Ok(if complete { SUCCESS } else { FAILED })
+}
+
+/// These streams with their users, as the plan found them.
+fn with_users<'a>(planned: &'a [Row], streams: &'a [&StreamArn]) -> impl Iterator<Item = &'a StreamAccess> {
+    let is_one = |row: &&Row| row.arn.as_ref().is_some_and(|arn| streams.contains(&arn));
+    planned.iter().filter(is_one).filter_map(|row| row.access.as_ref())
+}
+
+/// How many users lose access to the streams that are to be encrypted.
+fn losing(work: &[(&Target, Vec<StreamRef>)], planned: &[Row]) -> usize {
+    let chosen = work.iter().flat_map(|(_, streams)| streams).filter_map(|stream| match stream {
+        StreamRef::Arn(arn) => Some(arn),
+        StreamRef::Name(_) => None,
+    });
+    with_users(planned, &chosen.collect::<Vec<_>>()).flat_map(StreamAccess::losses).count()
+}
+
+/// How many streams are encrypted, and who lost access by that.
+fn encrypted_line(encrypted: usize, total: usize, lost: &[String]) -> String {
+    let lost = match lost.len() {
+        0 => String::new(),
+        number => format!(", and {RED}{} lost access{RED:#}: {}", counted(number, "user"), lost.join(", ")),
+    };
+    format!("{BOLD}encrypted {encrypted} of {}{BOLD:#}{lost}", counted(total, "stream"))
+}
+
+fn probe_as_json((stream, result): &(String, Result<bool, String>)) -> serde_json::Value {
+    json!({"stream": stream, "encrypted": result.clone().ok(), "error": result.clone().err()})
 }
 
 /// What the plan has left out, one part for each reason.
@@ -407,9 +434,18 @@ fn action(work: &[(&Target, Vec<StreamRef>)], planned: &[Row]) -> String {
     format!("encrypt {}", parts.join(", "))
 }
 
+/// What a person should know before they answer the prompt.
+fn note(losing: usize) -> String {
+    match losing {
+        0 => "Producers and consumers must be allowed to use the keys.".to_owned(),
+        1 => "1 user loses access, as the plan shows.".to_owned(),
+        several => format!("{several} users lose access, as the plan shows."),
+    }
+}
+
 /// Asks whether to encrypt. Ctrl-C, once it is counted, ends the program here.
-async fn confirmed(action: String, interrupt: &Interrupt) -> Result<bool> {
-    let answer = spawn_blocking(move || confirm(&action, "Producers and consumers must be allowed to use the keys."));
+async fn confirmed(action: String, note: String, interrupt: &Interrupt) -> Result<bool> {
+    let answer = spawn_blocking(move || confirm(&action, &note));
     tokio::select! {
         answer = answer => answer?,
         () = interrupt.pressed(1) => std::process::exit(i32::from(INTERRUPTED)),
@@ -529,6 +565,16 @@ mod tests {
         );
         let several = [("orders", TimeDelta::seconds(20)), ("clicks", TimeDelta::seconds(30))];
         assert!(grace_note(&several, grace).is_some_and(|note| note.starts_with("2 streams were created")));
+    }
+
+    #[test]
+    fn the_prompt_says_how_many_users_lose_access() {
+        let notes = [0, 1, 2].map(note);
+        assert!(notes[0].starts_with("Producers and consumers must be allowed"), "{notes:?}");
+        assert!(
+            notes[1].starts_with("1 user loses access") && notes[2].starts_with("2 users lose access"),
+            "{notes:?}"
+        );
     }
 
     #[test]

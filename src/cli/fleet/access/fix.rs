@@ -23,18 +23,26 @@ pub(super) struct Fixes {
     identity: BTreeMap<(Principal, KeyArn), Lacking>,
     /// For key policies.
     key_policy: BTreeMap<(KeyArn, Principal), Lacking>,
-    /// What no statement mends, in words.
+    /// What no statement mends, and what is not known, in words.
     pub(super) notes: BTreeSet<String>,
 }
 
 impl Fixes {
-    /// The statements for all answers that are no.
+    /// The statements for all answers that are no, and notes about those that are unknown.
     pub(super) fn of(streams: &[StreamAccess]) -> Self {
         let mut fixes = Self::default();
         for stream in streams {
             for UserAccess { principal, action, verdict, .. } in &stream.users {
-                if let Verdict::No(reason) = verdict {
-                    fixes.add(stream, principal, *action, *reason);
+                match verdict {
+                    Verdict::No(reason) => fixes.add(stream, principal, *action, *reason),
+                    Verdict::Unknown(why) => {
+                        let (action, key) = (action.as_str(), stream.key.as_deref().unwrap_or_default());
+                        fixes.notes.insert(format!(
+                            "no statement for {principal} with {action} on {key}: the answer is unknown: {why}; ask \
+                             the owner"
+                        ));
+                    }
+                    Verdict::Gone | Verdict::Yes => {}
                 }
             }
         }
@@ -120,7 +128,7 @@ impl Fixes {
         })
     }
 
-    /// The same as data sources of Terraform.
+    /// The same as data sources and comments of Terraform.
     pub(super) fn terraform(&self) -> String {
         let mut text = String::new();
         let mut names = BTreeSet::new();
@@ -136,6 +144,9 @@ impl Fixes {
         for (key, statements) in self.key_statements() {
             let intro = format!("For the policy of {key}: add the statements to those that it has.");
             document(&mut text, &intro, &unique(&format!("key_{}", key.id()), &mut names), &statements);
+        }
+        for note in &self.notes {
+            let _ = writeln!(text, "# Not fixed: {}", visible(note));
         }
         if text.is_empty() {
             text.push_str("# There is nothing to allow.");

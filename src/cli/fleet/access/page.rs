@@ -13,10 +13,10 @@ use crate::access::Verdict;
 use crate::cli::paint::counted;
 use crate::cli::visible::visible;
 
-/// The answers as the page words them, which have a colour each. Those who lose access come first.
+/// The answers as summaries word them, which have a colour each on the page. Those who lose access come first.
 pub(in crate::cli::fleet) const ANSWERS: [&str; 4] = [NO, UNKNOWN, GONE, YES];
 const NO: &str = "without access";
-const UNKNOWN: &str = "with unknown access";
+const UNKNOWN: &str = "unknown";
 const GONE: &str = "gone";
 const YES: &str = "with access";
 

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use anstyle::Style;
+use serde_json::{Value, json};
 
 use super::super::table::{Columns, Page};
 use super::Answers;
 use super::assess::{StreamAccess, UserAccess};
+use super::page::{ANSWERS, Counts};
 use crate::access::{Action, Principal, Reason, Verdict};
 use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted};
 use crate::cli::visible::visible;
@@ -98,16 +100,32 @@ impl Line<'_> {
 }
 
 impl StreamAccess {
+    /// The users who lose access when the stream gets its key, in words.
+    pub(in crate::cli::fleet) fn losses(&self) -> impl Iterator<Item = String> {
+        let stream = visible(&self.stream);
+        self.lost().map(move |line| format!("{} as a {} of {stream}", line.principal(), line.uses()))
+    }
+
+    /// The same as JSON.
+    pub(in crate::cli::fleet) fn losses_as_json(&self) -> impl Iterator<Item = Value> {
+        self.lost().map(|Line { stream, user }| {
+            let (principal, action) = (user.principal.to_string(), user.action);
+            json!({"stream": stream.stream, "region": stream.region, "principal": principal, "action": action})
+        })
+    }
+
+    fn lost(&self) -> impl Iterator<Item = Line<'_>> {
+        lines_of(self).filter(|line| matches!(line.user.verdict, Verdict::No(_)))
+    }
+
     /// The lines of a plan about the stream's users: those who lose access, and how many answers are
     /// not known.
     pub(in crate::cli::fleet) fn lines(&self) -> Vec<String> {
-        let all: Vec<_> = self.users.iter().map(|user| Line { stream: self, user }).collect();
-        let lost = all.iter().filter(|line| matches!(line.user.verdict, Verdict::No(_)));
-        let lost = lost.map(|line| {
+        let lost = self.lost().map(|line| {
             let (answer, uses) = (line.answer(), line.uses());
             format!("{RED}{answer}:{RED:#} {} as a {uses}: {}", line.principal(), visible(&line.reason()))
         });
-        let unknown = all.iter().filter(|line| matches!(line.user.verdict, Verdict::Unknown(_))).count();
+        let unknown = self.users.iter().filter(|user| matches!(user.verdict, Verdict::Unknown(_))).count();
         let unknown = (unknown > 0).then(|| {
             format!(
                 "{YELLOW}access unknown:{YELLOW:#} {}, see enforcer access {}",
@@ -154,19 +172,10 @@ impl Answers {
     fn summary(&self, page: &mut Page) {
         let uses = self.streams.iter().map(|stream| stream.users.len()).sum();
         let of = format!("{} of {}", counted(uses, "use"), counted(self.streams.len(), "stream"));
-        let gone = match self.count(|verdict| *verdict == Verdict::Gone) {
-            0 => String::new(),
-            gone => format!(", {gone} gone"),
-        };
-        page.wrapped(
-            "  ",
-            &format!(
-                "{BOLD}{of}: {} without access to the key{BOLD:#}, {} unknown{gone}, {} yes",
-                self.no(),
-                self.unknown(),
-                self.count(|verdict| *verdict == Verdict::Yes)
-            ),
-        );
+        let Counts { no, unknown, gone, yes } = Counts::of(self.streams.iter().flat_map(|stream| &stream.users));
+        let [without, not_known, no_longer, with] = ANSWERS;
+        let gone = if gone > 0 { format!(", {gone} {no_longer}") } else { String::new() };
+        page.wrapped("  ", &format!("{BOLD}{of}: {no} {without}{BOLD:#}, {unknown} {not_known}{gone}, {yes} {with}"));
         if !self.not_read.is_empty() {
             page.wrapped("  ", &format!("{YELLOW}users may be missing:{YELLOW:#} not every source was read"));
         }
