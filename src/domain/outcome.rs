@@ -39,6 +39,12 @@ pub enum Status {
 }
 
 impl Status {
+    /// Whether a stream with this status has its configured key, even if that is at risk.
+    #[must_use]
+    pub fn is_encrypted_as_configured(self) -> bool {
+        matches!(self, Self::Compliant | Self::Encrypted | Self::KeyAtRisk)
+    }
+
     /// Every status, in the order of the contract.
     pub const ALL: [Self; 11] = [
         Self::Encrypted,

@@ -14,12 +14,12 @@ use super::endpoint::Endpoint;
 use super::fault::Fault;
 use super::identity::Identity;
 use super::key_state::KeyState;
-use super::model::{Change, Model, NewKey, ParameterVersion, Queue, Role, Stream, Target, later};
+use super::model::{Change, Model, NewKey, ParameterVersion, Queue, Role, Stream, Target, UsedBy, later};
 use super::options::Options;
 use super::permissions::Policies;
 use super::script::ScriptedAction;
 use super::service_error::ServiceError;
-use super::users::{self, UsedBy};
+use super::users;
 use crate::clock::Clock;
 
 /// A handle on one AWS account in one Region. Clones share the account.

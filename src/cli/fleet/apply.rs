@@ -11,7 +11,8 @@ use serde_json::json;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::access::{self, StreamAccess};
+use super::access;
+use super::answer::StreamAccess;
 use super::places::{FailedPlace, failures};
 use super::plan::Plan;
 use super::row::{Row, visible_outcome};

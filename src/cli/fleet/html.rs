@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Survey;
-use super::access;
+use super::access::section;
+use super::chart::{AS_CONFIGURED, NOT_ENCRYPTED, OTHER, bar, colour, legend, subject};
 use super::places::FailedPlace;
 use super::posture::{FleetReport, VERSION, warning_texts};
 use super::row::{Row, short_key};
@@ -22,11 +23,6 @@ const SCRIPT: &str = include_str!("report.js");
 ///
 /// Source: <https://www.w3.org/TR/CSP3/>.
 const SCRIPT_HASH: &str = "1/G0yykwRYceDZb4X0NtgHUynh+rdlsWw+Lk5HYX90w=";
-
-/// Labels that have a colour of their own, as every status has: see [`colour`].
-const AS_CONFIGURED: &str = "encrypted as configured";
-const OTHER: &str = "other";
-const NOT_ENCRYPTED: &str = "not encrypted";
 
 /// The whole page.
 pub(super) fn page(report: &FleetReport) -> String {
@@ -78,7 +74,7 @@ pub(super) fn page(report: &FleetReport) -> String {
                     (scope(&scopes))
                     (changes(report.changes.as_ref()))
                     (not_covered(failed_regions))
-                    @if report.with_users { (access::section(rows, not_read, has_places)) }
+                    @if report.with_users { (section(rows, not_read, has_places)) }
                     (expiring(keys_at_risk))
                     (listed("Keys at risk", &of(Status::KeyAtRisk), has_places))
                     (listed("Contested", &of(Status::Contested), has_places))
@@ -177,47 +173,6 @@ fn counts(rows: &[Row], label: impl Fn(&Row) -> String) -> Vec<(String, usize)> 
     counts
 }
 
-/// The CSS class of a label: each status has a colour of its own, keys use six colours in turn.
-pub(super) fn colour(label: &str, index: usize) -> String {
-    let has_own_colour = Status::ALL.iter().any(|status| status.as_str() == label)
-        || matches!(label, AS_CONFIGURED | OTHER | NOT_ENCRYPTED)
-        || access::ANSWERS.contains(&label);
-    if has_own_colour { format!("c-{}", label.replace(' ', "-")) } else { format!("k-{}", index % 6) }
-}
-
-/// The parts, one beside the other; `total` is as wide as the page.
-pub(super) fn bar(parts: &[(String, usize)], total: usize, title: &str) -> Markup {
-    let total = total.max(1);
-    let mut before = 0;
-    let spans: Vec<_> = parts
-        .iter()
-        .enumerate()
-        .map(|(index, (label, count))| {
-            let x = before;
-            before += count;
-            (colour(label, index), label, *count, x * 1000 / total, before * 1000 / total - x * 1000 / total)
-        })
-        .collect();
-    html! {
-        svg viewBox="0 0 1000 40" preserveAspectRatio="none" role="img" aria-label=(title) {
-            title { (title) }
-            @for (class, label, count, x, width) in spans {
-                rect class=(class) x=(x) y="0" width=(width) height="40" { title { (label) ": " (count) } }
-            }
-        }
-    }
-}
-
-pub(super) fn legend(parts: &[(String, usize)]) -> Markup {
-    html! {
-        ul .legend {
-            @for (index, (label, count)) in parts.iter().enumerate() {
-                li { span .dot .(colour(label, index)) aria-hidden="true" {} (label) " " strong { (count) } }
-            }
-        }
-    }
-}
-
 /// A section of streams that need attention, with their remedies; nothing if there are none.
 fn listed(title: &str, rows: &[&Row], has_places: bool) -> Markup {
     html! {
@@ -256,14 +211,6 @@ fn expiring(keys: &[Outcome]) -> Markup {
                 @for key in keys { li { strong { (key.key.as_deref().unwrap_or_default()) } ": " (key.reason) } }
             }
         }
-    }
-}
-
-/// The stream, and where it is if the report covers several accounts or Regions.
-pub(super) fn subject(row: &Row, has_places: bool) -> Markup {
-    html! {
-        strong { (row.stream) }
-        @if has_places { " (" (row.account.as_deref().unwrap_or("unknown")) ", " (row.region) ")" }
     }
 }
 

@@ -5,8 +5,10 @@
 //! (<https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>).
 
 pub(super) mod access;
+mod answer;
 pub(super) mod apply;
 mod asff;
+mod chart;
 mod finding;
 pub(super) mod html;
 mod import;

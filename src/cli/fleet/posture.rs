@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::Survey;
-use super::access::{Counts, StreamAccess};
+use super::answer::{Counts, StreamAccess};
 use super::row::Row;
 use super::scope::Scope;
 use super::since::Changes;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::access::StreamAccess;
+use super::answer::StreamAccess;
 use crate::cli::remedy::for_person;
 use crate::cli::visible::visible;
 use crate::domain::failure::{Failure, Kind};
@@ -124,13 +124,8 @@ impl Row {
     /// Whether the stream is encrypted as the settings and the policy require, even if its key is
     /// at risk.
     pub(super) fn is_encrypted_as_configured(&self) -> bool {
-        is_encrypted_as_configured(self.status)
+        self.status.is_encrypted_as_configured()
     }
-}
-
-/// Whether a stream with this status has its configured key, even if that is at risk.
-pub(super) fn is_encrypted_as_configured(status: Status) -> bool {
-    matches!(status, Status::Compliant | Status::Encrypted | Status::KeyAtRisk)
 }
 
 #[expect(clippy::ref_option, reason = "the signature is serde's")]

@@ -11,7 +11,7 @@ use anstyle::Style;
 use textwrap::core::display_width;
 
 use super::Survey;
-use super::access::StreamAccess;
+use super::answer::StreamAccess;
 use super::places::failures;
 use super::row::{Row, short_key};
 use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted, warning, wrapped};

@@ -9,6 +9,7 @@ mod parameters;
 mod queues;
 mod roles;
 mod streams;
+mod users;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub(crate) use self::parameters::{Parameter, ParameterVersion};
 pub(crate) use self::queues::{Message, Queue, no_such_queue};
 pub(crate) use self::roles::{Role, Session};
 pub(crate) use self::streams::{Change, NewRecord, Record, Stream, Target};
+pub use self::users::UsedBy;
+pub(crate) use self::users::UserModel;
 use super::arn::arn_of;
 use super::call::Call;
 use super::fault::Fault;
@@ -28,7 +31,6 @@ use super::identity::Identity;
 use super::options::Options;
 use super::script::{Action, ScriptedAction, has_to_wait};
 use super::service_error::ServiceError;
-use super::users::UserModel;
 
 /// Everything in one account and Region.
 #[derive(Debug)]

@@ -8,18 +8,14 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use futures_util::StreamExt;
 use futures_util::stream::iter;
-use serde::Serialize;
 
-use super::super::row::{Row, is_encrypted_as_configured};
+use super::super::answer::{StreamAccess, UserAccess};
+use super::super::row::Row;
 use super::super::{PATIENCE, Selection, Target};
-use super::page::Counts;
-use crate::access::{
-    Action, Evidence, Identity, KeyAccess, Principal, Question, Simulation, User, Users, Verdict, verdict,
-};
+use crate::access::{Action, Identity, KeyAccess, Principal, Question, Simulation, User, Users, verdict};
 use crate::aws::caller::caller;
 use crate::aws::iam::Iam;
 use crate::aws::users::{Found, NotRead, UserSources};
-use crate::cli::paint::counted;
 use crate::cli::progress::shown;
 use crate::decide::DesiredKey;
 use crate::domain::key::{KeyArn, KeyRef};
@@ -33,111 +29,19 @@ const SIMULATIONS: usize = 4;
 /// How long the keys of an account and Region may take to be looked up.
 const LONG_PATIENCE: Duration = Duration::from_mins(5);
 
-/// One stream, and who uses it.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(in crate::cli::fleet) struct StreamAccess {
-    /// The stream's name.
-    pub(super) stream: String,
-    pub(super) arn: Option<StreamArn>,
-    pub(super) account: Option<String>,
-    pub(super) region: String,
-    /// What a plan decides for the stream.
-    #[serde(rename = "decision")]
-    pub(super) status: Status,
-    /// Why.
-    pub(super) reason: String,
-    /// The key that the stream uses; `None` if it is not encrypted.
-    #[serde(rename = "presentKey")]
-    pub(super) current_key: Option<String>,
-    /// The key that the stream is to have; `None` if it is exempt, or if that is not known.
-    #[serde(rename = "wantedKey")]
-    pub(in crate::cli::fleet) key: Option<String>,
-    /// Its known users; none where no key is to be asked about.
-    pub(in crate::cli::fleet) users: Vec<UserAccess>,
-    /// The sources that could not be read, and might name further users.
-    #[serde(skip)]
-    pub(super) unread: BTreeSet<NotRead>,
-}
-
-/// A user of a stream, and whether it may use the key.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(in crate::cli::fleet) struct UserAccess {
-    /// The principal, as an ARN where it has one.
-    #[serde(serialize_with = "as_text")]
-    pub(in crate::cli::fleet) principal: Principal,
-    pub(super) action: Action,
-    #[serde(flatten)]
-    pub(in crate::cli::fleet) verdict: Verdict,
-    /// How it is known that the principal uses the stream.
-    pub(super) known_by: Vec<Evidence>,
-}
-
-fn as_text<S: serde::Serializer>(principal: &Principal, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(principal)
-}
-
-impl StreamAccess {
-    fn new(row: &Row) -> Self {
-        Self {
-            stream: row.stream.clone(),
-            arn: row.arn.clone(),
-            account: row.account.clone(),
-            region: row.region.clone(),
-            status: row.status,
-            reason: row.outcome.reason.clone(),
-            current_key: row.current_key.clone(),
-            key: None,
-            users: Vec::new(),
-            unread: BTreeSet::new(),
-        }
-    }
-
-    /// Why it is not certain that every user may use the key; `None` if a user is known, every one
-    /// that still exists may, and every source was read to its end, but for the event history: that
-    /// of a busy key is always longer.
-    pub(in crate::cli::fleet) fn uncertainty(&self) -> Option<String> {
-        let Counts { no, unknown, gone, yes } = Counts::of(&self.users);
-        let mut parts = Vec::new();
-        if no > 0 {
-            parts.push(format!("{} may not use the key", counted(no, "user")));
-        }
-        if unknown > 0 {
-            parts.push(format!("the answer for {} is unknown", counted(unknown, "user")));
-        }
-        if no + unknown + yes == 0 {
-            parts.push(if gone == 0 { "no user is known" } else { "every known user is gone" }.to_owned());
-        }
-        if let Some(first) = self.unread.first() {
-            let more = match self.unread.len() {
-                1 => String::new(),
-                several => format!(" and {} more", several - 1),
-            };
-            parts.push(format!("not read: {first}{more}"));
-        }
-        (!parts.is_empty()).then(|| parts.join(", "))
-    }
-
-    /// Whether a known user may not use the key.
-    pub(in crate::cli::fleet) fn has_users_without_access(&self) -> bool {
-        self.users.iter().any(|user| matches!(user.verdict, Verdict::No(_)))
-    }
-
-    /// The principals that may not use the key.
-    pub(in crate::cli::fleet) fn without_access(&self) -> Vec<String> {
-        let users = self.users.iter().filter(|user| matches!(user.verdict, Verdict::No(_)));
-        users.map(|user| user.principal.to_string()).collect()
-    }
-
-    /// Whether a key is to be asked about, and nobody is known to use the stream.
-    pub(in crate::cli::fleet) fn has_no_known_user(&self) -> bool {
-        self.key.is_some() && self.users.is_empty()
-    }
-
-    /// Whether the stream is to get another key.
-    pub(super) fn is_to_change(&self) -> bool {
-        !is_encrypted_as_configured(self.status)
+/// The stream of `row`, about which nothing was asked yet.
+fn unanswered(row: &Row) -> StreamAccess {
+    StreamAccess {
+        stream: row.stream.clone(),
+        arn: row.arn.clone(),
+        account: row.account.clone(),
+        region: row.region.clone(),
+        status: row.status,
+        reason: row.outcome.reason.clone(),
+        current_key: row.current_key.clone(),
+        key: None,
+        users: Vec::new(),
+        unread: BTreeSet::new(),
     }
 }
 
@@ -239,10 +143,10 @@ impl Assessment<'_> {
             phase.step();
             match self.key_of(&row, &keys).await {
                 Ok(Some((arn, key))) => subjects.push(Subject { row, arn, key }),
-                Ok(None) => others.push(StreamAccess::new(&row)),
+                Ok(None) => others.push(unanswered(&row)),
                 Err(why) => {
                     unread.of_stream(&row.stream, [NotRead::new(format!("the users of {}", row.stream), why)]);
-                    others.push(StreamAccess::new(&row));
+                    others.push(unanswered(&row));
                 }
             }
         }
@@ -403,7 +307,7 @@ impl Assessment<'_> {
         let simulated = Simulated::of(&iam, account, &of, phase).await;
         let mut streams = Vec::new();
         for (subject, users) in of {
-            let mut access = StreamAccess::new(&subject.row);
+            let mut access = unanswered(&subject.row);
             access.key = Some(match &subject.key {
                 WantedKey::AwsManaged => crate::domain::key::AWS_MANAGED_ALIAS.to_owned(),
                 WantedKey::Key(key) => key.to_string(),

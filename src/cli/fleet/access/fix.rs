@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::assess::{StreamAccess, UserAccess};
+use super::super::answer::{StreamAccess, UserAccess};
 use crate::access::fix::{identity_statement, key_policy_statement, places};
 use crate::access::{Action, Principal, Reason, Verdict};
 use crate::cli::visible::visible;

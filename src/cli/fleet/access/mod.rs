@@ -20,9 +20,9 @@ use clap::{Args as _, FromArgMatches as _};
 use serde_json::{Value, json};
 
 use self::assess::Assessment;
-pub(super) use self::assess::StreamAccess;
-pub(super) use self::page::{ANSWERS, Counts, section};
+pub(super) use self::page::section;
 use self::trail::TrailRead;
+use super::answer::StreamAccess;
 use super::places::FailedPlace;
 use super::row::Row;
 use super::{Selection, Target};

@@ -5,61 +5,11 @@ use std::collections::BTreeSet;
 
 use maud::{Markup, html};
 
-use super::super::html::{bar, colour, legend, subject};
+use super::super::answer::{Counts, Line, StreamAccess, label};
+use super::super::chart::{bar, colour, legend, subject};
 use super::super::row::Row;
-use super::assess::{StreamAccess, UserAccess};
-use super::show::Line;
-use crate::access::Verdict;
 use crate::cli::paint::counted;
 use crate::cli::visible::visible;
-
-/// The answers as summaries word them, which have a colour each on the page. Those who lose access come first.
-pub(in crate::cli::fleet) const ANSWERS: [&str; 4] = [NO, UNKNOWN, GONE, YES];
-const NO: &str = "without access";
-const UNKNOWN: &str = "unknown";
-const GONE: &str = "gone";
-const YES: &str = "with access";
-
-/// The number of each answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::cli::fleet) struct Counts {
-    pub(in crate::cli::fleet) no: usize,
-    pub(in crate::cli::fleet) unknown: usize,
-    pub(in crate::cli::fleet) gone: usize,
-    pub(in crate::cli::fleet) yes: usize,
-}
-
-impl Counts {
-    pub(in crate::cli::fleet) fn of<'a>(users: impl IntoIterator<Item = &'a UserAccess>) -> Self {
-        let mut counts = Self::default();
-        for user in users {
-            *match user.verdict {
-                Verdict::No(_) => &mut counts.no,
-                Verdict::Unknown(_) => &mut counts.unknown,
-                Verdict::Gone => &mut counts.gone,
-                Verdict::Yes => &mut counts.yes,
-            } += 1;
-        }
-        counts
-    }
-
-    fn total(self) -> usize {
-        let Self { no, unknown, gone, yes } = self;
-        no + unknown + gone + yes
-    }
-
-    /// The answers that were given, with their numbers.
-    fn parts(self) -> Vec<(String, usize)> {
-        let Self { no, unknown, gone, yes } = self;
-        let parts = ANSWERS.into_iter().zip([no, unknown, gone, yes]).filter(|(_, count)| *count > 0);
-        parts.map(|(answer, count)| (answer.to_owned(), count)).collect()
-    }
-
-    fn in_words(self) -> String {
-        let parts = self.parts().into_iter().map(|(answer, count)| format!("{count} {answer}"));
-        parts.collect::<Vec<_>>().join(", ")
-    }
-}
 
 /// The section: the shares of the answers, those of each stream, each answer with its reason, and
 /// what was not read.
@@ -161,14 +111,5 @@ fn table(lines: &[(&Row, Line<'_>)], has_places: bool) -> Markup {
                 }
             }
         }
-    }
-}
-
-fn label(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::No(_) => NO,
-        Verdict::Unknown(_) => UNKNOWN,
-        Verdict::Gone => GONE,
-        Verdict::Yes => YES,
     }
 }

@@ -3,139 +3,16 @@
 use std::collections::BTreeMap;
 
 use anstyle::Style;
-use serde_json::{Value, json};
 
+use super::super::answer::{ANSWERS, Counts, Line, StreamAccess, lines_of};
 use super::super::table::{Columns, Page};
 use super::Answers;
-use super::assess::{StreamAccess, UserAccess};
-use super::page::{ANSWERS, Counts};
-use crate::access::{Action, Principal, Reason, Verdict};
+use crate::access::{Reason, Verdict};
 use crate::cli::paint::{BOLD, DIM, GREEN, RED, YELLOW, counted};
 use crate::cli::visible::visible;
 use crate::domain::outcome::Status;
 
 const HEADINGS: [&str; 4] = ["stream", "principal", "as", "key"];
-
-/// A principal that is longer than this is shown without its path.
-const WIDEST: usize = 44;
-
-/// One line of the table.
-pub(in crate::cli::fleet) struct Line<'a> {
-    pub(in crate::cli::fleet) stream: &'a StreamAccess,
-    pub(in crate::cli::fleet) user: &'a UserAccess,
-}
-
-impl Line<'_> {
-    /// Where the line stands: those who would lose access first.
-    pub(in crate::cli::fleet) fn rank(&self) -> u8 {
-        match self.user.verdict {
-            Verdict::No(_) => 0,
-            Verdict::Unknown(_) => 1,
-            Verdict::Gone => 2,
-            Verdict::Yes => 3,
-        }
-    }
-
-    fn mark(&self) -> (&'static str, Style) {
-        match self.user.verdict {
-            Verdict::No(_) => ("✘", RED),
-            Verdict::Unknown(_) => ("?", YELLOW),
-            Verdict::Gone => ("•", DIM),
-            Verdict::Yes => ("✔", GREEN),
-        }
-    }
-
-    pub(in crate::cli::fleet) fn answer(&self) -> &'static str {
-        match self.user.verdict {
-            Verdict::No(_) if self.stream.is_to_change() => "loses access",
-            Verdict::No(_) => "has no access",
-            Verdict::Unknown(_) => "unknown",
-            Verdict::Gone => "gone",
-            Verdict::Yes => "yes",
-        }
-    }
-
-    pub(in crate::cli::fleet) fn reason(&self) -> String {
-        match &self.user.verdict {
-            Verdict::No(reason) => reason.to_string(),
-            Verdict::Unknown(why) => why.clone(),
-            Verdict::Gone => "the principal no longer exists".to_owned(),
-            Verdict::Yes => String::new(),
-        }
-    }
-
-    pub(in crate::cli::fleet) fn uses(&self) -> &'static str {
-        match self.user.action {
-            Action::GenerateDataKey => "producer",
-            Action::Decrypt => "consumer",
-        }
-    }
-
-    fn cells(&self) -> [String; 4] {
-        [visible(&self.stream.stream), self.principal(), self.uses().to_owned(), self.answer().to_owned()]
-    }
-
-    pub(in crate::cli::fleet) fn known_by(&self) -> String {
-        self.user.known_by.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-    }
-
-    /// The principal in few characters: without what it shares with the stream.
-    pub(in crate::cli::fleet) fn principal(&self) -> String {
-        let text = visible(&self.user.principal);
-        let (Principal::Role { account, .. } | Principal::User { account, .. }) = &self.user.principal else {
-            return text;
-        };
-        if Some(account.as_str()) != self.stream.account.as_deref() {
-            return text;
-        }
-        match (text.split_once(&format!("::{account}:")), &self.user.principal) {
-            // A service-linked role has a long path.
-            (Some((_, shown)), Principal::Role { name, .. }) if shown.chars().count() > WIDEST => {
-                format!("role/…/{name}")
-            }
-            (Some((_, shown)), _) => shown.to_owned(),
-            (None, _) => text,
-        }
-    }
-}
-
-impl StreamAccess {
-    /// The users who lose access when the stream gets its key, in words.
-    pub(in crate::cli::fleet) fn losses(&self) -> impl Iterator<Item = String> {
-        let stream = visible(&self.stream);
-        self.lost().map(move |line| format!("{} as a {} of {stream}", line.principal(), line.uses()))
-    }
-
-    /// The same as JSON.
-    pub(in crate::cli::fleet) fn losses_as_json(&self) -> impl Iterator<Item = Value> {
-        self.lost().map(|Line { stream, user }| {
-            let (principal, action) = (user.principal.to_string(), user.action);
-            json!({"stream": stream.stream, "region": stream.region, "principal": principal, "action": action})
-        })
-    }
-
-    fn lost(&self) -> impl Iterator<Item = Line<'_>> {
-        lines_of(self).filter(|line| matches!(line.user.verdict, Verdict::No(_)))
-    }
-
-    /// The lines of a plan about the stream's users: those who lose access, and how many answers are
-    /// not known.
-    pub(in crate::cli::fleet) fn lines(&self) -> Vec<String> {
-        let lost = self.lost().map(|line| {
-            let (answer, uses) = (line.answer(), line.uses());
-            format!("{RED}{answer}:{RED:#} {} as a {uses}: {}", line.principal(), visible(&line.reason()))
-        });
-        let unknown = self.users.iter().filter(|user| matches!(user.verdict, Verdict::Unknown(_))).count();
-        let unknown = (unknown > 0).then(|| {
-            format!(
-                "{YELLOW}access unknown:{YELLOW:#} {}, see enforcer access {}",
-                counted(unknown, "user"),
-                self.stream
-            )
-        });
-        lost.chain(unknown).collect()
-    }
-}
 
 impl Answers {
     /// What a person reads, in lines of at most `width` columns.
@@ -149,7 +26,7 @@ impl Answers {
             let account = stream.account.as_deref().unwrap_or("unknown");
             places.entry((account, &stream.region)).or_default().push(stream);
         }
-        let columns = Columns::of(HEADINGS, self.streams.iter().flat_map(lines_of).map(|line| line.cells()), width);
+        let columns = Columns::of(HEADINGS, self.streams.iter().flat_map(lines_of).map(|line| cells(&line)), width);
         for ((account, region), streams) in &places {
             page.wrapped("", &format!("{BOLD}account {account}, {}{BOLD:#}", visible(*region)));
             page.line("");
@@ -188,11 +65,6 @@ impl Answers {
     }
 }
 
-/// The lines about one stream.
-fn lines_of(stream: &StreamAccess) -> impl Iterator<Item = Line<'_>> {
-    stream.users.iter().map(move |user| Line { stream, user })
-}
-
 fn table(streams: &[&StreamAccess], columns: &Columns, page: &mut Page) {
     let mut lines: Vec<_> = streams.iter().copied().flat_map(lines_of).collect();
     if lines.is_empty() {
@@ -202,18 +74,12 @@ fn table(streams: &[&StreamAccess], columns: &Columns, page: &mut Page) {
     lines.sort_by_key(Line::rank);
     columns.print_headings("reason", page);
     for line in &lines {
-        let (mark, style) = line.mark();
+        let (mark, style) = mark(&line.user.verdict);
         let plain = Style::new();
         let reason = (line.user.verdict != Verdict::Yes).then(|| visible(&line.reason()));
         let known_by = format!("{DIM}known by: {}{DIM:#}", visible(&line.known_by()));
         let details: Vec<_> = reason.into_iter().chain([known_by]).collect();
-        columns.print_row(
-            &format!("{style}{mark}{style:#}"),
-            line.cells(),
-            [plain, BOLD, plain, style],
-            &details,
-            page,
-        );
+        columns.print_row(&format!("{style}{mark}{style:#}"), cells(line), [plain, BOLD, plain, style], &details, page);
     }
     page.line("");
 }
@@ -240,4 +106,17 @@ fn without_users(streams: &[&StreamAccess], page: &mut Page) {
         page.wrapped("  ", &format!("{RED}✘{RED:#} {}: {}", visible(&stream.stream), visible(&stream.reason)));
     }
     page.line("");
+}
+
+fn mark(verdict: &Verdict) -> (&'static str, Style) {
+    match verdict {
+        Verdict::No(_) => ("✘", RED),
+        Verdict::Unknown(_) => ("?", YELLOW),
+        Verdict::Gone => ("•", DIM),
+        Verdict::Yes => ("✔", GREEN),
+    }
+}
+
+fn cells(line: &Line<'_>) -> [String; 4] {
+    [visible(&line.stream.stream), line.principal(), line.uses().to_owned(), line.answer().to_owned()]
 }
