@@ -108,6 +108,7 @@ fn draw(lines: &[Line]) -> String {
   <title id="title">A recording of `cargo run -- demo` in a terminal</title>
   <style>
     .scroll {{ transform: translateY({end}); animation: scroll {seconds:.1}s step-end infinite }}
+    .dimmed {{ opacity: 0.65 !important }}
     @media (prefers-reduced-motion: reduce) {{ .scroll {{ animation: none }} }}
     @keyframes scroll {{
 {frames}    }}

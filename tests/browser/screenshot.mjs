@@ -11,7 +11,7 @@ const file = path.join(folder, "report.html");
 execFileSync(process.env.ENFORCER, ["report", "--sandbox", "--access", "--format", "html", "--output", file], { env: {} });
 const browser = await launch();
 const page = await browser.newPage();
-await page.setViewport({ width: 1000, height: 860 });
+await page.setViewport({ width: 1000, height: 1120 });
 await page.goto(`file://${file}`);
 await page.screenshot({ path: "docs/pictures/report.png" });
 await browser.close();
