@@ -56,6 +56,10 @@ fn serve(client: TcpStream, answer: &Answer, recorded: &Mutex<Vec<(String, Strin
     let mut client = client;
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head)? > 0 {}
+    // A client that opens a connection drops it unused if another one is free before.
+    if head.is_empty() {
+        return Ok(());
+    }
     let mut lines = head.lines();
     let first = lines.next().unwrap_or_default().to_owned();
     let password = lines
