@@ -12,7 +12,11 @@ use crate::cli::visible::visible;
 use crate::domain::outcome::Status;
 use crate::domain::stream::StreamArn;
 
-/// The answers as summaries word them, which have a colour each on the page. Those who lose access come first.
+/// A principal that is longer than this is shown without its path.
+const WIDEST: usize = 44;
+
+/// The answers as summaries word them, which have a colour each on the page. Those who lose access
+/// come first.
 pub(super) const ANSWERS: [&str; 4] = [NO, UNKNOWN, GONE, YES];
 const NO: &str = "without access";
 const UNKNOWN: &str = "unknown";
@@ -69,9 +73,6 @@ pub(super) fn label(verdict: &Verdict) -> &'static str {
         Verdict::Yes => YES,
     }
 }
-
-/// A principal that is longer than this is shown without its path.
-const WIDEST: usize = 44;
 
 /// One stream, and who uses it.
 #[derive(Clone, Debug, Serialize)]
@@ -146,13 +147,12 @@ impl StreamAccess {
 
     /// Whether a known user may not use the key.
     pub(super) fn has_users_without_access(&self) -> bool {
-        self.users.iter().any(|user| matches!(user.verdict, Verdict::No(_)))
+        self.lost().next().is_some()
     }
 
     /// The principals that may not use the key.
     pub(super) fn without_access(&self) -> Vec<String> {
-        let users = self.users.iter().filter(|user| matches!(user.verdict, Verdict::No(_)));
-        users.map(|user| user.principal.to_string()).collect()
+        self.lost().map(|line| line.user.principal.to_string()).collect()
     }
 
     /// Whether a key is to be asked about, and nobody is known to use the stream.
@@ -163,6 +163,42 @@ impl StreamAccess {
     /// Whether the stream is to get another key.
     pub(super) fn is_to_change(&self) -> bool {
         !self.status.is_encrypted_as_configured()
+    }
+
+    /// The users who lose access when the stream gets its key, in words.
+    pub(super) fn losses(&self) -> impl Iterator<Item = String> {
+        let stream = visible(&self.stream);
+        self.lost().map(move |line| format!("{} as a {} of {stream}", line.principal(), line.uses()))
+    }
+
+    /// The same as JSON.
+    pub(super) fn losses_as_json(&self) -> impl Iterator<Item = Value> {
+        self.lost().map(|Line { stream, user }| {
+            let (principal, action) = (user.principal.to_string(), user.action);
+            json!({"stream": stream.stream, "region": stream.region, "principal": principal, "action": action})
+        })
+    }
+
+    fn lost(&self) -> impl Iterator<Item = Line<'_>> {
+        lines_of(self).filter(|line| matches!(line.user.verdict, Verdict::No(_)))
+    }
+
+    /// The lines of a plan about the stream's users: those who lose access, and how many answers are
+    /// not known.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let lost = self.lost().map(|line| {
+            let (answer, uses) = (line.answer(), line.uses());
+            format!("{RED}{answer}:{RED:#} {} as a {uses}: {}", line.principal(), visible(&line.reason()))
+        });
+        let unknown = Counts::of(&self.users).unknown;
+        let unknown = (unknown > 0).then(|| {
+            format!(
+                "{YELLOW}access unknown:{YELLOW:#} {}, see enforcer access {}",
+                counted(unknown, "user"),
+                self.stream
+            )
+        });
+        lost.chain(unknown).collect()
     }
 }
 
@@ -230,44 +266,6 @@ impl Line<'_> {
             (Some((_, shown)), _) => shown.to_owned(),
             (None, _) => text,
         }
-    }
-}
-
-impl StreamAccess {
-    /// The users who lose access when the stream gets its key, in words.
-    pub(super) fn losses(&self) -> impl Iterator<Item = String> {
-        let stream = visible(&self.stream);
-        self.lost().map(move |line| format!("{} as a {} of {stream}", line.principal(), line.uses()))
-    }
-
-    /// The same as JSON.
-    pub(super) fn losses_as_json(&self) -> impl Iterator<Item = Value> {
-        self.lost().map(|Line { stream, user }| {
-            let (principal, action) = (user.principal.to_string(), user.action);
-            json!({"stream": stream.stream, "region": stream.region, "principal": principal, "action": action})
-        })
-    }
-
-    fn lost(&self) -> impl Iterator<Item = Line<'_>> {
-        lines_of(self).filter(|line| matches!(line.user.verdict, Verdict::No(_)))
-    }
-
-    /// The lines of a plan about the stream's users: those who lose access, and how many answers are
-    /// not known.
-    pub(super) fn lines(&self) -> Vec<String> {
-        let lost = self.lost().map(|line| {
-            let (answer, uses) = (line.answer(), line.uses());
-            format!("{RED}{answer}:{RED:#} {} as a {uses}: {}", line.principal(), visible(&line.reason()))
-        });
-        let unknown = self.users.iter().filter(|user| matches!(user.verdict, Verdict::Unknown(_))).count();
-        let unknown = (unknown > 0).then(|| {
-            format!(
-                "{YELLOW}access unknown:{YELLOW:#} {}, see enforcer access {}",
-                counted(unknown, "user"),
-                self.stream
-            )
-        });
-        lost.chain(unknown).collect()
     }
 }
 

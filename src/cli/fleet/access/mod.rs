@@ -22,11 +22,11 @@ use serde_json::{Value, json};
 use self::assess::Assessment;
 pub(super) use self::page::section;
 use self::trail::TrailRead;
-use super::answer::StreamAccess;
+use super::answer::{Counts, StreamAccess};
 use super::places::FailedPlace;
 use super::row::Row;
 use super::{Selection, Target};
-use crate::access::{Users, Verdict};
+use crate::access::Users;
 use crate::cli::input::whole_number;
 use crate::cli::paint::{counted, print_line, print_warning, width};
 use crate::cli::{FAILED, PENDING, SUCCESS, visible};
@@ -210,23 +210,15 @@ impl Answers {
         self.fixes().json()
     }
 
-    /// The number of answers for which `matches` holds.
-    fn count(&self, matches: impl Fn(&Verdict) -> bool) -> usize {
-        self.streams.iter().flat_map(|stream| &stream.users).filter(|user| matches(&user.verdict)).count()
-    }
-
-    fn no(&self) -> usize {
-        self.count(|verdict| matches!(verdict, Verdict::No(_)))
-    }
-
-    fn unknown(&self) -> usize {
-        self.count(|verdict| matches!(verdict, Verdict::Unknown(_)))
+    fn counts(&self) -> Counts {
+        Counts::of(self.streams.iter().flat_map(|stream| &stream.users))
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
+        let Counts { no, unknown, .. } = self.counts();
         if !self.failed_regions.is_empty() || self.streams.iter().any(|stream| stream.status == Status::Failed) {
             FAILED
-        } else if self.no() + self.unknown() + self.not_read.len() > 0 {
+        } else if no + unknown + self.not_read.len() > 0 {
             PENDING
         } else {
             SUCCESS
@@ -234,12 +226,13 @@ impl Answers {
     }
 
     fn json(&self) -> Value {
+        let Counts { no, unknown, gone, yes } = self.counts();
         json!({
             "streams": self.streams,
-            "no": self.no(),
-            "unknown": self.unknown(),
-            "gone": self.count(|verdict| *verdict == Verdict::Gone),
-            "yes": self.count(|verdict| *verdict == Verdict::Yes),
+            "no": no,
+            "unknown": unknown,
+            "gone": gone,
+            "yes": yes,
             "notRead": self.not_read,
             "failedRegions": self.failed_regions,
         })

@@ -47,9 +47,9 @@ impl Answers {
     }
 
     fn summary(&self, page: &mut Page) {
-        let uses = self.streams.iter().map(|stream| stream.users.len()).sum();
-        let of = format!("{} of {}", counted(uses, "use"), counted(self.streams.len(), "stream"));
-        let Counts { no, unknown, gone, yes } = Counts::of(self.streams.iter().flat_map(|stream| &stream.users));
+        let counts = self.counts();
+        let of = format!("{} of {}", counted(counts.total(), "use"), counted(self.streams.len(), "stream"));
+        let Counts { no, unknown, gone, yes } = counts;
         let [without, not_known, no_longer, with] = ANSWERS;
         let gone = if gone > 0 { format!(", {gone} {no_longer}") } else { String::new() };
         page.wrapped("  ", &format!("{BOLD}{of}: {no} {without}{BOLD:#}, {unknown} {not_known}{gone}, {yes} {with}"));
@@ -58,7 +58,7 @@ impl Answers {
         }
         let mends =
             |verdict: &Verdict| matches!(verdict, Verdict::No(Reason::IdentityPolicyLacks | Reason::KeyPolicyLacks));
-        if self.count(mends) > 0 {
+        if self.streams.iter().flat_map(|stream| &stream.users).any(|user| mends(&user.verdict)) {
             let fix = "for the least statements that allow it.";
             page.wrapped("", &format!("Run the same command with {BOLD}--fix{BOLD:#} {fix}"));
         }
